@@ -1,0 +1,147 @@
+"""Makes the two Connect Four test sets in experiments/data/, with exact values from BitBully.
+
+    python experiments/make_connect_four_positions.py      (about 10 minutes; needs pip install "jzero[test]")
+
+`connect_four_positions.json` is for measuring, `connect_four_positions_dev.json` for tuning: no position of one,
+nor its mirror image, is in the other. A player's score is the share of positions where its move keeps the game's
+value; how the positions were chosen stands in RECIPE and in the files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+
+from envs.connect_four import ConnectFour
+from jzero.evaluate.engines import ILLEGAL, BitBullyProcess
+
+PLIES = 34
+RANDOM_MOVE_CHANCES = (0.15, 0.4, 0.7)
+GAMES_BEFORE_GIVING_UP = 1000
+RECIPE = (
+    "Each position is taken from its own game at a ply of 0..33. The chance of a random move is drawn once a game "
+    "from {0.15, 0.4, 0.7}; any other move is drawn from the moves that keep the exact value. Kept: unfinished, "
+    "new up to mirroring, and some legal move keeps the mover's game value (win, draw or loss) while another does "
+    "not. The ply with the fewest positions is filled next, so all plies have the same share except the first few, "
+    "which have too few such positions. Values are for the player to move: 1 the move wins, 0 draws, -1 loses, "
+    "null illegal."
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes and seeds of the two sets."""
+
+    folder: Path = Path(__file__).parent / "data"
+    """Where the files go."""
+    size: int = 1000
+    """Positions in the measuring set."""
+    seed: int = 0
+    """Seed of the measuring set."""
+    dev_size: int = 500
+    """Positions in the tuning set."""
+    dev_seed: int = 1
+    """Seed of the tuning set."""
+
+
+@dataclass
+class Maker:
+    """Collects positions; `seen` holds every position of both sets."""
+
+    solver: BitBullyProcess
+    seen: set[tuple] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        env = ConnectFour()
+        self._key = jax.random.key(0)
+        self._first = env.init(self._key)
+        self._step = jax.jit(env.step)
+
+    def make_set(self, size: int, seed: int) -> list[dict]:
+        """`size` positions (or all there are), sorted by ply: {"moves": "334", "values": [1, 0, ...]}."""
+        rng = np.random.default_rng(seed)
+        by_ply: list[list[dict]] = [[] for _ in range(PLIES)]
+        open_plies = set(range(PLIES))
+        while open_plies and sum(map(len, by_ply)) < size:
+            fewest = min(len(by_ply[ply]) for ply in open_plies)
+            ply = int(rng.choice([ply for ply in sorted(open_plies) if len(by_ply[ply]) == fewest]))
+            position = self._new_position(ply, rng)
+            if position is None:
+                open_plies.remove(ply)
+            else:
+                by_ply[ply].append(position)
+        return [position for positions in by_ply for position in sorted(positions, key=lambda p: p["moves"])]
+
+    def _new_position(self, ply: int, rng: np.random.Generator) -> dict | None:
+        """A kept position after `ply` moves, or None if many games in a row gave none."""
+        for _ in range(GAMES_BEFORE_GIVING_UP):
+            moves = self._play(ply, rng)
+            if moves is None or _position_key(moves) in self.seen:
+                continue
+            values = _values(self.solver.score_moves([moves])[0])
+            if len(set(values) - {None}) > 1:
+                self.seen.add(_position_key(moves))
+                return {"moves": "".join(map(str, moves)), "values": values}
+        return None
+
+    def _play(self, ply: int, rng: np.random.Generator) -> list[int] | None:
+        """The moves of one game up to `ply`, or None if it ended by then."""
+        chance = rng.choice(RANDOM_MOVE_CHANCES)
+        state, moves = self._first, []
+        while len(moves) < ply and not state.terminated:
+            if rng.random() < chance:
+                candidates = np.flatnonzero(state.legal_action_mask)
+            else:
+                scores = self.solver.score_moves([moves])[0]
+                keeps = np.sign(scores) == np.sign(scores.max())
+                candidates = np.flatnonzero(keeps & (scores != ILLEGAL))
+            moves.append(int(rng.choice(candidates)))
+            state = self._step(state, moves[-1], self._key)
+        return None if state.terminated else moves
+
+
+def _position_key(moves: list[int]) -> tuple:
+    """The same for two games that lead to the same position or to its mirror image."""
+    columns: list[list[int]] = [[] for _ in range(7)]
+    for ply, column in enumerate(moves):
+        columns[column].append(ply % 2)
+    return min(tuple(map(tuple, columns)), tuple(map(tuple, columns[::-1])))
+
+
+def _values(scores: np.ndarray) -> list[int | None]:
+    return [None if score == ILLEGAL else int(np.sign(score)) for score in scores]
+
+
+def _random_score(positions: list[dict]) -> float:
+    """The expected score of uniformly random legal moves."""
+    legal = [[value for value in position["values"] if value is not None] for position in positions]
+    return float(np.mean([values.count(max(values)) / len(values) for values in legal]))
+
+
+def _write(path: Path, seed: int, positions: list[dict]) -> None:
+    """Writes one position a line and prints what the set is like."""
+    header = {"game": "connect_four", "recipe": RECIPE, "seed": seed}
+    lines = ",\n".join(json.dumps(position, separators=(",", ":")) for position in positions)
+    path.write_text(json.dumps(header)[:-1] + ', "positions": [\n' + lines + "\n]}\n")
+    plies = np.bincount([len(position["moves"]) for position in positions], minlength=PLIES)
+    print(f"{path.name}: {len(positions)} positions, {path.stat().st_size / 1000:.0f} kB")
+    print(f"  random play scores {_random_score(positions):.3f}; positions at each ply: {plies.tolist()}")
+
+
+def main(config: Config) -> None:
+    """Makes the measuring set, then the tuning set from what is left."""
+    config.folder.mkdir(parents=True, exist_ok=True)
+    with BitBullyProcess() as solver:
+        maker = Maker(solver)
+        _write(config.folder / "connect_four_positions.json", config.seed, maker.make_set(config.size, config.seed))
+        dev = maker.make_set(config.dev_size, config.dev_seed)
+        _write(config.folder / "connect_four_positions_dev.json", config.dev_seed, dev)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

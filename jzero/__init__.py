@@ -1,0 +1,16 @@
+"""jzero: AlphaZero and MuZero as arrays."""
+
+from jzero.env import Env, State, Symmetry, init_batch, make, observe_batch, step_batch
+from jzero.env_check import EnvError, check_env
+
+__all__ = [
+    "Env",
+    "EnvError",
+    "State",
+    "Symmetry",
+    "check_env",
+    "init_batch",
+    "make",
+    "observe_batch",
+    "step_batch",
+]

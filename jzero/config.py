@@ -1,0 +1,152 @@
+"""Settings of a run: frozen dataclasses, checked when they are made, each field also a command-line option."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How a move is chosen."""
+
+    policy: Literal["gumbel", "puct"] = "gumbel"
+    """Gumbel (sequential halving, improved policy as target) or PUCT (visit counts as target)."""
+    num_simulations: int = 32
+    """Simulations a move in self-play."""
+    max_considered: int = 16
+    """Gumbel: actions of the first halving round."""
+    value_scale: float = 0.1
+    """Gumbel: c_scale, the weight of Q-values in the improved policy."""
+    maxvisit_init: float = 50.0
+    """Gumbel: c_visit."""
+    rescale_values: bool = True
+    """Gumbel: map a node's Q-values to [0, 1] before scaling."""
+    dirichlet_fraction: float = 0.25
+    """PUCT: share of noise in the root's prior during self-play."""
+    dirichlet_alpha: float = 1.0
+    """PUCT: concentration of the noise."""
+    pb_c_init: float = 1.25
+    """PUCT: c_1."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        check("search.num_simulations", self.num_simulations, low=1)
+        check("search.max_considered", self.max_considered, low=1)
+        check("search.value_scale", self.value_scale, low=0)
+        check("search.maxvisit_init", self.maxvisit_init, low=0)
+        check("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
+        check("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
+        check("search.pb_c_init", self.pb_c_init, above=0)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The policy and value network."""
+
+    kind: Literal["mlp", "resnet"] = "mlp"
+    """Residual MLP on the flattened observation, or residual tower of 3x3 convolutions on a board."""
+    width: int = 384
+    """Hidden units (mlp) or channels (resnet)."""
+    blocks: int = 3
+    """Residual blocks of two layers each."""
+    norm: Literal["layer", "group"] = "layer"
+    """Normalisation of the residual tower: over all of a position, or over groups of channels."""
+    bf16: bool = False
+    """Compute in bfloat16; parameters stay float32."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        check("network.width", self.width, low=1)
+        check("network.blocks", self.blocks, low=0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes; with the same seed and devices it computes the same bits."""
+
+    env: str = "connect_four"
+    """Environment: a registered name or module:Class."""
+    seed: int = 0
+    """Seed of the networks, the games and the sampling."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    games: int = 1024
+    """Games played side by side, over all devices."""
+    plies: int = 16
+    """Plies each game advances by in one iteration."""
+    opening_plies: int = 0
+    """A new game begins with 0 to this many random plies, which are not learned from; for diverse positions."""
+    random_move_fraction: float = 0.0
+    """Chance that self-play takes a uniformly random legal action after the search, at every ply."""
+    temperature_plies: int = 0
+    """PUCT: plies in which actions are drawn in proportion to visits; greedy afterwards."""
+    fast_simulations: int = 0
+    """Simulations of a fast move (playout-cap randomisation); 0 switches it off."""
+    full_search_fraction: float = 1.0
+    """Share of plies searched with all simulations; only these train the policy."""
+    discount: float = 1.0
+    """Discount a ply; the sign of two-player games is added by the model."""
+    td_lambda: float = 1.0
+    """Value target: 1 is the game's outcome, 0 the search value of the next ply, between them TD(lambda)."""
+    replay_plies: int = 512
+    """Plies of each game row that the replay holds: positions in all are games x replay_plies."""
+    warmup_iterations: int = 2
+    """Iterations of self-play before the first update."""
+    batch_size: int = 1024
+    """Positions of one update, over all devices."""
+    updates: int = 64
+    """Updates an iteration."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay (AdamW)."""
+    value_weight: float = 1.0
+    """Weight of the value loss beside the policy loss."""
+    max_grad_norm: float = 5.0
+    """Gradients are clipped to this global norm."""
+    ema_decay: float = 0.99
+    """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
+    augment: bool = True
+    """Train on a random symmetric image of each position."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        for name in ("games", "plies", "batch_size", "updates"):
+            check(name, getattr(self, name), low=1)
+        for name in ("opening_plies", "temperature_plies", "fast_simulations", "warmup_iterations"):
+            check(name, getattr(self, name), low=0)
+        for name in ("random_move_fraction", "discount", "td_lambda"):
+            check(name, getattr(self, name), low=0, high=1)
+        check("full_search_fraction", self.full_search_fraction, above=0, high=1)
+        check("replay_plies", self.replay_plies, low=self.plies)
+        check("learning_rate", self.learning_rate, above=0)
+        check("weight_decay", self.weight_decay, low=0)
+        check("value_weight", self.value_weight, low=0)
+        check("max_grad_norm", self.max_grad_norm, above=0)
+        check("ema_decay", self.ema_decay, low=0, below=1)
+        if self.full_search_fraction < 1:
+            check("fast_simulations (with full_search_fraction below 1)", self.fast_simulations, low=1)
+
+
+def check(
+    name: str,
+    value: float,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Raises ValueError naming the setting, its value and its range unless `value` lies within the bounds."""
+    bounds = [
+        (low, "at least", lambda bound: value >= bound),
+        (above, "greater than", lambda bound: value > bound),
+        (high, "at most", lambda bound: value <= bound),
+        (below, "less than", lambda bound: value < bound),
+    ]
+    given = [(bound, words, holds) for bound, words, holds in bounds if bound is not None]
+    # `not holds` also refuses NaN.
+    if any(not holds(bound) for bound, _, holds in given):
+        wanted = " and ".join(f"{words} {bound:g}" for bound, words, _ in given)
+        raise ValueError(f"{name} is {value!r}; it must be {wanted}")

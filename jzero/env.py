@@ -1,0 +1,181 @@
+"""The environment protocol: what jzero asks of a game, and how a game is found by name.
+
+An environment is any object with `num_actions`, `num_players` and three pure functions of one (unbatched) state:
+`init`, `step` and `observe`. There is no class to inherit from; jzero adds the batch axis [B] itself.
+
+Rules, which `jzero.check_env` verifies:
+- A finished state (terminated or truncated) is a fixed point: stepping it returns it with zero rewards.
+  Environments never restart themselves. A truncated game was cut short, so its value is still bootstrapped.
+- An unfinished state has at least one legal action. The mask of a finished state means nothing.
+- With two players the rewards sum to zero, unless the environment sets `zero_sum = False`.
+- Chance comes from the key alone: the same state, action and key give the same next state.
+
+By convention an illegal action loses at once: the game is over, -1 for the mover and +1 for everyone else.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+ENTRY_POINTS = "jzero.envs"
+
+
+class State(Protocol):
+    """The fields jzero reads of a state, which is a pytree and may hold any others. Letters: A actions, P players."""
+
+    @property
+    def current_player(self) -> jax.Array:
+        """i32[]: the player to move, 0 .. P - 1."""
+
+    @property
+    def legal_action_mask(self) -> jax.Array:
+        """bool[A]: the actions the player to move may take."""
+
+    @property
+    def rewards(self) -> jax.Array:
+        """f32[P]: what each player earned by the last step; zero after `init`."""
+
+    @property
+    def terminated(self) -> jax.Array:
+        """bool[]: the game has ended by its rules."""
+
+    @property
+    def truncated(self) -> jax.Array:
+        """bool[]: the game was cut short, by a ply limit for instance."""
+
+
+class Env(Protocol):
+    """A game. Optional members: `name`, `zero_sum`, `symmetries`, `fingerprint(state)`, `svg(state)`.
+
+    `symmetries` is a tuple of `Symmetry`, the identity left out; `fingerprint` returns u32[2] that tells positions
+    apart; `svg` returns a picture of one state as a standalone `<svg>` string.
+    """
+
+    num_actions: int
+    num_players: int
+
+    def init(self, key: jax.Array) -> Any:
+        """The first state of a game."""
+
+    def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
+        """The state after `state.current_player` takes `action` (i32[])."""
+
+    def observe(self, state: Any) -> Any:
+        """What `state.current_player` may see, and nothing else: a pytree of arrays."""
+
+
+class Symmetry(NamedTuple):
+    """A renaming of the board that leaves the game as it is."""
+
+    observation: Callable[[Any], Any]  # the observation (unbatched) of the renamed position
+    action: np.ndarray  # i32[A], a permutation: policy'[action[a]] = policy[a]
+
+
+StateT = TypeVar("StateT")
+
+
+def is_finished(state: State) -> jax.Array:
+    """bool[...]: terminated or truncated; the state may be batched."""
+    return state.terminated | state.truncated
+
+
+def keep_finished(state: StateT, next_state: StateT) -> StateT:
+    """`next_state`, unless `state` is finished: then `state` with zero rewards. For the end of a game's `step`."""
+    finished = is_finished(state)
+    kept = jax.tree.map(lambda old, new: jnp.where(finished, old, new), state, next_state)
+    return replace(kept, rewards=jnp.where(finished, 0.0, next_state.rewards))
+
+
+def forfeit(state: StateT, illegal: jax.Array, next_state: StateT) -> StateT:
+    """`next_state`, unless `illegal` (bool[]): then `state`, lost by its mover (-1, everyone else +1)."""
+    mover = jnp.arange(state.rewards.shape[-1]) == state.current_player
+    lost = replace(
+        state,
+        legal_action_mask=jnp.zeros_like(state.legal_action_mask),
+        rewards=jnp.where(mover, -1.0, 1.0).astype(state.rewards.dtype),
+        terminated=jnp.ones_like(state.terminated),
+    )
+    return jax.tree.map(lambda if_lost, otherwise: jnp.where(illegal, if_lost, otherwise), lost, next_state)
+
+
+def replace(state: StateT, **fields: Any) -> StateT:
+    """A copy of `state` (a NamedTuple or a dataclass) with some fields replaced."""
+    method = getattr(state, "_replace", None) or state.replace
+    return method(**fields)
+
+
+def init_batch(env: Env, key: jax.Array, batch_size: int) -> Any:
+    """First states of `batch_size` games: every leaf has a leading axis [B]."""
+    return jax.vmap(env.init)(jax.random.split(key, batch_size))
+
+
+def step_batch(env: Env, states: Any, actions: jax.Array, key: jax.Array) -> Any:
+    """One action (i32[B]) in each of B games, each with its own key split from `key`."""
+    return jax.vmap(env.step)(states, actions, jax.random.split(key, actions.shape[0]))
+
+
+def observe_batch(env: Env, states: Any) -> Any:
+    """Observations of B states, each from the side of its player to move."""
+    return jax.vmap(env.observe)(states)
+
+
+def make(name: str, **kwargs: Any) -> Env:
+    """The environment called `name`, built with `kwargs`.
+
+    `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class of
+    your own ("my_module:MyGame"; the working directory is searched too). A package registers names by entry
+    points of the group "jzero.envs".
+
+    Raises:
+      ValueError: no such name, module or class, or the object does not have what an environment needs.
+    """
+    registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+    prefix, colon, rest = name.partition(":")
+    if name in registered:
+        env = _load(name, registered[name].value)(**kwargs)
+    elif colon and prefix in registered:
+        env = _load(name, registered[prefix].value)(rest, **kwargs)
+    elif colon:
+        env = _load(name, name)(**kwargs)
+    else:
+        raise ValueError(_unknown(name, sorted(registered)))
+    missing = missing_members(env)
+    if missing:
+        raise ValueError(f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env")
+    return env
+
+
+def _load(name: str, target: str) -> Callable[..., Env]:
+    """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
+    module_name, _, attribute = target.partition(":")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # a script's path starts at its own folder, not where the user stands
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"env {name!r}: cannot import the module {module_name!r}: {error}") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        raise ValueError(f"env {name!r}: the module {module_name!r} has no class {attribute!r}")
+    return found
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"unknown env {name!r}: {hint}known: {', '.join(known) or 'none'}; or give \"module:Class\""
+
+
+def missing_members(env: Any) -> list[str]:
+    """What `env` lacks of the protocol, as readable names."""
+    missing = [f"the attribute {name} (int)" for name in ("num_actions", "num_players") if not hasattr(env, name)]
+    methods = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
+    return missing + [f"the method {text}" for name, text in methods.items() if not callable(getattr(env, name, None))]

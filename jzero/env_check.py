@@ -1,0 +1,295 @@
+"""check_env: says in plain words what is wrong with an environment. Axis letters: G games, A actions, P players."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.env import Env, Symmetry, init_batch, is_finished, missing_members, observe_batch, step_batch
+
+Rules = Iterator[tuple[np.ndarray, str]]  # bool[G], where a rule is broken, and what to say of it
+
+
+class EnvError(ValueError):
+    """What `check_env` found wrong with an environment, one problem a line."""
+
+
+def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 400) -> None:
+    """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
+
+    Raises:
+      EnvError: lists every problem found and how to mend it. Problems that keep games from being played at all (a
+        missing method, changing shapes) are listed alone, since the other checks need games.
+    """
+    problems = [f"it lacks {member}" for member in missing_members(env)]
+    problems = problems or list(_trace_problems(env))
+    problems = problems or _play_problems(env, jax.random.key(seed), num_games, max_plies)
+    if problems:
+        name = getattr(env, "name", type(env).__name__)
+        raise EnvError("\n".join([f"{name} breaks the environment protocol:", *(f"- {text}" for text in problems)]))
+
+
+# What can be said without playing: names, shapes, dtypes.
+
+
+def _trace_problems(env: Env) -> Iterator[str]:
+    """What is wrong with counts, shapes and dtypes; stops where the rest cannot be told."""
+    for name in ("num_actions", "num_players"):
+        count = getattr(env, name)
+        if not isinstance(count, int | np.integer) or count < 1:
+            yield f"{name} is {count!r}, not an int of at least 1"
+            return
+    key, action = jax.random.key(0), jax.ShapeDtypeStruct((), jnp.int32)
+    call = "init(key)"
+    try:
+        state = jax.eval_shape(env.init, key)
+        wrong_fields = list(_field_problems(env, state))
+        yield from wrong_fields
+        if wrong_fields:
+            return
+        call = "step(state, action, key)"
+        yield from _structure_problems(state, jax.eval_shape(env.step, state, action, key))
+        call = "observe(state)"
+        observation = jax.eval_shape(env.observe, state)
+        if not jax.tree.leaves(observation):
+            yield "observe(state) returns no array"
+        call = "symmetries"
+        for index, symmetry in enumerate(getattr(env, "symmetries", ())):
+            yield from _symmetry_problems(env, index, symmetry, observation)
+        call = "fingerprint(state)"
+        if hasattr(env, "fingerprint"):
+            code = _describe(jax.eval_shape(env.fingerprint, state))
+            if code != "uint32[2]":
+                yield f"fingerprint(state) is {code}, not uint32[2]"
+    except Exception as error:  # whatever the environment raises is the finding
+        reason = next(iter(str(error).strip().splitlines()), "")
+        yield (
+            f"{call} fails under jax.jit: {type(error).__name__}: {reason} "
+            "(decide on arrays with jnp.where or jax.lax.cond, not with `if`)"
+        )
+
+
+def _field_problems(env: Env, state: Any) -> Iterator[str]:
+    """Required fields of `state` that are missing or have another shape or dtype than the protocol's."""
+    expected = {
+        "current_player": "int32[]",
+        "legal_action_mask": f"bool[{env.num_actions}]",
+        "rewards": f"float32[{env.num_players}]",
+        "terminated": "bool[]",
+        "truncated": "bool[]",
+    }
+    for name, wanted in expected.items():
+        if not hasattr(state, name):
+            yield f"the state that init(key) returns lacks the field {name} ({wanted})"
+        elif _describe(getattr(state, name)) != wanted:
+            yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}"
+
+
+def _structure_problems(before: Any, after: Any) -> Iterator[str]:
+    """Leaves that `step` adds, drops, or gives another shape or dtype than `init` does."""
+    old = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(before)}
+    new = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(after)}
+    for path in sorted(old.keys() ^ new.keys()):
+        yield f"only one of init and step returns the state's {path}; both must return the same structure"
+    for path in sorted(old.keys() & new.keys()):
+        if old[path] != new[path]:
+            yield f"step turns the state's {path} from {old[path]} into {new[path]}; keep shape and dtype (.astype)"
+
+
+def _symmetry_problems(env: Env, index: int, symmetry: Symmetry, observation: Any) -> Iterator[str]:
+    """A symmetry whose `action` is no permutation, or whose `observation` has another shape."""
+    if sorted(np.asarray(symmetry.action).tolist()) != list(range(env.num_actions)):
+        yield f"symmetries[{index}].action is not a permutation of 0..{env.num_actions - 1}"
+    image = jax.eval_shape(symmetry.observation, observation)
+    if jax.tree.map(_describe, image) != jax.tree.map(_describe, observation):
+        yield f"symmetries[{index}].observation changes the shape or dtype of the observation"
+
+
+def _describe(array: Any) -> str:
+    return f"{array.dtype}[{','.join(map(str, array.shape))}]"
+
+
+# What only play can tell.
+
+
+class _Game(NamedTuple):
+    """An environment's functions, batched and compiled."""
+
+    init: Callable  # key -> states [G]
+    step: Callable  # states, actions i32[G], key -> states
+    observe: Callable  # states -> observations
+    fingerprint: Callable | None  # states -> u32[G, 2]
+
+
+def _compile(env: Env, num_games: int) -> _Game:
+    """Every call traces the environment anew, so two of them differ where chance is not the key's."""
+    return _Game(
+        init=jax.jit(lambda key: init_batch(env, key, num_games)),
+        step=jax.jit(lambda states, actions, key: step_batch(env, states, actions, key)),
+        observe=jax.jit(lambda states: observe_batch(env, states)),
+        fingerprint=jax.jit(jax.vmap(env.fingerprint)) if hasattr(env, "fingerprint") else None,
+    )
+
+
+def _play_problems(env: Env, key: jax.Array, num_games: int, max_plies: int) -> list[str]:
+    """Rules that random games break, each with the ply at which it was broken first."""
+    first_ply: dict[str, int] = {}
+
+    def note(ply: int, rules: Rules) -> None:
+        for broken, text in rules:
+            if np.any(broken):
+                first_ply.setdefault(text, ply)
+
+    game, twin = _compile(env, num_games), _compile(env, num_games)
+    states, seen = game.init(key), {}
+    note(0, _start_rules(states, twin.init(key)))
+    for ply in range(max_plies):
+        action_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
+        observations = game.observe(states)
+        actions = _random_actions(states, action_key)
+        next_states = game.step(states, actions, step_key)
+        note(ply, _position_rules(env, states, observations))
+        note(ply, _step_rules(env, states, next_states))
+        note(ply, _twin_rules(twin, (states, actions, step_key), next_states, observations))
+        if game.fingerprint:
+            note(ply, _fingerprint_rules(np.asarray(game.fingerprint(states)), states, observations, seen))
+        all_finished = is_finished(states).all()  # and have just been stepped once more
+        states = next_states
+        if all_finished:
+            break
+    problems = [f"{text} (first at ply {ply})" for text, ply in first_ply.items()]
+    problems += _svg_problems(env, states)
+    for index, symmetry in enumerate(getattr(env, "symmetries", ())):
+        problems += _lockstep_problems(game, index, symmetry, key, max_plies)
+    return problems
+
+
+def _random_actions(states: Any, key: jax.Array) -> np.ndarray:
+    """i32[G], uniform over the legal actions; over all where the game is finished or no action is legal."""
+    mask = states.legal_action_mask
+    free = is_finished(states) | ~mask.any(axis=-1)
+    logits = jnp.where(mask | free[:, None], 0.0, -jnp.inf)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def _start_rules(states: Any, again: Any) -> Rules:
+    yield is_finished(states), "init(key) returns a finished state"
+    yield np.asarray(states.rewards != 0).any(axis=-1), "init(key) returns rewards that are not zero"
+    yield _differ(states, again), "init gives two results for one key: take all chance from the key (jax.random)"
+
+
+def _position_rules(env: Env, states: Any, observations: Any) -> Rules:
+    unfinished = ~np.asarray(is_finished(states))
+    player = np.asarray(states.current_player)
+    yield (
+        unfinished & ~np.asarray(states.legal_action_mask).any(axis=-1),
+        "legal_action_mask is empty in an unfinished state: end the game there, or let one action mean a pass",
+    )
+    yield (player < 0) | (player >= env.num_players), f"current_player is not one of 0..{env.num_players - 1}"
+    yield ~_finite(observations), "the observation has a NaN or an infinity"
+
+
+def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
+    finished = np.asarray(is_finished(states))
+    rewards = np.asarray(next_states.rewards)
+    mend = "end step with `return jzero.env.keep_finished(state, next_state)`"
+    yield ~_finite(rewards), "the rewards have a NaN or an infinity"
+    yield finished & (rewards != 0).any(axis=-1), f"stepping a finished state gives rewards: {mend}"
+    without_rewards = [
+        {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree) if leaf is not tree.rewards}
+        for tree in (states, next_states)
+    ]
+    yield finished & _differ(*without_rewards), f"stepping a finished state changes it: {mend}"
+    if env.num_players == 2 and getattr(env, "zero_sum", True):
+        yield (
+            np.abs(rewards.sum(axis=-1)) > 1e-4,
+            "the two players' rewards do not sum to zero: mend them, or give the environment `zero_sum = False`",
+        )
+
+
+def _twin_rules(twin: _Game, call: tuple, next_states: Any, observations: Any) -> Rules:
+    """The same calls, traced a second time."""
+    mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
+    yield _differ(next_states, twin.step(*call)), f"step gives two results for one state, action and key: {mend}"
+    yield _differ(observations, twin.observe(call[0])), "observe gives two results for one state: it may have no chance"
+
+
+def _fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: dict[bytes, bytes]) -> Rules:
+    """`seen` maps the fingerprints u32[2] met so far to what was seen there."""
+    views = _rows((states.current_player, observations))
+    clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
+    yield np.array(clash), "two positions with different observations or movers have one fingerprint"
+
+
+def _svg_problems(env: Env, states: Any) -> list[str]:
+    if not hasattr(env, "svg"):
+        return []
+    picture = env.svg(jax.tree.map(lambda leaf: leaf[0], states))
+    good = isinstance(picture, str) and picture.startswith("<svg") and picture.rstrip().endswith("</svg>")
+    return [] if good else ["svg(state) does not return a string that is one <svg> element"]
+
+
+def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, key: jax.Array, max_plies: int) -> list[str]:
+    """Plays games and their images side by side: they must stay images of each other.
+
+    Says nothing of games of chance, where one key may treat image and original differently, nor of games whose
+    first position the symmetry moves.
+    """
+    move, other_key = jax.jit(jax.vmap(symmetry.observation)), jax.random.fold_in(key, -1)
+    states = images = game.init(key)
+    if _differ(states, game.init(other_key)).any():
+        return []
+    for ply in range(max_plies):
+        unfinished = ~np.asarray(is_finished(states))
+        image_mask = np.asarray(images.legal_action_mask)[:, symmetry.action]
+        differences = {
+            "observation": _differ(move(game.observe(states)), game.observe(images)),
+            "set of legal actions": unfinished & (image_mask != states.legal_action_mask).any(axis=-1),
+            "player to move": np.asarray(states.current_player != images.current_player),
+            "outcome": _differ((states.rewards, is_finished(states)), (images.rewards, is_finished(images))),
+        }
+        wrong = [name for name, differs in differences.items() if differs.any()]
+        if wrong and ply > 0:
+            return [f"symmetries[{index}] does not keep the game: at ply {ply} the image has another {' and '.join(wrong)}"]
+        if wrong or not unfinished.any():
+            return []
+        action_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
+        actions = _random_actions(states, action_key)
+        next_states = game.step(states, actions, step_key)
+        if _differ(next_states, game.step(states, actions, other_key)).any():
+            return []
+        images = game.step(images, jnp.asarray(symmetry.action, jnp.int32)[actions], step_key)
+        states = next_states
+    return []
+
+
+# Pytrees of arrays with a leading axis [G], row by row.
+
+
+def _differ(tree: Any, other: Any) -> np.ndarray:
+    """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
+    pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
+    return np.any([~_same(_numpy(a), _numpy(b)) for a, b in pairs], axis=0)
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    equal = np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True) if np.issubdtype(a.dtype, np.inexact) else a == b
+    return equal.reshape(len(a), -1).all(axis=1)
+
+
+def _finite(tree: Any) -> np.ndarray:
+    """bool[G]: rows without NaN and infinity."""
+    return np.all([np.isfinite(_numpy(leaf)).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(tree)], axis=0)
+
+
+def _rows(tree: Any) -> list[bytes]:
+    """One string of bytes a row."""
+    leaves = [_numpy(leaf) for leaf in jax.tree.leaves(tree)]
+    return [b"".join(leaf[row].tobytes() for leaf in leaves) for row in range(len(leaves[0]))]
+
+
+def _numpy(leaf: Any) -> np.ndarray:
+    """A leaf as numpy, keys of the random number generator included."""
+    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)

@@ -1,0 +1,170 @@
+"""Independent opponents: random play, OpenSpiel's Monte-Carlo tree search, and a perfect Connect Four player.
+
+Each is a `Player` of `arena.play_match`. Nothing here is imported before it is asked for, so `jzero.evaluate`
+loads without the extras. Axes: G rows of a turn, N positions, A actions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType, TracebackType
+
+import jax
+import numpy as np
+
+from jzero.env import Env
+from jzero.evaluate.arena import Player, Turn
+
+ILLEGAL = -128
+"""Marks an illegal action in an int8 array of move scores or values."""
+
+_WORKER = Path(__file__).with_name("bitbully_worker.py")
+
+
+def random_player(env: Env) -> Player:
+    """A player that draws uniformly from the legal actions."""
+
+    @jax.jit
+    def draw(legal: jax.Array, key: jax.Array) -> jax.Array:
+        noise = jax.random.uniform(key, (legal.shape[0], env.num_actions), minval=1.0, maxval=2.0)
+        return (noise * legal).argmax(axis=-1)
+
+    return lambda turn: np.asarray(draw(turn.states.legal_action_mask, turn.key))
+
+
+def open_spiel_mcts(
+    game_name: str, num_simulations: int, seed: int = 0, *, uct_c: float = 2.0, rollouts: int = 1
+) -> Player:
+    """OpenSpiel's C++ UCT search with random rollouts, which also proves wins and losses as it searches.
+
+    The game must be free of chance and its actions must have OpenSpiel's numbers (as Connect Four's and
+    tic-tac-toe's have). Every move is a new search whose seed comes from `seed`, the turn's key and the row,
+    so a match gives the same games again and its games differ from each other.
+
+    Args:
+        game_name: OpenSpiel's name of the game, with parameters if any, such as "connect_four".
+        num_simulations: simulations a move.
+        seed: any whole number >= 0.
+        uct_c: exploration constant.
+        rollouts: random games averaged to value one leaf.
+
+    Raises:
+        ImportError: OpenSpiel is not installed.
+    """
+    pyspiel = _import_extra("pyspiel")
+    game = pyspiel.load_game(game_name)
+
+    def choose(history: Sequence[int], move_seed: int) -> int:
+        state = game.new_initial_state()
+        for action in history:
+            state.apply_action(action)
+        evaluator = pyspiel.RandomRolloutEvaluator(rollouts, move_seed)
+        bot = pyspiel.MCTSBot(game, evaluator, uct_c, num_simulations, 1000, True, move_seed, False)
+        return bot.step(state)
+
+    def play(turn: Turn) -> np.ndarray:
+        actions = np.zeros(len(turn.rows), np.int32)
+        words = np.asarray(jax.random.key_data(turn.key)).ravel().tolist()
+        for row in np.flatnonzero(turn.rows):
+            (word,) = np.random.SeedSequence([seed, *words, int(row)]).generate_state(1)
+            actions[row] = choose(turn.histories[row], int(word) >> 1)
+        return actions
+
+    return play
+
+
+class BitBullyProcess:
+    """BitBully, an exact Connect Four solver, in a child process that lives as long as the `with` block.
+
+    BitBully is licensed under the AGPL: it runs as a program of its own and is never imported here.
+
+    Example:
+        with BitBullyProcess() as solver:
+            solver.score_moves([[], [3]])
+
+    Raises:
+        ImportError: BitBully is not installed.
+    """
+
+    def __init__(self) -> None:
+        _require("bitbully")
+        # -P: the worker's folder stays off the import path, where its neighbours could hide other modules.
+        # A session of its own: Ctrl-C reaches this process only, which then closes the child.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(_WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> BitBullyProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the child process; closing twice does no harm."""
+        self._process.kill()
+        self._process.communicate()
+
+    def score_moves(self, histories: Sequence[Sequence[int]]) -> np.ndarray:
+        """Scores every move of every position.
+
+        Args:
+            histories: N games, each the columns 0..6 played so far, the first mover's first.
+
+        Returns:
+            i8[N, 7] for the player to move: positive wins, 0 draws, negative loses; the larger, the sooner
+            the win or the later the loss. Only the sign is the game's value. `ILLEGAL` where the column is
+            full or the game is over.
+
+        Raises:
+            RuntimeError: the child process has died (its own words are on stderr).
+        """
+        request = json.dumps([[int(action) for action in history] for history in histories])
+        try:
+            self._process.stdin.write(request + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except (BrokenPipeError, ValueError) as error:
+            raise RuntimeError("the BitBully process has ended; open a new BitBullyProcess") from error
+        if not answer:
+            raise RuntimeError(f"the BitBully process died on {request[:200]}; its error is on stderr")
+        scores = [[ILLEGAL if score is None else score for score in row] for row in json.loads(answer)]
+        return np.array(scores, np.int8).reshape(-1, 7)
+
+
+def bitbully_player(solver: BitBullyProcess) -> Player:
+    """A perfect Connect Four player: wins soonest, loses latest, draws among equal moves by the turn's key."""
+
+    def play(turn: Turn) -> np.ndarray:
+        rows = np.flatnonzero(turn.rows)
+        scores = solver.score_moves([turn.histories[row] for row in rows])
+        noise = np.asarray(jax.random.uniform(turn.key, scores.shape))
+        actions = np.zeros(len(turn.rows), np.int32)
+        actions[rows] = (scores + 0.5 * noise).argmax(axis=-1)
+        return actions
+
+    return play
+
+
+def _import_extra(module: str) -> ModuleType:
+    """Imports a module of the `test` extra."""
+    _require(module)
+    return importlib.import_module(module)
+
+
+def _require(module: str) -> None:
+    """Raises the one-line ImportError if a module of the `test` extra is missing; imports nothing."""
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f'{module} is not installed; run: pip install "jzero[test]"')

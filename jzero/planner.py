@@ -1,0 +1,98 @@
+"""How an agent chooses: the search that a configuration describes, over a model.
+
+Axes: B games, A actions.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero import search
+from jzero.config import SearchConfig
+from jzero.models import Model
+
+
+class Plan(NamedTuple):
+    """What a search found at the root."""
+
+    action: jax.Array
+    """i32[B] the chosen action."""
+    policy: jax.Array
+    """f32[B, A] the target for the policy network: improved policy (Gumbel) or shares of visits (PUCT)."""
+    value: jax.Array
+    """f32[B] expected Q-value under `policy`, for the player to move."""
+    qvalue: jax.Array
+    """f32[B] Q-value of the chosen action."""
+    prior: jax.Array
+    """f32[B, A] the network's policy."""
+
+
+def plan(
+    config: SearchConfig,
+    model: Model,
+    params: Any,
+    key: jax.Array,
+    states: Any,
+    *,
+    num_simulations: int,
+    explore: bool,
+    temperature: float | jax.Array = 0.0,
+) -> Plan:
+    """Searches from `states` [B].
+
+    Args:
+      config: kind of search and its constants.
+      model: what to plan with.
+      params: of the model's network.
+      key: consumed.
+      states: environment states; rows that are finished give an arbitrary action.
+      num_simulations: simulations a game, at least 1.
+      explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT) or none.
+      temperature: PUCT only, [] or [B]: actions are drawn in proportion to `visits ** (1 / temperature)`.
+    """
+    root = model.root(params, states)
+    invalid = ~states.legal_action_mask
+    if config.policy == "gumbel":
+        output = search.gumbel_muzero_policy(
+            params,
+            key,
+            root,
+            model.recurrent,
+            num_simulations,
+            invalid_actions=invalid,
+            qtransform=functools.partial(
+                search.qtransform_completed_by_mix_value,
+                value_scale=config.value_scale,
+                maxvisit_init=config.maxvisit_init,
+                rescale_values=config.rescale_values,
+            ),
+            max_num_considered_actions=config.max_considered,
+            gumbel_scale=1.0 if explore else 0.0,
+        )
+    else:
+        output = search.muzero_policy(
+            params,
+            key,
+            root,
+            model.recurrent,
+            num_simulations,
+            invalid_actions=invalid,
+            dirichlet_fraction=config.dirichlet_fraction if explore else 0.0,
+            dirichlet_alpha=config.dirichlet_alpha,
+            pb_c_init=config.pb_c_init,
+            temperature=jnp.reshape(temperature, (-1, 1)),
+        )
+    summary = output.search_tree.summary()
+    visited = jnp.where(summary.visit_counts > 0, output.action_weights, 0.0)
+    mass = jnp.maximum(jnp.sum(visited, axis=-1), jnp.finfo(jnp.float32).tiny)
+    return Plan(
+        action=output.action,
+        policy=output.action_weights,
+        value=jnp.sum(visited * summary.qvalues, axis=-1) / mass,
+        qvalue=jnp.take_along_axis(summary.qvalues, output.action[:, None], axis=-1)[:, 0],
+        prior=jax.nn.softmax(root.prior_logits, axis=-1),
+    )

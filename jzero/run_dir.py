@@ -1,0 +1,313 @@
+"""A run's directory: who may write to it, and writing so that a crash never spoils what is already there.
+
+    runs/<experiment>/<YYYYmmdd-HHMMSS>/
+      lock            held while a process writes here; freed when that process ends, however it ends
+      config.json     {"experiment": str, "config": {...}, "versions": {...}}
+      metrics.jsonl   one line an iteration
+      result.json     the final strength and totals
+      games.json      sample games
+
+JSON files are replaced as a whole (temporary file, fsync, rename): a reader, a full disk or a power cut finds
+the old file or the new one, never half of one. Numbers without a word in JSON (nan, inf) are written as null.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import errno
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import re
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows: runs work there, without the check for a second process
+    fcntl = None
+
+LOCK, CONFIG, METRICS = "lock", "config.json", "metrics.jsonl"
+PACKAGES = ("jzero", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+class RunDirError(ValueError):
+    """A run directory cannot be used; the message is one line that says what to do."""
+
+
+class RunDir:
+    """A run directory whose lock this process holds; made by `RunDir.create`, closed by `with` or `close`.
+
+    On several hosts only process 0 makes one.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path | None,
+        experiment: str,
+        config: Any,
+        resume: bool = False,
+        *,
+        device: str = "",
+        root: str | Path = "runs",
+    ) -> Self:
+        """Takes a run directory, new or (with `resume`) an existing one, and writes its config.json.
+
+        Args:
+          path: the directory; None for a new `<root>/<experiment>/<YYYYmmdd-HHMMSS>`, or with `resume` for
+            the newest run there.
+          experiment: the name of the script or preset.
+          config: a dataclass or mapping of what was chosen, nested or flat; what JSON cannot hold is text.
+          resume: continue the run in the directory. A half-written last line of its metrics is dropped; call
+            `rewind_metrics` once the checkpoint's iteration is known.
+          device: the kind of device, for the record.
+          root: where runs without a `path` go.
+
+        Raises:
+          RunDirError: it holds another run (with `resume`: none), is in use by another process, or cannot be
+            written.
+        """
+        chosen = _choose(path, experiment, resume, Path(root))
+        with _explained(chosen):
+            chosen.mkdir(parents=True, exist_ok=True)
+            run = cls(chosen, _acquire(chosen))
+        try:
+            run._check_content(experiment, resume)
+            if resume:
+                run.rewind_metrics(math.inf)
+            run.write_json(CONFIG, {"experiment": experiment, "config": config, "versions": versions(device)})
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _check_content(self, experiment: str, resume: bool) -> None:
+        with _explained(self.path):
+            content = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        if content and not resume:
+            found = ", ".join(content[:3]) + ", ..." * (len(content) > 3)
+            command = resume_command(experiment, self.path)
+            raise RunDirError(
+                f"run directory {self.path} is not empty (it has {found}): "
+                f"continue that run with `{command}`, or choose another directory"
+            )
+        if resume and CONFIG not in content:
+            raise RunDirError(
+                f"run directory {self.path} holds no run to resume (no {CONFIG}): "
+                "give the directory of a run, or leave out --resume"
+            )
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Replaces the file `name` in the directory by `value` as JSON, all of it or nothing."""
+        write_atomic(self.path / name, json.dumps(to_json(value), indent=2, allow_nan=False) + "\n")
+
+    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Adds one line to metrics.jsonl; when that fails half-way, the half is taken back."""
+        line = (json.dumps(to_json(metrics), allow_nan=False) + "\n").encode()
+        path = self.path / METRICS
+        # Unbuffered: nothing may linger in Python and be written after the error was reported.
+        with _explained(path), open(path, "ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(size)
+                raise
+
+    def rewind_metrics(self, iteration: float) -> None:
+        """Drops the lines of metrics.jsonl after `iteration`, to be repeated, and broken ones."""
+        path = self.path / METRICS
+        if not path.exists():
+            return
+        with _explained(path):
+            old = path.read_bytes()
+        kept = [line for line in read_metrics(self.path) if line.get("iteration", 0) <= iteration]
+        new = "".join(json.dumps(line) + "\n" for line in kept)
+        if new.encode() != old:
+            write_atomic(path, new)
+
+    def close(self) -> None:
+        """Frees the directory for other processes."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object's file, or None where it is missing, broken or holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl, oldest first; [] without the file.
+
+    Broken lines, such as a process leaves that is killed while it writes, are skipped.
+    """
+    try:
+        lines = (Path(run_dir) / METRICS).read_bytes().split(b"\n")
+    except OSError:
+        return []
+    metrics = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            metrics.append(json.loads(line))
+    return [line for line in metrics if isinstance(line, dict)]
+
+
+def resume_command(experiment: str, path: str | Path) -> str:
+    """The command line that continues the run in `path`."""
+    return f"python experiments/{experiment}.py --run-dir {path} --resume"
+
+
+def versions(device: str = "") -> dict[str, str]:
+    """What a run ran on: versions of jzero and of what it computes with, the platform, the kind of device."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+
+
+def to_json(value: Any) -> Any:
+    """`value` in JSON's types: dataclasses and named tuples as mappings, arrays as lists, nan and inf None.
+
+    Whatever else it holds becomes text.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "__array__"):
+        # bfloat16 and the other floats of accelerators turn into Python floats only by way of float64.
+        array = np.asarray(value)
+        return to_json((array if array.dtype.kind in "biu" else array.astype(np.float64)).tolist())
+    return str(value)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replaces the file at `path` by `text`; on any failure the old file stays and nothing is left behind.
+
+    Raises:
+      RunDirError: the directory cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def _choose(path: str | Path | None, experiment: str, resume: bool, root: Path) -> Path:
+    """The directory meant by `path`: itself, a new one named by the time, or the newest run when resuming."""
+    if path is not None:
+        chosen = Path(path)
+        if resume and not chosen.is_dir():
+            raise RunDirError(
+                f"run directory {chosen} does not exist: "
+                "give the directory of a run to resume, or leave out --resume"
+            )
+        return chosen
+    runs = root / (re.sub(r"[^\w.-]+", "-", experiment).strip(".-") or "run")
+    if resume:
+        found = sorted((config.parent for config in runs.glob(f"*/{CONFIG}")), key=_begun)
+        if not found:
+            raise RunDirError(
+                f"{runs} has no run to resume: give the directory of a run, or leave out --resume"
+            )
+        return found[-1]
+    return _new_directory(runs, f"{datetime.datetime.now():%Y%m%d-%H%M%S}")
+
+
+def _begun(path: Path) -> list[int]:
+    """The numbers in a run's name, which order runs by time."""
+    return [int(digits) for digits in re.findall(r"\d+", path.name)]
+
+
+def _new_directory(runs: Path, name: str) -> Path:
+    """Makes `runs/name`, or `runs/name-2`, ... where other runs began in the same second."""
+    with _explained(runs / name):
+        runs.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1000):
+            path = runs / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    raise RunDirError(f"run directory {runs / name} exists a thousand times over: give another directory")
+
+
+def _acquire(path: Path) -> int:
+    """Locks the directory for this process; the lock is freed by closing the file descriptor, or by dying."""
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(lock, 200).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise RunDirError(
+            f"run directory {path} is in use by {owner}: wait for it, stop it, or choose another directory"
+        ) from None
+    except OSError as error:
+        # Some cluster file systems are mounted without locks; a run there is worth more than the check.
+        advice = (
+            f"run directory {path} cannot be locked ({error.strerror}): let no second process write to it"
+        )
+        warnings.warn(advice, stacklevel=4)
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns the operating system's errors into one line about `path`."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space, then go on with --resume" if full else "give a directory you may write to"
+        raise RunDirError(f"cannot write {path}: {error.strerror or error}: {advice}") from error

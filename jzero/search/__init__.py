@@ -1,0 +1,24 @@
+"""Batched tree search in JAX, with mctx's signatures and types: `from jzero import search as mctx`."""
+
+from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
+
+from jzero.search.policies import gumbel_muzero_policy, muzero_policy
+from jzero.search.qtransforms import (
+    qtransform_by_min_max,
+    qtransform_by_parent_and_siblings,
+    qtransform_completed_by_mix_value,
+)
+from jzero.search.tree import SearchSummary, Tree
+
+__all__ = [
+    "PolicyOutput",
+    "RecurrentFnOutput",
+    "RootFnOutput",
+    "SearchSummary",
+    "Tree",
+    "gumbel_muzero_policy",
+    "muzero_policy",
+    "qtransform_by_min_max",
+    "qtransform_by_parent_and_siblings",
+    "qtransform_completed_by_mix_value",
+]

@@ -1,0 +1,257 @@
+"""Search policies with mctx's signatures: prepare the root, walk, choose.
+
+Axes: B games, A actions. `from jzero import search as mctx` runs code written for mctx. Deliberate differences:
+
+- Dirichlet noise is drawn over the legal actions only (mctx: over all, then masked);
+- ties are broken by the lowest action, without random numbers per hop (mctx: 1e-7 of noise in PUCT);
+- a step of discount 0 makes a terminal node, which is never expanded below (mctx expands it);
+- a prior logit of -inf from the model masks an action at interior nodes;
+- statistics are float32 whatever the network's dtype;
+- `qtransform_completed_by_mix_value` has `epsilon` 0.01 (mctx: 1e-8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from mctx import PolicyOutput, RootFnOutput
+
+from jzero.search import scores, walk
+from jzero.search import tree as tree_lib
+from jzero.search.qtransforms import (
+    QTransform,
+    qtransform_by_parent_and_siblings,
+    qtransform_completed_by_mix_value,
+)
+from jzero.search.tree import Tree, init_tree
+
+
+class GumbelExtraData(NamedTuple):
+    """What a Gumbel search keeps with its tree."""
+
+    root_gumbel: jax.Array
+    """f32[B, A] the noise of the root's actions."""
+
+
+def muzero_policy(
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    recurrent_fn: Callable,
+    num_simulations: int,
+    invalid_actions: jax.Array | None = None,
+    max_depth: int | None = None,
+    loop_fn: Callable = jax.lax.fori_loop,
+    *,
+    qtransform: QTransform = qtransform_by_parent_and_siblings,
+    dirichlet_fraction: float | jax.Array = 0.25,
+    dirichlet_alpha: float | jax.Array = 0.3,
+    pb_c_init: float | jax.Array = 1.25,
+    pb_c_base: float | jax.Array = 19652,
+    temperature: float | jax.Array = 1.0,
+) -> PolicyOutput:
+    """PUCT search (AlphaZero, MuZero).
+
+    Args:
+      params: passed to `recurrent_fn`.
+      rng_key: a key; consumed.
+      root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...].
+      recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
+      num_simulations: simulations a game.
+      invalid_actions: [B, A], non-zero where an action is illegal at the root.
+      max_depth: greatest number of edges of a path.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      qtransform: normalises a node's Q-values.
+      dirichlet_fraction: share of noise in the root's prior, in [0, 1].
+      dirichlet_alpha: concentration of the noise.
+      pb_c_init: c_1 of PUCT.
+      pb_c_base: c_2 of PUCT.
+      temperature: actions are drawn in proportion to `visits ** (1 / temperature)`; 0 takes the most visited.
+
+    Returns:
+      `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
+    """
+    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
+    invalid = _invalid_or_none(invalid_actions, root)
+    logits = mask_invalid_actions(root.prior_logits.astype(jnp.float32), invalid)
+    prior = jax.nn.softmax(logits, axis=-1)
+    noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
+    noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
+    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, jnp.finfo(jnp.float32).tiny)), invalid)
+
+    def select(edges: jax.Array, nodes: jax.Array, hop: jax.Array | int) -> jax.Array:
+        del hop
+        score = scores.puct(
+            _transform(qtransform, edges, nodes),
+            edges[:, tree_lib.VISITS],
+            jax.nn.softmax(edges[:, tree_lib.PRIOR], axis=-1),
+            nodes[:, tree_lib.NODE_VISITS],
+            pb_c_init=pb_c_init,
+            pb_c_base=pb_c_base,
+        )
+        return masked_argmax(score, edges[:, tree_lib.PRIOR] == -jnp.inf)
+
+    tree = walk.search(
+        params,
+        search_key,
+        init_tree(
+            noisy_logits,
+            root.value,
+            root.embedding,
+            num_simulations=num_simulations,
+            invalid_actions=invalid,
+        ),
+        recurrent_fn=recurrent_fn,
+        root_select=lambda edges, nodes: select(edges, nodes, 0),
+        interior_select=select,
+        num_simulations=num_simulations,
+        max_depth=max_depth,
+        loop_fn=loop_fn,
+    )
+    weights = tree.summary().visit_probs
+    action = jax.random.categorical(rng_key, _temper(weights, temperature))
+    return PolicyOutput(action=action.astype(jnp.int32), action_weights=weights, search_tree=tree)
+
+
+def gumbel_muzero_policy(
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    recurrent_fn: Callable,
+    num_simulations: int,
+    invalid_actions: jax.Array | None = None,
+    max_depth: int | None = None,
+    loop_fn: Callable = jax.lax.fori_loop,
+    *,
+    qtransform: QTransform = qtransform_completed_by_mix_value,
+    max_num_considered_actions: int = 16,
+    gumbel_scale: float | jax.Array = 1.0,
+) -> PolicyOutput:
+    """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
+
+    Args:
+      params: passed to `recurrent_fn`.
+      rng_key: a key; consumed.
+      root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...].
+      recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
+      num_simulations: simulations a game.
+      invalid_actions: [B, A], non-zero where an action is illegal at the root.
+      max_depth: greatest number of edges of a path.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      qtransform: completes and scales a node's Q-values.
+      max_num_considered_actions: actions of the first halving round (fewer where fewer are legal).
+      gumbel_scale: scale of the root's noise; 0 to play for strength.
+
+    Returns:
+      `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
+    """
+    rng_key, gumbel_key = jax.random.split(rng_key)
+    invalid = _invalid_or_none(invalid_actions, root)
+    logits = mask_invalid_actions(root.prior_logits.astype(jnp.float32), invalid)
+    illegal = logits == -jnp.inf
+    gumbel = gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
+
+    table = jnp.asarray(scores.considered_visits(max_num_considered_actions, num_simulations))
+    num_considered = jnp.minimum(max_num_considered_actions, jnp.sum(~illegal, axis=-1))
+
+    def select_root(edges: jax.Array, nodes: jax.Array) -> jax.Array:
+        visits = edges[:, tree_lib.VISITS]
+        simulation = jnp.sum(visits, axis=-1).astype(jnp.int32)
+        completed = _transform(qtransform, edges, nodes)
+        score = scores.gumbel_considered(table[num_considered, simulation], gumbel, logits, completed, visits)
+        return masked_argmax(score, illegal)
+
+    def select_interior(edges: jax.Array, nodes: jax.Array, hop: jax.Array) -> jax.Array:
+        del hop
+        prior_logits, visits = edges[:, tree_lib.PRIOR], edges[:, tree_lib.VISITS]
+        score = scores.gumbel_interior(prior_logits, _transform(qtransform, edges, nodes), visits)
+        return masked_argmax(score, prior_logits == -jnp.inf)
+
+    tree = walk.search(
+        params,
+        rng_key,
+        init_tree(
+            logits,
+            root.value,
+            root.embedding,
+            num_simulations=num_simulations,
+            invalid_actions=invalid,
+            extra_data=GumbelExtraData(root_gumbel=gumbel),
+        ),
+        recurrent_fn=recurrent_fn,
+        root_select=select_root,
+        interior_select=select_interior,
+        num_simulations=num_simulations,
+        max_depth=max_depth,
+        loop_fn=loop_fn,
+    )
+    # Among the most visited actions, the one with the greatest gumbel + logits + q.
+    edges, nodes = tree.edges[:, Tree.ROOT_INDEX], tree.nodes[:, Tree.ROOT_INDEX]
+    visits = edges[:, tree_lib.VISITS]
+    completed = _transform(qtransform, edges, nodes)
+    score = scores.gumbel_considered(jnp.max(visits, axis=-1), gumbel, logits, completed, visits)
+    return PolicyOutput(
+        action=masked_argmax(score, illegal),
+        action_weights=jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1),
+        search_tree=tree,
+    )
+
+
+def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:
+    """Dirichlet(alpha) noise over the legal actions of each row of `legal` bool[B, A]; 0 elsewhere.
+
+    Drawn as the softmax of log-gamma variables, which do not underflow for small `alpha`.
+    """
+    log_gamma = jax.random.loggamma(rng_key, alpha, legal.shape)
+    return jax.nn.softmax(jnp.where(legal, log_gamma, -jnp.inf), axis=-1)
+
+
+def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
+    """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
+    masked = jnp.where(invalid_actions > 0, -jnp.inf, logits)
+    return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
+
+
+def masked_argmax(score: jax.Array, invalid_actions: jax.Array) -> jax.Array:
+    """The lowest valid action i32[B] of the greatest score [B, A]; 0 in rows without one."""
+    score = jnp.where(invalid_actions > 0, -jnp.inf, score)
+    # Cheaper on a CPU than argmax: a maximum, then the first index that equals it.
+    is_best = score == jnp.max(score, axis=-1, keepdims=True)
+    index = jnp.where(is_best, jnp.arange(score.shape[-1], dtype=jnp.int32), score.shape[-1] - 1)
+    return jnp.min(index, axis=-1)
+
+
+def _transform(qtransform: QTransform, edges: jax.Array, nodes: jax.Array) -> jax.Array:
+    """Applies a transform of mctx's signature to rows [B, F, A], [B, F]: each row is a tree of one node."""
+
+    def one_node(edges: jax.Array, nodes: jax.Array) -> jax.Array:
+        view = Tree(
+            edges=edges[None],
+            nodes=nodes[None],
+            parents=None,
+            action_from_parent=None,
+            embeddings=None,
+            root_invalid_actions=None,
+            extra_data=None,
+        )
+        return qtransform(view, 0)
+
+    return jax.vmap(one_node)(edges, nodes)
+
+
+def _invalid_or_none(invalid_actions: jax.Array | None, root: RootFnOutput) -> jax.Array:
+    chex.assert_rank([root.prior_logits, root.value], [2, 1])
+    if invalid_actions is None:
+        return jnp.zeros_like(root.prior_logits, dtype=bool)
+    chex.assert_equal_shape([invalid_actions, root.prior_logits])
+    return invalid_actions
+
+
+def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:
+    """Logits [B, A] of `weights ** (1 / temperature)`, safe at temperature 0."""
+    logits = jnp.log(weights) - jnp.log(jnp.max(weights, axis=-1, keepdims=True))
+    return logits / jnp.maximum(temperature, 1e-6)

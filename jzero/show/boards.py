@@ -1,0 +1,118 @@
+"""Sample games as pictures: replays their actions, draws every position, keeps each picture once."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env import Env, is_finished
+
+
+class Position(NamedTuple):
+    """A position of a game: its picture and the player to move, None when the game is over."""
+
+    svg: str
+    mover: int | None
+
+
+class Album:
+    """Distinct pictures under CSS class names, within a number of bytes.
+
+    Every picture is the background of its class, as a data URL: it stands in the page once however often it
+    is shown, and nothing in it (ids, styles, scripts, links) can touch the page.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._left = capacity
+        self._urls: dict[str, str] = {}  # data URL -> class name
+
+    def add(self, svgs: Sequence[str], step: int = 1) -> dict[int, str]:
+        """Class names of every `step`-th picture and the last, by index; {}, adding none, when too large."""
+        last = len(svgs) - 1
+        chosen = [index for index in range(len(svgs)) if index % step == 0 or index == last]
+        urls = {index: data_url(svgs[index]) for index in chosen}
+        new = dict.fromkeys(url for url in urls.values() if url not in self._urls)
+        size = sum(map(len, new))
+        if size > self._left:
+            return {}
+        self._left -= size
+        for url in new:
+            self._urls[url] = f"b{len(self._urls)}"
+        return {index: self._urls[url] for index, url in urls.items()}
+
+    def add_thinned(self, svgs: Sequence[str]) -> dict[int, str]:
+        """The same with the smallest step whose pictures fit; {} when not even the first and the last do."""
+        fitting = (self.add(svgs, step) for step in range(1, len(svgs)))
+        return next((names for names in fitting if names), {})
+
+    def css(self) -> str:
+        """The style sheet of the classes."""
+        return "\n".join(f'.{name}{{background-image:url("{url}")}}' for url, name in self._urls.items())
+
+
+def data_url(svg: str) -> str:
+    """The picture as a URL that may stand between double quotes in a style sheet."""
+    quote = "%22" if "'" in svg else "'"
+    codes = {"%": "%25", "#": "%23", "<": "%3C", "\\": "%5C", "\n": "%0A", "\r": "", '"': quote}
+    return "data:image/svg+xml;charset=utf-8," + svg.strip().translate(str.maketrans(codes))
+
+
+def replay(env: Env, actions: Sequence[int]) -> list[Position]:
+    """The positions of a game from its actions: [number of actions + 1], the first position included.
+
+    Raises:
+      ValueError: an action is illegal, so the game was not one of this environment; or chance decides in it.
+    """
+    return list(_replay(env, tuple(actions)))
+
+
+@functools.lru_cache(maxsize=64)
+def _replay(env: Env, actions: tuple[int, ...]) -> tuple[Position, ...]:
+    init, step = _without_chance(env)
+    state, certain = init()
+    positions = [_position(env, state)]
+    for ply, action in enumerate(actions):
+        if not (0 <= action < env.num_actions and state.legal_action_mask[action]):
+            raise ValueError(f"action {action} of ply {ply} is illegal: the game is of another environment")
+        state, same = step(state, jnp.int32(action))
+        certain &= same
+        positions.append(_position(env, state))
+    if not certain:
+        raise ValueError("chance decides in this environment, so the actions alone do not tell the game")
+    return tuple(positions)
+
+
+@functools.lru_cache(maxsize=8)
+def _without_chance(env: Env) -> tuple[Callable, Callable]:
+    """`init` and `step` without a key; each also tells (bool[]) that two different keys give the same view.
+
+    Compiled once an environment, however many games and reports.
+    """
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def both(move: Callable[[jax.Array], Any]) -> tuple[Any, jax.Array]:
+        state, other = move(keys[0]), move(keys[1])
+        views = [(env.observe(s), s.legal_action_mask, s.current_player, s.rewards) for s in (state, other)]
+        same = jax.tree.leaves(jax.tree.map(lambda a, b: (a == b).all(), *views))
+        return state, jnp.stack(same).all()
+
+    step = jax.jit(lambda state, action: both(lambda key: env.step(state, action, key)))
+    return jax.jit(lambda: both(env.init)), step
+
+
+def _position(env: Any, state: Any) -> Position:
+    return Position(env.svg(state), None if bool(is_finished(state)) else int(state.current_player))
+
+
+def drawn(env: Env | None, game: Mapping[str, Any]) -> tuple[list[Position], str]:
+    """The game's positions and "", or [] and why there are none: a picture must not end the run it is of."""
+    if env is None:
+        return [], "its environment is not at hand"
+    if not hasattr(env, "svg"):
+        return [], "its environment draws no pictures: it has no svg(state)"
+    try:
+        return replay(env, game["actions"]), ""
+    except Exception as error:
+        return [], f"{type(error).__name__}: {error}"

@@ -1,0 +1,195 @@
+"""The report's sample games: strips of boards with the agent's values, which the page's script plays."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from jzero.env import Env
+from jzero.show.boards import Album, drawn
+from jzero.show.words import number
+
+BOARD_BYTES = 600_000  # of all pictures in a report
+GAMES = 12  # at most
+
+
+class Ply(NamedTuple):
+    """One position of a game, as far as it is known; the last one has no action."""
+
+    number: int
+    mover: int | None  # None: the game is over, or unknown
+    action: int | None
+    value: float | None  # as the mover estimates it
+    first_value: float | None  # with two players only: from player 0's side, and at the end what player 0 got
+
+
+def games_section(record: Mapping[str, Any] | None, env: Env | None) -> tuple[str, str]:
+    """The HTML of the games in games.json's `record` and the CSS of their boards; ("", "") without games."""
+    found = (record or {}).get("games")
+    games = [game for game in found if _is_game(game)] if isinstance(found, list) else []
+    if not games:
+        return "", ""
+    album = Album(BOARD_BYTES)
+    titles, articles = [], []
+    for place, game in enumerate(games[:GAMES], 1):
+        title = str(game.get("title") or f"Game {place}")
+        if article := _article(title, game, env, album, first=not articles):
+            titles.append(title)
+            articles.append(article)
+    tabs = "".join(f"<button>{escape(title)}</button>" for title in titles) if len(titles) > 1 else ""
+    left = len(games) - len(articles)
+    more = f'<p class="note">{left} more in games.json.</p>' if left else ""
+    html = f'<section><h2>Sample games</h2><div class="tabs">{tabs}</div>{"".join(articles)}{more}</section>'
+    return html, album.css()
+
+
+def plies(game: Mapping[str, Any], movers: Sequence[int | None] | None) -> list[Ply]:
+    """The game's positions, [number of actions + 1]; no `movers` where it could not be replayed."""
+    actions, outcome = game["actions"], _numbers(game.get("outcome"))
+    values = _numbers(game.get("values"))[: len(actions)]
+    values += [None] * (len(actions) + 1 - len(values))
+    movers = movers or [None] * len(values)
+    two_players = len(outcome) == 2 or (not outcome and max(filter(None, movers), default=0) == 1)
+    found = []
+    for ply, (mover, value) in enumerate(zip(movers, values, strict=True)):
+        action = actions[ply] if ply < len(actions) else None
+        first_value = None
+        if two_players and action is None:
+            first_value = outcome[0] if outcome else None
+        elif two_players and mover is not None and value is not None:
+            first_value = -value if mover else value
+        found.append(Ply(ply, mover, action, value, first_value))
+    return found
+
+
+def outcome_text(outcome: Sequence[float | None]) -> str:
+    """What the players got: "player 1 wins", "draw", "return 12" (one player); "" when unknown."""
+    known = [reward for reward in outcome if reward is not None]
+    if not known or len(known) < len(outcome):
+        return ""
+    if len(known) == 1:
+        return f"return {known[0]:.4g}"
+    winners = [str(player) for player, reward in enumerate(known, 1) if reward == max(known)]
+    if len(winners) == len(known):
+        return "draw"
+    return f"player {winners[0]} wins" if len(winners) == 1 else f"players {' and '.join(winners)} win"
+
+
+def _numbers(values: Any) -> list[float | None]:
+    return [number(value) for value in values] if isinstance(values, list) else []
+
+
+def _is_game(game: Any) -> bool:
+    actions = game.get("actions") if isinstance(game, dict) else None
+    return isinstance(actions, list) and bool(actions) and all(isinstance(action, int) for action in actions)
+
+
+def _article(title: str, game: Mapping[str, Any], env: Env | None, album: Album, first: bool) -> str:
+    """One game, or "" when its boards do not fit any more; of the `first` one as many boards as fit."""
+    positions, problem = drawn(env, game)
+    svgs = [position.svg for position in positions]
+    pictures = album.add(svgs) or (album.add_thinned(svgs) if first else {})
+    if positions and not pictures and not first:
+        return ""
+    found = plies(game, [position.mover for position in positions] or None)
+    end = outcome_text(_numbers(game.get("outcome")))
+    head = f"<h3>{escape(title)} <span>{escape(f'{end}, ' if end else '')}{len(found) - 1} plies</span></h3>"
+    if not pictures:
+        problem = problem or "one picture is too large for this page"
+        strip = "".join(_item(ply, found, end, "") for ply in found if ply.action is not None)
+        note = f'<p class="note">Moves only: {escape(problem)}.</p>'
+        return f'<article class="card game plain">{head}{note}<ol class="strip">{strip}</ol></article>'
+    strip = "".join(_item(found[ply], found, end, picture) for ply, picture in pictures.items())
+    left = len(found) - len(pictures)
+    note = f'<p class="note">{left} of the positions between are left out.</p>' if left else ""
+    player = _player(found, len(pictures), pictures[0])
+    body = f'{head}{player}<ol class="strip">{strip}</ol>{note}'
+    return f'<article class="card game" style="--shape:{_aspect(svgs[0]):.4g}">{body}</article>'
+
+
+def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
+    """One entry of the strip, with what the player says about it."""
+    value = "" if ply.value is None else f"{ply.value:+.2f}"
+    if ply.action is None:
+        name, move, says = "The end", end, [end]
+    else:
+        name, move = f"Ply {ply.number}", f"plays {ply.action}"
+        who = "" if ply.mover is None else f"player {ply.mover + 1} to move"
+        says = [who, f"value {value}" if value else "", move]
+    said = ", ".join(filter(None, says))
+    title = escape(f"{name}: {said}" if said else name)
+    board = f'<i class="board {picture}" role="img" aria-label="{title}"></i>' if picture else ""
+    place = name if ply.action is None else f"{name} of {len(game) - 1}"
+    told = f'data-ply="{place}" data-says="{escape(said)}"'
+    data = f'{told} data-at="{_at(ply, game)}" data-share="{_share(ply)}"'
+    return f'<li title="{title}" {data}>{board}<span><b>{value}</b>{escape(move)}</span></li>'
+
+
+def _player(game: Sequence[Ply], length: int, picture: str) -> str:
+    """What the page's script steps through the strip's `length` boards with."""
+    bar = '<div class="bar" title="Value for player 1"><i></i></div>' if _is_score(game) else "<div></div>"
+    buttons = (("go", 0, "First", "&#171;"), ("by", -1, "Previous", "&#8249;"), ("by", 1, "Next", "&#8250;"))
+    buttons = (*buttons, ("go", length - 1, "Last", "&#187;"))
+    controls = "".join(
+        f'<button data-{kind}="{by}" aria-label="{name}" title="{name}">{sign}</button>'
+        for kind, by, name, sign in buttons
+    )
+    slider = f'<input type="range" min="0" max="{length - 1}" value="0" aria-label="Position">'
+    return (
+        f'<div class="player">{bar}<i class="board {picture}" role="img"></i>'
+        f'<div class="side"><p class="ply"></p>'
+        f'<p class="says" aria-live="polite"></p><div class="controls">{controls}{slider}</div>'
+        f'{_trace(game)}<p class="legend">The arrow keys step through the game.</p></div></div>'
+    )
+
+
+def _trace(game: Sequence[Ply]) -> str:
+    """Player 1's value over the plies, or the only player's; "" where values or movers are not known."""
+    one_player = all(ply.mover in (0, None) for ply in game) and any(ply.mover == 0 for ply in game)
+    values = [ply.value if one_player else ply.first_value for ply in game]
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return ""
+    low, high = (-1.0, 1.0) if _is_score(game) else (min(known), max(known))
+    scale = 88 / ((high - low) or 1.0)  # of a picture that is 100 high
+    path = "L".join(
+        f"{_at(ply, game)} {94 - scale * (value - low):.3g}"
+        for ply, value in zip(game, values, strict=True)
+        if value is not None
+    )
+    zero = '<line x1="0" x2="100" y1="50" y2="50"/>' if _is_score(game) else ""
+    legend = "Value" if one_player else "Value for player 1"
+    cursor = '<line class="cursor" x1="0" x2="0" y1="0" y2="100"/>'
+    return (
+        f'<p class="legend over">{legend}, from {low:.3g} to {high:.3g}</p>'
+        f'<svg class="trace" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
+        f'{zero}<path d="M{path}"/>{cursor}</svg>'
+    )
+
+
+def _is_score(game: Sequence[Ply]) -> bool:
+    """Values between a loss (-1) and a win (+1) of one of two players."""
+    known = [ply.first_value for ply in game if ply.first_value is not None]
+    return len(known) > 1 and all(abs(value) <= 1.0 for value in known)
+
+
+def _at(ply: Ply, game: Sequence[Ply]) -> str:
+    """Where the ply is in the trace, in percent of its width."""
+    return f"{100 * ply.number / (len(game) - 1):.4g}"
+
+
+def _share(ply: Ply) -> str:
+    """Player 1's share of the value bar in percent; even where it is not known."""
+    return f"{50 + 50 * (ply.first_value or 0.0):.3g}"
+
+
+def _aspect(svg: str) -> float:
+    """Width / height of a picture, 1 where it does not say."""
+    try:
+        root = ElementTree.fromstring(svg)
+        box = root.get("viewBox", "").replace(",", " ").split()[2:]
+        sides = box or (root.get("width", ""), root.get("height", ""))
+        width, height = (float(side.removesuffix("px")) for side in sides)
+        return width / height
+    except (ElementTree.ParseError, ValueError, ZeroDivisionError):
+        return 1.0

@@ -1,0 +1,164 @@
+"""A run's report: one HTML file that needs nothing else, no network and no script.
+
+It is made of what is in the run directory, and any of that may still be missing.
+"""
+
+import statistics
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jzero.env import Env, make
+from jzero.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
+from jzero.show.curves import (
+    COUNTS,
+    SPEEDS,
+    STRENGTH,
+    Metrics,
+    column,
+    other_section,
+    strength_section,
+    training_section,
+)
+from jzero.show.games import games_section
+from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
+
+REPORT = "report.html"
+
+
+def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
+    """Writes `report.html` into a run directory and returns its path; the file is replaced as a whole.
+
+    Args:
+      run_dir: the run's directory.
+      env: the environment of the sample games, to draw their boards; by default the one games.json names.
+
+    Raises:
+      RunDirError: the file cannot be written.
+    """
+    run_dir = Path(run_dir)
+    metrics = read_metrics(run_dir)
+    config, result, games = (
+        read_json(run_dir / name) or {} for name in (CONFIG, "result.json", "games.json")
+    )
+    experiment = str(config.get("experiment") or run_dir.resolve().parent.name)
+    strength = result.get("strength")
+    strength = strength if isinstance(strength, dict) else {}
+    games_html, games_css = games_section(games, env or _env_called(games.get("env")))
+    body = (
+        _header(experiment, run_dir, metrics, result),
+        f'<div class="headline">{_strength(metrics, strength)}{_tiles(metrics, result)}</div>\n',
+        strength_section(metrics, str(strength.get("unit") or "")),
+        games_html,
+        training_section(metrics),
+        other_section(metrics),
+        _tables(config, result),
+        _usage(experiment, run_dir),
+    )
+    path = run_dir / REPORT
+    write_atomic(path, _page(spaced(experiment), games_css, "".join(body)))
+    return path
+
+
+def _env_called(name: Any) -> Env | None:
+    """The environment, None where this machine does not have it."""
+    try:
+        return make(name) if isinstance(name, str) else None
+    except (ValueError, ImportError):
+        return None
+
+
+def _page(title: str, css: str, body: str) -> str:
+    style, script = (
+        (resources.files("jzero.show") / name).read_text("utf-8") for name in ("report.css", "report.js")
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title>\n<style>\n{style}{css}\n</style></head>\n"
+        f"<body><main>\n{body}\n</main><script>\n{script}</script></body></html>\n"
+    )
+
+
+def _header(experiment: str, run_dir: Path, metrics: Metrics, result: Mapping[str, Any]) -> str:
+    seconds = _last(metrics, result, "seconds")
+    time = "" if seconds is None else f" after {duration(seconds)}"
+    state = f"Not finished; this is the state{time}." if metrics else "No metrics yet."
+    if result:
+        state = f"Finished{time}."
+    return (
+        f"<header><p><code>{escape(str(run_dir))}</code></p>"
+        f"<h1>{escape(spaced(experiment))}</h1><p>{state}</p></header>\n"
+    )
+
+
+def _strength(metrics: Metrics, final: Mapping[str, Any]) -> str:
+    """The final strength or the latest so far, with its interval and the settings it was measured with."""
+    name, values = (
+        str(final.get("name") or "Strength"),
+        [number(final.get(key)) for key in ("value", "low", "high")],
+    )
+    if values[0] is None:
+        lines = [line for line in metrics if number(line.get("strength")) is not None]
+        name, values = "Strength so far", [number((lines or [{}])[-1].get(key)) for key in STRENGTH]
+    value, low, high = ("" if value is None else whole_number(value) for value in values)
+    if not value:
+        return '<div class="card strength"><p>Strength</p><p class="note">Not measured yet.</p></div>'
+    interval = f"<p>95 % interval {low} to {high}</p>" if low and high else ""
+    extra = {key: item for key, item in final.items() if key not in ("name", "value", "low", "high", "unit")}
+    settings = " · ".join(f"{key.replace('_', ' ')} {item}" for key, item in flat(extra))
+    return (
+        f'<div class="card strength"><p class="what">{escape(name[:1].upper() + name[1:])}</p>'
+        f'<p class="big">{value} <small>{escape(str(final.get("unit") or ""))}</small></p>{interval}'
+        f'<p class="settings">{escape(settings)}</p></div>'
+    )
+
+
+def _tiles(metrics: Metrics, result: Mapping[str, Any]) -> str:
+    """What the run took: time, counts, and the median speeds."""
+    tiles = {}
+    for name in ("seconds", *COUNTS[2:], "iteration"):
+        if (value := _last(metrics, result, name)) is not None:
+            tiles[spaced(name)] = duration(value) if name == "seconds" else short_number(value)
+    for name in SPEEDS:
+        if values := column(metrics, name):
+            tiles[spaced(name.removesuffix("_per_second")) + " / s"] = short_number(statistics.median(values))
+    shown = "".join(
+        f"<div><dt>{name.replace('Seconds', 'Time')}</dt><dd>{value}</dd></div>"
+        for name, value in tiles.items()
+    )
+    return f'<dl class="card tiles">{shown}</dl>' if shown else ""
+
+
+def _tables(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """The configuration, versions and results beyond the headline."""
+    rest = {name: value for name, value in result.items() if name not in ("strength", *COUNTS)}
+    tables = []
+    for title, content in (
+        ("Configuration", config.get("config")),
+        ("Versions", config.get("versions")),
+        ("Results", rest),
+    ):
+        rows = [f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in flat(content)]
+        if rows:
+            tables.append(f'<div class="card"><b>{title}</b><table>{"".join(rows)}</table></div>')
+    return f'<section><h2>Settings</h2><div class="two">{"".join(tables)}</div></section>\n' if tables else ""
+
+
+def _usage(experiment: str, run_dir: Path) -> str:
+    resume = resume_command(experiment, run_dir)
+    load = f'import jzero\n\nagent = jzero.load("{run_dir.as_posix()}")\n'
+    act = "actions = agent.act(states, key, num_simulations=64)"
+    return (
+        '<section><h2>Use this run</h2><div class="two">'
+        f'<div class="card"><b>Train it further</b><pre>{escape(resume)}</pre></div>'
+        f'<div class="card"><b>Use the agent</b><pre>{escape(load + act)}</pre></div></div></section>'
+    )
+
+
+def _last(metrics: Metrics, result: Mapping[str, Any], name: str) -> float | None:
+    """What the result says, or the last line that has it."""
+    final = number(result.get(name))
+    return final if final is not None else next(iter(column(metrics, name)[-1:]), None)

@@ -1,0 +1,53 @@
+"""Numbers and names as people read them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def number(value: Any) -> float | None:
+    """The value where it is a finite number; JSON's null and whatever else stands there is None."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    return None
+
+
+def short_number(value: float, digits: int = 3) -> str:
+    """At most `digits` significant digits, with k, M, G or T from a thousand on: 0.0123, 412, 1.2k, 3M."""
+    value = float(f"{value:.{digits - 1}e}")  # rounded first: 999,999 is 1M, not 1000k
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.{digits}g}{name}"
+    return f"{value:.{digits}g}"
+
+
+def whole_number(value: float) -> str:
+    """A headline's number: whole from 100 on, three significant digits below."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """A time span: 48 s, 9 min 5 s, 3 h 20 min, 2 d 4 h."""
+    left = round(seconds)
+    for unit, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if left >= unit:
+            rest = left % unit // part
+            return f"{left // unit} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{left} s"
+
+
+def spaced(name: str) -> str:
+    """A name in the code as words: "policy_loss" -> "Policy loss"."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested mappings, as (dotted name, text); nothing for what is no mapping."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from flat(item, f"{prefix}.{name}" if prefix else str(name))
+    elif prefix and isinstance(value, list):
+        yield prefix, ", ".join(map(str, value))
+    elif prefix:
+        yield prefix, "none" if value is None else str(value)

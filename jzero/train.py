@@ -1,0 +1,256 @@
+"""The compiled program: self-play and updates as functions of one state, under `shard_map` on all devices.
+
+Parameters and the optimiser are replicated, games and replay are split by lane, gradients are averaged over the
+mesh axis, random keys are folded with the device's index. Self-play has no collectives but the sum of its
+metrics at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jzero.algorithms.alphazero import alphazero_loss
+from jzero.config import TrainConfig
+from jzero.env import Env, observe_batch
+from jzero.models import Model, simulator_model
+from jzero.networks import make_network
+from jzero.replay import Replay, add, init_replay, sample
+from jzero.search.tree import vary_like
+from jzero.self_play import Games, self_play, start_games
+
+AXIS = "devices"
+
+
+class TrainState(NamedTuple):
+    """Everything a run needs to go on to the same bits."""
+
+    params: Any
+    """The network's newest weights."""
+    averaged: Any
+    """Exponential average of the weights: these play."""
+    opt_state: Any
+    """The optimiser's state."""
+    games: Games
+    """[B] games in progress."""
+    replay: Replay
+    """[R, B] recorded plies."""
+    key: jax.Array
+    """The run's key; iterations and updates fold their number into it."""
+    iteration: jax.Array
+    """i32[] iterations done."""
+    updates: jax.Array
+    """i32[] updates done."""
+
+
+STATE_SPECS = TrainState(
+    params=P(),
+    averaged=P(),
+    opt_state=P(),
+    games=P(AXIS),
+    replay=Replay(plies=P(None, AXIS), targets=P(None, AXIS), ready=P(AXIS), head=P()),
+    key=P(),
+    iteration=P(),
+    updates=P(),
+)
+"""How the state lies on the mesh."""
+
+
+class Program(NamedTuple):
+    """The compiled functions of a run."""
+
+    init: Callable[[], TrainState]
+    """The first state."""
+    play: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
+    """Self-play of one iteration into the replay; the state is donated. Metrics are scalars."""
+    learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
+    """The updates of one iteration; the state is donated. Losses are means over the updates."""
+    mesh: Mesh
+    """The devices."""
+
+
+def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh of one axis over `devices`, by default all of them (of all processes)."""
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def make_model(env: Env, config: TrainConfig) -> Model:
+    """What the search plans with."""
+    return simulator_model(env, make_network(config.network, env.num_actions).apply, discount=config.discount)
+
+
+def init_params(env: Env, config: TrainConfig, key: jax.Array) -> Any:
+    """The network's first weights."""
+    observation = observe_batch(env, jax.tree.map(lambda x: x[None], env.init(key)))
+    return make_network(config.network, env.num_actions).init(key, observation)
+
+
+def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:
+    """The functions of a run of `config` on `mesh` (by default all devices).
+
+    Raises:
+      ValueError: games or batch size do not divide by the number of devices, or the ring by the plies.
+    """
+    mesh = make_mesh() if mesh is None else mesh
+    num_devices = mesh.size
+    for name in ("games", "batch_size"):
+        if getattr(config, name) % num_devices:
+            raise ValueError(
+                f"{name} is {getattr(config, name)}; it must be a multiple of the {num_devices} devices"
+            )
+    if config.replay_plies % config.plies:
+        raise ValueError(
+            f"replay_plies is {config.replay_plies}; it must be a multiple of plies, {config.plies}"
+        )
+    model = make_model(env, config)
+    optimizer = make_optimizer(config)
+
+    def shard(function: Callable, out_specs: Any) -> Callable:
+        return jax.shard_map(function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs)
+
+    def init() -> TrainState:
+        key = jax.random.key(config.seed)
+        params = init_params(env, config, jax.random.fold_in(key, 0))
+        games = start_games(env, config, jax.random.fold_in(key, 1), config.games)
+        shapes = jax.eval_shape(lambda: self_play(env, model, config, params, key, games)[1])
+        one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+        return TrainState(
+            params=params,
+            averaged=params,
+            opt_state=optimizer.init(params),
+            games=games,
+            replay=init_replay(one_ply, config.replay_plies),
+            key=jax.random.fold_in(key, 2),
+            iteration=jnp.int32(0),
+            updates=jnp.int32(0),
+        )
+
+    def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        key = _device_key(state.key, 0, state.iteration)
+        games, transitions, sums = self_play(env, model, config, state.averaged, key, state.games)
+        replay = add(state.replay, transitions, td_lambda=config.td_lambda)
+        metrics = play_metrics(mean_over_devices(sums), config.games * config.plies / num_devices)
+        return state._replace(games=games, replay=replay, iteration=state.iteration + 1), metrics
+
+    def learn_once(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        sample_key, image_key = jax.random.split(_device_key(state.key, 1, state.updates))
+        batch = sample(state.replay, sample_key, config.batch_size // num_devices)
+
+        def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+            apply = make_network(config.network, env.num_actions).apply
+            return alphazero_loss(
+                env,
+                apply,
+                params,
+                batch,
+                image_key,
+                value_weight=config.value_weight,
+                augment=config.augment,
+            )
+
+        # Differentiating with respect to a device-varying copy keeps the gradient local until it is averaged.
+        local = jax.tree.map(lambda x: vary_like(x, state.games.ply), state.params)
+        grads, metrics = jax.grad(loss, has_aux=True)(local)
+        grads, metrics = mean_over_devices((grads, metrics))
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(config.ema_decay, state.updates / (state.updates + 10.0))
+        averaged = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.averaged, params)
+        metrics = metrics | {"grad_norm": optax.global_norm(grads)}
+        return state._replace(
+            params=params, averaged=averaged, opt_state=opt_state, updates=state.updates + 1
+        ), metrics
+
+    state_out = (STATE_SPECS, P())
+    return Program(
+        init=jax.jit(init, out_shardings=shardings(mesh)),
+        play=jax.jit(shard(play, state_out), donate_argnums=0),
+        learn=_repeat(shard(learn_once, state_out), config.updates, on_cpu=_on_cpu(mesh)),
+        mesh=mesh,
+    )
+
+
+def shardings(mesh: Mesh) -> TrainState:
+    """The shardings of the state's parts on `mesh`."""
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), STATE_SPECS, is_leaf=lambda x: isinstance(x, P))
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """AdamW with clipped gradients."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.adamw(config.learning_rate, weight_decay=config.weight_decay),
+    )
+
+
+def mean_over_devices(tree: Any) -> Any:
+    """Means of a pytree of float32 arrays over the mesh, in a single collective.
+
+    One, not one a leaf: on a CPU every waiting collective holds a thread of the pool that the other devices'
+    work runs in, and several at once can hold all of them.
+    """
+    flat, unravel = ravel_pytree(tree)
+    return unravel(jax.lax.pmean(flat, AXIS))
+
+
+def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.Array]:
+    """Means from sums over the games of one iteration's self-play, `positions` plies in all."""
+    games = jnp.maximum(sums["games"], 1e-9)
+    return {
+        "games_finished_share": sums["games"] / positions,
+        "game_length": sums["game_plies"] / games,
+        "first_player_reward": sums["first_player_reward"] / games,
+        "policy_entropy": sums["policy_entropy"] / positions,
+        "policy_kl_to_prior": sums["policy_kl_to_prior"] / positions,
+        "full_search_share": sums["full_searches"] / positions,
+    }
+
+
+def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
+    """A key of this device for the `number`-th use of `stream`."""
+    key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
+    return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+
+
+def _on_cpu(mesh: Mesh) -> bool:
+    return mesh.devices.flat[0].platform == "cpu"
+
+
+def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
+    """A function that does `times` updates and averages their metrics.
+
+    On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend runs
+    the gradient of a convolution inside a loop many times slower than outside of it.
+    """
+
+    def mean(metrics: Any) -> Any:
+        return jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
+
+    if not on_cpu:
+
+        def scanned(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+            state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
+            return state, mean(metrics)
+
+        return jax.jit(scanned, donate_argnums=0)
+
+    one = jax.jit(update, donate_argnums=0)
+    stack_mean = jax.jit(lambda metrics: mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
+
+    def dispatched(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        metrics = []
+        for _ in range(times):
+            state, one_metrics = one(state)
+            metrics.append(one_metrics)
+        return state, stack_mean(metrics)
+
+    return dispatched

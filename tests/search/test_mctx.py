@@ -1,0 +1,226 @@
+"""The search equals mctx: signatures, whole trees of random games, and the golden trees in mctx's wheel."""
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mctx
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from jzero import search
+from tests.search import tables as tables_lib
+
+POLICIES = ["muzero_policy", "gumbel_muzero_policy"]
+TRANSFORMS = [
+    "qtransform_by_min_max",
+    "qtransform_by_parent_and_siblings",
+    "qtransform_completed_by_mix_value",
+]
+
+
+class Case(NamedTuple):
+    """A batch of random games. The seeds are such that no two actions of a decision are within 1e-5."""
+
+    policy: str
+    num_actions: int
+    num_simulations: int
+    batch_size: int
+    discounts: tuple[float, ...]
+    seed: int
+    mask_root: bool = False
+    share_illegal: float = 0.0  # of interior actions
+    max_depth: int | None = None
+    options: dict[str, Any] = {}
+
+
+PUCT = {"dirichlet_fraction": 0.0}
+CASES = {
+    "puct, small": Case("muzero_policy", 2, 8, 64, (-1.0,), 0, options=PUCT),
+    "puct, mixed discounts": Case("muzero_policy", 7, 50, 48, (-1.0, 1.0, 0.9), 0, mask_root=True, options=PUCT),
+    "puct, max_depth": Case(
+        "muzero_policy",
+        12,
+        40,
+        32,
+        (0.997,),
+        0,
+        mask_root=True,
+        share_illegal=0.4,
+        max_depth=3,
+        options=PUCT | {"pb_c_init": 2.0, "pb_c_base": 100.0},
+    ),
+    "puct, root noise": Case("muzero_policy", 5, 24, 64, (-1.0, 1.0), 0),
+    "gumbel, small": Case("gumbel_muzero_policy", 2, 8, 64, (-1.0,), 0),
+    "gumbel, mixed discounts": Case(
+        "gumbel_muzero_policy", 7, 50, 48, (-1.0, 1.0, 0.9), 0, mask_root=True, options={"gumbel_scale": 0.0}
+    ),
+    "gumbel, max_depth": Case(
+        "gumbel_muzero_policy",
+        20,
+        40,
+        32,
+        (0.997,),
+        0,
+        mask_root=True,
+        share_illegal=0.4,
+        max_depth=3,
+        options={"max_num_considered_actions": 6},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES + TRANSFORMS)
+def test_signature_is_that_of_mctx(name):
+    ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (search, mctx))
+    assert list(ours) == list(theirs)
+    assert [p.kind for p in ours.values()] == [p.kind for p in theirs.values()]
+    differ = {name for name in ours if ours[name].default != theirs[name].default}
+    allowed = {"muzero_policy": {"qtransform"}, "gumbel_muzero_policy": {"qtransform"}}
+    assert differ == allowed.get(name, {"epsilon"} if "mix_value" in name else set())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tree_equals_that_of_mctx(name):
+    case = CASES[name]
+    tables = tables_lib.random_tables(
+        case.seed, case.num_actions, discounts=case.discounts, share_illegal=case.share_illegal
+    )
+    roots = tables_lib.random_roots(case.seed, tables, case.batch_size)
+    invalid = tables_lib.random_invalid_actions(case.seed, tables, roots) if case.mask_root else None
+
+    def run(module) -> mctx.PolicyOutput:
+        options = dict(case.options)
+        if "gumbel" in case.policy:
+            options["qtransform"] = functools.partial(module.qtransform_completed_by_mix_value, epsilon=1e-8)
+
+        @jax.jit
+        def policy(tables, roots, invalid):
+            return getattr(module, case.policy)(
+                tables,
+                jax.random.key(5),
+                tables_lib.jax_root(tables, roots),
+                tables_lib.recurrent_fn,
+                case.num_simulations,
+                invalid,
+                case.max_depth,
+                **options,
+            )
+
+        return policy(jax.tree.map(jnp.asarray, tables), roots, invalid)
+
+    _assert_equal(run(search), run(mctx))
+
+
+@pytest.mark.parametrize(
+    "name", ["muzero", "muzero_qtransform", "gumbel_muzero", "gumbel_muzero_reward"], ids=lambda name: name
+)
+def test_golden_trees_of_mctx(name):
+    data = resources.files("mctx") / "_src" / "tests" / "test_data" / f"{name}_tree.json"
+    golden = json.loads(data.read_text())
+    ours, theirs = (_search_golden(golden, module) for module in (search, mctx))
+    _assert_golden(tables_lib.TreeArrays.of(ours.search_tree), 0, golden["tree"])
+    # The file holds the first game only; the others have one and two legal actions.
+    _assert_equal(ours, theirs)
+
+
+def _assert_equal(ours: mctx.PolicyOutput, theirs: mctx.PolicyOutput) -> None:
+    """Whole trees: topology and visits are equal, values to 1e-5."""
+    assert isinstance(ours, mctx.PolicyOutput)
+    mine, reference = (tables_lib.TreeArrays.of(output.search_tree) for output in (ours, theirs))
+    for name in tables_lib.TreeArrays._fields:
+        array, expected = getattr(mine, name), getattr(reference, name)
+        if "prior_logits" in name:  # mctx marks illegal actions by a finite logit
+            array, expected = softmax(array, axis=-1), softmax(expected, axis=-1)
+        if expected.dtype == np.int32:
+            np.testing.assert_array_equal(array, expected, err_msg=name)
+        else:
+            np.testing.assert_allclose(array, expected, atol=1e-5, err_msg=name)
+    np.testing.assert_array_equal(ours.search_tree.embeddings, theirs.search_tree.embeddings)
+    for name in ["visit_counts", "visit_probs", "value", "qvalues"]:
+        array, expected = (getattr(output.search_tree.summary(), name) for output in (ours, theirs))
+        np.testing.assert_allclose(array, expected, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(ours.action_weights, theirs.action_weights, atol=1e-4)
+    np.testing.assert_array_equal(ours.action, theirs.action)
+    assert ours.search_tree.num_simulations == theirs.search_tree.num_simulations
+    assert ours.search_tree.num_actions == theirs.search_tree.num_actions
+
+
+def _search_golden(golden: dict, module) -> mctx.PolicyOutput:
+    """The search that a golden file describes, of three games: all, one and two actions legal."""
+    config = dict(golden["algorithm_config"])
+    transform = functools.partial(
+        getattr(module, config.pop("qtransform")), **config.pop("qtransform_kwargs", {})
+    )
+    num_actions = len(golden["tree"]["child_stats"])
+    with jax.threefry_partitionable(False):  # as when the files were written
+        key = jax.random.PRNGKey(0)
+        embedding = jnp.stack([key, jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)])
+        prior_logits, value, _ = _hash_model(embedding, num_actions)
+        output = jax.jit(
+            functools.partial(
+                getattr(module, f"{golden['algorithm']}_policy"),
+                recurrent_fn=_hash_recurrent_fn(num_actions, **golden["env_config"]),
+                num_simulations=golden["tree"]["visit"] - 1,
+                qtransform=transform,
+                **config,
+            )
+        )(
+            (),
+            jax.random.PRNGKey(1),
+            mctx.RootFnOutput(prior_logits=prior_logits, value=value, embedding=embedding),
+            invalid_actions=np.arange(num_actions) >= np.array([[num_actions], [1], [2]]),
+        )
+    return output
+
+
+def _hash_model(keys: jax.Array, num_actions: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Prior logits [B, A], value [B] and reward [B] of the states that `keys` u32[B, 2] stand for."""
+
+    def one(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        policy_key, value_key, reward_key = jax.random.split(key, 3)
+        value, reward = (jax.random.uniform(k, minval=-1.0, maxval=1.0) for k in (value_key, reward_key))
+        return jax.random.normal(policy_key, (num_actions,)), value, reward
+
+    return jax.vmap(one)(keys)
+
+
+def _hash_recurrent_fn(num_actions: int, *, discount: float, zero_reward: bool) -> Callable:
+    """The model of mctx's own tests: a state is a random key, and each action one of its splits."""
+
+    def recurrent_fn(params, rng_key, action, keys):
+        del params, rng_key
+        keys = jax.vmap(lambda key, action: jax.random.split(key, num_actions)[action])(keys, action)
+        prior_logits, value, reward = _hash_model(keys, num_actions)
+        step = mctx.RecurrentFnOutput(
+            reward=jnp.where(zero_reward, 0.0, reward),
+            discount=jnp.full_like(value, discount),
+            prior_logits=prior_logits,
+            value=value,
+        )
+        return step, keys
+
+    return recurrent_fn
+
+
+def _assert_golden(tree: tables_lib.TreeArrays, index: int, golden: dict) -> None:
+    """Compares node `index` of game 0 and all below it with nested records."""
+    assert tree.node_visits[0, index] == golden["visit"]
+    assert index == golden["evaluation_index"]
+    assert abs(tree.node_values[0, index] - golden["value_view"]) < 1e-5
+    assert abs(tree.raw_values[0, index] - golden["raw_value_view"]) < 1e-5
+    prior = softmax(tree.children_prior_logits[0, index])
+    np.testing.assert_allclose(prior, [child["prior"] for child in golden["child_stats"]], atol=1e-5)
+    for action, child in enumerate(golden["child_stats"]):
+        child_index = tree.children_index[0, index, action]
+        assert child["action"] == action
+        assert (child_index >= 0) == ("visit" in child)
+        if child_index >= 0:
+            assert abs(tree.children_rewards[0, index, action] - child["reward"]) < 1e-5
+            _assert_golden(tree, child_index, child)
