@@ -69,7 +69,7 @@ class ConnectFour:
             stones=jnp.stack([other, own]),
             current_player=1 - state.current_player,
             legal_action_mask=open_columns & ~over,
-            rewards=jnp.where(won, jnp.where(mover, 1.0, -1.0), 0.0),
+            rewards=jnp.where(won, jnp.where(mover, 1.0, -1.0), 0.0).astype(jnp.float32),
             terminated=over,
             truncated=state.truncated,
         )
@@ -90,8 +90,8 @@ class ConnectFour:
     def fingerprint(self, state: ConnectFourState) -> jax.Array:
         """u32[2], different for any two positions.
 
-        The mover's stones and, above every column's top stone, a marker: read from the top, the first bit of a
-        column tells its height and the bits below whose stones they are. The last bit says the game is over.
+        The mover's stones and, above every column's top stone, a marker: read from the top, the first bit of
+        a column tells its height and the bits below whose stones they are. The last bit: the game is over.
         """
         own, other = state.stones
         over = jnp.stack([jnp.uint32(0), state.terminated.astype(jnp.uint32) << 31])
@@ -104,7 +104,7 @@ class ConnectFour:
 
 
 def _landing_cells(occupied: jax.Array) -> jax.Array:
-    """u32[2] of the lowest empty cell of every column, given u32[2] of all stones; row 6 above a full column."""
+    """u32[2], the lowest empty cell of every column, given u32[2], all stones; row 6 above a full column."""
     low, high = occupied
     one_up = jnp.stack([(low << 8) | 0x7F, (high << 8) | (low >> 24)])
     return one_up & ~occupied
@@ -125,25 +125,26 @@ def _has_line(stones: jax.Array) -> jax.Array:
 
 def _draw(players: list[np.ndarray]) -> str:
     """SVG of bool[6, 7] per player: a blue board, player 0 red and player 1 yellow, a winning line ringed."""
-    shapes = []
-    for row in range(ROWS):
-        for column in range(COLUMNS):
-            colour = "#eff6ff"
-            for stones, side in zip(players, ("#dc2626", "#facc15"), strict=True):
-                colour = side if stones[row, column] else colour
-            shapes.append(f'<circle cx="{20 * column + 10}" cy="{20 * row + 10}" r="8" fill="{colour}"/>')
+
+    def disc(cell: tuple[int, int], style: str) -> str:
+        row, column = cell
+        return f'<circle cx="{20 * column + 10}" cy="{20 * row + 10}" {style}/>'
+
+    discs = []
+    for cell in np.ndindex(ROWS, COLUMNS):
+        colour = "#dc2626" if players[0][cell] else "#facc15" if players[1][cell] else "#eff6ff"
+        discs.append(disc(cell, f'r="8" fill="{colour}"'))
     for stones in players:
-        for row, column in _cells_in_lines(stones):
-            shapes.append(
-                f'<circle cx="{20 * column + 10}" cy="{20 * row + 10}" r="4" fill="none" stroke="#fff" stroke-width="2.5"/>'
-            )
+        discs += [
+            disc(cell, 'r="4" fill="none" stroke="#fff" stroke-width="3"') for cell in _line_cells(stones)
+        ]
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-3 -3 146 126" width="140" height="121">'
-        f'<rect x="-3" y="-3" width="146" height="126" rx="8" fill="#1d4ed8"/>{"".join(shapes)}</svg>'
+        f'<rect x="-3" y="-3" width="146" height="126" rx="8" fill="#1d4ed8"/>{"".join(discs)}</svg>'
     )
 
 
-def _cells_in_lines(stones: np.ndarray) -> list[tuple[int, int]]:
+def _line_cells(stones: np.ndarray) -> list[tuple[int, int]]:
     """The cells of bool[6, 7] that belong to a line of four."""
     cells = set()
     for row, column in np.argwhere(stones):

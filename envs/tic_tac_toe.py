@@ -60,7 +60,7 @@ class TicTacToe:
             board=-board,
             current_player=1 - state.current_player,
             legal_action_mask=(board == 0) & ~over,
-            rewards=jnp.where(won, jnp.where(mover, 1.0, -1.0), 0.0),
+            rewards=jnp.where(won, jnp.where(mover, 1.0, -1.0), 0.0).astype(jnp.float32),
             terminated=over,
             truncated=state.truncated,
         )
@@ -76,18 +76,18 @@ class TicTacToe:
         return tuple(_symmetry(turns, flip) for flip in (False, True) for turns in range(4) if turns or flip)
 
     def fingerprint(self, state: TicTacToeState) -> jax.Array:
-        """u32[2], different for any two positions: the cells as digits to base 3, and whether the game is over."""
+        """u32[2], different for any two positions: cells as digits to base 3, and whether it is over."""
         digits = (state.board + 1).astype(jnp.uint32)
-        return jnp.stack([digits @ jnp.uint32(3) ** jnp.arange(9, dtype=jnp.uint32), state.terminated.astype(jnp.uint32)])
+        code = (digits * 3 ** np.arange(9, dtype=np.uint32)).sum(dtype=jnp.uint32)
+        return jnp.stack([code, state.terminated.astype(jnp.uint32)])
 
     def svg(self, state: TicTacToeState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string."""
-        crosses = np.asarray(state.board) * (1 - 2 * int(state.current_player))
-        return _draw(crosses)
+        return _draw(np.asarray(state.board) * (1 - 2 * int(state.current_player)))
 
 
 def _symmetry(turns: int, flip: bool) -> Symmetry:
-    def move(board):
+    def move(board: jax.Array) -> jax.Array:
         turned = jnp.rot90(board, turns)
         return turned[:, ::-1] if flip else turned
 
@@ -110,7 +110,9 @@ def _draw(crosses: np.ndarray) -> str:
         elif mark == -1:
             shapes.append(f'<circle cx="{x + 20}" cy="{y + 20}" r="10" stroke="#dc2626"/>')
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 124 124" width="120" height="120" fill="none" '
-        'stroke-width="5" stroke-linecap="round"><rect x="-2" y="-2" width="124" height="124" rx="6" fill="#fff"/>'
-        f'{"".join(shapes)}<path d="M40 4v112M80 4v112M4 40h112M4 80h112" stroke="#64748b" stroke-width="2"/></svg>'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 124 124" width="120" height="120" '
+        'fill="none" stroke-width="5" stroke-linecap="round">'
+        '<rect x="-2" y="-2" width="124" height="124" rx="6" fill="#fff"/>'
+        f"{''.join(shapes)}"
+        '<path d="M40 4v112M80 4v112M4 40h112M4 80h112" stroke="#64748b" stroke-width="2"/></svg>'
     )

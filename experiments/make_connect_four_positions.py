@@ -2,9 +2,9 @@
 
     python experiments/make_connect_four_positions.py      (about 10 minutes; needs pip install "jzero[test]")
 
-`connect_four_positions.json` is for measuring, `connect_four_positions_dev.json` for tuning: no position of one,
-nor its mirror image, is in the other. A player's score is the share of positions where its move keeps the game's
-value; how the positions were chosen stands in RECIPE and in the files.
+`connect_four_positions.json` is for measuring, `connect_four_positions_dev.json` for tuning: no position of
+one, nor its mirror image, is in the other. A player's score is the share of positions where its move keeps
+the game's value; how the positions were chosen stands in RECIPE and in the files.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import numpy as np
 import tyro
 
 from envs.connect_four import ConnectFour
-from jzero.evaluate.engines import ILLEGAL, BitBullyProcess
+from jzero.evaluate.engines import BitBullyProcess
+from jzero.evaluate.positions import ILLEGAL
 
 PLIES = 34
 RANDOM_MOVE_CHANCES = (0.15, 0.4, 0.7)
 GAMES_BEFORE_GIVING_UP = 1000
 RECIPE = (
-    "Each position is taken from its own game at a ply of 0..33. The chance of a random move is drawn once a game "
-    "from {0.15, 0.4, 0.7}; any other move is drawn from the moves that keep the exact value. Kept: unfinished, "
-    "new up to mirroring, and some legal move keeps the mover's game value (win, draw or loss) while another does "
-    "not. The ply with the fewest positions is filled next, so all plies have the same share except the first few, "
-    "which have too few such positions. Values are for the player to move: 1 the move wins, 0 draws, -1 loses, "
-    "null illegal."
+    "Each position is taken from its own game at a ply of 0..33. The chance of a random move is drawn "
+    "once a game from {0.15, 0.4, 0.7}; any other move is drawn from the moves that keep the exact value. "
+    "Kept: unfinished, new up to mirroring, and some legal move keeps the mover's game value (win, draw "
+    "or loss) while another does not. The ply with the fewest positions is filled next, so all plies have "
+    "the same share except the first few, which have too few such positions. Values are for the player to "
+    "move: 1 the move wins, 0 draws, -1 loses, null illegal."
 )
 
 
@@ -138,7 +139,8 @@ def main(config: Config) -> None:
     config.folder.mkdir(parents=True, exist_ok=True)
     with BitBullyProcess() as solver:
         maker = Maker(solver)
-        _write(config.folder / "connect_four_positions.json", config.seed, maker.make_set(config.size, config.seed))
+        measuring = maker.make_set(config.size, config.seed)
+        _write(config.folder / "connect_four_positions.json", config.seed, measuring)
         dev = maker.make_set(config.dev_size, config.dev_seed)
         _write(config.folder / "connect_four_positions_dev.json", config.dev_seed, dev)
 

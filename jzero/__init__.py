@@ -1,15 +1,18 @@
 """jzero: AlphaZero and MuZero as arrays."""
 
+from jzero.agent import Agent, load
 from jzero.env import Env, State, Symmetry, init_batch, make, observe_batch, step_batch
 from jzero.env_check import EnvError, check_env
 
 __all__ = [
+    "Agent",
     "Env",
     "EnvError",
     "State",
     "Symmetry",
     "check_env",
     "init_batch",
+    "load",
     "make",
     "observe_batch",
     "step_batch",

@@ -1,7 +1,7 @@
 """The environment protocol: what jzero asks of a game, and how a game is found by name.
 
-An environment is any object with `num_actions`, `num_players` and three pure functions of one (unbatched) state:
-`init`, `step` and `observe`. There is no class to inherit from; jzero adds the batch axis [B] itself.
+An environment is any object with `num_actions`, `num_players` and three pure functions of one (unbatched)
+state: `init`, `step` and `observe`. There is no class to inherit from; jzero adds the batch axis [B] itself.
 
 Rules, which `jzero.check_env` verifies:
 - A finished state (terminated or truncated) is a fixed point: stepping it returns it with zero rewards.
@@ -13,6 +13,7 @@ Rules, which `jzero.check_env` verifies:
 By convention an illegal action loses at once: the game is over, -1 for the mover and +1 for everyone else.
 """
 
+import dataclasses
 import difflib
 import importlib
 import os
@@ -29,7 +30,7 @@ ENTRY_POINTS = "jzero.envs"
 
 
 class State(Protocol):
-    """The fields jzero reads of a state, which is a pytree and may hold any others. Letters: A actions, P players."""
+    """The fields jzero reads of a state, a pytree that may hold any others. A actions, P players."""
 
     @property
     def current_player(self) -> jax.Array:
@@ -55,12 +56,17 @@ class State(Protocol):
 class Env(Protocol):
     """A game. Optional members: `name`, `zero_sum`, `symmetries`, `fingerprint(state)`, `svg(state)`.
 
-    `symmetries` is a tuple of `Symmetry`, the identity left out; `fingerprint` returns u32[2] that tells positions
-    apart; `svg` returns a picture of one state as a standalone `<svg>` string.
+    `symmetries` is a tuple of `Symmetry`, the identity left out; `fingerprint` returns u32[2] that tells
+    positions apart; `svg` returns a picture of one state as a standalone `<svg>` string.
     """
 
-    num_actions: int
-    num_players: int
+    @property
+    def num_actions(self) -> int:
+        """How many actions there are, legal or not: A."""
+
+    @property
+    def num_players(self) -> int:
+        """How many players there are: P."""
 
     def init(self, key: jax.Array) -> Any:
         """The first state of a game."""
@@ -79,7 +85,7 @@ class Symmetry(NamedTuple):
     action: np.ndarray  # i32[A], a permutation: policy'[action[a]] = policy[a]
 
 
-StateT = TypeVar("StateT")
+StateT = TypeVar("StateT", bound=State)
 
 
 def is_finished(state: State) -> jax.Array:
@@ -88,7 +94,7 @@ def is_finished(state: State) -> jax.Array:
 
 
 def keep_finished(state: StateT, next_state: StateT) -> StateT:
-    """`next_state`, unless `state` is finished: then `state` with zero rewards. For the end of a game's `step`."""
+    """`next_state`, unless `state` is finished: then `state` with zero rewards. The last line of a `step`."""
     finished = is_finished(state)
     kept = jax.tree.map(lambda old, new: jnp.where(finished, old, new), state, next_state)
     return replace(kept, rewards=jnp.where(finished, 0.0, next_state.rewards))
@@ -106,10 +112,11 @@ def forfeit(state: StateT, illegal: jax.Array, next_state: StateT) -> StateT:
     return jax.tree.map(lambda if_lost, otherwise: jnp.where(illegal, if_lost, otherwise), lost, next_state)
 
 
-def replace(state: StateT, **fields: Any) -> StateT:
+def replace(state: Any, **fields: Any) -> Any:
     """A copy of `state` (a NamedTuple or a dataclass) with some fields replaced."""
-    method = getattr(state, "_replace", None) or state.replace
-    return method(**fields)
+    if dataclasses.is_dataclass(state):
+        return dataclasses.replace(state, **fields)
+    return state._replace(**fields)
 
 
 def init_batch(env: Env, key: jax.Array, batch_size: int) -> Any:
@@ -130,9 +137,9 @@ def observe_batch(env: Env, states: Any) -> Any:
 def make(name: str, **kwargs: Any) -> Env:
     """The environment called `name`, built with `kwargs`.
 
-    `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class of
-    your own ("my_module:MyGame"; the working directory is searched too). A package registers names by entry
-    points of the group "jzero.envs".
+    `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
+    of your own ("my_module:MyGame"; the working directory is searched too). A package registers names by
+    entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon.
 
     Raises:
       ValueError: no such name, module or class, or the object does not have what an environment needs.
@@ -149,7 +156,7 @@ def make(name: str, **kwargs: Any) -> Env:
         raise ValueError(_unknown(name, sorted(registered)))
     missing = missing_members(env)
     if missing:
-        raise ValueError(f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env")
+        raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
     return env
 
 
@@ -171,11 +178,12 @@ def _load(name: str, target: str) -> Callable[..., Env]:
 def _unknown(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown env {name!r}: {hint}known: {', '.join(known) or 'none'}; or give \"module:Class\""
+    return f'unknown env {name!r}: {hint}known: {", ".join(known) or "none"}; or give "module:Class"'
 
 
 def missing_members(env: Any) -> list[str]:
     """What `env` lacks of the protocol, as readable names."""
-    missing = [f"the attribute {name} (int)" for name in ("num_actions", "num_players") if not hasattr(env, name)]
-    methods = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
-    return missing + [f"the method {text}" for name, text in methods.items() if not callable(getattr(env, name, None))]
+    counts = [name for name in ("num_actions", "num_players") if not hasattr(env, name)]
+    signatures = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
+    methods = [text for name, text in signatures.items() if not callable(getattr(env, name, None))]
+    return [f"the attribute {name} (int)" for name in counts] + [f"the method {text}" for text in methods]

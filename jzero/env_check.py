@@ -1,4 +1,4 @@
-"""check_env: says in plain words what is wrong with an environment. Axis letters: G games, A actions, P players."""
+"""check_env: says in plain words what is wrong with an environment. G games, A actions, P players."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -7,9 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Env, Symmetry, init_batch, is_finished, missing_members, observe_batch, step_batch
+from jzero.env import (
+    Env,
+    Symmetry,
+    init_batch,
+    is_finished,
+    missing_members,
+    observe_batch,
+    replace,
+    step_batch,
+)
 
-Rules = Iterator[tuple[np.ndarray, str]]  # bool[G], where a rule is broken, and what to say of it
+Rules = Iterator[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
 
 
 class EnvError(ValueError):
@@ -20,15 +29,16 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
 
     Raises:
-      EnvError: lists every problem found and how to mend it. Problems that keep games from being played at all (a
-        missing method, changing shapes) are listed alone, since the other checks need games.
+      EnvError: lists every problem found and how to mend it. Problems that keep games from being played at
+        all (a missing method, changing shapes) are listed alone, since the other checks need games.
     """
     problems = [f"it lacks {member}" for member in missing_members(env)]
     problems = problems or list(_trace_problems(env))
     problems = problems or _play_problems(env, jax.random.key(seed), num_games, max_plies)
     if problems:
         name = getattr(env, "name", type(env).__name__)
-        raise EnvError("\n".join([f"{name} breaks the environment protocol:", *(f"- {text}" for text in problems)]))
+        lines = [f"- {text}" for text in problems]
+        raise EnvError("\n".join([f"{name} breaks the environment protocol (jzero.env.Env):", *lines]))
 
 
 # What can be said without playing: names, shapes, dtypes.
@@ -95,7 +105,7 @@ def _structure_problems(before: Any, after: Any) -> Iterator[str]:
         yield f"only one of init and step returns the state's {path}; both must return the same structure"
     for path in sorted(old.keys() & new.keys()):
         if old[path] != new[path]:
-            yield f"step turns the state's {path} from {old[path]} into {new[path]}; keep shape and dtype (.astype)"
+            yield f"step turns the state's {path} from {old[path]} into {new[path]}: keep shape and dtype"
 
 
 def _symmetry_problems(env: Env, index: int, symmetry: Symmetry, observation: Any) -> Iterator[str]:
@@ -115,21 +125,37 @@ def _describe(array: Any) -> str:
 
 
 class _Game(NamedTuple):
-    """An environment's functions, batched and compiled."""
+    """An environment's functions, batched and compiled; they return numpy arrays."""
 
     init: Callable  # key -> states [G]
-    step: Callable  # states, actions i32[G], key -> states
+    act: Callable  # states, key, ply -> random actions i32[G]
+    step: Callable  # states, actions i32[G], key, ply -> states
     observe: Callable  # states -> observations
-    fingerprint: Callable | None  # states -> u32[G, 2]
+    fingerprint: Callable  # states -> u32[G, 2]; only where the environment has one
 
 
-def _compile(env: Env, num_games: int) -> _Game:
+def _compile(env: Any, num_games: int) -> _Game:
     """Every call traces the environment anew, so two of them differ where chance is not the key's."""
+
+    def step(states: Any, actions: jax.Array, key: jax.Array, ply: jax.Array) -> Any:
+        return step_batch(env, states, actions, jax.random.fold_in(key, 2 * ply))
+
+    def act(states: Any, key: jax.Array, ply: jax.Array) -> jax.Array:
+        mask = states.legal_action_mask  # where it must not be obeyed or cannot be, any action will do
+        free = is_finished(states) | ~mask.any(axis=-1)
+        logits = jnp.where(mask | free[:, None], 0.0, -jnp.inf)
+        return jax.random.categorical(jax.random.fold_in(key, 2 * ply + 1), logits).astype(jnp.int32)
+
+    def on_host(function: Callable) -> Callable:
+        compiled = jax.jit(function)
+        return lambda *arguments: jax.tree.map(_host, compiled(*arguments))
+
     return _Game(
-        init=jax.jit(lambda key: init_batch(env, key, num_games)),
-        step=jax.jit(lambda states, actions, key: step_batch(env, states, actions, key)),
-        observe=jax.jit(lambda states: observe_batch(env, states)),
-        fingerprint=jax.jit(jax.vmap(env.fingerprint)) if hasattr(env, "fingerprint") else None,
+        init=on_host(lambda key: init_batch(env, key, num_games)),
+        act=on_host(act),
+        step=on_host(step),
+        observe=on_host(lambda states: observe_batch(env, states)),
+        fingerprint=on_host(lambda states: jax.vmap(env.fingerprint)(states)),
     )
 
 
@@ -146,15 +172,15 @@ def _play_problems(env: Env, key: jax.Array, num_games: int, max_plies: int) -> 
     states, seen = game.init(key), {}
     note(0, _start_rules(states, twin.init(key)))
     for ply in range(max_plies):
-        action_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
         observations = game.observe(states)
-        actions = _random_actions(states, action_key)
-        next_states = game.step(states, actions, step_key)
+        actions = game.act(states, key, ply)
+        next_states = game.step(states, actions, key, ply)
         note(ply, _position_rules(env, states, observations))
         note(ply, _step_rules(env, states, next_states))
-        note(ply, _twin_rules(twin, (states, actions, step_key), next_states, observations))
-        if game.fingerprint:
-            note(ply, _fingerprint_rules(np.asarray(game.fingerprint(states)), states, observations, seen))
+        note(ply, _chance_rules(observations, twin.observe(states), "observe"))
+        note(ply, _chance_rules(next_states, twin.step(states, actions, key, ply), "step"))
+        if hasattr(env, "fingerprint"):
+            note(ply, _fingerprint_rules(game.fingerprint(states), states, observations, seen))
         all_finished = is_finished(states).all()  # and have just been stepped once more
         states = next_states
         if all_finished:
@@ -166,54 +192,40 @@ def _play_problems(env: Env, key: jax.Array, num_games: int, max_plies: int) -> 
     return problems
 
 
-def _random_actions(states: Any, key: jax.Array) -> np.ndarray:
-    """i32[G], uniform over the legal actions; over all where the game is finished or no action is legal."""
-    mask = states.legal_action_mask
-    free = is_finished(states) | ~mask.any(axis=-1)
-    logits = jnp.where(mask | free[:, None], 0.0, -jnp.inf)
-    return jax.random.categorical(key, logits).astype(jnp.int32)
-
-
 def _start_rules(states: Any, again: Any) -> Rules:
     yield is_finished(states), "init(key) returns a finished state"
-    yield np.asarray(states.rewards != 0).any(axis=-1), "init(key) returns rewards that are not zero"
-    yield _differ(states, again), "init gives two results for one key: take all chance from the key (jax.random)"
+    yield (states.rewards != 0).any(axis=-1), "init(key) returns rewards that are not zero"
+    yield from _chance_rules(states, again, "init")
 
 
 def _position_rules(env: Env, states: Any, observations: Any) -> Rules:
-    unfinished = ~np.asarray(is_finished(states))
-    player = np.asarray(states.current_player)
+    player, stuck = states.current_player, ~states.legal_action_mask.any(axis=-1)
     yield (
-        unfinished & ~np.asarray(states.legal_action_mask).any(axis=-1),
-        "legal_action_mask is empty in an unfinished state: end the game there, or let one action mean a pass",
+        stuck & ~is_finished(states),
+        "legal_action_mask is empty in an unfinished state: end the game there, or make an action a pass",
     )
     yield (player < 0) | (player >= env.num_players), f"current_player is not one of 0..{env.num_players - 1}"
     yield ~_finite(observations), "the observation has a NaN or an infinity"
 
 
 def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
-    finished = np.asarray(is_finished(states))
-    rewards = np.asarray(next_states.rewards)
-    mend = "end step with `return jzero.env.keep_finished(state, next_state)`"
+    finished, rewards = is_finished(states), next_states.rewards
+    mend = "end `step` with `return jzero.env.keep_finished(state, next_state)`"
     yield ~_finite(rewards), "the rewards have a NaN or an infinity"
     yield finished & (rewards != 0).any(axis=-1), f"stepping a finished state gives rewards: {mend}"
-    without_rewards = [
-        {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree) if leaf is not tree.rewards}
-        for tree in (states, next_states)
-    ]
-    yield finished & _differ(*without_rewards), f"stepping a finished state changes it: {mend}"
+    kept = replace(next_states, rewards=states.rewards)
+    yield finished & _differ(states, kept), f"stepping a finished state changes it: {mend}"
     if env.num_players == 2 and getattr(env, "zero_sum", True):
         yield (
             np.abs(rewards.sum(axis=-1)) > 1e-4,
-            "the two players' rewards do not sum to zero: mend them, or give the environment `zero_sum = False`",
+            "the two players' rewards do not sum to zero: mend them, or give the class `zero_sum = False`",
         )
 
 
-def _twin_rules(twin: _Game, call: tuple, next_states: Any, observations: Any) -> Rules:
-    """The same calls, traced a second time."""
+def _chance_rules(result: Any, again: Any, name: str) -> Rules:
+    """`again` comes from the same call, of the function traced a second time."""
     mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
-    yield _differ(next_states, twin.step(*call)), f"step gives two results for one state, action and key: {mend}"
-    yield _differ(observations, twin.observe(call[0])), "observe gives two results for one state: it may have no chance"
+    yield _differ(result, again), f"{name} gives two results for the same arguments: {mend}"
 
 
 def _fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: dict[bytes, bytes]) -> Rules:
@@ -231,65 +243,81 @@ def _svg_problems(env: Env, states: Any) -> list[str]:
     return [] if good else ["svg(state) does not return a string that is one <svg> element"]
 
 
-def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, key: jax.Array, max_plies: int) -> list[str]:
+def _lockstep_problems(
+    game: _Game, index: int, symmetry: Symmetry, key: jax.Array, max_plies: int
+) -> list[str]:
     """Plays games and their images side by side: they must stay images of each other.
 
-    Says nothing of games of chance, where one key may treat image and original differently, nor of games whose
-    first position the symmetry moves.
+    Says nothing of games of chance, where one key may treat image and original differently, nor of games
+    whose first position the symmetry does not keep.
     """
-    move, other_key = jax.jit(jax.vmap(symmetry.observation)), jax.random.fold_in(key, -1)
+    move, action = jax.jit(jax.vmap(symmetry.observation)), np.asarray(symmetry.action)
+    other_key = jax.random.fold_in(key, 1)
     states = images = game.init(key)
     if _differ(states, game.init(other_key)).any():
         return []
     for ply in range(max_plies):
-        unfinished = ~np.asarray(is_finished(states))
-        image_mask = np.asarray(images.legal_action_mask)[:, symmetry.action]
+        finished = is_finished(states)
+        image_mask = images.legal_action_mask[:, action]
         differences = {
             "observation": _differ(move(game.observe(states)), game.observe(images)),
-            "set of legal actions": unfinished & (image_mask != states.legal_action_mask).any(axis=-1),
-            "player to move": np.asarray(states.current_player != images.current_player),
-            "outcome": _differ((states.rewards, is_finished(states)), (images.rewards, is_finished(images))),
+            "legal actions": ~finished & _differ(states.legal_action_mask, image_mask),
+            "mover": _differ(states.current_player, images.current_player),
+            "outcome": _differ((states.rewards, finished), (images.rewards, is_finished(images))),
         }
-        wrong = [name for name, differs in differences.items() if differs.any()]
+        wrong = ", ".join(name for name, differs in differences.items() if differs.any())
         if wrong and ply > 0:
-            return [f"symmetries[{index}] does not keep the game: at ply {ply} the image has another {' and '.join(wrong)}"]
-        if wrong or not unfinished.any():
+            return [f"symmetries[{index}] does not keep the game: its image differs in {wrong} (ply {ply})"]
+        if wrong or finished.all():
             return []
-        action_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
-        actions = _random_actions(states, action_key)
-        next_states = game.step(states, actions, step_key)
-        if _differ(next_states, game.step(states, actions, other_key)).any():
+        actions = game.act(states, key, ply)
+        next_states = game.step(states, actions, key, ply)
+        if _differ(next_states, game.step(states, actions, other_key, ply)).any():
             return []
-        images = game.step(images, jnp.asarray(symmetry.action, jnp.int32)[actions], step_key)
+        images = game.step(images, action[actions], key, ply)
         states = next_states
     return []
 
 
-# Pytrees of arrays with a leading axis [G], row by row.
+# Pytrees of numpy arrays with a leading axis [G], row by row.
+
+
+def _host(leaf: jax.Array) -> np.ndarray | jax.Array:
+    """As numpy, but for keys of the random number generator, which numpy does not know."""
+    return leaf if _is_key(leaf) else np.asarray(leaf)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _flat(tree: Any) -> list[np.ndarray]:
+    """Every leaf as an array [G, ...] that numpy can compare."""
+    return [
+        np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)
+    ]
 
 
 def _differ(tree: Any, other: Any) -> np.ndarray:
     """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
-    pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
-    return np.any([~_same(_numpy(a), _numpy(b)) for a, b in pairs], axis=0)
+    pairs = zip(_flat(tree), _flat(other), strict=True)
+    return np.any([~_same(a, b) for a, b in pairs], axis=0)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    equal = np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True) if np.issubdtype(a.dtype, np.inexact) else a == b
-    return equal.reshape(len(a), -1).all(axis=1)
+    if np.issubdtype(a.dtype, np.inexact):
+        equal = np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+    else:
+        equal = a == b
+    return np.all(equal.reshape(len(a), -1), axis=1)
 
 
 def _finite(tree: Any) -> np.ndarray:
     """bool[G]: rows without NaN and infinity."""
-    return np.all([np.isfinite(_numpy(leaf)).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(tree)], axis=0)
+    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in _flat(tree)], axis=0)
 
 
 def _rows(tree: Any) -> list[bytes]:
     """One string of bytes a row."""
-    leaves = [_numpy(leaf) for leaf in jax.tree.leaves(tree)]
+    leaves = _flat(tree)
     return [b"".join(leaf[row].tobytes() for leaf in leaves) for row in range(len(leaves[0]))]
-
-
-def _numpy(leaf: Any) -> np.ndarray:
-    """A leaf as numpy, keys of the random number generator included."""
-    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)

@@ -93,6 +93,15 @@ class RunDir:
             raise
         return run
 
+    @staticmethod
+    def find(experiment: str, root: str | Path = "runs") -> Path:
+        """The newest run of `experiment` under `root`.
+
+        Raises:
+          RunDirError: there is none.
+        """
+        return _choose(None, experiment, True, Path(root))
+
     def _check_content(self, experiment: str, resume: bool) -> None:
         with _explained(self.path):
             content = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)

@@ -73,8 +73,8 @@ class Program(NamedTuple):
     """Self-play of one iteration into the replay; the state is donated. Metrics are scalars."""
     learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
     """The updates of one iteration; the state is donated. Losses are means over the updates."""
-    mesh: Mesh
-    """The devices."""
+    abstract: TrainState
+    """Shapes, dtypes and shardings of the state."""
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
@@ -117,23 +117,6 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     def shard(function: Callable, out_specs: Any) -> Callable:
         return jax.shard_map(function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs)
 
-    def init() -> TrainState:
-        key = jax.random.key(config.seed)
-        params = init_params(env, config, jax.random.fold_in(key, 0))
-        games = start_games(env, config, jax.random.fold_in(key, 1), config.games)
-        shapes = jax.eval_shape(lambda: self_play(env, model, config, params, key, games)[1])
-        one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
-        return TrainState(
-            params=params,
-            averaged=params,
-            opt_state=optimizer.init(params),
-            games=games,
-            replay=init_replay(one_ply, config.replay_plies),
-            key=jax.random.fold_in(key, 2),
-            iteration=jnp.int32(0),
-            updates=jnp.int32(0),
-        )
-
     def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         key = _device_key(state.key, 0, state.iteration)
         games, transitions, sums = self_play(env, model, config, state.averaged, key, state.games)
@@ -172,11 +155,48 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
 
     state_out = (STATE_SPECS, P())
     return Program(
-        init=jax.jit(init, out_shardings=shardings(mesh)),
+        init=jax.jit(_init_function(env, config), out_shardings=shardings(mesh)),
         play=jax.jit(shard(play, state_out), donate_argnums=0),
         learn=_repeat(shard(learn_once, state_out), config.updates, on_cpu=_on_cpu(mesh)),
-        mesh=mesh,
+        abstract=abstract_state(env, config, mesh),
     )
+
+
+def _init_function(env: Env, config: TrainConfig) -> Callable[[], TrainState]:
+    """A function that makes the first state of a run."""
+    model, optimizer = make_model(env, config), make_optimizer(config)
+
+    def init() -> TrainState:
+        key = jax.random.key(config.seed)
+        params = init_params(env, config, jax.random.fold_in(key, 0))
+        games = start_games(env, config, jax.random.fold_in(key, 1), config.games)
+        shapes = jax.eval_shape(lambda: self_play(env, model, config, params, key, games)[1])
+        one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+        return TrainState(
+            params=params,
+            averaged=params,
+            opt_state=optimizer.init(params),
+            games=games,
+            replay=init_replay(one_ply, config.replay_plies),
+            key=jax.random.fold_in(key, 2),
+            iteration=jnp.int32(0),
+            updates=jnp.int32(0),
+        )
+
+    return init
+
+
+def abstract_state(env: Env, config: TrainConfig, mesh: Mesh) -> TrainState:
+    """Shapes, dtypes and shardings of a run's state, without computing it."""
+    return _abstract(_init_function(env, config), mesh)
+
+
+def _abstract(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
+    def place(spec: P, part: Any) -> Any:
+        sharding = NamedSharding(mesh, spec)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
+
+    return jax.tree.map(place, STATE_SPECS, jax.eval_shape(init), is_leaf=lambda x: isinstance(x, P))
 
 
 def shardings(mesh: Mesh) -> TrainState:

@@ -14,15 +14,14 @@ from jzero.loggers import make_loggers
 
 
 def read_events(folder):
-    """(step, tag, value) of every scalar in TensorBoard's files, which are records of length, checksum, event, checksum."""
+    """The events in TensorBoard's files, whose records are length, checksum, event, checksum."""
     event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     found = []
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()
         while data:
             (length,) = struct.unpack("<Q", data[:8])
-            event = event_pb2.Event.FromString(data[12 : 12 + length])
-            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            found.append(event_pb2.Event.FromString(data[12 : 12 + length]))
             data = data[16 + length :]
     return found
 
@@ -72,7 +71,22 @@ def test_tensorboard_gets_the_finite_numbers(tmp_path):
     logger.log(3, {"loss": np.float32(0.5), "games": 7, "value_loss": math.nan, "name": "x", "none": None})
     logger.log(4, {"loss": 0.25})
     logger.close()
-    assert read_events(tmp_path / "tensorboard") == [(3, "loss", 0.5), (3, "games", 7.0), (4, "loss", 0.25)]
+    scalars = [
+        (event.step, value.tag, value.simple_value)
+        for event in read_events(tmp_path / "tensorboard")
+        for value in event.summary.value
+    ]
+    assert scalars == [(3, "loss", 0.5), (3, "games", 7.0), (4, "loss", 0.25)]
+
+
+def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path):
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    (logger,) = make_loggers(tmp_path, True, False, {}, resumed_at=6)
+    logger.log(7, {"loss": 0.5})
+    logger.close()
+    start = event_pb2.SessionLog.START
+    events = read_events(tmp_path / "tensorboard")
+    assert [event.step for event in events if event.session_log.status == start] == [7]
 
 
 def test_wandb_gets_the_config_and_goes_on_under_the_same_name(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""Matches between two players: batched, both seats, random openings. Axes: G games, P = G / 2 pairs, A actions."""
+"""Matches between two players: batched, both seats, random openings.
+
+Axes: G games (in `Turn`, rows), P = G / 2 pairs, A actions.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class MatchResult:
     interval: tuple[float, float]
     """95 % interval of `score`, pairs of games being the independent units (`rating.mean_interval`)."""
     by_seat: tuple[Tally, Tally]
-    """Games where the player had the first move of the game (of its opening, if it had one), and the others."""
+    """Games where the player had the first move (the opening's, if it had one), and the others."""
     histories: list[list[int]]
     """All actions of each game, the opening's included."""
     outcomes: np.ndarray
@@ -86,9 +89,9 @@ def play_match(
 ) -> MatchResult:
     """Plays `num_games` games side by side, in pairs that share opening and chance but swap the seats.
 
-    Each player is asked once a ply for all its rows, in batches of `num_games` / 2 rows, which holds every row that
-    can be its turn in a game of alternating moves. The winner is who has the larger sum of rewards; rewards of the
-    opening do not count.
+    Each player is asked once a ply for all its rows, in batches of `num_games` / 2 rows, which holds every
+    row that can be its turn in a game of alternating moves. The winner is who has the larger sum of rewards;
+    rewards of the opening do not count.
 
     Args:
         env: a game of two players.
@@ -96,8 +99,8 @@ def play_match(
         opponent: the other one.
         num_games: an even number > 0.
         key: decides openings, the game's chance and the players' keys.
-        opening_plies: random legal moves before the players begin, or (low, high) to draw their number uniformly
-            for each pair. An opening stops early before a move that would end the game.
+        opening_plies: random legal moves before the players begin, or (low, high) to draw their number
+            uniformly for each pair. An opening stops early before a move that would end the game.
 
     Raises:
         ValueError: a malformed argument, or a player chose an illegal action.
@@ -105,7 +108,8 @@ def play_match(
     low, high = _check_match(env, num_games, opening_plies)
     opening_key, play_key = jax.random.split(key)
     states, first, opening = _open(env, num_games // 2, high, low, opening_key)
-    histories = [[int(action) for action in game if action >= 0] for game in np.asarray(opening).T.repeat(2, axis=0)]
+    openings = np.asarray(opening).T.repeat(2, axis=0)
+    histories = [row[row >= 0].tolist() for row in openings]
     seats = np.arange(num_games) % 2
     rewards = jnp.zeros((num_games, 2), jnp.float32)
     ply = 0
@@ -115,11 +119,13 @@ def play_match(
             break
         player_key, opponent_key, step_key = jax.random.split(jax.random.fold_in(play_key, ply), 3)
         actions = np.zeros(num_games, np.int32)
-        sides = (("player", player, mover == seats, player_key), ("opponent", opponent, mover != seats, opponent_key))
-        for who, side, turn, side_key in sides:
+        for name, side, turn, side_key in (
+            ("player", player, mover == seats, player_key),
+            ("opponent", opponent, mover != seats, opponent_key),
+        ):
             rows = np.flatnonzero(turn & ~finished)
             actions[rows] = _ask(side, states, histories, rows, side_key, num_games // 2)
-            check_legal(actions[rows], legal[rows], [histories[row] for row in rows], who)
+            check_legal(actions[rows], legal[rows], [histories[row] for row in rows], name)
         states, rewards = _step(env, states, rewards, actions, step_key)
         for row in np.flatnonzero(~finished):
             histories[row].append(int(actions[row]))
@@ -133,7 +139,7 @@ def _check_match(env: Env, num_games: int, opening_plies: int | tuple[int, int])
         raise ValueError(f"env: a match needs a game of 2 players, this one has {env.num_players}")
     if num_games <= 0 or num_games % 2:
         raise ValueError(f"num_games: expected an even number > 0 (games come in pairs), got {num_games}")
-    low, high = (opening_plies, opening_plies) if isinstance(opening_plies, int) else opening_plies
+    low, high = (opening_plies, opening_plies) if np.ndim(opening_plies) == 0 else opening_plies
     if not 0 <= low <= high:
         raise ValueError(f"opening_plies: expected a number >= 0 or (low, high), got {opening_plies}")
     return low, high
@@ -146,16 +152,15 @@ def _ask(
     actions = np.zeros(len(rows), np.int32)
     for number, (chunk, count) in enumerate(padded_chunks(rows, size)):
         marked = np.arange(size) < count
-        turn = Turn(_take(states, chunk), [histories[row] for row in chunk], marked, jax.random.fold_in(key, number))
+        chunk_key = jax.random.fold_in(key, number)
+        turn = Turn(_take(states, chunk), [histories[row] for row in chunk], marked, chunk_key)
         actions[number * size :][:count] = np.asarray(player(turn))[:count]
     return actions
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _open(
-    env: Env, num_pairs: int, high: int, low: int, key: jax.Array
-) -> tuple[Any, jax.Array, jax.Array]:
-    """Starts the games. Returns states [G], the first player to move i32[G], openings i32[high, P] (-1: no move)."""
+def _open(env: Env, num_pairs: int, high: int, low: int, key: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+    """Starts the games: states [G], who moved first i32[G], openings i32[high, P] (-1: no move)."""
     init_key, length_key, key = jax.random.split(key, 3)
     states = jax.vmap(env.init)(jax.random.split(init_key, num_pairs))
     first = states.current_player
@@ -184,7 +189,9 @@ def _where_row(rows: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(env: Env, states: Any, rewards: jax.Array, actions: jax.Array, key: jax.Array) -> tuple[Any, jax.Array]:
+def _step(
+    env: Env, states: Any, rewards: jax.Array, actions: jax.Array, key: jax.Array
+) -> tuple[Any, jax.Array]:
     """One ply of all games [G], the two of a pair with the same chance; adds up the rewards f32[G, 2]."""
     keys = jnp.repeat(jax.random.split(key, len(actions) // 2), 2, axis=0)
     states = jax.vmap(env.step)(states, actions, keys)
@@ -193,7 +200,7 @@ def _step(env: Env, states: Any, rewards: jax.Array, actions: jax.Array, key: ja
 
 @jax.jit
 def _view(states: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What the host needs of states [G]: player to move i32[G], legal actions bool[G, A], finished bool[G]."""
+    """What the host needs of states [G]: to move i32[G], legal actions bool[G, A], finished bool[G]."""
     return states.current_player, states.legal_action_mask, is_finished(states)
 
 

@@ -1,26 +1,53 @@
 """What the parts of `jzero.evaluate` share: fixed-size batches of rows, and a check of the actions chosen.
 
-A player or network is compiled for one batch size, so any number of rows is cut into chunks of that size and the
-last chunk is filled up with copies.
+A player or network is compiled for one batch size, so any number of rows is cut into chunks of that size and
+the last chunk is filled up with copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
 def padded_chunks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields (i32[size], count): row numbers, of which the first `count` are real and the rest repeat the last.
+    """Yields (i64[size], count): row numbers, of which the first `count` are real and the rest copies.
 
     Args:
-        rows: i32[N] row numbers.
-        size: rows of one chunk.
+        rows: i64[N] row numbers.
+        size: rows of one chunk, > 0.
     """
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
         yield np.pad(chunk, (0, size - len(chunk)), mode="edge"), len(chunk)
+
+
+def in_batches(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
+    """`function` of all rows, computed in device batches of exactly `size` rows.
+
+    Args:
+        function: from a pytree of arrays [size, ...] to a pytree of arrays [size, ...], row by row.
+        rows: pytree of host arrays [N, ...], N > 0.
+        size: rows of one batch, > 0.
+
+    Returns:
+        A pytree of host arrays [N, ...].
+
+    Raises:
+        ValueError: `size` is not positive.
+    """
+    if size <= 0:
+        raise ValueError(f"batch_size: expected a number > 0, got {size}")
+    num_rows = len(jax.tree.leaves(rows)[0])
+    parts = []
+    for chunk, count in padded_chunks(np.arange(num_rows), size):
+        part = function(jax.tree.map(lambda leaf, chunk=chunk: jnp.asarray(leaf[chunk]), rows))
+        parts.append(jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:count], part))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def check_legal(actions: np.ndarray, legal: np.ndarray, histories: Sequence[Sequence[int]], who: str) -> None:
@@ -33,14 +60,16 @@ def check_legal(actions: np.ndarray, legal: np.ndarray, histories: Sequence[Sequ
         who: whose actions these are, for the message.
 
     Raises:
-        ValueError: an action is out of range or illegal.
+        ValueError: the wrong number of actions, or one that is out of range or illegal.
     """
-    num_actions = legal.shape[-1]
-    in_range = (actions >= 0) & (actions < num_actions)
+    if np.shape(actions) != (len(legal),):
+        raise ValueError(f"{who}: expected one action a row, shape {(len(legal),)}, got {np.shape(actions)}")
+    in_range = (actions >= 0) & (actions < legal.shape[-1])
     bad = np.flatnonzero(~in_range | ~legal[np.arange(len(actions)), np.where(in_range, actions, 0)])
     if bad.size:
         row = bad[0]
         raise ValueError(
-            f"{who} chose action {actions[row]} after {[int(action) for action in histories[row]]}, where the "
-            f"legal actions are {np.flatnonzero(legal[row]).tolist()}; mask illegal actions before choosing"
+            f"{who} chose action {actions[row]} after {[int(action) for action in histories[row]]}, "
+            f"where the legal actions are {np.flatnonzero(legal[row]).tolist()}; "
+            "mask illegal actions before choosing"
         )

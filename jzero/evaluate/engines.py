@@ -20,9 +20,7 @@ import numpy as np
 
 from jzero.env import Env
 from jzero.evaluate.arena import Player, Turn
-
-ILLEGAL = -128
-"""Marks an illegal action in an int8 array of move scores or values."""
+from jzero.evaluate.positions import ILLEGAL
 
 _WORKER = Path(__file__).with_name("bitbully_worker.py")
 
@@ -145,7 +143,7 @@ class BitBullyProcess:
 
 
 def bitbully_player(solver: BitBullyProcess) -> Player:
-    """A perfect Connect Four player: wins soonest, loses latest, draws among equal moves by the turn's key."""
+    """A perfect Connect Four player: wins soonest, loses latest, picks at random among equal moves."""
 
     def play(turn: Turn) -> np.ndarray:
         rows = np.flatnonzero(turn.rows)

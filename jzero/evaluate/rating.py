@@ -17,7 +17,7 @@ ELO = 400.0 / np.log(10.0)
 
 
 class Ratings(NamedTuple):
-    """Elo ratings relative to the anchor, whose own is exactly 0; `low` and `high` bound the difference to it."""
+    """Elo ratings relative to the anchor, whose own is 0; `low` and `high` bound the difference to it."""
 
     elo: np.ndarray  # f64[M]
     low: np.ndarray  # f64[M]
@@ -41,9 +41,9 @@ def wilson_interval(successes: float, n: int) -> tuple[float, float]:
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
     """The interval of the mean of independent scores f[N], each within [0, 1].
 
-    Two scores of 0 and two of 1 are added, then mean and standard error are taken as usual. For scores of 0 and 1
-    alone this is the interval of Agresti and Coull (The American Statistician 52, 1998); like it, and unlike the
-    plain standard error or the bootstrap, it does not shrink to nothing when all scores are equal.
+    Two scores of 0 and two of 1 are added, then mean and standard error are taken as usual. For scores of 0
+    and 1 alone this is the interval of Agresti and Coull (The American Statistician 52, 1998); like it, and
+    unlike the plain standard error or the bootstrap, it does not shrink to nothing when all scores are equal.
 
     Raises:
         ValueError: no score, or one outside [0, 1].
@@ -57,13 +57,13 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def bradley_terry(wins: np.ndarray, anchor: int = 0, *, prior_games: float = 1.0) -> Ratings:
-    """Maximum a-posteriori Elo ratings of the Bradley-Terry model, P(i beats j) = 1 / (1 + 10^((Rj - Ri) / 400)).
+    """Elo ratings: the Bradley-Terry model, P(i beats j) = 1 / (1 + 10^((Rj - Ri) / 400)), and a weak prior.
 
-    The prior is `prior_games` drawn games of every player against one imaginary player: weak, but it keeps the
-    ratings of players finite who won or lost all their games. The negative log posterior is strictly convex; it is
-    minimised by damped Newton steps. Intervals come from the inverse of its second derivatives there (the Fisher
-    information of the games and the prior), which counts a draw as half a win and half a loss and is therefore
-    cautious where draws are common.
+    The prior is `prior_games` drawn games of every player against one imaginary player: weak, but it keeps
+    the ratings of players finite who won or lost all their games. The negative log posterior is strictly
+    convex; it is minimised by damped Newton steps. Intervals come from the inverse of its second derivatives
+    there (the Fisher information of the games and the prior), which counts a draw as half a win and half a
+    loss and is therefore cautious where draws are common.
 
     Args:
         wins: f[M, M], `wins[i, j]` = games i won against j plus half their draws; the diagonal is not read.
@@ -93,8 +93,10 @@ def bradley_terry(wins: np.ndarray, anchor: int = 0, *, prior_games: float = 1.0
     return Ratings(elo, elo - half, elo + half)
 
 
-def _posterior(ratings: np.ndarray, wins: np.ndarray, prior_games: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """Negative log posterior of ratings f64[M] in log odds, its gradient f64[M] and second derivatives f64[M, M]."""
+def _posterior(
+    ratings: np.ndarray, wins: np.ndarray, prior_games: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Negative log posterior of ratings f64[M] (log odds), its gradient [M], second derivatives [M, M]."""
     # The imaginary player of the prior is a last row and column whose rating stays 0.
     half = np.full((len(wins), 1), prior_games / 2)
     points = np.block([[wins, half], [half.T, np.zeros((1, 1))]])
@@ -132,6 +134,6 @@ def _check_connected(played: np.ndarray, anchor: int) -> None:
         reached = wider
     if not reached.all():
         raise ValueError(
-            f"wins: players {np.flatnonzero(~reached).tolist()} share no chain of games with the anchor, player "
-            f"{anchor}; let them play someone who does, or rate them apart"
+            f"wins: players {np.flatnonzero(~reached).tolist()} share no chain of games with the anchor, "
+            f"player {anchor}; let them play someone who does, or rate them apart"
         )

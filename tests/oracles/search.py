@@ -7,10 +7,10 @@ The reference that the fast search is compared with. Formulas:
 - Gumbel: Danihelka et al. 2022 ("Policy improvement by planning with Gumbel"): sequential halving at the
   root, the improved policy's visit frequencies below it (section 5), the mixed value (appendix D).
 
-A node's value is seen by the player who moves there; an edge's Q-value, `reward + discount * child's value`, by
-the player who moves at its parent. A step with discount 0 ends the game: its node can be visited again, but
-nothing grows below it. An action is illegal where the model's prior logit is -inf, and at the root also where
-the caller says so.
+A node's value is seen by the player who moves there; an edge's Q-value, `reward + discount * child's value`,
+by the player who moves at its parent. A step with discount 0 ends the game: its node can be visited again,
+but nothing grows below it. An action is illegal where the model's prior logit is -inf, and at the root also
+where the caller says so.
 
 Every result says how close its closest decision was (`margin`), because a search in single precision may
 decide a near tie the other way.
@@ -192,9 +192,9 @@ def gumbel_search(
 def halving_counts(num_considered: int, num_simulations: int) -> Iterator[int]:
     """For each simulation in turn, how many visits the actions have that sequential halving chooses among.
 
-    A round visits every action still in the race equally often, then drops the worse half (never below two).
-    So "in the race" is "visited as often as the round has got", and the race's size only says how long a count
-    lasts.
+    A round visits every action still in the race equally often, then drops the worse half (never below
+    two). So "in the race" is "visited as often as the round has got", and the race's size only says how long
+    a count lasts.
     """
     rounds = max(1, math.ceil(math.log2(num_considered)))
     size, count = num_considered, 0

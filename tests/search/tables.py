@@ -1,7 +1,7 @@
 """Random games given by tables, so that one model exists for JAX and for plain Python.
 
-Axes: S states, A actions, B games. A model's embedding is the number of a state. Priors, values and rewards are
-continuous, so that no two actions ever score the same.
+Axes: S states, A actions, B games. A model's embedding is the number of a state. Priors, values and rewards
+are continuous, so that no two actions ever score the same.
 """
 
 import functools
@@ -13,7 +13,6 @@ import numpy as np
 
 from jzero import search
 from tests.oracles import search as oracle
-
 
 # Compiling takes longer than running these searches.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

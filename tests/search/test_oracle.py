@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +44,8 @@ def mixed(**options: Any) -> Transform:
     )
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class Case:
     """One compiled search of `batch_size` random trees."""
 
     num_actions: int
@@ -53,7 +55,7 @@ class Case(NamedTuple):
     max_depth: int | None = None
     share_terminal: float = 0.0
     share_illegal: float = 0.0
-    options: dict[str, Any] = {}  # of the policy and of the oracle alike
+    options: dict[str, Any] = field(default_factory=dict)  # of the policy and of the oracle alike
     gumbel_scale: float = 1.0
 
 
@@ -147,7 +149,7 @@ def _game(case: Case) -> tuple[tables_lib.Tables, np.ndarray, np.ndarray]:
 def _run(policy: Callable, case: Case, **options: Any) -> search.PolicyOutput:
     tables, roots, invalid = _game(case)
 
-    @jax.jit
+    @tables_lib.quick_jit
     def run(tables, roots, invalid):
         return policy(
             tables,

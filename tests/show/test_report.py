@@ -416,11 +416,7 @@ def test_intervals_keep_the_last_measurement():
     assert line.x[-1] == count - 1
     np.testing.assert_array_equal(line.low, line.y)  # half an interval is none
     line = interval_series([0, 1], [5, None], [4, 4], [7, 7])
-    assert (line.y.tolist(), line.low.tolist(), line.high.tolist()) == [
-        [5],
-        [4],
-        [7],
-    ] or line.high.tolist() == [7]
+    assert [list(part) for part in line] == [[0], [5], [4], [7]]
 
 
 def test_a_chart_maps_numbers_to_places_in_the_pages_colours():
@@ -436,7 +432,8 @@ def test_a_chart_maps_numbers_to_places_in_the_pages_colours():
     (x0, y0), (x1, y1), (x2, y2) = curves["--s1"]
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.02)
     assert (y0 - y2) / (y0 - y1) == pytest.approx(0.5, abs=0.01)
-    assert {y for _, y in curves["--s2"]} == {pytest.approx(y0 + 0.1 * (y1 - y0), abs=0.02)}
+    level = y0 + 0.1 * (y1 - y0)
+    assert [y for _, y in curves["--s2"]] == pytest.approx([level] * len(curves["--s2"]), abs=0.02)
     assert "#0000" not in svg
     assert "minutes</text>" in svg
 
@@ -474,7 +471,8 @@ def test_a_browser_shows_it_and_plays_the_game(full_run):
         f"addEventListener('load', () => {{ {press * 3} "
         "const style = getComputedStyle(document.querySelector('.player .board'));"
         "document.body.dataset.seen = document.querySelector('.ply').textContent + '|' + "
-        "document.querySelector('.says').textContent + '|' + document.querySelector('.player .board').className + '|' + "
+        "document.querySelector('.says').textContent + '|' + "
+        "document.querySelector('.player .board').className + '|' + "
         "style.backgroundImage.slice(0, 23); });</script></head>"
     )
     report.write_text(report.read_text(encoding="utf-8").replace("</head>", probe, 1), encoding="utf-8")

@@ -1,0 +1,108 @@
+"""A trained agent: what a finished run is good for.
+
+Axes: B states, A actions.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero import checkpoint
+from jzero.config import TrainConfig, from_dict
+from jzero.env import Env, make
+from jzero.models import simulator_model
+from jzero.networks import make_network
+from jzero.planner import plan
+from jzero.run_dir import CONFIG, read_json
+from jzero.train import abstract_state, make_mesh
+
+
+class Agent:
+    """Plays and evaluates batches of environment states; made by `jzero.load` or at the end of a run.
+
+    Attributes:
+      env: the environment it was trained on.
+      config: the run's settings.
+      params: the network's weights.
+    """
+
+    def __init__(self, env: Env, config: TrainConfig, params: Any) -> None:
+        self.env = env
+        self.config = config
+        self.params = jax.device_put(params, jax.local_devices()[0])
+        network = make_network(config.network, env.num_actions)
+        self._model = simulator_model(env, network.apply, discount=config.discount)
+        self._plan = jax.jit(
+            functools.partial(plan, config.search, self._model, explore=False),
+            static_argnames=("num_simulations",),
+        )
+        self._root = jax.jit(self._model.root)
+
+    def act(
+        self,
+        states: Any,
+        key: jax.Array,
+        *,
+        num_simulations: int | None = None,
+        temperature: float = 0.0,
+    ) -> jax.Array:
+        """Actions i32[B] for a batch of states.
+
+        Args:
+          states: environment states, every leaf [B, ...]; finished ones get an arbitrary action.
+          key: a random key; without temperature the choice does not depend on it.
+          num_simulations: simulations a state; None for the number of the training run, 0 for the raw policy.
+          temperature: 0 takes the best action; otherwise actions are drawn in proportion to
+            `policy ** (1 / temperature)`.
+
+        Raises:
+          ValueError: the states are not a batch, or an argument is negative.
+        """
+        if jnp.ndim(states.terminated) != 1:
+            raise ValueError(
+                f"states must have one batch axis [B, ...], but states.terminated has shape "
+                f"{jnp.shape(states.terminated)}; for one state use jax.tree.map(lambda x: x[None], state)"
+            )
+        if num_simulations is None:
+            num_simulations = self.config.search.num_simulations
+        if num_simulations < 0 or temperature < 0:
+            raise ValueError(
+                f"num_simulations is {num_simulations} and temperature {temperature}; neither may be negative"
+            )
+        if num_simulations == 0:
+            policy = self.evaluate(states)[0]
+            action = jnp.argmax(policy, axis=-1).astype(jnp.int32)
+        else:
+            found = self._plan(self.params, key, states, num_simulations=num_simulations)
+            policy, action = found.policy, found.action
+        if temperature == 0:
+            return action
+        return jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
+
+    def evaluate(self, states: Any) -> tuple[jax.Array, jax.Array]:
+        """The network alone: (policy f32[B, A], value f32[B] for the player to move), without search."""
+        root = self._root(self.params, states)
+        return jax.nn.softmax(root.prior_logits, axis=-1), root.value
+
+
+def load(run_dir: str | Path) -> Agent:
+    """The agent of a run's newest checkpoint.
+
+    Raises:
+      FileNotFoundError: `run_dir` holds no run or no checkpoint that can be read.
+    """
+    run_dir = Path(run_dir)
+    record = read_json(run_dir / CONFIG)
+    if record is None:
+        raise FileNotFoundError(f"{run_dir} holds no run (no {CONFIG}); give the directory that a run printed")
+    config = from_dict(TrainConfig, record["config"]["train"])
+    env = make(config.env)
+    mesh = make_mesh(jax.local_devices()[:1])
+    _, saved = checkpoint.restore(run_dir / "checkpoints", {"state": abstract_state(env, config, mesh), "seconds": np.float32(0)})
+    return Agent(env, config, saved["state"].averaged)

@@ -1,0 +1,97 @@
+"""Checkpoints: the whole state of a run, by orbax, behind two functions.
+
+`<directory>/<iteration>/` holds one checkpoint; the newest two are kept, so that a damaged one has a predecessor.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+KEEP = 2
+
+
+def save(directory: str | Path, iteration: int, state: Any) -> None:
+    """Writes `state` (a pytree of arrays) as the checkpoint of `iteration` and waits until it is on disk.
+
+    Raises:
+      OSError: the disk is full or not writable; earlier checkpoints are left as they were.
+    """
+    directory = Path(directory).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(directory / str(iteration), _plain(state), force=True)
+            checkpointer.wait_until_finished()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OSError(
+            f"cannot write the checkpoint of iteration {iteration} in {directory} "
+            f"({str(error).strip().splitlines()[0]}); free some space or choose another --run-dir: "
+            f"earlier checkpoints are intact"
+        ) from error
+    if jax.process_index() == 0:
+        for old in iterations(directory)[:-KEEP]:
+            shutil.rmtree(directory / str(old), ignore_errors=True)
+
+
+def restore(directory: str | Path, template: Any) -> tuple[int, Any]:
+    """The newest readable checkpoint.
+
+    Args:
+      directory: where `save` wrote.
+      template: a state of the same structure: arrays, or `jax.ShapeDtypeStruct`s with shardings.
+
+    Returns:
+      its iteration and state. A damaged one is skipped with a warning.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint that can be read.
+    """
+    directory = Path(directory).absolute()
+    plain = jax.eval_shape(_plain, template)
+    plain = jax.tree.map(_with_sharding, plain, template)
+    for iteration in reversed(iterations(directory)):
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                found = checkpointer.restore(directory / str(iteration), plain)
+            jax.block_until_ready(found)
+        except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warnings.warn(
+                f"checkpoint {directory / str(iteration)} cannot be read ({reason}); trying the one before",
+                stacklevel=2,
+            )
+            continue
+        return iteration, jax.tree.map(_typed, found, template)
+    raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
+
+
+def iterations(directory: str | Path) -> list[int]:
+    """Iterations of the checkpoints in `directory`, oldest first; unfinished ones have other names."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdigit())
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(state: Any) -> Any:
+    """Random keys as the integers they are made of."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+
+
+def _typed(leaf: Any, like: Any) -> Any:
+    return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
+
+
+def _with_sharding(shape: jax.ShapeDtypeStruct, like: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=getattr(like, "sharding", None))

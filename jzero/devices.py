@@ -1,0 +1,49 @@
+"""Sets JAX up before its first use: cores as devices, several hosts, the compilation cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jax
+
+CACHE = Path("~/.cache/jzero/xla")
+
+
+def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) -> None:
+    """Call once, before any array exists; a second call changes nothing that is in use.
+
+    On a CPU every core becomes a device of the mesh: tree operations run on one core a device, so this is what
+    keeps all cores busy. With a GPU the number of CPU devices does not matter. Under a launcher that JAX knows
+    (Slurm, Open MPI, or the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID) the processes
+    join into one mesh.
+
+    Args:
+      cpu_devices: CPU devices of this process; None for one a core.
+      cache: folder of compiled programs, so that the next start is quick; None for no cache.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpu_devices = cpu_devices or count
+    # The size of XLA's thread pool. A device that waits in a collective holds a thread; with one thread a core the
+    # devices can wait for each other for ever.
+    os.environ.setdefault("NPROC", str(4 * max(count, cpu_devices)))
+    jax.config.update("jax_num_cpu_devices", cpu_devices)
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if _launched_as_one_of_many():
+        jax.distributed.initialize(
+            coordinator_address=os.environ.get("JAX_COORDINATOR_ADDRESS"),
+            num_processes=_number("JAX_NUM_PROCESSES"),
+            process_id=_number("JAX_PROCESS_ID"),
+        )
+
+
+def _launched_as_one_of_many() -> bool:
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        return True
+    return int(os.environ.get("SLURM_NTASKS", 1)) > 1 or int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1)) > 1
+
+
+def _number(name: str) -> int | None:
+    return int(os.environ[name]) if name in os.environ else None

@@ -1,0 +1,347 @@
+"""The Python loop around the compiled program: clock, bar, log, evaluation, checkpoints, signals."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from jzero import checkpoint
+from jzero.agent import Agent
+from jzero.config import TrainConfig, check, differences, from_dict
+from jzero.devices import set_up
+from jzero.env import Env, make
+from jzero.evaluate.record import record_games
+from jzero.loggers import make_loggers
+from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, resume_command
+from jzero.show.report import write_report
+from jzero.train import Program, TrainState, make_program
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: how long, where, how often it reports, and what it trains."""
+
+    minutes: float = 10.0
+    """Wall-clock budget in minutes, over all resumes; the final evaluation comes on top."""
+    iterations: int | None = None
+    """Stop after this many iterations even if time is left."""
+    run_dir: Path | None = None
+    """Directory of the run; a new one under runs/ by default."""
+    resume: bool = False
+    """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
+    evaluate_every: float = 60.0
+    """Seconds between measurements of strength."""
+    checkpoint_every: float = 120.0
+    """Seconds between checkpoints."""
+    tensorboard: bool = False
+    """Also log to TensorBoard (pip install "jzero[log]")."""
+    wandb: bool = False
+    """Also log to Weights & Biases (pip install "jzero[log]")."""
+    cpu_devices: int | None = None
+    """CPU devices of this process; one a core by default."""
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        check("minutes", self.minutes, above=0)
+        check("evaluate_every", self.evaluate_every, above=0)
+        check("checkpoint_every", self.checkpoint_every, above=0)
+        if self.iterations is not None:
+            check("iterations", self.iterations, low=1)
+        if self.cpu_devices is not None:
+            check("cpu_devices", self.cpu_devices, low=1)
+
+
+class Strength(NamedTuple):
+    """A measured strength with its 95 % interval."""
+
+    name: str
+    """What was measured, in words."""
+    value: float
+    low: float
+    high: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """One line."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.name}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{unit}"
+
+
+Measure = Callable[[Agent], Strength]
+
+
+def main(
+    experiment: str,
+    default: RunConfig,
+    measure: Callable[[Env], Measure],
+    final: Callable[[Env], Measure] | None = None,
+    argv: Sequence[str] | None = None,
+) -> Strength | None:
+    """The command line of an experiment: parses the options, trains, prints the strength.
+
+    Args:
+      experiment: its name, and the folder under runs/.
+      default: its preset.
+      measure: makes the measurement taken every `evaluate_every` seconds.
+      final: makes the one at the end, if it is another.
+      argv: the options; by default the process's.
+
+    Returns:
+      The final strength; None if the run was interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        config = parse(experiment, default, argv)
+        set_up(cpu_devices=config.cpu_devices)
+        env = make(config.train.env)
+        with Run(experiment, env, config) as run:
+            return run.train(measure(env), (final or measure)(env))
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("JZERO_TRACEBACK"):
+            raise
+        raise SystemExit(f"error: {error}") from error
+
+
+def parse(experiment: str, default: RunConfig, argv: Sequence[str]) -> RunConfig:
+    """The options `argv` over the preset or, with --resume, over the settings of the run to go on with."""
+    description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
+    config = tyro.cli(RunConfig, args=argv, default=default, description=description)
+    if not config.resume:
+        return config
+    saved = _saved_config(experiment, config.run_dir)
+    return tyro.cli(RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description)
+
+
+def _saved_config(experiment: str, run_dir: Path | None) -> TrainConfig:
+    path = run_dir if run_dir is not None else RunDir.find(experiment)
+    record = read_json(path / CONFIG)
+    if record is None:
+        raise RunDirError(f"run directory {path} holds no run to resume (no {CONFIG})")
+    return from_dict(TrainConfig, record["config"]["train"])
+
+
+class Run:
+    """A run in progress: its directory, program and state. Use as a context manager."""
+
+    def __init__(self, experiment: str, env: Env, config: RunConfig) -> None:
+        """Takes the run directory and restores or makes the state.
+
+        Raises:
+          RunDirError: the directory cannot be used.
+          ValueError: a setting does not fit the devices, the environment, or the checkpoint.
+        """
+        self.experiment, self.env, self.config = experiment, env, config
+        self.program: Program = make_program(env, config.train)
+        device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        if config.resume:
+            self._check_resumable(config.run_dir or RunDir.find(experiment))
+        self.dir = RunDir.create(config.run_dir, experiment, config, config.resume, device=device)
+        self.seconds = 0.0
+        self.saved_iteration = -1
+        if config.resume:
+            template = {"state": self.program.abstract, "seconds": np.float32(0)}
+            iteration, saved = checkpoint.restore(self.dir.path / CHECKPOINTS, template)
+            self.state: TrainState = saved["state"]
+            self.seconds = float(saved["seconds"])
+            self.dir.rewind_metrics(iteration)
+            self.saved_iteration = iteration
+        else:
+            self.state = self.program.init()
+        self.loggers = make_loggers(
+            self.dir.path,
+            config.tensorboard,
+            config.wandb,
+            dataclasses.asdict(config),
+            resumed_at=self.iteration if config.resume else None,
+        )
+        self._stop = False
+
+    def __enter__(self) -> Run:
+        """Catches Ctrl-C and SIGTERM until the run is left."""
+        self._handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Gives the signals, the loggers and the directory back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        for logger in self.loggers:
+            logger.close()
+        self.dir.close()
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return int(self.state.iteration)
+
+    @property
+    def positions(self) -> int:
+        """Positions played so far."""
+        return self.iteration * self.config.train.games * self.config.train.plies
+
+    def agent(self) -> Agent:
+        """The agent as it is now."""
+        return Agent(self.env, self.config.train, self.state.averaged)
+
+    def train(self, measure: Measure, final: Measure) -> Strength | None:
+        """Trains until the time or the iterations are used up, then measures and writes the result.
+
+        Args:
+          measure: taken every `evaluate_every` seconds.
+          final: taken at the end.
+
+        Returns:
+          The final strength; None if a signal stopped the run, which then was saved.
+
+        Raises:
+          FloatingPointError: a metric is not finite; nothing of that iteration is saved.
+        """
+        started = time.monotonic() - self.seconds
+        print(f"{self.experiment}: {self._describe()}\nrun directory: {self.dir.path}")
+        budget = 60 * self.config.minutes
+        next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
+        with tqdm(total=round(budget), initial=round(self.seconds), unit="s", bar_format=_BAR) as bar:
+            while not self._stop and not self._finished(budget):
+                metrics = self._one_iteration()
+                self.seconds = time.monotonic() - started
+                if self.seconds >= next_measure:
+                    strength = measure(self.agent())
+                    metrics |= {"strength": strength.value, "strength_low": strength.low, "strength_high": strength.high}
+                    next_measure = time.monotonic() - started + self.config.evaluate_every
+                self._log(metrics, bar)
+                if self.seconds >= next_save:
+                    self._save()
+                    next_save = time.monotonic() - started + self.config.checkpoint_every
+        self._save()
+        if self._stop:
+            print(f"stopped and saved; go on with: {resume_command(self.experiment, self.dir.path)}")
+            return None
+        return self._finish(final)
+
+    def _finished(self, budget: float) -> bool:
+        limit = self.config.iterations
+        return self.seconds >= budget or (limit is not None and self.iteration >= limit)
+
+    def _one_iteration(self) -> dict[str, Any]:
+        """Self-play and updates; metrics of both, with speeds."""
+        train = self.config.train
+        begun = time.monotonic()
+        self.state, metrics = self.program.play(self.state)
+        play_metrics = {name: float(value) for name, value in metrics.items()}
+        played = time.monotonic()
+        losses: dict[str, float] = {}
+        if self.iteration > train.warmup_iterations:
+            self.state, metrics = self.program.learn(self.state)
+            losses = {name: float(value) for name, value in metrics.items()}
+        self._check_finite(play_metrics | losses)
+        positions = train.games * train.plies
+        full = play_metrics.pop("full_search_share")
+        searched = full * train.search.num_simulations + (1 - full) * train.fast_simulations
+        seconds = time.monotonic() - begun
+        return {
+            "iteration": self.iteration,
+            "positions": self.positions,
+            "updates": int(self.state.updates),
+            "positions_per_second": positions / seconds,
+            "evaluations_per_second": positions * (searched + 1) / (played - begun),
+            "self_play_share": (played - begun) / seconds,
+            **losses,
+            **play_metrics,
+        }
+
+    def _check_finite(self, metrics: dict[str, float]) -> None:
+        bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise FloatingPointError(
+                f"{', '.join(bad)} in iteration {self.iteration} (update {int(self.state.updates)}); the run was "
+                f"stopped and this iteration not saved: lower --learning-rate or --max-grad-norm, then "
+                f"{resume_command(self.experiment, self.dir.path)}"
+            )
+
+    def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
+        metrics = {"iteration": metrics["iteration"], "seconds": self.seconds, **metrics}
+        self.dir.append_metrics(metrics)
+        for logger in self.loggers:
+            logger.log(metrics["iteration"], metrics)
+        bar.n = min(round(self.seconds), bar.total)
+        self._strength = metrics.get("strength", getattr(self, "_strength", math.nan))
+        bar.set_postfix_str(
+            f"{metrics['positions_per_second']:.0f} pos/s, {metrics['evaluations_per_second'] / 1000:.0f}k eval/s, "
+            f"loss {metrics.get('loss', math.nan):.3f}, strength {self._strength:.3f}"
+        )
+        if "strength" in metrics:
+            write_report(self.dir.path, self.env)
+
+    def _save(self) -> None:
+        if self.iteration != self.saved_iteration:
+            checkpoint.save(
+                self.dir.path / CHECKPOINTS, self.iteration, {"state": self.state, "seconds": np.float32(self.seconds)}
+            )
+            self.saved_iteration = self.iteration
+
+    def _finish(self, final: Measure) -> Strength:
+        agent = self.agent()
+        strength = final(agent)
+        self.dir.write_json("games.json", record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed)))
+        self.dir.write_json(
+            "result.json",
+            {
+                "strength": strength._asdict(),
+                "seconds": self.seconds,
+                "positions": self.positions,
+                "iterations": self.iteration,
+                "updates": int(self.state.updates),
+                "seed": self.config.train.seed,
+            },
+        )
+        report = write_report(self.dir.path, self.env)
+        print(f"report: {report}\n{strength}")
+        return strength
+
+    def _check_resumable(self, path: Path) -> None:
+        saved = _saved_config(self.experiment, path)
+        fixed = ("env", "seed", "games", "plies", "replay_plies", "network", "ema_decay")
+        changed = [
+            line for line in differences(saved, self.config.train) if line.split(" ")[0].split(".")[0] in fixed
+        ]
+        if changed:
+            raise ValueError(
+                f"the checkpoint in {path} does not fit: {'; '.join(changed)}; leave these options out to resume, "
+                f"or start a new run"
+            )
+
+    def _describe(self) -> str:
+        train = self.config.train
+        size = sum(x.size for x in jax.tree.leaves(self.state.params))
+        return (
+            f"{train.games} games side by side on {jax.device_count()} {jax.devices()[0].platform} device(s), "
+            f"{train.search.policy} search with {train.search.num_simulations} simulations, "
+            f"{train.network.kind} network of {size:,} parameters, seed {train.seed}"
+        )
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        """The first signal lets the iteration end and saves; a second one ends the process at once."""
+        del frame
+        if self._stop:
+            os._exit(128 + number)
+        self._stop = True
+        print("\nstopping after this iteration (again to quit at once without saving)", file=sys.stderr)
+
+
+_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"
