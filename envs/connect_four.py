@@ -6,7 +6,7 @@ cannot run on into the next row. A whole state is 37 bytes, which is what a sear
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +37,9 @@ class ConnectFourState(NamedTuple):
 class ConnectFour:
     """Four in a row wins (+1 / -1), a full board is a draw (0); an illegal action loses at once."""
 
-    name: ClassVar[str] = "connect_four"
-    num_actions: ClassVar[int] = COLUMNS
-    num_players: ClassVar[int] = 2
+    name = "connect_four"
+    num_actions = COLUMNS
+    num_players = 2
 
     def init(self, key: jax.Array) -> ConnectFourState:
         """The empty board; the game has no chance, so `key` is not used."""
@@ -136,7 +136,7 @@ def _draw(players: list[np.ndarray]) -> str:
         discs.append(disc(cell, f'r="8" fill="{colour}"'))
     for stones in players:
         discs += [
-            disc(cell, 'r="4" fill="none" stroke="#fff" stroke-width="3"') for cell in _line_cells(stones)
+            disc(cell, 'r="4" fill="none" stroke="#0f172a" stroke-width="2.5"') for cell in _line_cells(stones)
         ]
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-3 -3 146 126" width="140" height="121">'

@@ -4,7 +4,7 @@ Actions 0..8 are the cells, row-major from the top left.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +31,9 @@ class TicTacToeState(NamedTuple):
 class TicTacToe:
     """Three in a row wins (+1 / -1), a full board is a draw (0); an illegal action loses at once."""
 
-    name: ClassVar[str] = "tic_tac_toe"
-    num_actions: ClassVar[int] = 9
-    num_players: ClassVar[int] = 2
+    name = "tic_tac_toe"
+    num_actions = 9
+    num_players = 2
 
     def init(self, key: jax.Array) -> TicTacToeState:
         """The empty board, crosses to move; the game has no chance, so `key` is not used."""

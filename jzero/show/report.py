@@ -3,6 +3,7 @@
 It is made of what is in the run directory, and any of that may still be missing.
 """
 
+import math
 import statistics
 from collections.abc import Mapping
 from html import escape
@@ -43,6 +44,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
     config, result, games = (
         read_json(run_dir / name) or {} for name in (CONFIG, "result.json", "games.json")
     )
+    result = result if _is_current(result, metrics) else {}
     experiment = str(config.get("experiment") or run_dir.resolve().parent.name)
     strength = result.get("strength")
     strength = strength if isinstance(strength, dict) else {}
@@ -60,6 +62,11 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
     path = run_dir / REPORT
     write_atomic(path, _page(spaced(experiment), games_css, "".join(body)))
     return path
+
+
+def _is_current(result: Mapping[str, Any], metrics: Metrics) -> bool:
+    """Not so where the run was resumed after its result: then metrics.jsonl goes on longer."""
+    return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
 
 
 def _env_called(name: Any) -> Env | None:

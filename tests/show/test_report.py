@@ -194,6 +194,14 @@ def test_before_the_end_it_says_the_latest_strength(full_run):
     assert "Not finished; this is the state after 2 min." in text
 
 
+def test_a_result_from_before_the_run_was_resumed_is_not_shown(full_run):
+    with open(full_run / "metrics.jsonl", "a") as file:
+        file.write(json.dumps(metrics_line(20, strength=900.0) | {"seconds": 606.0}) + "\n")
+    text = report_of(full_run)
+    assert "Not finished; this is the state after 10 min 6 s." in text
+    assert '<p class="big">900 ' in text
+
+
 def test_it_lists_configuration_versions_and_how_to_go_on(full_run):
     text = report_of(full_run)
     assert "<tr><th>net.blocks</th><td>64, 64</td></tr>" in text
