@@ -136,7 +136,8 @@ def _draw(players: list[np.ndarray]) -> str:
         discs.append(disc(cell, f'r="8" fill="{colour}"'))
     for stones in players:
         discs += [
-            disc(cell, 'r="4" fill="none" stroke="#0f172a" stroke-width="2.5"') for cell in _line_cells(stones)
+            disc(cell, 'r="4" fill="none" stroke="#0f172a" stroke-width="2.5"')
+            for cell in _line_cells(stones)
         ]
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-3 -3 146 126" width="140" height="121">'

@@ -10,7 +10,9 @@ keeps the game's value. In each of these 1,000 positions some move loses it; a r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -33,18 +35,18 @@ PRESET = RunConfig(
 )
 
 
-def keeps_value(file: str) -> "callable":
+def keeps_value(file: str) -> Callable[[Env], Measure]:
     """Makes the measurement on the solved positions of `file`."""
 
     def for_env(env: Env) -> Measure:
         positions = load_positions(DATA / file, env)
 
         def measure(agent: Agent) -> Strength:
-            def act(states):
+            def act(states: Any) -> jax.Array:
                 return agent.act(states, jax.random.key(0), num_simulations=SIMULATIONS)
 
             found = score_positions(env, act, positions)
-            name = f"moves that keep the game's value, {SIMULATIONS} simulations, {len(positions.plies)} solved positions"
+            name = f"moves that keep the game's value ({SIMULATIONS} simulations, {found.count} solved positions)"
             return Strength(name, found.score, found.low, found.high)
 
         return measure

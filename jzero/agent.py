@@ -16,11 +16,9 @@ import numpy as np
 from jzero import checkpoint
 from jzero.config import TrainConfig, from_dict
 from jzero.env import Env, make
-from jzero.models import simulator_model
-from jzero.networks import make_network
 from jzero.planner import plan
 from jzero.run_dir import CONFIG, read_json
-from jzero.train import abstract_state, make_mesh
+from jzero.train import abstract_state, make_mesh, make_model
 
 
 class Agent:
@@ -36,8 +34,7 @@ class Agent:
         self.env = env
         self.config = config
         self.params = jax.device_put(params, jax.local_devices()[0])
-        network = make_network(config.network, env.num_actions)
-        self._model = simulator_model(env, network.apply, discount=config.discount)
+        self._model = make_model(env, config)
         self._plan = jax.jit(
             functools.partial(plan, config.search, self._model, explore=False),
             static_argnames=("num_simulations",),
@@ -100,9 +97,12 @@ def load(run_dir: str | Path) -> Agent:
     run_dir = Path(run_dir)
     record = read_json(run_dir / CONFIG)
     if record is None:
-        raise FileNotFoundError(f"{run_dir} holds no run (no {CONFIG}); give the directory that a run printed")
+        raise FileNotFoundError(
+            f"{run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
+        )
     config = from_dict(TrainConfig, record["config"]["train"])
     env = make(config.env)
     mesh = make_mesh(jax.local_devices()[:1])
-    _, saved = checkpoint.restore(run_dir / "checkpoints", {"state": abstract_state(env, config, mesh), "seconds": np.float32(0)})
+    template = {"state": abstract_state(env, config, mesh), "seconds": np.float32(0)}
+    _, saved = checkpoint.restore(run_dir / "checkpoints", template)
     return Agent(env, config, saved["state"].averaged)

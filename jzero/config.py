@@ -164,9 +164,13 @@ def from_dict(cls: type[ConfigT], values: dict[str, Any]) -> ConfigT:
     hints = get_type_hints(cls)
     unknown = sorted(values.keys() - hints.keys())
     if unknown:
-        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}; was it saved by another version?")
+        raise ValueError(
+            f"{cls.__name__} has no field {', '.join(unknown)}; was it saved by another version?"
+        )
     nested = {name for name in values if dataclasses.is_dataclass(hints[name])}
-    return cls(**{name: from_dict(hints[name], value) if name in nested else value for name, value in values.items()})
+    return cls(
+        **{name: from_dict(hints[name], value) if name in nested else value for name, value in values.items()}
+    )
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[str]:

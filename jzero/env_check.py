@@ -34,7 +34,7 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     """
     problems = [f"it lacks {member}" for member in missing_members(env)]
     problems = problems or list(_trace_problems(env))
-    problems = problems or _play_problems(env, jax.random.key(seed), num_games, max_plies)
+    problems = problems or _play_problems(env, seed, num_games, max_plies)
     if problems:
         name = getattr(env, "name", type(env).__name__)
         lines = [f"- {text}" for text in problems]
@@ -128,7 +128,6 @@ class _Game(NamedTuple):
     """An environment's functions, batched and compiled; they return numpy arrays."""
 
     init: Callable  # key -> states [G]
-    act: Callable  # states, key, ply -> random actions i32[G]
     step: Callable  # states, actions i32[G], key, ply -> states
     observe: Callable  # states -> observations
     fingerprint: Callable  # states -> u32[G, 2]; only where the environment has one
@@ -138,13 +137,7 @@ def _compile(env: Any, num_games: int) -> _Game:
     """Every call traces the environment anew, so two of them differ where chance is not the key's."""
 
     def step(states: Any, actions: jax.Array, key: jax.Array, ply: jax.Array) -> Any:
-        return step_batch(env, states, actions, jax.random.fold_in(key, 2 * ply))
-
-    def act(states: Any, key: jax.Array, ply: jax.Array) -> jax.Array:
-        mask = states.legal_action_mask  # where it must not be obeyed or cannot be, any action will do
-        free = is_finished(states) | ~mask.any(axis=-1)
-        logits = jnp.where(mask | free[:, None], 0.0, -jnp.inf)
-        return jax.random.categorical(jax.random.fold_in(key, 2 * ply + 1), logits).astype(jnp.int32)
+        return step_batch(env, states, actions, jax.random.fold_in(key, ply))
 
     def on_host(function: Callable) -> Callable:
         compiled = jax.jit(function)
@@ -152,14 +145,13 @@ def _compile(env: Any, num_games: int) -> _Game:
 
     return _Game(
         init=on_host(lambda key: init_batch(env, key, num_games)),
-        act=on_host(act),
         step=on_host(step),
         observe=on_host(lambda states: observe_batch(env, states)),
         fingerprint=on_host(lambda states: jax.vmap(env.fingerprint)(states)),
     )
 
 
-def _play_problems(env: Env, key: jax.Array, num_games: int, max_plies: int) -> list[str]:
+def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[str]:
     """Rules that random games break, each with the ply at which it was broken first."""
     first_ply: dict[str, int] = {}
 
@@ -168,12 +160,13 @@ def _play_problems(env: Env, key: jax.Array, num_games: int, max_plies: int) -> 
             if np.any(broken):
                 first_ply.setdefault(text, ply)
 
+    key = jax.random.key(seed)
     game, twin = _compile(env, num_games), _compile(env, num_games)
     states, seen = game.init(key), {}
     note(0, _start_rules(states, twin.init(key)))
     for ply in range(max_plies):
         observations = game.observe(states)
-        actions = game.act(states, key, ply)
+        actions = _random_actions(states, seed, ply)
         next_states = game.step(states, actions, key, ply)
         note(ply, _position_rules(env, states, observations))
         note(ply, _step_rules(env, states, next_states))
@@ -188,8 +181,15 @@ def _play_problems(env: Env, key: jax.Array, num_games: int, max_plies: int) -> 
     problems = [f"{text} (first at ply {ply})" for text, ply in first_ply.items()]
     problems += _svg_problems(env, states)
     for index, symmetry in enumerate(getattr(env, "symmetries", ())):
-        problems += _lockstep_problems(game, index, symmetry, key, max_plies)
+        problems += _lockstep_problems(game, index, symmetry, seed, max_plies)
     return problems
+
+
+def _random_actions(states: Any, seed: int, ply: int) -> np.ndarray:
+    """i32[G], uniform over the legal actions; over all where the game is finished or none is legal."""
+    mask = states.legal_action_mask & ~is_finished(states)[:, None]
+    chances = np.random.default_rng((seed, ply)).random(mask.shape)
+    return np.argmax(chances + mask, axis=1).astype(np.int32)
 
 
 def _start_rules(states: Any, again: Any) -> Rules:
@@ -243,16 +243,14 @@ def _svg_problems(env: Env, states: Any) -> list[str]:
     return [] if good else ["svg(state) does not return a string that is one <svg> element"]
 
 
-def _lockstep_problems(
-    game: _Game, index: int, symmetry: Symmetry, key: jax.Array, max_plies: int
-) -> list[str]:
+def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, seed: int, max_plies: int) -> list[str]:
     """Plays games and their images side by side: they must stay images of each other.
 
     Says nothing of games of chance, where one key may treat image and original differently, nor of games
     whose first position the symmetry does not keep.
     """
     move, action = jax.jit(jax.vmap(symmetry.observation)), np.asarray(symmetry.action)
-    other_key = jax.random.fold_in(key, 1)
+    key, other_key = jax.random.key(seed), jax.random.key(seed + 1)
     states = images = game.init(key)
     if _differ(states, game.init(other_key)).any():
         return []
@@ -270,7 +268,7 @@ def _lockstep_problems(
             return [f"symmetries[{index}] does not keep the game: its image differs in {wrong} (ply {ply})"]
         if wrong or finished.all():
             return []
-        actions = game.act(states, key, ply)
+        actions = _random_actions(states, seed, ply)
         next_states = game.step(states, actions, key, ply)
         if _differ(next_states, game.step(states, actions, other_key, ply)).any():
             return []

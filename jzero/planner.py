@@ -6,7 +6,7 @@ Axes: B games, A actions.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -86,13 +86,14 @@ def plan(
             pb_c_init=config.pb_c_init,
             temperature=jnp.reshape(temperature, (-1, 1)),
         )
-    summary = output.search_tree.summary()
-    visited = jnp.where(summary.visit_counts > 0, output.action_weights, 0.0)
+    summary = cast(search.Tree, output.search_tree).summary()
+    action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
+    visited = jnp.where(summary.visit_counts > 0, policy, 0.0)
     mass = jnp.maximum(jnp.sum(visited, axis=-1), jnp.finfo(jnp.float32).tiny)
     return Plan(
-        action=output.action,
-        policy=output.action_weights,
+        action=action,
+        policy=policy,
         value=jnp.sum(visited * summary.qvalues, axis=-1) / mass,
-        qvalue=jnp.take_along_axis(summary.qvalues, output.action[:, None], axis=-1)[:, 0],
+        qvalue=jnp.take_along_axis(summary.qvalues, action[:, None], axis=-1)[:, 0],
         prior=jax.nn.softmax(root.prior_logits, axis=-1),
     )

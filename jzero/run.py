@@ -125,7 +125,9 @@ def parse(experiment: str, default: RunConfig, argv: Sequence[str]) -> RunConfig
     if not config.resume:
         return config
     saved = _saved_config(experiment, config.run_dir)
-    return tyro.cli(RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description)
+    return tyro.cli(
+        RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description
+    )
 
 
 def _saved_config(experiment: str, run_dir: Path | None) -> TrainConfig:
@@ -222,7 +224,11 @@ class Run:
                 self.seconds = time.monotonic() - started
                 if self.seconds >= next_measure:
                     strength = measure(self.agent())
-                    metrics |= {"strength": strength.value, "strength_low": strength.low, "strength_high": strength.high}
+                    metrics |= {
+                        "strength": strength.value,
+                        "strength_low": strength.low,
+                        "strength_high": strength.high,
+                    }
                     next_measure = time.monotonic() - started + self.config.evaluate_every
                 self._log(metrics, bar)
                 if self.seconds >= next_save:
@@ -291,14 +297,18 @@ class Run:
     def _save(self) -> None:
         if self.iteration != self.saved_iteration:
             checkpoint.save(
-                self.dir.path / CHECKPOINTS, self.iteration, {"state": self.state, "seconds": np.float32(self.seconds)}
+                self.dir.path / CHECKPOINTS,
+                self.iteration,
+                {"state": self.state, "seconds": np.float32(self.seconds)},
             )
             self.saved_iteration = self.iteration
 
     def _finish(self, final: Measure) -> Strength:
         agent = self.agent()
         strength = final(agent)
-        self.dir.write_json("games.json", record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed)))
+        self.dir.write_json(
+            "games.json", record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
+        )
         self.dir.write_json(
             "result.json",
             {
@@ -318,7 +328,9 @@ class Run:
         saved = _saved_config(self.experiment, path)
         fixed = ("env", "seed", "games", "plies", "replay_plies", "network", "ema_decay")
         changed = [
-            line for line in differences(saved, self.config.train) if line.split(" ")[0].split(".")[0] in fixed
+            line
+            for line in differences(saved, self.config.train)
+            if line.split(" ")[0].split(".")[0] in fixed
         ]
         if changed:
             raise ValueError(

@@ -1,8 +1,8 @@
 """Self-play: search, act, step, record, start again; one `lax.scan`.
 
-Axes: T plies, B games, A actions, P players. A finished game's lane starts a new game at once; what is recorded
-is the state before each action, so the end of a game is never lost: its reward, its discount of 0 and `ended`
-stand with the last action.
+Axes: T plies, B games, A actions, P players. A finished game's lane starts a new game at once; what is
+recorded is the state before each action, so the end of a game is never lost: its reward, its discount of 0 and
+`ended` stand with the last action.
 """
 
 from __future__ import annotations

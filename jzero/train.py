@@ -1,14 +1,14 @@
 """The compiled program: self-play and updates as functions of one state, under `shard_map` on all devices.
 
-Parameters and the optimiser are replicated, games and replay are split by lane, gradients are averaged over the
-mesh axis, random keys are folded with the device's index. Self-play has no collectives but the sum of its
+Parameters and the optimiser are replicated, games and replay are split by lane, gradients are averaged over
+the mesh axis, random keys are folded with the device's index. Self-play has no collectives but the mean of its
 metrics at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.config import TrainConfig
 from jzero.env import Env, observe_batch
-from jzero.models import Model, simulator_model
+from jzero.models import Apply, Model, simulator_model
 from jzero.networks import make_network
 from jzero.replay import Replay, add, init_replay, sample
 from jzero.search.tree import vary_like
@@ -51,15 +51,18 @@ class TrainState(NamedTuple):
     """i32[] updates done."""
 
 
+_SAME: Any = P()
+_ROWS: Any = P(AXIS)
+_RING: Any = P(None, AXIS)
 STATE_SPECS = TrainState(
-    params=P(),
-    averaged=P(),
-    opt_state=P(),
-    games=P(AXIS),
-    replay=Replay(plies=P(None, AXIS), targets=P(None, AXIS), ready=P(AXIS), head=P()),
-    key=P(),
-    iteration=P(),
-    updates=P(),
+    params=_SAME,
+    averaged=_SAME,
+    opt_state=_SAME,
+    games=_ROWS,
+    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME),
+    key=_SAME,
+    iteration=_SAME,
+    updates=_SAME,
 )
 """How the state lies on the mesh."""
 
@@ -85,7 +88,12 @@ def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
 
 def make_model(env: Env, config: TrainConfig) -> Model:
     """What the search plans with."""
-    return simulator_model(env, make_network(config.network, env.num_actions).apply, discount=config.discount)
+    return simulator_model(env, make_apply(env, config), discount=config.discount)
+
+
+def make_apply(env: Env, config: TrainConfig) -> Apply:
+    """The network as a function of parameters and observations."""
+    return cast(Apply, make_network(config.network, env.num_actions).apply)
 
 
 def init_params(env: Env, config: TrainConfig, key: jax.Array) -> Any:
@@ -129,10 +137,9 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         batch = sample(state.replay, sample_key, config.batch_size // num_devices)
 
         def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-            apply = make_network(config.network, env.num_actions).apply
             return alphazero_loss(
                 env,
-                apply,
+                make_apply(env, config),
                 params,
                 batch,
                 image_key,
@@ -196,12 +203,16 @@ def _abstract(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
         sharding = NamedSharding(mesh, spec)
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
 
-    return jax.tree.map(place, STATE_SPECS, jax.eval_shape(init), is_leaf=lambda x: isinstance(x, P))
+    return jax.tree.map(place, STATE_SPECS, jax.eval_shape(init), is_leaf=_is_spec)
+
+
+def _is_spec(part: Any) -> bool:
+    return isinstance(part, P)
 
 
 def shardings(mesh: Mesh) -> TrainState:
     """The shardings of the state's parts on `mesh`."""
-    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), STATE_SPECS, is_leaf=lambda x: isinstance(x, P))
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), STATE_SPECS, is_leaf=_is_spec)
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
@@ -248,8 +259,8 @@ def _on_cpu(mesh: Mesh) -> bool:
 def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
     """A function that does `times` updates and averages their metrics.
 
-    On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend runs
-    the gradient of a convolution inside a loop many times slower than outside of it.
+    On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
+    runs the gradient of a convolution inside a loop many times slower than outside of it.
     """
 
     def mean(metrics: Any) -> Any:

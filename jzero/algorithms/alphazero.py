@@ -16,7 +16,6 @@ from jzero.models import Apply, mask_logits
 from jzero.replay import Sample
 
 
-
 def alphazero_loss(
     env: Env, apply: Apply, params: Any, batch: Sample, key: jax.Array, *, value_weight: float, augment: bool
 ) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -139,7 +139,7 @@ def _check_match(env: Env, num_games: int, opening_plies: int | tuple[int, int])
         raise ValueError(f"env: a match needs a game of 2 players, this one has {env.num_players}")
     if num_games <= 0 or num_games % 2:
         raise ValueError(f"num_games: expected an even number > 0 (games come in pairs), got {num_games}")
-    low, high = (opening_plies, opening_plies) if np.ndim(opening_plies) == 0 else opening_plies
+    low, high = opening_plies if isinstance(opening_plies, tuple) else (opening_plies, opening_plies)
     if not 0 <= low <= high:
         raise ValueError(f"opening_plies: expected a number >= 0 or (low, high), got {opening_plies}")
     return low, high
@@ -153,13 +153,15 @@ def _ask(
     for number, (chunk, count) in enumerate(padded_chunks(rows, size)):
         marked = np.arange(size) < count
         chunk_key = jax.random.fold_in(key, number)
-        turn = Turn(_take(states, chunk), [histories[row] for row in chunk], marked, chunk_key)
+        turn = Turn(_take(states, chunk), [list(histories[row]) for row in chunk], marked, chunk_key)
         actions[number * size :][:count] = np.asarray(player(turn))[:count]
     return actions
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _open(env: Env, num_pairs: int, high: int, low: int, key: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+def _open(
+    env: Env, num_pairs: int, high: int, low: jax.Array | int, key: jax.Array
+) -> tuple[Any, jax.Array, jax.Array]:
     """Starts the games: states [G], who moved first i32[G], openings i32[high, P] (-1: no move)."""
     init_key, length_key, key = jax.random.split(key, 3)
     states = jax.vmap(env.init)(jax.random.split(init_key, num_pairs))

@@ -69,7 +69,7 @@ def check_legal(actions: np.ndarray, legal: np.ndarray, histories: Sequence[Sequ
     if bad.size:
         row = bad[0]
         raise ValueError(
-            f"{who} chose action {actions[row]} after {[int(action) for action in histories[row]]}, "
+            f"{who} chose action {actions[row]} after {list(histories[row])}, "
             f"where the legal actions are {np.flatnonzero(legal[row]).tolist()}; "
             "mask illegal actions before choosing"
         )

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 
@@ -27,13 +28,14 @@ _WORKER = Path(__file__).with_name("bitbully_worker.py")
 
 def random_player(env: Env) -> Player:
     """A player that draws uniformly from the legal actions."""
+    return lambda turn: np.asarray(_draw(env.num_actions, turn.states.legal_action_mask, turn.key))
 
-    @jax.jit
-    def draw(legal: jax.Array, key: jax.Array) -> jax.Array:
-        noise = jax.random.uniform(key, (legal.shape[0], env.num_actions), minval=1.0, maxval=2.0)
-        return (noise * legal).argmax(axis=-1)
 
-    return lambda turn: np.asarray(draw(turn.states.legal_action_mask, turn.key))
+@partial(jax.jit, static_argnums=0)
+def _draw(num_actions: int, legal: jax.Array, key: jax.Array) -> jax.Array:
+    """One of the actions marked in bool[G, A] for every row, i32[G]."""
+    noise = jax.random.uniform(key, (legal.shape[0], num_actions), minval=1.0, maxval=2.0)
+    return (noise * legal).argmax(axis=-1)
 
 
 def open_spiel_mcts(
@@ -101,6 +103,9 @@ class BitBullyProcess:
             text=True,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
 
     def __enter__(self) -> BitBullyProcess:
         return self
@@ -131,9 +136,9 @@ class BitBullyProcess:
         """
         request = json.dumps([[int(action) for action in history] for history in histories])
         try:
-            self._process.stdin.write(request + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            self._requests.write(request + "\n")
+            self._requests.flush()
+            answer = self._answers.readline()
         except (BrokenPipeError, ValueError) as error:
             raise RuntimeError("the BitBully process has ended; open a new BitBullyProcess") from error
         if not answer:

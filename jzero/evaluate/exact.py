@@ -141,7 +141,7 @@ def _edges(act: Act, level: _Level, to_move: np.ndarray, batch_size: int) -> tup
     chosen = np.zeros(0, np.int32)
     if own.size:
         chosen = in_batches(act, level.take(own).states, batch_size)
-        check_legal(chosen, legal[own], level.histories[own], "act")
+        check_legal(chosen, legal[own], level.histories[own].tolist(), "act")
     parents, replies = np.nonzero(legal & ~to_move[:, None])
     return np.concatenate([own, parents]), np.concatenate([chosen, replies]).astype(np.int32)
 

@@ -76,7 +76,8 @@ class ResidualTower(nn.Module):
             x = x + self._conv(_residual_init(self.blocks))(nn.relu(self._norm()(y)))
         return nn.relu(self._norm()(x)).reshape(x.shape[0], -1)
 
-    def _conv(self, kernel_init: Any = nn.initializers.lecun_normal()) -> nn.Module:
+    def _conv(self, kernel_init: Any = None) -> nn.Module:
+        kernel_init = kernel_init or nn.initializers.lecun_normal()
         return nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, kernel_init=kernel_init)
 
     def _norm(self) -> nn.Module:

@@ -13,7 +13,7 @@ Axes: B games, A actions. `from jzero import search as mctx` runs code written f
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import chex
 import jax
@@ -77,7 +77,7 @@ def muzero_policy(
     """
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     invalid = _invalid_or_none(invalid_actions, root)
-    logits = mask_invalid_actions(root.prior_logits.astype(jnp.float32), invalid)
+    logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
     prior = jax.nn.softmax(logits, axis=-1)
     noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
     noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
@@ -100,7 +100,7 @@ def muzero_policy(
         search_key,
         init_tree(
             noisy_logits,
-            root.value,
+            jnp.asarray(root.value),
             root.embedding,
             num_simulations=num_simulations,
             invalid_actions=invalid,
@@ -114,7 +114,7 @@ def muzero_policy(
     )
     weights = tree.summary().visit_probs
     action = jax.random.categorical(rng_key, _temper(weights, temperature))
-    return PolicyOutput(action=action.astype(jnp.int32), action_weights=weights, search_tree=tree)
+    return _output(action.astype(jnp.int32), weights, tree)
 
 
 def gumbel_muzero_policy(
@@ -151,7 +151,7 @@ def gumbel_muzero_policy(
     """
     rng_key, gumbel_key = jax.random.split(rng_key)
     invalid = _invalid_or_none(invalid_actions, root)
-    logits = mask_invalid_actions(root.prior_logits.astype(jnp.float32), invalid)
+    logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
     illegal = logits == -jnp.inf
     gumbel = gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
 
@@ -176,7 +176,7 @@ def gumbel_muzero_policy(
         rng_key,
         init_tree(
             logits,
-            root.value,
+            jnp.asarray(root.value),
             root.embedding,
             num_simulations=num_simulations,
             invalid_actions=invalid,
@@ -194,11 +194,8 @@ def gumbel_muzero_policy(
     visits = edges[:, tree_lib.VISITS]
     completed = _transform(qtransform, edges, nodes)
     score = scores.gumbel_considered(jnp.max(visits, axis=-1), gumbel, logits, completed, visits)
-    return PolicyOutput(
-        action=masked_argmax(score, illegal),
-        action_weights=jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1),
-        search_tree=tree,
-    )
+    weights = jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1)
+    return _output(masked_argmax(score, illegal), weights, tree)
 
 
 def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:
@@ -241,6 +238,11 @@ def _transform(qtransform: QTransform, edges: jax.Array, nodes: jax.Array) -> ja
         return qtransform(view, 0)
 
     return jax.vmap(one_node)(edges, nodes)
+
+
+def _output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyOutput:
+    """The result in the type that mctx has, around our tree."""
+    return PolicyOutput(action=action, action_weights=action_weights, search_tree=cast(Any, tree))
 
 
 def _invalid_or_none(invalid_actions: jax.Array | None, root: RootFnOutput) -> jax.Array:

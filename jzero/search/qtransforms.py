@@ -28,7 +28,10 @@ def qtransform_by_min_max(tree: Tree, node_index: Any, *, min_value: float, max_
 def qtransform_by_parent_and_siblings(tree: Tree, node_index: Any, *, epsilon: float = 1e-8) -> jax.Array:
     """Q-values [A] normalised within the node; see `scores.by_parent_and_siblings`."""
     return scores.by_parent_and_siblings(
-        tree.qvalues(node_index), tree.children_visits[node_index], tree.node_values[node_index], epsilon=epsilon
+        tree.qvalues(node_index),
+        tree.children_visits[node_index],
+        tree.node_values[node_index],
+        epsilon=epsilon,
     )
 
 

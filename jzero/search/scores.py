@@ -88,8 +88,8 @@ def puct(
     prior: jax.Array,
     node_visits: jax.Array,
     *,
-    pb_c_init: float,
-    pb_c_base: float,
+    pb_c_init: float | jax.Array,
+    pb_c_base: float | jax.Array,
 ) -> jax.Array:
     """PUCT scores [..., A] (MuZero, appendix B); `prior` are probabilities, `node_visits` [...]."""
     pb_c = pb_c_init + jnp.log((node_visits + pb_c_base + 1) / pb_c_base)

@@ -60,10 +60,10 @@ class Tree:
 
     edges: jax.Array
     nodes: jax.Array
-    parents: jax.Array
-    action_from_parent: jax.Array
+    parents: Any
+    action_from_parent: Any
     embeddings: Any
-    root_invalid_actions: jax.Array
+    root_invalid_actions: Any
     extra_data: Any
 
     ROOT_INDEX: ClassVar[int] = 0

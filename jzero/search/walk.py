@@ -10,6 +10,7 @@ stops there without reading it: terminals are never expanded below, and each vis
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -158,7 +159,7 @@ def expand(
     embedding = jax.tree.map(lambda x: x[rows, parent], tree.embeddings)
     step, embedding = recurrent_fn(params, rng_key, action, embedding)
 
-    # An index past the end drops the write: these rows end in a node that exists (terminal, or cut by max_depth).
+    # An index past the end drops the write of a row that ends in a node that exists (a terminal, or max_depth).
     target = jnp.where(is_new, new_index, num_nodes)
 
     def write(array: jax.Array, row: jax.Array) -> jax.Array:
@@ -174,7 +175,8 @@ def expand(
     value = nodes[rows, leaf, tree_lib.NODE_VALUE]
     # `node_rows` counts the first visit.
     nodes = nodes.at[rows, leaf, tree_lib.NODE_VISITS].add(jnp.where(is_new, 0.0, 1.0), unique_indices=True)
-    tree = tree.replace(
+    tree = dataclasses.replace(
+        tree,
         edges=edges,
         nodes=nodes,
         parents=write(tree.parents, parent),
@@ -187,8 +189,8 @@ def expand(
 def backup(tree: Tree, path: Path, leaf: jax.Array, value: jax.Array) -> Tree:
     """Adds the leaf's `value` [B] to every node of the path, discounted edge by edge.
 
-    A node's value is the mean of what it backed up; an edge's Q-value is its reward plus its discount times the
-    new value of its child.
+    A node's value is the mean of what it backed up; an edge's Q-value is its reward plus its discount times
+    the new value of its child.
     """
     num_nodes = tree.nodes.shape[1]
     rows = jnp.arange(tree.nodes.shape[0])
@@ -215,12 +217,10 @@ def backup(tree: Tree, path: Path, leaf: jax.Array, value: jax.Array) -> Tree:
         return hop - 1, edges, nodes, child, value
 
     row = tree.nodes[rows, leaf]
-    child = _Child(
-        row[:, tree_lib.NODE_VALUE], row[:, tree_lib.NODE_REWARD], row[:, tree_lib.NODE_DISCOUNT]
-    )
+    child = _Child(row[:, tree_lib.NODE_VALUE], row[:, tree_lib.NODE_REWARD], row[:, tree_lib.NODE_DISCOUNT])
     carry = (jnp.max(path.depth) - 1, tree.edges, tree.nodes, child, value)
     _, edges, nodes, _, _ = jax.lax.while_loop(lambda carry: carry[0] >= 0, one_hop, carry)
-    return tree.replace(edges=edges, nodes=nodes)
+    return dataclasses.replace(tree, edges=edges, nodes=nodes)
 
 
 class _Child(NamedTuple):

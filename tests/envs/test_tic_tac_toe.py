@@ -85,7 +85,9 @@ def test_fingerprints_of_all_positions_differ(all_states):
 
 
 @pytest.mark.parametrize(
-    "referee", [oracle.TicTacToe, pyspiel.load_game("tic_tac_toe").new_initial_state], ids=["rules", "openspiel"]
+    "referee",
+    [oracle.TicTacToe, pyspiel.load_game("tic_tac_toe").new_initial_state],
+    ids=["rules", "openspiel"],
 )
 def test_random_games_agree(referee):
     assert assert_same_game(BATCHED, referee, num_games=256, seed=1) > 2_000

@@ -73,8 +73,9 @@ class PickState(NamedTuple):
 
 
 class PickGame:
-    """A game without alternation: each player picks 0, 1 or 2 twice in a row and earns it; chance picks who begins
-    and a bonus for player 0 at the last move.
+    """A game without alternation: each player picks 0, 1 or 2 twice in a row and earns it.
+
+    Chance picks who begins, and whether player 0 gets a bonus at the last move.
     """
 
     num_actions, num_players = 3, 2

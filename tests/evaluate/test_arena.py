@@ -49,7 +49,7 @@ def test_perfect_player_never_loses_to_random_play_from_either_seat():
 
 def test_outcomes_agree_with_the_rules_replayed():
     result = play_match(
-        FOUR, random_player(FOUR), random_player(FOUR), num_games=60, key=KEY, opening_plies=(0, 6)
+        FOUR, random_player(FOUR), random_player(FOUR), num_games=40, key=KEY, opening_plies=(0, 4)
     )
     for game, (moves, outcome) in enumerate(zip(result.histories, result.outcomes, strict=True)):
         for ply in range(1, len(moves) + 1):
@@ -77,16 +77,16 @@ def test_pairs_share_their_opening_and_pairs_differ():
         openings.extend(tuple(turn.histories[row]) for row in np.flatnonzero(turn.rows))
         return lowest_player(turn)
 
-    result = play_match(FOUR, recorder, lowest_player, num_games=80, key=KEY, opening_plies=(3, 5))
+    result = play_match(FOUR, recorder, lowest_player, num_games=40, key=KEY, opening_plies=(2, 4))
     lengths = set()
     for even, odd in zip(result.histories[::2], result.histories[1::2], strict=True):
         # Both games are played by the same script from there on, so equal openings mean equal games.
         assert even == odd
         starts = [start for start in openings if list(start) == even[: len(start)]]
         lengths.add(min(map(len, starts)))
-    assert lengths <= {3, 4, 5}
+    assert lengths <= {2, 3, 4}
     assert len(lengths) == 3
-    assert result.distinct_games > 35
+    assert result.distinct_games > 15
     assert result.score == 0.5  # equal scripts, seats swapped
     assert set(result.outcomes[::2] + result.outcomes[1::2]) == {0}
 
@@ -121,15 +121,13 @@ def test_each_player_is_asked_once_a_ply_for_its_own_turns():
 
     play_match(TTT, spy("player"), spy("opponent"), num_games=12, key=KEY)
     assert len(calls["player"]) == len(calls["opponent"]) == 7  # the games last seven plies
-    for name, seat in (("player", 0), ("opponent", 1)):
-        for ply, turn in enumerate(calls[name]):
+    for turns in calls.values():
+        for ply, turn in enumerate(turns):
             assert turn.rows.shape == (6,)
             assert turn.rows.all()
             assert [len(history) for history in turn.histories] == [ply] * 6
-            # The player has seat 0 in even games: whose turn it is alternates, as the rows asked for do.
             assert np.asarray(turn.states.current_player).tolist() == [ply % 2] * 6
             assert turn.states.board.shape == (6, 9)
-        assert seat in (0, 1)
     keys = [tuple(jax.random.key_data(turn.key).tolist()) for turns in calls.values() for turn in turns]
     assert len(set(keys)) == len(keys)
 
@@ -150,7 +148,7 @@ def test_same_key_same_match_other_key_other_match():
     def match(seed):
         key = jax.random.key(seed)
         return play_match(
-            FOUR, random_player(FOUR), lowest_player, num_games=16, key=key, opening_plies=(0, 4)
+            FOUR, random_player(FOUR), lowest_player, num_games=40, key=key, opening_plies=(0, 4)
         )
 
     assert match(3).histories == match(3).histories
@@ -176,6 +174,15 @@ def test_games_where_a_player_moves_twice():
     # Chance decides who begins, the same player in both games of a pair: each side begins one of them.
     assert result.by_seat == (Tally(16, 0, 0), Tally(16, 0, 0))
     assert {tuple(history) for history in result.histories} == {(2, 2, 1, 1), (1, 1, 2, 2)}
+
+
+def test_seats_are_counted_by_who_moves_first_not_by_player_number():
+    def two_if_first(turn):
+        return np.array([2 if len(history) < 2 else 1 for history in turn.histories])
+
+    result = play_match(PickGame(), two_if_first, two_if_first, num_games=32, key=KEY)
+    assert result.by_seat == (Tally(16, 0, 0), Tally(0, 0, 16))
+    assert 0 < (result.outcomes[::2] == 1).sum() < 16  # player 0 is not always the first mover
 
 
 def test_pairs_share_chance():
@@ -215,7 +222,7 @@ def test_illegal_action_is_an_error_that_names_the_player(action):
 
 
 def test_malformed_arguments_are_explained():
-    with pytest.raises(ValueError, match="num_games: expected an even number > 0.*got 3"):
+    with pytest.raises(ValueError, match=r"num_games: expected an even number > 0.*got 3"):
         play_match(TTT, lowest_player, lowest_player, num_games=3, key=KEY)
     with pytest.raises(ValueError, match=r"opening_plies: .*got \(4, 2\)"):
         play_match(TTT, lowest_player, lowest_player, num_games=2, key=KEY, opening_plies=(4, 2))

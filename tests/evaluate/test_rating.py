@@ -31,7 +31,8 @@ def test_wilson_interval_refuses_nonsense():
 def test_mean_interval_of_zeros_and_ones_is_agresti_coulls():
     share, n = (30 + 2) / (40 + 4), 44
     half = 1.959964 * np.sqrt(share * (1 - share) / n)
-    assert mean_interval(np.array([1.0] * 30 + [0.0] * 10)) == pytest.approx((share - half, share + half), 1e-6)
+    expected = (share - half, share + half)
+    assert mean_interval(np.array([1.0] * 30 + [0.0] * 10)) == pytest.approx(expected, 1e-6)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 1.0])

@@ -1,4 +1,4 @@
-"""Tic-tac-toe and Connect Four by their rules, slowly and obviously, behind the methods of an OpenSpiel state."""
+"""Tic-tac-toe and Connect Four by their rules, slow and obvious, with the methods of an OpenSpiel state."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -103,7 +103,7 @@ def test_signature_is_that_of_mctx(name):
     assert differ <= {"qtransform", "epsilon"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.policy}, {case.num_actions} actions")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.policy}-{case.num_actions}")
 def test_tree_equals_that_of_mctx(case):
     """Same keys, so the same noise at the root and in the model."""
     tables = tables_lib.random_tables(

@@ -66,8 +66,7 @@ PUCT = {
     "illegal actions": Case(
         9, 40, 300, siblings(), share_illegal=0.5, options={"pb_c_init": 2.0, "pb_c_base": 50.0}
     ),
-    "max_depth": Case(6, 48, 300, siblings(), max_depth=3, share_terminal=0.1, share_illegal=0.3),
-    "fixed bounds": Case(4, 32, 300, bounds(-2.0, 3.0), share_terminal=0.1, share_illegal=0.2),
+    "max_depth": Case(6, 48, 300, bounds(-2.0, 3.0), max_depth=3, share_terminal=0.1, share_illegal=0.3),
 }
 GUMBEL = {
     "one simulation": Case(2, 1, 100, mixed(epsilon=1e-8)),
@@ -78,13 +77,10 @@ GUMBEL = {
         6,
         48,
         300,
-        mixed(rescale_values=False, maxvisit_init=10.0),
+        mixed(rescale_values=False, use_mixed_value=False, maxvisit_init=10.0),
         max_depth=3,
         share_terminal=0.1,
         share_illegal=0.3,
-    ),
-    "raw value, one considered action": Case(
-        4, 32, 300, mixed(use_mixed_value=False, epsilon=1e-8), options={"max_num_considered_actions": 1}
     ),
 }
 

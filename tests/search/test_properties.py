@@ -322,15 +322,15 @@ def test_muzero_plays_a_most_visited_action_at_temperature_zero():
 # Strength.
 
 
-def bandits(seed: int, num_bandits: int) -> tables_lib.Tables:
-    """State i is bandit i: every action ends the game with a reward; the network's value is its policy's."""
-    tables = tables_lib.random_tables(seed, A, num_states=num_bandits + 1, share_terminal=1.0)
+def bandits(seed: int) -> tables_lib.Tables:
+    """Every state is a bandit, whose actions end the game; the network's value is that of its policy."""
+    tables = tables_lib.random_tables(seed, A, share_terminal=1.0)
     prior = special.softmax(np.where(np.isneginf(tables.prior_logits), 0, tables.prior_logits), axis=1)
     return tables._replace(value=(prior * tables.reward).sum(axis=1).astype(np.float32))
 
 
 def test_improved_policy_is_no_worse_than_the_prior_on_any_bandit():
-    tables = bandits(0, B)
+    tables = bandits(0)
     roots = np.arange(B, dtype=np.int32)
     output = compiled("gumbel_muzero_policy")(tables, jax.random.key(0), roots, np.zeros((B, A), bool), 1.0)
     gain = (output.action_weights * tables.reward[roots]).sum(axis=1) - tables.value[roots]
@@ -341,7 +341,7 @@ def test_improved_policy_is_no_worse_than_the_prior_on_any_bandit():
 def test_gumbel_with_few_simulations_improves_the_policy_in_expectation():
     """Four simulations for five actions: on each bandit the action is worth more than the prior's mean."""
     num_bandits, tries = 16, 256
-    tables = bandits(1, num_bandits)
+    tables = bandits(1)
     roots = np.repeat(np.arange(num_bandits, dtype=np.int32), tries)
     run = compiled("gumbel_muzero_policy", num_simulations=4)
     output = run(tables, jax.random.key(0), roots, np.zeros((len(roots), A), bool), 1.0)

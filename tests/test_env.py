@@ -1,0 +1,369 @@
+"""The protocol's helpers, `make`, and `check_env` on environments broken on purpose, one rule at a time."""
+
+import collections
+import dataclasses
+import itertools
+import sys
+import tomllib
+from pathlib import Path
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jzero import EnvError, check_env, init_batch, make, observe_batch, step_batch
+from jzero.env import Symmetry, forfeit, is_finished, keep_finished, replace
+from tests.env_examples import TwoPiles
+
+KEY = jax.random.key(0)
+
+
+# The helpers.
+
+
+def roll(key):
+    return (jax.random.bits(key) % 3 + 1).astype(jnp.int32)
+
+
+class Dice:
+    """One player adds dice until the sum reaches 6 (won, terminated) or three plies are over (truncated)."""
+
+    num_actions = 2
+    num_players = 1
+
+    @chex.dataclass(frozen=True)
+    class State:
+        total: jax.Array
+        ply: jax.Array
+        noise: jax.Array  # a key of the random number generator, so that check_env meets one in a state
+        current_player: jax.Array
+        legal_action_mask: jax.Array
+        rewards: jax.Array
+        terminated: jax.Array
+        truncated: jax.Array
+
+    def init(self, key):
+        false, noise = jnp.bool_(False), jax.random.fold_in(key, 1)
+        return self.State(
+            total=roll(key) - 1,
+            ply=jnp.int32(0),
+            noise=noise,
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.array([True, False]),
+            rewards=jnp.zeros(1),
+            terminated=false,
+            truncated=false,
+        )
+
+    def step(self, state, action, key):
+        total, ply = state.total + roll(key), state.ply + 1
+        next_state = state.replace(
+            total=total,
+            ply=ply,
+            rewards=jnp.where(total >= 6, 1.0, 0.0)[None],
+            terminated=total >= 6,
+            truncated=(ply == 3) & (total < 6),
+        )
+        return keep_finished(state, next_state)
+
+    def observe(self, state):
+        return {"total": state.total, "ply": state.ply}
+
+
+def test_batches_have_a_leading_axis_and_their_own_keys():
+    states = jax.jit(lambda: init_batch(Dice(), KEY, 64))()
+    after = jax.jit(lambda: step_batch(Dice(), states, jnp.zeros(64, jnp.int32), KEY))()
+    assert states.legal_action_mask.shape == (64, 2)
+    assert {int(total) for total in states.total} == {0, 1, 2}
+    assert {int(rolled) for rolled in after.total - states.total} == {1, 2, 3}
+    assert observe_batch(Dice(), after)["ply"].tolist() == [1] * 64
+
+
+def test_finished_is_terminated_or_truncated():
+    states = init_batch(TwoPiles(), KEY, 4)._replace(
+        terminated=jnp.array([False, True, False, True]), truncated=jnp.array([False, False, True, True])
+    )
+    assert is_finished(states).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("ending", ["terminated", "truncated"])
+def test_keep_finished_keeps_a_finished_state_without_its_rewards(ending):
+    start = TwoPiles().init(KEY)
+    other = TwoPiles().take(start, 0, KEY)._replace(rewards=jnp.array([1.0, -1.0]))
+    assert keep_finished(start, other).piles.tolist() == [2, 3]
+    assert keep_finished(start, other).rewards.tolist() == [1.0, -1.0]
+    ended = start._replace(rewards=jnp.array([-1.0, 1.0]), **{ending: jnp.bool_(True)})
+    kept = keep_finished(ended, other)
+    assert kept.rewards.tolist() == [0.0, 0.0]
+    chex.assert_trees_all_equal(kept._replace(rewards=ended.rewards), ended)
+
+
+def test_forfeit_loses_for_the_mover_alone():
+    start = replace(TwoPiles().init(KEY), rewards=jnp.zeros(3), current_player=jnp.int32(1))
+    other = start._replace(piles=jnp.array([1, 1]))
+    assert forfeit(start, jnp.bool_(False), other).piles.tolist() == [1, 1]
+    lost = forfeit(start, jnp.bool_(True), other)
+    assert lost.rewards.tolist() == [1.0, -1.0, 1.0]
+    assert lost.terminated
+    assert not lost.legal_action_mask.any()
+    assert lost.piles.tolist() == [3, 3]
+
+
+def test_replace_takes_named_tuples_and_dataclasses():
+    @dataclasses.dataclass(frozen=True)
+    class Point:
+        x: int
+        y: int
+
+    assert replace(Point(1, 2), y=3) == Point(1, 3)
+    assert replace(TwoPiles().init(KEY), piles=7).piles == 7
+
+
+# make
+
+
+def register(monkeypatch, folder: Path, **targets: str) -> None:
+    """Puts a distribution with these entry points on the path, as installing a package does."""
+    info = folder / "fake_games-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-games\nVersion: 1.0\n")
+    lines = [f"{name} = {target}" for name, target in targets.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[jzero.envs]", *lines]))
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_make_builds_a_registered_name(monkeypatch, tmp_path):
+    register(monkeypatch, tmp_path, two_piles="tests.env_examples:TwoPiles")
+    assert isinstance(make("two_piles"), TwoPiles)
+
+
+def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
+    (tmp_path / "fake_adapter.py").write_text(
+        "from tests.env_examples import TwoPiles\n"
+        "class Adapter(TwoPiles):\n"
+        "    def __init__(self, game, size=1):\n"
+        "        self.game, self.size = game, size\n"
+    )
+    register(monkeypatch, tmp_path, fake="fake_adapter:Adapter")
+    env = make("fake:some_game", size=9)
+    assert (env.game, env.size) == ("some_game", 9)
+
+
+def test_make_finds_modules_in_the_working_directory(monkeypatch, tmp_path):
+    (tmp_path / "game_of_mine.py").write_text("from tests.env_examples import TwoPiles as Mine\n")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.chdir(tmp_path)
+    assert make("game_of_mine:Mine").num_actions == 4
+
+
+def test_the_games_of_this_repository_are_registered():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    for name, target in project["project"]["entry-points"]["jzero.envs"].items():
+        if target.startswith("envs.") and ".adapters." not in target:
+            assert make(target).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("two_pils", "unknown env 'two_pils': did you mean 'two_piles'\\? known: .*two_piles.*module:Class"),
+        ("xyzzy", "unknown env 'xyzzy': known: .*two_piles.*module:Class"),
+        (
+            "no_such_module:Game",
+            "cannot import the module 'no_such_module': No module named 'no_such_module'",
+        ),
+        ("tests.env_examples:TwoPilez", "module 'tests.env_examples' has no class 'TwoPilez'"),
+        (
+            "collections:OrderedDict",
+            "lacks the attribute num_actions .*, the method init\\(key\\), .*step.*observe",
+        ),
+    ],
+)
+def test_make_says_what_is_wrong_in_one_line(monkeypatch, tmp_path, name, message):
+    register(monkeypatch, tmp_path, two_piles="tests.env_examples:TwoPiles")
+    with pytest.raises(ValueError, match=message) as caught:
+        make(name)
+    assert "\n" not in str(caught.value)
+
+
+# check_env
+
+
+def problems_of(env) -> list[str]:
+    try:
+        check_env(env, num_games=8, max_plies=20)
+    except EnvError as error:
+        title, *lines = str(error).splitlines()
+        assert title.startswith(getattr(env, "name", type(env).__name__))
+        assert all(line.startswith("- ") for line in lines)
+        return [line.removeprefix("- ") for line in lines]
+    return []
+
+
+@pytest.mark.parametrize("env", [TwoPiles(), Dice()], ids=["two piles", "dice"])
+def test_check_env_finds_nothing_wrong_with_a_good_environment(env):
+    assert problems_of(env) == []
+
+
+def broken(members):
+    """TwoPiles with some members replaced."""
+    return type("Broken", (TwoPiles,), members)()
+
+
+def starting(**fields):
+    """The `init` of TwoPiles with other fields in its result, each a function of no argument."""
+    return lambda self, key: TwoPiles.init(self, key)._replace(**{f: value() for f, value in fields.items()})
+
+
+def stepping(**fields):
+    """The `step` of TwoPiles with other fields in its result, functions of the states before and after."""
+
+    def step(self, state, action, key):
+        new = TwoPiles.step(self, state, action, key)
+        return new._replace(**{field: value(state, new) for field, value in fields.items()})
+
+    return step
+
+
+def init_short_of_a_field(self, key):
+    fields = TwoPiles.init(self, key)._asdict()
+    del fields["truncated"]
+    return collections.namedtuple("Short", fields)(**fields)
+
+
+def step_with_if(self, state, action, key):
+    return state if action > 1 else TwoPiles.step(self, state, action, key)
+
+
+def case(message, **members):
+    """`members` of TwoPiles are replaced, and `message` is part of the one line that check_env has to say."""
+    return message, members
+
+
+def flip(piles):
+    return piles[::-1]
+
+
+calls = itertools.count()
+
+BROKEN = {
+    # Found without playing.
+    "no method": case("it lacks the method observe(state)", observe=None),
+    "count of the wrong type": case("num_actions is 'four', not an int", num_actions="four"),
+    "too few actions": case("the state's legal_action_mask is bool[4], not bool[3]", num_actions=3),
+    "missing field": case("lacks the field truncated (bool[])", init=init_short_of_a_field),
+    "field of another dtype": case(
+        "the state's terminated is int32[], not bool[]", init=starting(terminated=lambda: jnp.int32(0))
+    ),
+    "field of another shape": case(
+        "the state's rewards is float32[3], not float32[2]", init=starting(rewards=lambda: jnp.zeros(3))
+    ),
+    "init fails": case("init(key) fails under jax.jit: ZeroDivisionError", init=lambda self, key: 1 / 0),
+    "if on an array": case("step(state, action, key) fails under jax.jit: Tracer", step=step_with_if),
+    "dtype changes": case(
+        "step turns the state's .piles from int32[2] into float32[2]",
+        step=stepping(piles=lambda old, new: new.piles / 1),
+    ),
+    "structure changes": case(
+        "only one of init and step returns the state's .piles", step=stepping(piles=lambda old, new: ())
+    ),
+    "observation fails": case(
+        "observe(state) fails under jax.jit: AttributeError", observe=lambda self, state: state.board
+    ),
+    "empty observation": case("observe(state) returns no array", observe=lambda self, state: ()),
+    "fingerprint of another dtype": case(
+        "fingerprint(state) is int32[2], not uint32[2]", fingerprint=lambda self, state: state.piles
+    ),
+    "no permutation": case(
+        "symmetries[0].action is not a permutation of 0..3",
+        symmetries=(Symmetry(flip, np.array([2, 2, 0, 1])),),
+    ),
+    "symmetry of another shape": case(
+        "symmetries[0].observation changes the shape or dtype",
+        symmetries=(Symmetry(lambda piles: piles[:1], np.array([2, 3, 0, 1])),),
+    ),
+    # Found by playing.
+    "starts finished": case(
+        "init(key) returns a finished state", init=starting(truncated=lambda: jnp.bool_(True))
+    ),
+    "starts with rewards": case(
+        "init(key) returns rewards that are not zero", init=starting(rewards=lambda: jnp.array([1.0, -1.0]))
+    ),
+    "chance in init": case(
+        "init gives two results for the same arguments",
+        init=starting(piles=lambda: jnp.array([3 + next(calls) % 2, 3])),
+    ),
+    "chance in step": case(
+        "step gives two results for the same arguments",
+        step=stepping(piles=lambda old, new: new.piles + jnp.where(old.terminated, 0, next(calls))),
+    ),
+    "chance in observe": case(
+        "observe gives two results for the same arguments",
+        observe=lambda self, state: state.piles.astype(jnp.float32) + next(calls),
+    ),
+    "nothing to do": case(
+        "legal_action_mask is empty in an unfinished state",
+        init=starting(legal_action_mask=lambda: jnp.zeros(4, bool)),
+    ),
+    "no such player": case(
+        "current_player is not one of 0..1",
+        step=stepping(current_player=lambda old, new: jnp.where(new.terminated, 2, new.current_player)),
+    ),
+    "NaN observed": case(
+        "the observation has a NaN or an infinity",
+        observe=lambda self, state: 0.0 / state.piles.astype(jnp.float32),
+    ),
+    "NaN rewarded": case(
+        "the rewards have a NaN or an infinity",
+        step=stepping(rewards=lambda old, new: jnp.where(new.rewards == 1, jnp.nan, new.rewards)),
+    ),
+    "both win": case(
+        "the two players' rewards do not sum to zero",
+        step=stepping(rewards=lambda old, new: abs(new.rewards)),
+    ),
+    "rewards go on": case(
+        "stepping a finished state gives rewards",
+        step=stepping(rewards=lambda old, new: jnp.where(old.terminated, old.rewards, new.rewards)),
+    ),
+    "play goes on": case(
+        "stepping a finished state changes it",
+        step=stepping(piles=lambda old, new: new.piles + old.terminated),
+    ),
+    "fingerprints clash": case(
+        "two positions with different observations or movers have one fingerprint",
+        fingerprint=lambda self, state: state.piles.at[0].set(0).astype(jnp.uint32),
+    ),
+    "no picture": case(
+        "svg(state) does not return a string that is one <svg>", svg=lambda self, state: "a board"
+    ),
+    "symmetry with other actions": case(
+        "symmetries[0] does not keep the game: its image differs in observation",
+        symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
+    ),
+    "symmetry with another picture": case(
+        "symmetries[0] does not keep the game: its image differs in observation (",
+        symmetries=(Symmetry(lambda piles: piles, np.array([2, 3, 0, 1])),),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_check_env_says_what_is_broken(case):
+    message, members = BROKEN[case]
+    (problem,) = problems_of(broken(members))
+    assert message in problem
+
+
+def test_check_env_lists_all_that_is_broken():
+    cases = ["chance in observe", "both win", "no picture", "starts with rewards"]
+    members = {name: member for case in cases for name, member in BROKEN[case][1].items()}
+    problems = problems_of(broken(members))
+    assert len(problems) == len(cases)
+    for case in cases:
+        assert any(BROKEN[case][0] in problem for problem in problems), case
+
+
+def test_check_env_allows_rewards_that_do_not_sum_to_zero_where_the_environment_says_so():
+    assert problems_of(broken(BROKEN["both win"][1] | {"zero_sum": False})) == []
