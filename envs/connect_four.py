@@ -15,8 +15,7 @@ import numpy as np
 from jzero.env import Symmetry, forfeit, keep_finished
 
 ROWS, COLUMNS = 6, 7
-BOARD = np.array([0x7F7F7F7F, 0x7F7F], np.uint32)  # every cell
-COLUMN = np.array([0x01010101, 0x0101], np.uint32)  # every cell of column 0
+COLUMN = np.array([0x01010101, 0x0101], np.uint32)  # the six cells of column 0
 # Cell (i, j) of a picture whose row 0 is the top row: which of the two words, which bit of it.
 CELL_WORD = (np.arange(ROWS)[::-1, None] // 4).repeat(COLUMNS, axis=1)
 CELL_BIT = ((8 * np.arange(ROWS)[::-1, None] + np.arange(COLUMNS)) % 32).astype(np.uint32)
@@ -59,7 +58,7 @@ class ConnectFour:
         own, other = state.stones
         in_range = (action >= 0) & (action < COLUMNS)
         column = COLUMN << jnp.where(in_range, action, 0).astype(jnp.uint32)
-        landing = _landing_cells(own | other) & BOARD & column
+        landing = _landing_cells(own | other) & column
         own = own | landing
         open_columns = (~(own | other)[1] >> (8 + np.arange(COLUMNS, dtype=np.uint32))) & 1 == 1
         won = _has_line(own)

@@ -1,10 +1,11 @@
 """Makes the two Connect Four test sets in experiments/data/, with exact values from BitBully.
 
-    python experiments/make_connect_four_positions.py      (about 10 minutes; needs pip install "jzero[test]")
+    python experiments/make_connect_four_positions.py      (half an hour; needs pip install "jzero[test]")
 
 `connect_four_positions.json` is for measuring, `connect_four_positions_dev.json` for tuning: no position of
 one, nor its mirror image, is in the other. A player's score is the share of positions where its move keeps
-the game's value; how the positions were chosen stands in RECIPE and in the files.
+the game's value; how the positions were chosen stands in RECIPE and in the files. A file that is already there
+is kept: delete it to make it anew.
 """
 
 from __future__ import annotations
@@ -134,15 +135,24 @@ def _write(path: Path, seed: int, positions: list[dict]) -> None:
     print(f"  random play scores {_random_score(positions):.3f}; positions at each ply: {plies.tolist()}")
 
 
+def _make_or_keep(maker: Maker, path: Path, size: int, seed: int) -> None:
+    """Makes one set, unless its file is there: then only notes its positions as seen."""
+    if path.exists():
+        for position in json.loads(path.read_text())["positions"]:
+            maker.seen.add(_position_key([int(column) for column in position["moves"]]))
+    else:
+        _write(path, seed, maker.make_set(size, seed))
+
+
 def main(config: Config) -> None:
     """Makes the measuring set, then the tuning set from what is left."""
     config.folder.mkdir(parents=True, exist_ok=True)
     with BitBullyProcess() as solver:
         maker = Maker(solver)
-        measuring = maker.make_set(config.size, config.seed)
-        _write(config.folder / "connect_four_positions.json", config.seed, measuring)
-        dev = maker.make_set(config.dev_size, config.dev_seed)
-        _write(config.folder / "connect_four_positions_dev.json", config.dev_seed, dev)
+        _make_or_keep(maker, config.folder / "connect_four_positions.json", config.size, config.seed)
+        _make_or_keep(
+            maker, config.folder / "connect_four_positions_dev.json", config.dev_size, config.dev_seed
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,255 @@
+"""Speed of Connect Four self-play and learning, against an assembly of pgx, mctx and flax (`peer.py`).
+
+    python experiments/benchmarks/self_play.py --out experiments/benchmarks/results/self_play_cpu.json
+
+Everything is timed in one process, the contestants in turn, and reported as medians of the rounds. Both plan with
+the same network, simulations, games and minibatches. Needs pgx: `pip install -e ".[test]"`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jzero.devices import set_up
+
+set_up(cache=None)  # before pgx, whose import starts jax
+
+import flax.linen as nn  # noqa: E402
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import tyro  # noqa: E402
+from jax.sharding import PartitionSpec as P  # noqa: E402
+from peer import Peer, PeerConfig, make_peer  # noqa: E402
+
+from envs.connect_four import ConnectFour  # noqa: E402
+from jzero.config import NetworkConfig, SearchConfig, TrainConfig  # noqa: E402
+from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
+from jzero.networks import PolicyValueNet, make_network  # noqa: E402
+from jzero.planner import plan  # noqa: E402
+from jzero.run_dir import versions  # noqa: E402
+from jzero.self_play import start_games  # noqa: E402
+from jzero.train import AXIS, Program, make_apply, make_mesh, make_model, make_program  # noqa: E402
+
+ENV = ConnectFour()
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to measure."""
+
+    games: int = 256
+    """Games side by side (B)."""
+    simulations: int = 32
+    """Simulations a move (N)."""
+    plies: int = 16
+    """Plies of an iteration (T)."""
+    rounds: int = 5
+    """Timed repetitions; medians are reported."""
+    out: Path | None = None
+    """Where to write the result as JSON."""
+
+
+NETWORKS = {
+    "resnet 3 x 32": NetworkConfig(kind="resnet", width=32, blocks=3),
+    "mlp 3 x 384": NetworkConfig(kind="mlp", width=384, blocks=3),
+}
+
+
+class SameNetwork(nn.Module):
+    """Our network behind the peer's interface, so that both plan with the same one."""
+
+    network: PolicyValueNet
+
+    def __call__(self, observation: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
+        """(policy logits [B, A], values [B]) of boards [B, 6, 7, 2]."""
+        del train
+        return self.network(observation.astype(jnp.float32))
+
+
+def train_config(config: Config, network: NetworkConfig) -> TrainConfig:
+    """Ours, with as many updates of the same size as the peer's single pass."""
+    return TrainConfig(
+        search=SearchConfig(num_simulations=config.simulations),
+        network=network,
+        games=config.games,
+        plies=config.plies,
+        replay_plies=4 * config.plies,
+        batch_size=256,
+        updates=config.games * config.plies // 256,
+    )
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, float]:
+    """Wall seconds and CPU seconds (of all threads) until the function's result is there."""
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    jax.block_until_ready(function())
+    return time.perf_counter() - wall, _cpu_seconds() - cpu
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Ours:
+    """One iteration of the compiled program, with the state kept in between."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.program: Program = make_program(ENV, config)
+        self.state = self.program.init()
+        for _ in range(3):  # so that the replay holds finished games, and everything is compiled
+            self.play()
+            self.learn()
+
+    def play(self) -> Any:
+        """Self-play of one iteration."""
+        self.state, metrics = self.program.play(self.state)
+        return metrics
+
+    def learn(self) -> Any:
+        """Its updates."""
+        self.state, metrics = self.program.learn(self.state)
+        return metrics
+
+
+class Theirs:
+    """The same of the peer."""
+
+    def __init__(self, config: PeerConfig, network: nn.Module) -> None:
+        self.peer: Peer = make_peer(config, network)
+        self.key = jax.random.key(0)
+        self.state = self.peer.init(self.key)
+        self.both()
+
+    def both(self) -> Any:
+        """Self-play and updates of one iteration."""
+        self.key, key = jax.random.split(self.key)
+        self.state, metrics = self.peer.iteration(self.state, key)
+        return self.state, metrics
+
+
+def against_peer(config: Config, name: str) -> dict[str, Any]:
+    """Positions a second of self-play and learning, ours and the peer's in turn."""
+    network = NETWORKS[name]
+    train = train_config(config, network)
+    ours = Ours(train)
+    base = PeerConfig(
+        batch_size=config.games,
+        num_simulations=config.simulations,
+        window=config.plies,
+        minibatch_size=train.batch_size,
+        num_devices=1,
+    )
+    same = SameNetwork(make_network(network, ENV.num_actions))
+    devices = len(jax.devices())
+    peers = {f"peer, {n} device(s)": Theirs(replace(base, num_devices=n), same) for n in sorted({1, devices})}
+    positions = config.games * config.plies
+    speed: dict[str, list[float]] = {"ours": [], **{peer: [] for peer in peers}}
+    cores, play_seconds = [], []
+    for _ in range(config.rounds):
+        play_wall, play_cpu = timed(ours.play)
+        learn_wall, _ = timed(ours.learn)
+        speed["ours"].append(positions / (play_wall + learn_wall))
+        cores.append(play_cpu / play_wall)
+        play_seconds.append(play_wall)
+        for peer, theirs in peers.items():
+            speed[peer].append(positions / timed(theirs.both)[0])
+    alone = network_alone(config, train)
+    return {
+        "network": name,
+        "positions_per_second": {who: round(statistics.median(values)) for who, values in speed.items()},
+        "ours_over": {
+            peer: round(statistics.median(a / b for a, b in zip(speed["ours"], speed[peer], strict=True)), 2)
+            for peer in peers
+        },
+        "cores_busy_in_self_play": round(statistics.median(cores), 2),
+        "self_play_evaluations_per_second": round(
+            positions * (config.simulations + 1) / statistics.median(play_seconds)
+        ),
+        "share_of_self_play_outside_network": round(1 - alone / statistics.median(play_seconds), 3),
+    }
+
+
+def network_alone(config: Config, train: TrainConfig) -> float:
+    """Seconds that the network calls of one iteration's self-play take by themselves, on the same devices."""
+    mesh, apply = make_mesh(), make_apply(ENV, train)
+    states = start_games(ENV, train, jax.random.key(0), config.games).states
+    observation = observe_batch(ENV, states)
+    params = make_network(train.network, ENV.num_actions).init(jax.random.key(0), observation)
+
+    def evaluate(params: Any, observation: jax.Array) -> jax.Array:
+        def once(_: Any, observation: jax.Array) -> jax.Array:
+            _, value = apply(params, observation)
+            return observation + 1e-6 * value[:, None, None, None]  # each call depends on the one before
+
+        return jax.lax.fori_loop(0, config.plies * (config.simulations + 1), once, observation)
+
+    run = jax.jit(jax.shard_map(evaluate, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=P(AXIS)))
+    timed(lambda: run(params, observation))
+    return statistics.median(timed(lambda: run(params, observation))[0] for _ in range(config.rounds))
+
+
+def hundred_games(config: Config) -> dict[str, Any]:
+    """Seconds for 100 whole games at 50 simulations with the residual network of 3 x 32, after compiling."""
+    train = replace(
+        train_config(config, NETWORKS["resnet 3 x 32"]), games=100, search=SearchConfig(num_simulations=50)
+    )
+    model, mesh = make_model(ENV, train), make_mesh()
+    states = start_games(ENV, train, jax.random.key(0), 100).states
+    params = make_network(train.network, ENV.num_actions).init(jax.random.key(0), observe_batch(ENV, states))
+
+    def one_ply(params: Any, states: Any, key: jax.Array) -> Any:
+        key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+        found = plan(train.search, model, params, key, states, num_simulations=50, explore=True)
+        return step_batch(ENV, states, found.action, key)
+
+    step = jax.jit(jax.shard_map(one_ply, mesh=mesh, in_specs=(P(), P(AXIS), P()), out_specs=P(AXIS)))
+
+    def play() -> int:
+        now, plies = states, 0
+        while not np.asarray(is_finished(now)).all():
+            now, plies = step(params, now, jax.random.key(plies)), plies + 1
+        return plies
+
+    play()
+    seconds = [timed(play)[0] for _ in range(config.rounds)]
+    return {"seconds": round(statistics.median(seconds), 2), "plies_of_the_longest_game": play()}
+
+
+def main(config: Config) -> None:
+    """Prints and, with --out, writes the result."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
+    result = {
+        "benchmark": "self_play",
+        "config": {name: value for name, value in asdict(config).items() if name != "out"},
+        "hardware": {"cpu": _cpu_name(), "devices": [str(device) for device in jax.devices()]},
+        "versions": versions(jax.devices()[0].device_kind),
+        "commit": commit.strip(),
+        "against_peer": [against_peer(config, name) for name in NETWORKS],
+        "hundred_games_50_simulations_resnet_3x32": hundred_games(config),
+    }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if config.out is not None:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        config.out.write_text(text + "\n")
+
+
+def _cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

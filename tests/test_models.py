@@ -1,0 +1,167 @@
+"""Signs, terminals and masks of the simulator model, and the search's use of them. Axes: B states, A actions."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs.tic_tac_toe import TicTacToe
+from jzero.config import SearchConfig
+from jzero.env import init_batch, is_finished, step_batch
+from jzero.models import simulator_model
+from jzero.planner import plan
+from tests.search.tables import quick_jit
+from tests.tiny import Race, uniform_apply
+
+KEY = jax.random.key(0)
+
+
+def race_apply(params, observation):
+    """Logits and values that tell positions apart; `params` scales them."""
+    position = jnp.argmax(observation, axis=-1).astype(jnp.float32)
+    return params * jnp.stack([position, 2 * position, -position], axis=-1), params * position / 10
+
+
+def race_states(env, histories):
+    """The states [B] after each history of actions."""
+    states = []
+    for history in histories:
+        state = env.init(KEY)
+        for action in history:
+            state = env.step(state, jnp.int32(action), KEY)
+        states.append(state)
+    return jax.tree.map(lambda *x: jnp.stack(x), *states)
+
+
+@pytest.mark.parametrize(
+    ("players", "history", "action", "reward", "discount"),
+    [
+        (2, [], 0, 0.0, -0.5),  # the other player moves next
+        (2, [], 1, -0.25, 0.5),  # the same player again
+        (2, [0], 1, -0.25, 0.5),  # ... also for player 1
+        (2, [0, 0, 0], 0, 1.0, 0.0),  # player 1 wins: a reward for the mover, nothing after it
+        (2, [0, 0], 2, 0.0, -0.5),  # standing still
+        (2, [0, 0, 1], 1, 0.75, 0.0),
+        (2, [], 2, -1.0, 0.0),  # illegal: lost by the mover
+        (2, [0, 2, 2, 2, 2], 2, 0.0, -0.5),  # cut short: not terminal, so its value counts
+        (1, [], 0, 0.0, 0.5),  # one player is always the mover
+        (1, [], 1, -0.25, 0.5),
+        (1, [0, 0, 0], 1, 0.75, 0.0),
+        (3, [0, 0], 0, 0.0, -0.5),
+    ],
+)
+def test_reward_and_discount_are_the_movers(players, history, action, reward, discount):
+    env = Race(num_players=players)
+    model = simulator_model(env, race_apply, discount=0.5)
+    output, after = model.recurrent(1.0, KEY, jnp.array([action]), race_states(env, [history]))
+    assert float(output.reward[0]) == reward
+    assert float(output.discount[0]) == discount
+    expected = env.step(jax.tree.map(lambda x: x[0], race_states(env, [history])), jnp.int32(action), KEY)
+    for found, wanted in zip(jax.tree.leaves(after), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(found[0], wanted)
+    # Policy and value are the network's of the state after the action, for its own mover.
+    position = float(expected.position)
+    np.testing.assert_allclose(output.value, [position / 10], rtol=1e-6)
+    if expected.legal_action_mask.all():
+        np.testing.assert_allclose(output.prior_logits, [[position, 2 * position, -position]])
+
+
+def test_a_truncated_edge_keeps_its_discount_and_says_so_in_the_state():
+    env = Race()
+    output, after = simulator_model(env, race_apply).recurrent(
+        1.0, KEY, jnp.array([2]), race_states(env, [[0, 2, 2, 2, 2]])
+    )
+    assert bool(after.truncated[0])
+    assert not bool(after.terminated[0])
+    assert float(output.discount[0]) == -1.0
+
+
+def test_illegal_actions_have_no_mass_but_a_finished_row_stays_finite():
+    env = TicTacToe()
+    states = init_batch(env, KEY, 2)
+    for action in ([0, 0], [3, 3], [1, 1], [4, 4]):
+        states = step_batch(env, states, jnp.array(action), KEY)
+    model = simulator_model(env, uniform_apply)
+    root = model.root(None, states)
+    for logits in root.prior_logits:
+        assert np.flatnonzero(np.isneginf(logits)).tolist() == [0, 1, 3, 4]
+    output, _ = model.recurrent(None, KEY, jnp.array([2, 5]), states)  # row 0 ends the game
+    assert np.isfinite(output.prior_logits[0]).all()
+    assert np.flatnonzero(np.isneginf(output.prior_logits[1])).tolist() == [0, 1, 3, 4, 5]
+    assert output.discount.tolist() == [0.0, -1.0]
+    assert output.reward.tolist() == [1.0, 0.0]
+
+
+def test_the_root_is_the_network_on_the_movers_view():
+    env = Race()
+    states = race_states(env, [[], [0, 1], [0, 0, 2]])
+    root = simulator_model(env, race_apply).root(2.0, states)
+    np.testing.assert_allclose(root.value, [0.0, 0.4, 0.4])
+    np.testing.assert_allclose(root.prior_logits[1], [4, 8, -4])
+    assert np.isneginf(root.prior_logits[0]).tolist() == [False, False, True]
+    assert root.embedding is states
+
+
+@functools.cache
+def planner(policy, env_class, explore=False, simulations=40):
+    env = env_class()
+    apply = uniform_apply if env_class is TicTacToe else race_apply
+    model = simulator_model(env, apply)
+    config = SearchConfig(policy=policy)
+    return env, quick_jit(
+        lambda params, key, states: plan(
+            config, model, params, key, states, num_simulations=simulations, explore=explore
+        )
+    )
+
+
+POSITIONS = {
+    "player 0 wins at 2": ([0, 3, 1, 4], [2], 1.0),
+    "player 1 wins at 5": ([0, 3, 1, 4, 8], [5], 1.0),
+    "player 1 must block 2": ([0, 4, 1], [2], None),
+    "player 1 has lost to a double threat": ([0, 1, 4, 2, 3], [5, 6, 7, 8], -1.0),
+}
+
+
+@pytest.mark.parametrize("policy", ["gumbel", "puct"])
+def test_the_search_wins_and_blocks_for_both_players(policy):
+    env, run = planner(policy, TicTacToe)
+    states = []
+    for history, _, _ in POSITIONS.values():
+        state = env.init(KEY)
+        for action in history:
+            state = env.step(state, jnp.int32(action), KEY)
+        assert not is_finished(state)
+        states.append(state)
+    found = run(None, KEY, jax.tree.map(lambda *x: jnp.stack(x), *states))
+    for row, (name, (_, best, value)) in enumerate(POSITIONS.items()):
+        assert int(found.action[row]) in best, name
+        legal = np.asarray(states[row].legal_action_mask)
+        assert not np.asarray(found.policy)[row][~legal].any()
+        np.testing.assert_allclose(found.policy[row].sum(), 1, atol=1e-5)
+        np.testing.assert_allclose(found.prior[row], legal / legal.sum(), atol=1e-6)
+        if value is not None:
+            assert float(found.qvalue[row]) * value > 0.7, name
+            assert float(found.value[row]) * value > 0.3, name
+
+
+@pytest.mark.parametrize("policy", ["gumbel", "puct"])
+def test_values_of_one_player_add_up_along_the_way(policy):
+    env, run = planner(policy, functools.partial(Race, num_players=1, goal=2))
+    found = run(0.0, KEY, race_states(env, [[0], [0, 2]]))
+    # Stepping (action 0) earns 1 at once, or 0.75 with action 1.
+    assert found.action.tolist() == [0, 0]
+    np.testing.assert_allclose(found.qvalue, 1.0)
+
+
+def test_noise_is_for_self_play_only():
+    env, quiet = planner("gumbel", TicTacToe, simulations=8)
+    _, noisy = planner("gumbel", TicTacToe, explore=True, simulations=8)
+    states = init_batch(env, KEY, 64)
+    first, second = (quiet(None, jax.random.key(seed), states) for seed in (1, 2))
+    assert first.action.tolist() == second.action.tolist() == [int(first.action[0])] * 64
+    first, second = (noisy(None, jax.random.key(seed), states) for seed in (1, 2))
+    assert len(set(first.action.tolist())) > 5
+    assert (first.action != second.action).mean() > 0.7

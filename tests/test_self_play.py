@@ -1,0 +1,251 @@
+"""Self-play: what it records at the end of games, where it is random, and its metrics. Axes: T plies, B games."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from envs.tic_tac_toe import TicTacToe
+from jzero.config import SearchConfig
+from jzero.env import is_finished, step_batch
+from jzero.models import simulator_model
+from jzero.self_play import self_play, start_games
+from tests.search.tables import quick_jit
+from tests.tiny import Race, same_bits, tiny
+
+# Compiling is what takes time here, so the tests share these few kinds of self-play.
+PLAIN = (TicTacToe(), {"games": 1000})
+OPENINGS = (TicTacToe(), {"games": 1024, "opening_plies": 3})
+PUCT = (
+    TicTacToe(),
+    {
+        "games": 512,
+        "temperature_plies": 1,
+        "search": SearchConfig(policy="puct", num_simulations=32, dirichlet_fraction=0.0),
+    },
+)
+SHORT_RACE = (Race(), {"games": 256, "random_move_fraction": 0.3})
+LONG_RACE = (Race(goal=1000, limit=1000), {"games": 512})
+FAST = (
+    Race(goal=200, limit=200),
+    {
+        "games": 16,
+        "plies": 64,
+        "replay_plies": 64,
+        "search": SearchConfig(policy="puct", num_simulations=7),
+        "full_search_fraction": 0.25,
+        "fast_simulations": 1,
+    },
+)
+
+
+def flat_network(num_actions):
+    """A network that knows nothing, for any environment."""
+
+    def apply(params, observation):
+        batch = jax.tree.leaves(observation)[0].shape[0]
+        return jnp.zeros((batch, num_actions)), jnp.zeros(batch)
+
+    return apply
+
+
+@functools.cache
+def _player(index):
+    env, changes = (PLAIN, OPENINGS, PUCT, SHORT_RACE, LONG_RACE, FAST)[index]
+    config = tiny(**({"plies": 12, "opening_plies": 0} | changes))
+    model = simulator_model(env, flat_network(env.num_actions))
+    run = quick_jit(lambda key, games: self_play(env, model, config, None, key, games))
+    first = quick_jit(lambda key: start_games(env, config, key, config.games))
+    return run, first(jax.random.key(9))
+
+
+def player(kind):
+    """(compiled self-play `(key, games) -> (games, transitions, metrics)`, the first games)."""
+    kinds = (PLAIN, OPENINGS, PUCT, SHORT_RACE, LONG_RACE, FAST)
+    return _player(next(index for index, other in enumerate(kinds) if other is kind))
+
+
+def recorded(kind):
+    """(games, transitions [T, B], metrics) of one key as NumPy arrays."""
+    run, games = player(kind)
+    return jax.tree.map(np.asarray, run(jax.random.key(0), games))
+
+
+def actions_taken(transitions):
+    """Race's actions [T - 1, B], as the next state tells them; -1 where the game ended."""
+    return transitions.state.action[1:]
+
+
+def test_the_same_key_gives_the_same_games_and_another_key_others():
+    run, games = player(PLAIN)
+    first, again, other = (run(jax.random.key(seed), games) for seed in (0, 0, 1))
+    assert same_bits(first, again)
+    assert (np.asarray(first[1].state.board) != np.asarray(other[1].state.board)).any(axis=(0, 2)).mean() > 0.9
+
+
+def test_a_game_goes_on_where_the_last_iteration_left_it():
+    run, games = player(PLAIN)
+    later, first, _ = run(jax.random.key(0), games)
+    _, second, _ = run(jax.random.key(1), later)
+    np.testing.assert_array_equal(second.state.board[0], later.states.board)
+    np.testing.assert_array_equal(later.ply, np.count_nonzero(later.states.board, axis=1))
+    assert len(set(np.asarray(later.ply).tolist())) > 3
+    assert first.ended.any(axis=0).all()
+
+
+def test_every_ply_is_a_step_of_the_game_and_the_last_one_is_kept():
+    env, _ = SHORT_RACE
+    games, transitions, _ = recorded(SHORT_RACE)
+    ended = transitions.ended
+    assert (ended.sum(axis=0) >= 1).all()
+    assert {True, False} == set(transitions.truncated[ended].tolist())
+    states = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions.state)
+    assert not np.asarray(is_finished(states)).any()
+    # Which action explains a ply: the one that leads to the next state or, at an end, to the recorded reward.
+    explained = np.zeros(ended.shape, bool)
+    following = jax.tree.map(
+        lambda plies, last: np.concatenate([plies[1:], last[None]]), transitions.state, games.states
+    )
+    for action in range(3):
+        after = jax.tree.map(
+            lambda x: np.asarray(x).reshape(*ended.shape, *x.shape[1:]),
+            step_batch(env, states, jnp.full(ended.size, action), jax.random.key(0)),
+        )
+        mover = transitions.state.current_player[..., None]
+        reward = np.take_along_axis(after.rewards, mover, -1)[..., 0]
+        over = after.terminated | after.truncated
+        fits = (reward == transitions.reward) & (over == ended)
+        fits &= (after.terminated & ended) == (ended & ~transitions.truncated)
+        same_mover = after.current_player == transitions.state.current_player
+        sign = np.where(after.terminated, 0.0, np.where(same_mover, 1.0, -1.0))
+        fits &= sign == transitions.discount
+        goes_on = (after.position == following.position) & (after.ply == following.ply)
+        goes_on &= (after.current_player == following.current_player) & (following.action == action)
+        goes_on &= after.legal_action_mask.all(-1) == following.legal_action_mask.all(-1)
+        explained |= fits & (goes_on | ended)
+    assert explained.all()
+    # After an end the lane starts a new game.
+    assert (following.ply[ended] == 0).all()
+    assert (following.action[ended] == -1).all()
+    np.testing.assert_array_equal(games.ply, games.states.ply)
+
+
+def test_openings_are_random_marked_and_of_every_length():
+    _, games = player(OPENINGS)
+    counts = np.bincount(np.asarray(games.opening), minlength=4)
+    assert len(counts) == 4
+    assert stats.chisquare(counts).pvalue > 1e-4
+    _, transitions, _ = recorded(OPENINGS)
+    ply = np.count_nonzero(transitions.state.board, axis=-1)
+    first_game = np.cumsum(transitions.ended, axis=0) - transitions.ended == 0
+    expected = ply < np.asarray(games.opening)
+    np.testing.assert_array_equal(transitions.explored[first_game], expected[first_game])
+    # Later games have openings of their own: explored plies are a prefix of each game.
+    late = transitions.explored[~first_game]
+    assert 0 < late.mean() < 0.5
+    assert (ply[~first_game][late] < 3).all()
+    # Uniform over the legal cells.
+    rows = np.asarray(games.opening) > 0
+    cells = np.abs(transitions.state.board[1, rows]).argmax(axis=-1)
+    assert stats.chisquare(np.bincount(cells, minlength=9)).pvalue > 1e-4
+
+
+def test_random_moves_come_at_their_rate_and_are_legal():
+    _, transitions, _ = recorded(SHORT_RACE)
+    share = transitions.explored.mean()
+    np.testing.assert_allclose(share, 0.3, atol=4 * np.sqrt(0.21 / transitions.explored.size))
+    seen = transitions.explored[:-1] & ~transitions.ended[:-1]
+    # Halfway no action ends the game: all three are legal there, and two at the start.
+    for position, num_legal in ((0, 2), (1, 3), (2, 3)):
+        actions = actions_taken(transitions)[seen & (transitions.state.position[:-1] == position)]
+        counts = np.bincount(actions, minlength=num_legal)
+        assert len(counts) == num_legal
+        assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_a_thousand_games_begin_in_different_ways():
+    _, transitions, _ = recorded(PLAIN)
+    board = np.abs(transitions.state.board)
+    first, both = board[1].argmax(-1), transitions.state.board[2].astype(int) @ 3 ** np.arange(9)
+    assert stats.entropy(np.bincount(first, minlength=9)) > 2.1  # of log 9 = 2.197
+    assert stats.entropy(np.unique(both, return_counts=True)[1]) > 4.0  # of log 72 = 4.28
+
+
+def test_noise_differs_from_ply_to_ply_and_from_row_to_row():
+    _, transitions, _ = recorded(LONG_RACE)
+    actions = actions_taken(transitions)[1:]  # all three actions are legal
+    shares = np.bincount(actions.ravel(), minlength=3) / actions.size
+    chance = float(np.sum(shares**2))  # of two independent actions being equal
+    assert stats.entropy(shares) > 0.6
+    spread = 4 * np.sqrt(chance * (1 - chance) / actions[1:].size)
+    np.testing.assert_allclose((actions[1:] == actions[:-1]).mean(), chance, atol=spread)
+    np.testing.assert_allclose((actions[:, 1:] == actions[:, :-1]).mean(), chance, atol=spread)
+    np.testing.assert_allclose((actions[:, :256] == actions[:, 256:]).mean(), chance, atol=1.5 * spread)
+
+
+def test_metrics_are_what_the_transitions_say():
+    _, transitions, metrics = recorded(OPENINGS)
+    assert metrics["games"] == transitions.ended.sum()
+    ply = np.count_nonzero(transitions.state.board, axis=-1)
+    assert metrics["game_plies"] == (ply + 1)[transitions.ended].sum()
+    first = np.where(transitions.state.current_player == 0, transitions.reward, -transitions.reward)
+    assert metrics["first_player_reward"] == first[transitions.ended].sum()
+    policy = transitions.policy.astype(np.float64)
+    legal = transitions.state.legal_action_mask
+    np.testing.assert_allclose(metrics["policy_entropy"], stats.entropy(policy, axis=-1).sum(), rtol=1e-4)
+    prior = legal / legal.sum(-1, keepdims=True)
+    np.testing.assert_allclose(
+        metrics["policy_kl_to_prior"], stats.entropy(policy, np.maximum(prior, 1e-30), axis=-1).sum(), rtol=1e-3
+    )
+    assert metrics["full_searches"] == ply.size
+    assert not policy[~legal].any()
+    np.testing.assert_allclose(policy.sum(-1), 1, atol=1e-5)
+    assert np.abs(transitions.value).max() <= 1 + 1e-6
+
+
+def test_a_fast_search_is_not_a_policy_target():
+    _, transitions, metrics = recorded(FAST)
+    weight = transitions.policy_weight
+    assert set(weight.ravel().tolist()) == {0.0, 1.0}
+    assert metrics["full_searches"] == weight.sum()
+    assert 4 < weight[:, 0].sum() < 30  # binomial(64, 1/4)
+    # PUCT's policy counts visits, so it tells how many simulations were made: in sevenths, or one action only.
+    visits = transitions.policy * 7
+    full = weight == 1
+    np.testing.assert_allclose(visits, np.round(visits), atol=1e-4)
+    assert (transitions.policy[~full].max(-1) == 1).all()
+    assert (transitions.policy[full].max(-1) < 1).mean() > 0.9
+
+
+def test_without_playout_caps_every_ply_is_a_target():
+    _, transitions, _ = recorded(PLAIN)
+    assert (transitions.policy_weight == 1).all()
+    assert not transitions.explored.any()
+
+
+def test_who_can_win_at_once_does():
+    _, transitions, _ = recorded(PUCT)
+    lines = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
+    boards = transitions.state.board
+    can_win = np.any([boards[..., list(line)].sum(-1) == 2 for line in lines], axis=0)
+    wins = transitions.ended & (transitions.reward == 1)
+    assert not (wins & ~can_win).any()
+    assert wins[can_win].all()
+    assert can_win.sum() > 100
+
+
+def test_temperature_draws_early_moves_in_proportion_to_visits():
+    _, transitions, _ = recorded(PUCT)
+    first, second = (np.abs(transitions.state.board[ply]) for ply in (1, 2))
+    shares = transitions.policy[0, 0].astype(float)  # of every row: the same position, no noise
+    counts = np.bincount(first.argmax(-1), minlength=9)
+    assert np.count_nonzero(shares) > 5
+    assert counts[shares == 0].sum() == 0
+    assert stats.chisquare(counts[shares > 0], 512 * shares[shares > 0] / shares.sum()).pvalue > 1e-4
+    # Greedy from the second ply on: one of the most visited.
+    reply = (second - first).argmax(-1)
+    policy = transitions.policy[1]
+    np.testing.assert_array_equal(policy[np.arange(512), reply], policy.max(-1))
+    assert (policy.max(-1) < 0.5).any()
