@@ -10,7 +10,6 @@ keeps the game's value. In each of these 1,000 positions some move loses it; a r
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from jzero.env import Env
 from jzero.evaluate.positions import load_positions, score_positions
 from jzero.run import Measure, RunConfig, Strength, main
 
-DATA = Path(__file__).parent / "data"
+POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
 SIMULATIONS = 64
 
 PRESET = RunConfig(
@@ -31,33 +30,32 @@ PRESET = RunConfig(
         env="connect_four",
         search=SearchConfig(policy="gumbel", num_simulations=32),
         network=NetworkConfig(kind="mlp", width=384, blocks=3),
+        games=1024,
+        plies=8,
+        opening_plies=8,
+        replay_plies=256,
+        batch_size=1024,
+        updates=32,
+        learning_rate=1e-3,
+        ema_decay=0.999,
     ),
 )
 
 
-def keeps_value(file: str) -> Callable[[Env], Measure]:
-    """Makes the measurement on the solved positions of `file`."""
+def keeps_value(env: Env) -> Measure:
+    """Makes the measurement on the solved positions."""
+    positions = load_positions(POSITIONS, env)
 
-    def for_env(env: Env) -> Measure:
-        positions = load_positions(DATA / file, env)
+    def measure(agent: Agent) -> Strength:
+        def act(states: Any) -> jax.Array:
+            return agent.act(states, jax.random.key(0), num_simulations=SIMULATIONS)
 
-        def measure(agent: Agent) -> Strength:
-            def act(states: Any) -> jax.Array:
-                return agent.act(states, jax.random.key(0), num_simulations=SIMULATIONS)
+        found = score_positions(env, act, positions)
+        name = f"moves that keep the game's value ({SIMULATIONS} simulations, {found.count} solved positions)"
+        return Strength(name, found.score, found.low, found.high)
 
-            found = score_positions(env, act, positions)
-            name = f"moves that keep the game's value ({SIMULATIONS} simulations, {found.count} solved positions)"
-            return Strength(name, found.score, found.low, found.high)
-
-        return measure
-
-    return for_env
+    return measure
 
 
 if __name__ == "__main__":
-    main(
-        "connect_four",
-        PRESET,
-        measure=keeps_value("connect_four_positions_dev.json"),
-        final=keeps_value("connect_four_positions.json"),
-    )
+    main("connect_four", PRESET, measure=keeps_value)

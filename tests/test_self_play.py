@@ -16,29 +16,31 @@ from tests.search.tables import quick_jit
 from tests.tiny import Race, same_bits, tiny
 
 # Compiling is what takes time here, so the tests share these few kinds of self-play.
-PLAIN = (TicTacToe(), {"games": 1000})
-OPENINGS = (TicTacToe(), {"games": 1024, "opening_plies": 3})
-PUCT = (
-    TicTacToe(),
-    {
-        "games": 512,
-        "temperature_plies": 1,
-        "search": SearchConfig(policy="puct", num_simulations=32, dirichlet_fraction=0.0),
-    },
-)
-SHORT_RACE = (Race(), {"games": 256, "random_move_fraction": 0.3})
-LONG_RACE = (Race(goal=1000, limit=1000), {"games": 512})
-FAST = (
-    Race(goal=200, limit=200),
-    {
-        "games": 16,
-        "plies": 64,
-        "replay_plies": 64,
-        "search": SearchConfig(policy="puct", num_simulations=7),
-        "full_search_fraction": 0.25,
-        "fast_simulations": 1,
-    },
-)
+KINDS = {
+    "plain": (TicTacToe(), {"games": 1000}),
+    "openings": (TicTacToe(), {"games": 1024, "opening_plies": 3}),
+    "puct": (
+        TicTacToe(),
+        {
+            "games": 512,
+            "temperature_plies": 1,
+            "search": SearchConfig(policy="puct", num_simulations=32, dirichlet_fraction=0.0),
+        },
+    ),
+    "short race": (Race(), {"games": 256, "random_move_fraction": 0.3}),
+    "long race": (Race(goal=1000, limit=1000), {"games": 512}),
+    "playout caps": (
+        Race(goal=200, limit=200),
+        {
+            "games": 16,
+            "plies": 64,
+            "replay_plies": 64,
+            "search": SearchConfig(policy="puct", num_simulations=7),
+            "full_search_fraction": 0.25,
+            "fast_simulations": 1,
+        },
+    ),
+}
 
 
 def flat_network(num_actions):
@@ -52,19 +54,14 @@ def flat_network(num_actions):
 
 
 @functools.cache
-def _player(index):
-    env, changes = (PLAIN, OPENINGS, PUCT, SHORT_RACE, LONG_RACE, FAST)[index]
+def player(kind):
+    """(compiled self-play `(key, games) -> (games, transitions, metrics)`, the first games)."""
+    env, changes = KINDS[kind]
     config = tiny(**({"plies": 12, "opening_plies": 0} | changes))
     model = simulator_model(env, flat_network(env.num_actions))
     run = quick_jit(lambda key, games: self_play(env, model, config, None, key, games))
     first = quick_jit(lambda key: start_games(env, config, key, config.games))
     return run, first(jax.random.key(9))
-
-
-def player(kind):
-    """(compiled self-play `(key, games) -> (games, transitions, metrics)`, the first games)."""
-    kinds = (PLAIN, OPENINGS, PUCT, SHORT_RACE, LONG_RACE, FAST)
-    return _player(next(index for index, other in enumerate(kinds) if other is kind))
 
 
 def recorded(kind):
@@ -79,14 +76,14 @@ def actions_taken(transitions):
 
 
 def test_the_same_key_gives_the_same_games_and_another_key_others():
-    run, games = player(PLAIN)
+    run, games = player("plain")
     first, again, other = (run(jax.random.key(seed), games) for seed in (0, 0, 1))
     assert same_bits(first, again)
     assert (np.asarray(first[1].state.board) != np.asarray(other[1].state.board)).any(axis=(0, 2)).mean() > 0.9
 
 
 def test_a_game_goes_on_where_the_last_iteration_left_it():
-    run, games = player(PLAIN)
+    run, games = player("plain")
     later, first, _ = run(jax.random.key(0), games)
     _, second, _ = run(jax.random.key(1), later)
     np.testing.assert_array_equal(second.state.board[0], later.states.board)
@@ -96,8 +93,8 @@ def test_a_game_goes_on_where_the_last_iteration_left_it():
 
 
 def test_every_ply_is_a_step_of_the_game_and_the_last_one_is_kept():
-    env, _ = SHORT_RACE
-    games, transitions, _ = recorded(SHORT_RACE)
+    env, _ = KINDS["short race"]
+    games, transitions, _ = recorded("short race")
     ended = transitions.ended
     assert (ended.sum(axis=0) >= 1).all()
     assert {True, False} == set(transitions.truncated[ended].tolist())
@@ -133,11 +130,11 @@ def test_every_ply_is_a_step_of_the_game_and_the_last_one_is_kept():
 
 
 def test_openings_are_random_marked_and_of_every_length():
-    _, games = player(OPENINGS)
+    _, games = player("openings")
     counts = np.bincount(np.asarray(games.opening), minlength=4)
     assert len(counts) == 4
     assert stats.chisquare(counts).pvalue > 1e-4
-    _, transitions, _ = recorded(OPENINGS)
+    _, transitions, _ = recorded("openings")
     ply = np.count_nonzero(transitions.state.board, axis=-1)
     first_game = np.cumsum(transitions.ended, axis=0) - transitions.ended == 0
     expected = ply < np.asarray(games.opening)
@@ -153,7 +150,7 @@ def test_openings_are_random_marked_and_of_every_length():
 
 
 def test_random_moves_come_at_their_rate_and_are_legal():
-    _, transitions, _ = recorded(SHORT_RACE)
+    _, transitions, _ = recorded("short race")
     share = transitions.explored.mean()
     np.testing.assert_allclose(share, 0.3, atol=4 * np.sqrt(0.21 / transitions.explored.size))
     seen = transitions.explored[:-1] & ~transitions.ended[:-1]
@@ -166,7 +163,7 @@ def test_random_moves_come_at_their_rate_and_are_legal():
 
 
 def test_a_thousand_games_begin_in_different_ways():
-    _, transitions, _ = recorded(PLAIN)
+    _, transitions, _ = recorded("plain")
     board = np.abs(transitions.state.board)
     first, both = board[1].argmax(-1), transitions.state.board[2].astype(int) @ 3 ** np.arange(9)
     assert stats.entropy(np.bincount(first, minlength=9)) > 2.1  # of log 9 = 2.197
@@ -174,7 +171,7 @@ def test_a_thousand_games_begin_in_different_ways():
 
 
 def test_noise_differs_from_ply_to_ply_and_from_row_to_row():
-    _, transitions, _ = recorded(LONG_RACE)
+    _, transitions, _ = recorded("long race")
     actions = actions_taken(transitions)[1:]  # all three actions are legal
     shares = np.bincount(actions.ravel(), minlength=3) / actions.size
     chance = float(np.sum(shares**2))  # of two independent actions being equal
@@ -186,7 +183,7 @@ def test_noise_differs_from_ply_to_ply_and_from_row_to_row():
 
 
 def test_metrics_are_what_the_transitions_say():
-    _, transitions, metrics = recorded(OPENINGS)
+    _, transitions, metrics = recorded("openings")
     assert metrics["games"] == transitions.ended.sum()
     ply = np.count_nonzero(transitions.state.board, axis=-1)
     assert metrics["game_plies"] == (ply + 1)[transitions.ended].sum()
@@ -206,7 +203,7 @@ def test_metrics_are_what_the_transitions_say():
 
 
 def test_a_fast_search_is_not_a_policy_target():
-    _, transitions, metrics = recorded(FAST)
+    _, transitions, metrics = recorded("playout caps")
     weight = transitions.policy_weight
     assert set(weight.ravel().tolist()) == {0.0, 1.0}
     assert metrics["full_searches"] == weight.sum()
@@ -220,13 +217,13 @@ def test_a_fast_search_is_not_a_policy_target():
 
 
 def test_without_playout_caps_every_ply_is_a_target():
-    _, transitions, _ = recorded(PLAIN)
+    _, transitions, _ = recorded("plain")
     assert (transitions.policy_weight == 1).all()
     assert not transitions.explored.any()
 
 
 def test_who_can_win_at_once_does():
-    _, transitions, _ = recorded(PUCT)
+    _, transitions, _ = recorded("puct")
     lines = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
     boards = transitions.state.board
     can_win = np.any([boards[..., list(line)].sum(-1) == 2 for line in lines], axis=0)
@@ -237,7 +234,7 @@ def test_who_can_win_at_once_does():
 
 
 def test_temperature_draws_early_moves_in_proportion_to_visits():
-    _, transitions, _ = recorded(PUCT)
+    _, transitions, _ = recorded("puct")
     first, second = (np.abs(transitions.state.board[ply]) for ply in (1, 2))
     shares = transitions.policy[0, 0].astype(float)  # of every row: the same position, no noise
     counts = np.bincount(first.argmax(-1), minlength=9)

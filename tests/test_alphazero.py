@@ -1,0 +1,217 @@
+"""AlphaZero's loss against NumPy, and its symmetric images against the game. Axes: S samples, A actions."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from envs.connect_four import ConnectFour
+from envs.tic_tac_toe import TicTacToe
+from jzero.algorithms.alphazero import alphazero_loss, random_image, weighted_mean
+from jzero.env import init_batch, observe_batch, step_batch
+from jzero.replay import Sample
+from tests.search.tables import quick_jit
+
+S, A = 7, 9
+
+
+class Position(NamedTuple):
+    """What the loss reads of a state."""
+
+    board: jax.Array
+    legal_action_mask: jax.Array
+
+
+class PlainGame:
+    """The board itself is the observation; no symmetries."""
+
+    num_actions = A
+
+    def observe(self, state):
+        return state.board
+
+
+def table_network(params, observation):
+    """Logits and values are the parameters; the row is the observation."""
+    rows = observation.astype(jnp.int32)
+    return params[0][rows], params[1][rows]
+
+
+def random_sample(seed):
+    """A batch with illegal actions, and policies that are zero there and at some legal ones."""
+    rng = np.random.default_rng(seed)
+    legal = rng.random((S, A)) < 0.6
+    legal[:, 3] = True
+    policy = legal * rng.random((S, A)) * (rng.random((S, A)) < 0.7)
+    policy[:, 3] += 0.1
+    policy /= policy.sum(axis=1, keepdims=True)
+    batch = Sample(
+        state=Position(jnp.arange(S), jnp.asarray(legal)),
+        policy=jnp.asarray(policy, jnp.float32),
+        policy_weight=jnp.asarray(rng.random(S) < 0.6, jnp.float32),
+        value=jnp.asarray(rng.uniform(-1, 1, S), jnp.float32),
+        weight=jnp.asarray(rng.random(S) < 0.7, jnp.float32),
+    )
+    params = (
+        jnp.asarray(rng.normal(size=(S, A)), jnp.float32),
+        jnp.asarray(rng.uniform(-1, 1, S), jnp.float32),
+    )
+    return batch, params
+
+
+def numpy_loss(batch, params, value_weight):
+    """(policy loss, value loss, gradient of the logits, gradient of the values), sample by sample."""
+    logits, values = (np.asarray(x, np.float64) for x in params)
+    both = np.asarray(batch.weight * batch.policy_weight, np.float64)
+    weight = np.asarray(batch.weight, np.float64)
+    policy_loss = value_loss = 0.0
+    logit_grads, value_grads = np.zeros((S, A)), np.zeros(S)
+    for row in range(S):
+        legal = np.flatnonzero(batch.state.legal_action_mask[row])
+        target = np.asarray(batch.policy[row], np.float64)[legal]
+        prior = special.softmax(logits[row, legal])
+        policy_loss += both[row] * special.rel_entr(target, prior).sum() / max(both.sum(), 1)
+        error = values[row] - float(batch.value[row])
+        value_loss += weight[row] * error**2 / max(weight.sum(), 1)
+        logit_grads[row, legal] = both[row] * (prior - target) / max(both.sum(), 1)
+        value_grads[row] = value_weight * weight[row] * 2 * error / max(weight.sum(), 1)
+    return policy_loss, value_loss, logit_grads, value_grads
+
+
+@functools.cache
+def compiled_loss(value_weight=1.0):
+    def loss(params, batch):
+        return alphazero_loss(
+            PlainGame(), table_network, params, batch, jax.random.key(0), value_weight=value_weight, augment=True
+        )
+
+    return quick_jit(jax.value_and_grad(loss, has_aux=True))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_loss_and_gradient_are_those_of_numpy(seed):
+    batch, params = random_sample(seed)
+    (loss, parts), grads = compiled_loss(0.25)(params, batch)
+    policy_loss, value_loss, logit_grads, value_grads = numpy_loss(batch, params, 0.25)
+    np.testing.assert_allclose(parts["policy_loss"], policy_loss, rtol=1e-5)
+    np.testing.assert_allclose(parts["value_loss"], value_loss, rtol=1e-5)
+    np.testing.assert_allclose(loss, policy_loss + 0.25 * value_loss, rtol=1e-5)
+    assert parts["loss"] == loss
+    np.testing.assert_allclose(grads[0], logit_grads, atol=1e-6)
+    np.testing.assert_allclose(grads[1], value_grads, atol=1e-6)
+
+
+def test_a_perfect_network_has_no_policy_loss():
+    batch, params = random_sample(0)
+    logits = jnp.log(jnp.maximum(batch.policy, 1e-30))
+    (_, parts), _ = compiled_loss()((logits, params[1]), batch)
+    np.testing.assert_allclose(parts["policy_loss"], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e30])
+def test_illegal_actions_never_make_nan(scale):
+    batch, params = random_sample(1)
+    only = jnp.zeros((S, A), bool).at[:, 3].set(True)  # a single legal action
+    none = jnp.zeros((S, A), bool)  # a finished state
+    for legal in (batch.state.legal_action_mask, only, none):
+        policy = jnp.where(legal, batch.policy, 0.0)
+        changed = batch._replace(state=batch.state._replace(legal_action_mask=legal), policy=policy)
+        (loss, parts), grads = compiled_loss()((scale * params[0], params[1]), changed)
+        assert np.isfinite([loss, *parts.values()]).all()
+        assert all(np.isfinite(grad).all() for grad in grads)
+        if legal is not none:
+            assert not np.asarray(grads[0])[~np.asarray(legal)].any()
+
+
+def test_weights_take_samples_out_and_an_empty_batch_is_zero():
+    batch, params = random_sample(2)
+    keep = np.flatnonzero(batch.weight)
+    spoiled = batch._replace(value=jnp.where(batch.weight > 0, batch.value, 1e6))
+    other_policy = batch.state.legal_action_mask / batch.state.legal_action_mask.sum(axis=1, keepdims=True)
+    spoiled = spoiled._replace(policy=jnp.where(batch.weight[:, None] > 0, batch.policy, other_policy))
+    (loss, _), grads = compiled_loss()(params, batch)
+    (other, _), other_grads = compiled_loss()(params, spoiled)
+    assert 0 < len(keep) < S
+    assert loss == other
+    assert all((one == two).all() for one, two in zip(grads, other_grads, strict=True))
+    (loss, parts), grads = compiled_loss()(params, batch._replace(weight=jnp.zeros(S)))
+    assert float(loss) == 0
+    assert not any(np.asarray(grad).any() for grad in grads)
+    (_, parts), _ = compiled_loss()(params, batch._replace(policy_weight=jnp.zeros(S)))
+    assert float(parts["policy_loss"]) == 0
+    assert float(parts["value_loss"]) > 0
+
+
+def test_the_weighted_mean():
+    values, weights = jnp.array([1.0, 5.0, 9.0]), jnp.array([1.0, 0.0, 1.0])
+    assert float(weighted_mean(values, weights)) == 5.0
+    assert float(weighted_mean(values, 0 * weights)) == 0.0
+
+
+def mid_games(env, num_games, plies, seed):
+    """States [S] after `plies` random legal plies, and the actions i32[plies, S]."""
+    rng = np.random.default_rng(seed)
+    states, history = init_batch(env, jax.random.key(0), num_games), []
+    step = quick_jit(lambda states, actions: step_batch(env, states, actions, jax.random.key(0)))
+    for _ in range(plies):
+        legal = np.asarray(states.legal_action_mask)
+        history.append((rng.random(legal.shape) + legal).argmax(axis=1).astype(np.int32))
+        states = step(states, history[-1])
+    return states, np.array(history), step
+
+
+@pytest.mark.parametrize("env", [TicTacToe(), ConnectFour()], ids=["tic_tac_toe", "connect_four"])
+def test_an_image_is_the_position_that_the_renamed_actions_lead_to(env):
+    num_games = 400
+    states, history, step = mid_games(env, num_games, 4, seed=0)
+    rng = np.random.default_rng(1)
+    policy = special.softmax(rng.normal(size=(num_games, env.num_actions)), axis=1).astype(np.float32)
+    image, policy_image, legal_image = jax.tree.map(
+        np.asarray,
+        quick_jit(functools.partial(random_image, env.symmetries))(
+            jax.random.key(2), observe_batch(env, states), policy, states.legal_action_mask
+        ),
+    )
+    # All images of every game, by playing its renamed actions.
+    maps = [np.arange(env.num_actions), *(np.asarray(symmetry.action) for symmetry in env.symmetries)]
+    found = np.full(num_games, -1)
+    for number, renamed in enumerate(maps):
+        played = init_batch(env, jax.random.key(0), num_games)
+        for actions in history:
+            played = step(played, renamed[actions])
+        moved = np.zeros_like(policy)
+        moved[:, renamed] = policy
+        fits = (np.asarray(observe_batch(env, played)) == image).all(axis=(1, 2, 3))
+        fits &= (np.asarray(played.legal_action_mask) == legal_image).all(axis=1)
+        fits &= (moved == policy_image).all(axis=1)
+        found[fits] = number
+    assert (found >= 0).all()
+    assert stats.chisquare(np.bincount(found, minlength=len(maps))).pvalue > 1e-4
+
+
+def test_augmentation_can_be_switched_off_and_changes_only_the_view():
+    env = TicTacToe()
+    states, _, _ = mid_games(env, 32, 3, seed=3)
+    legal = states.legal_action_mask
+    batch = Sample(states, legal / legal.sum(axis=1, keepdims=True), jnp.ones(32), jnp.zeros(32), jnp.ones(32))
+    weights = jax.random.normal(jax.random.key(0), (18, 10))
+
+    def network(params, observation):
+        output = observation.reshape(observation.shape[0], -1) @ params
+        return output[:, :9], output[:, 9]
+
+    def loss(key, augment):
+        run = functools.partial(alphazero_loss, env, network, value_weight=1.0, augment=augment)
+        return [float(part) for part in quick_jit(run)(weights, batch, key)[1].values()]
+
+    plain = loss(jax.random.key(0), False)
+    assert plain == loss(jax.random.key(1), False)
+    assert plain != loss(jax.random.key(0), True)
+    assert loss(jax.random.key(1), True) != loss(jax.random.key(0), True)
+    # A network that looks at nothing but the number of stones cannot tell images apart.
+    weights = jnp.ones((18, 10))
+    np.testing.assert_allclose(loss(jax.random.key(0), True), loss(jax.random.key(0), False), rtol=1e-5)

@@ -1,0 +1,118 @@
+"""Configurations: ranges, and the way to JSON and back."""
+
+import dataclasses
+import json
+import math
+import typing
+
+import pytest
+
+from jzero.config import NetworkConfig, SearchConfig, TrainConfig, check, differences, from_dict
+from jzero.run import RunConfig
+
+NESTED = TrainConfig(
+    env="tic_tac_toe",
+    search=SearchConfig(policy="puct", num_simulations=7),
+    network=NetworkConfig(kind="resnet", bf16=True),
+    learning_rate=3e-4,
+)
+
+
+def test_defaults_are_within_their_ranges():
+    for cls in (SearchConfig, NetworkConfig, TrainConfig, RunConfig):
+        cls()
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "bad", "message"),
+    [
+        (SearchConfig, "num_simulations", 0, "search.num_simulations is 0; it must be at least 1"),
+        (SearchConfig, "max_considered", 0, "search.max_considered is 0"),
+        (SearchConfig, "value_scale", -1.0, "at least 0"),
+        (SearchConfig, "dirichlet_fraction", 1.5, "at least 0 and at most 1"),
+        (SearchConfig, "dirichlet_alpha", 0.0, "greater than 0"),
+        (SearchConfig, "pb_c_init", 0.0, "greater than 0"),
+        (SearchConfig, "maxvisit_init", -1.0, "at least 0"),
+        (NetworkConfig, "width", 0, "network.width is 0; it must be at least 1"),
+        (NetworkConfig, "blocks", -1, "network.blocks is -1"),
+        (TrainConfig, "games", 0, "games is 0; it must be at least 1"),
+        (TrainConfig, "plies", -3, "plies is -3"),
+        (TrainConfig, "batch_size", 0, "batch_size is 0"),
+        (TrainConfig, "updates", 0, "updates is 0"),
+        (TrainConfig, "opening_plies", -1, "opening_plies is -1"),
+        (TrainConfig, "temperature_plies", -1, "temperature_plies"),
+        (TrainConfig, "warmup_iterations", -1, "warmup_iterations"),
+        (TrainConfig, "random_move_fraction", 1.1, "at most 1"),
+        (TrainConfig, "discount", 1.01, "discount is 1.01"),
+        (TrainConfig, "td_lambda", -0.1, "td_lambda is -0.1"),
+        (TrainConfig, "replay_plies", 8, "replay_plies is 8; it must be at least 16"),
+        (TrainConfig, "learning_rate", 0.0, "greater than 0"),
+        (TrainConfig, "learning_rate", math.nan, "learning_rate is nan"),
+        (TrainConfig, "weight_decay", -1e-4, "weight_decay"),
+        (TrainConfig, "value_weight", -1.0, "value_weight"),
+        (TrainConfig, "max_grad_norm", 0.0, "max_grad_norm"),
+        (TrainConfig, "ema_decay", 1.0, "ema_decay is 1.0; it must be at least 0 and less than 1"),
+        (TrainConfig, "full_search_fraction", 0.0, "full_search_fraction"),
+        (TrainConfig, "full_search_fraction", 0.5, "fast_simulations .* is 0; it must be at least 1"),
+        (RunConfig, "minutes", 0.0, "minutes is 0.0; it must be greater than 0"),
+        (RunConfig, "iterations", 0, "iterations is 0"),
+        (RunConfig, "evaluate_every", -1.0, "evaluate_every"),
+        (RunConfig, "checkpoint_every", 0.0, "checkpoint_every"),
+        (RunConfig, "cpu_devices", 0, "cpu_devices"),
+    ],
+)
+def test_a_setting_out_of_range_is_named_with_its_value_and_range(cls, name, bad, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**{name: bad})
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(cls(), **{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside"),
+    [
+        ({"low": 1}, [1, 2, math.inf], [0.999, -math.inf, math.nan]),
+        ({"above": 0}, [1e-9], [0, -1, math.nan]),
+        ({"low": 0, "high": 1}, [0, 0.5, 1], [-1e-9, 1 + 1e-9, math.nan]),
+        ({"low": 0, "below": 1}, [0, 0.999], [1, -1e-9, math.nan]),
+    ],
+)
+def test_bounds(bounds, inside, outside):
+    for value in inside:
+        check("x", value, **bounds)
+    for value in outside:
+        with pytest.raises(ValueError, match=r"^x is "):
+            check("x", value, **bounds)
+
+
+def test_a_config_survives_json():
+    text = json.dumps(dataclasses.asdict(NESTED))
+    assert from_dict(TrainConfig, json.loads(text)) == NESTED
+    assert from_dict(TrainConfig, {}) == TrainConfig()
+    assert from_dict(TrainConfig, {"search": {"max_considered": 3}}).search == SearchConfig(max_considered=3)
+
+
+def test_unknown_fields_and_bad_values_of_a_saved_config_are_refused():
+    with pytest.raises(ValueError, match=r"TrainConfig has no field speed; was it saved by another version"):
+        from_dict(TrainConfig, {"speed": 1})
+    with pytest.raises(ValueError, match=r"SearchConfig has no field depth, sims"):
+        from_dict(TrainConfig, {"search": {"sims": 1, "depth": 2}})
+    with pytest.raises(ValueError, match="games is 0"):
+        from_dict(TrainConfig, {"games": 0})
+
+
+def test_differences_name_the_field_with_both_values():
+    assert differences(NESTED, NESTED) == []
+    search = dataclasses.replace(NESTED.search, num_simulations=8)
+    assert differences(NESTED, dataclasses.replace(NESTED, env="go", search=search)) == [
+        "env was 'tic_tac_toe' and is now 'go'",
+        "search.num_simulations was 7 and is now 8",
+    ]
+
+
+@pytest.mark.parametrize("cls", [SearchConfig, NetworkConfig, TrainConfig, RunConfig])
+def test_configs_are_frozen_hashable_and_typed(cls):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(cls(), dataclasses.fields(cls)[0].name, 1)
+    assert hash(cls()) == hash(cls())
+    assert typing.get_type_hints(cls).keys() >= {field.name for field in dataclasses.fields(cls)}

@@ -1,0 +1,143 @@
+"""The networks: shapes, dtypes, first outputs, and that rows do not see each other. Axes: B rows, A actions."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jzero.config import NetworkConfig
+from jzero.networks import make_network
+from jzero.networks.towers import ResidualTower
+from tests.search.tables import quick_jit
+
+BOARD = (6, 5, 3)
+ALL = [
+    NetworkConfig(kind="mlp", width=16, blocks=2),
+    NetworkConfig(kind="resnet", width=16, blocks=2, norm="layer"),
+    NetworkConfig(kind="resnet", width=16, blocks=2, norm="group"),
+    NetworkConfig(kind="mlp", width=16, blocks=2, bf16=True),
+    NetworkConfig(kind="resnet", width=16, blocks=2, bf16=True),
+]
+each_network = pytest.mark.parametrize("config", ALL, ids=lambda c: f"{c.kind}-{c.norm}-{'bf16' if c.bf16 else 'f32'}")
+
+
+@functools.cache
+def built(config, num_actions=7):
+    """(compiled apply, parameters that give every layer a say)."""
+    network = make_network(config, num_actions)
+    params = quick_jit(network.init)(jax.random.key(0), jnp.zeros((1, *BOARD)))
+    leaves, treedef = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    noisy = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
+    return quick_jit(network.apply), params, jax.tree.unflatten(treedef, noisy)
+
+
+def boards(batch, seed=0):
+    return jax.random.normal(jax.random.key(seed), (batch, *BOARD))
+
+
+@each_network
+def test_outputs_are_float32_logits_and_values_and_parameters_float32(config):
+    apply, first, params = built(config)
+    logits, value = apply(params, boards(4))
+    assert (logits.shape, logits.dtype) == ((4, 7), jnp.float32)
+    assert (value.shape, value.dtype) == ((4,), jnp.float32)
+    assert (jnp.abs(value) < 1).all()
+    assert len(set(value.tolist())) == 4
+    assert {leaf.dtype for leaf in jax.tree.leaves(first)} == {np.dtype("float32")}
+
+
+@each_network
+def test_the_first_policy_is_uniform_and_the_first_value_zero(config):
+    apply, first, _ = built(config)
+    logits, value = apply(first, boards(3))
+    assert not np.asarray(logits).any()
+    assert not np.asarray(value).any()
+
+
+@each_network
+def test_a_row_does_not_depend_on_the_other_rows(config):
+    apply, _, params = built(config)
+    batch = boards(5)
+    others = jnp.concatenate([batch[:2], 100 * boards(3, seed=1)])
+    for one, two in zip(apply(params, batch), apply(params, others), strict=True):
+        np.testing.assert_array_equal(one[:2], two[:2])
+        assert (np.asarray(one[2:]) != np.asarray(two[2:])).any()
+
+
+@pytest.mark.parametrize("config", ALL[3:], ids=["mlp", "resnet"])
+def test_bfloat16_computes_nearly_the_same_with_the_same_parameters(config):
+    full = NetworkConfig(kind=config.kind, width=16, blocks=2)
+    _, _, params = built(full)
+    assert jax.tree.structure(params) == jax.tree.structure(built(config)[2])
+    wide, narrow = (built(c)[0](params, boards(32)) for c in (full, config))
+    for one, two in zip(wide, narrow, strict=True):
+        np.testing.assert_allclose(one, two, atol=0.1 * float(jnp.abs(one).max()))
+        assert (np.asarray(one) != np.asarray(two)).any()
+    text = jax.jit(make_network(config, 7).apply).lower(params, boards(2)).as_text()
+    assert "bf16" in text
+    assert "bf16" not in jax.jit(make_network(full, 7).apply).lower(params, boards(2)).as_text()
+
+
+def tower_outputs(norm, width):
+    """The feature map [B, H, W, C] of a tower without blocks on boards whose channels differ in scale."""
+    tower = ResidualTower(width, 0, norm=norm)
+    variables = tower.init(jax.random.key(0), boards(1))
+    scales = 10.0 ** jnp.arange(width)[::-1] if width < 9 else jnp.repeat(jnp.array([1.0, 1e3]), width // 2)
+    kernel = variables["params"]["Conv_0"]["kernel"] * scales
+    variables = {"params": {**variables["params"], "Conv_0": {"kernel": kernel}}}
+    features = tower.apply(variables, boards(3)).reshape(3, *BOARD[:2], width)
+    before = nn.Conv(width, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, boards(3))
+    return np.asarray(features, np.float64), np.asarray(before, np.float64)
+
+
+@pytest.mark.parametrize(("norm", "groups"), [("layer", 1), ("group", 2)])
+def test_layer_norm_is_over_the_whole_position_and_group_norm_over_eight_channels(norm, groups):
+    found, before = tower_outputs(norm, 16)
+    parts = before.reshape(3, *BOARD[:2], groups, 16 // groups)
+    mean = parts.mean(axis=(1, 2, 4), keepdims=True)
+    spread = np.sqrt(parts.var(axis=(1, 2, 4), keepdims=True) + 1e-6)
+    expected = np.maximum((parts - mean) / spread, 0).reshape(before.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_width_that_eight_does_not_divide_is_one_group():
+    one, two = (tower_outputs(norm, 6)[0] for norm in ("layer", "group"))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_depth_does_not_blow_up_the_features():
+    """What the last normalisation sees: the first layer plus what every block adds."""
+    spread = []
+    for blocks in (1, 16):
+        body = make_network(NetworkConfig(kind="mlp", width=64, blocks=blocks), 7).body
+
+        def residual_stream(x, body=body, blocks=blocks):
+            variables = body.init(jax.random.key(0), x)
+            _, seen = body.apply(variables, x, capture_intermediates=True)
+            added = [seen["intermediates"][f"Dense_{2 * block}"]["__call__"][0] for block in range(blocks + 1)]
+            return jnp.std(sum(added))
+
+        spread.append(float(quick_jit(residual_stream)(boards(64))))
+    assert 0.8 < spread[1] / spread[0] < 1.2
+
+
+def test_an_mlp_takes_any_pytree_of_arrays():
+    network = make_network(NetworkConfig(width=8, blocks=1), 3)
+    observation = {"cards": jnp.ones((2, 4), jnp.int32), "flags": jnp.zeros((2, 3, 2), bool), "age": jnp.ones(2)}
+    params = network.init(jax.random.key(0), observation)
+    logits, value = network.apply(params, observation)
+    assert logits.shape == (2, 3)
+    assert value.shape == (2,)
+    kernel = params["params"]["body"]["Dense_0"]["kernel"]
+    assert kernel.shape == (1 + 4 + 6, 8)
+
+
+@pytest.mark.parametrize("observation", [jnp.zeros((2, 9)), {"board": jnp.zeros((2, 3, 3, 2))}])
+def test_a_convolution_needs_a_board(observation):
+    network = make_network(NetworkConfig(kind="resnet", width=8, blocks=1), 3)
+    with pytest.raises(ValueError, match="use --network.kind mlp"):
+        network.init(jax.random.key(0), observation)
