@@ -246,6 +246,21 @@ def flip(piles):
     return piles[::-1]
 
 
+def unseen(self, state):
+    return jnp.zeros(2)
+
+
+def random_start(self, key):
+    left = (2 + jax.random.bits(key) % 2).astype(jnp.int32)
+    return TwoPiles.init(self, key)._replace(piles=jnp.stack([left, 5 - left]))
+
+
+def step_with_luck(self, state, action, key):
+    new = TwoPiles.step(self, state, action, key)
+    lucky = (new.piles[0] == 1) & (jax.random.bits(key) % 2 == 1)
+    return new._replace(piles=new.piles.at[0].add(lucky))
+
+
 calls = itertools.count()
 
 BROKEN = {
@@ -342,6 +357,23 @@ BROKEN = {
         "symmetries[0] does not keep the game: its image differs in observation",
         symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
     ),
+    "symmetry with other legal actions": case(
+        "symmetries[0] does not keep the game: its image differs in legal actions",
+        observe=unseen,
+        symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
+    ),
+    "symmetry with another mover": case(
+        "symmetries[0] does not keep the game: its image differs in mover",
+        step=stepping(
+            current_player=lambda old, new: jnp.where(
+                (new.piles == jnp.array([2, 3])).all(), old.current_player, new.current_player
+            )
+        ),
+    ),
+    "symmetry with another outcome": case(
+        "symmetries[0] does not keep the game: its image differs in outcome",
+        step=stepping(rewards=lambda old, new: new.rewards + (new.piles[0] == 2) * jnp.array([0.5, -0.5])),
+    ),
     "symmetry with another picture": case(
         "symmetries[0] does not keep the game: its image differs in observation (",
         symmetries=(Symmetry(lambda piles: piles, np.array([2, 3, 0, 1])),),
@@ -367,3 +399,16 @@ def test_check_env_lists_all_that_is_broken():
 
 def test_check_env_allows_rewards_that_do_not_sum_to_zero_where_the_environment_says_so():
     assert problems_of(broken(BROKEN["both win"][1] | {"zero_sum": False})) == []
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"init": random_start, "observe": unseen},
+        {"step": step_with_luck},
+        {"init": starting(piles=lambda: jnp.array([3, 2]))},
+    ],
+    ids=["chance in init", "chance in step", "start that is not symmetric"],
+)
+def test_check_env_does_not_judge_symmetries_that_play_cannot_show(members):
+    assert problems_of(broken(members)) == []

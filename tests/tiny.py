@@ -1,6 +1,7 @@
 """What the tests of training share: a run that takes milliseconds, a game with every kind of ply, child processes."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -129,14 +130,15 @@ def child_environment(cache: Path, **variables: str) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longer than what these runs compute
         **variables,
     }
 
 
-def start_python(code: str, *arguments: object, cache: Path, **variables: str) -> subprocess.Popen:
-    """A child process that runs `code`, with its output in pipes."""
+def start_python(*arguments: object, cache: Path, **variables: str) -> subprocess.Popen:
+    """A child process with these arguments and environment variables, its output in pipes."""
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=REPOSITORY,
         env=child_environment(cache, **variables),
         stdout=subprocess.PIPE,
@@ -145,7 +147,7 @@ def start_python(code: str, *arguments: object, cache: Path, **variables: str) -
     )
 
 
-def finish(child: subprocess.Popen, seconds: float = 180) -> tuple[str, str]:
+def finish(child: subprocess.Popen, seconds: float = 240) -> tuple[str, str]:
     """What the child wrote to stdout and stderr; it is killed if it takes too long."""
     try:
         return child.communicate(timeout=seconds)
@@ -153,3 +155,10 @@ def finish(child: subprocess.Popen, seconds: float = 180) -> tuple[str, str]:
         child.kill()
         out, err = child.communicate()
         pytest.fail(f"the child process did not end in {seconds} s:\n{out[-2000:]}\n{err[-2000:]}")
+
+
+def worker_report(child: subprocess.Popen) -> dict[str, Any]:
+    """What `tests.mesh_worker` printed."""
+    out, err = finish(child)
+    assert child.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])

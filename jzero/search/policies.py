@@ -5,6 +5,7 @@ Axes: B games, A actions. `from jzero import search as mctx` runs code written f
 - Dirichlet noise is drawn over the legal actions only (mctx: over all, then masked);
 - ties are broken by the lowest action, without random numbers per hop (mctx: 1e-7 of noise in PUCT);
 - a step of discount 0 makes a terminal node, which is never expanded below (mctx expands it);
+- a node cut off by `max_depth` is evaluated once (mctx: again at each visit, which differs if the model draws);
 - a prior logit of -inf from the model masks an action at interior nodes;
 - statistics are float32 whatever the network's dtype;
 - `qtransform_completed_by_mix_value` has `epsilon` 0.01 (mctx: 1e-8).
@@ -44,7 +45,7 @@ def muzero_policy(
     recurrent_fn: Callable,
     num_simulations: int,
     invalid_actions: jax.Array | None = None,
-    max_depth: int | None = None,
+    max_depth: int | jax.Array | None = None,
     loop_fn: Callable = jax.lax.fori_loop,
     *,
     qtransform: QTransform = qtransform_by_parent_and_siblings,
@@ -79,8 +80,10 @@ def muzero_policy(
     invalid = _invalid_or_none(invalid_actions, root)
     logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
     prior = jax.nn.softmax(logits, axis=-1)
-    noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
-    noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
+    noisy = prior
+    if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
+        noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
+        noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
     noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, jnp.finfo(jnp.float32).tiny)), invalid)
 
     def select(edges: jax.Array, nodes: jax.Array, hop: jax.Array | int) -> jax.Array:
@@ -124,7 +127,7 @@ def gumbel_muzero_policy(
     recurrent_fn: Callable,
     num_simulations: int,
     invalid_actions: jax.Array | None = None,
-    max_depth: int | None = None,
+    max_depth: int | jax.Array | None = None,
     loop_fn: Callable = jax.lax.fori_loop,
     *,
     qtransform: QTransform = qtransform_completed_by_mix_value,

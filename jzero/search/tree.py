@@ -32,7 +32,7 @@ class SearchSummary:
     """Statistics of the root, as in mctx. `A` is the number of actions.
 
     Attributes:
-      visit_counts: [B, A] visits of the root's children.
+      visit_counts: f32[B, A] visits of the root's children.
       visit_probs: [B, A] visits divided by their sum.
       value: [B] the root's value after the search.
       qvalues: [B, A] `reward + discount * value` of the root's children, 0 where unvisited.
@@ -144,7 +144,7 @@ class Tree:
         visits = root[:, VISITS]
         total = jnp.sum(visits, axis=-1, keepdims=True)
         return SearchSummary(
-            visit_counts=visits.astype(jnp.int32),
+            visit_counts=visits,
             visit_probs=jnp.where(total > 0, visits / jnp.maximum(total, 1), 1 / self.num_actions),
             value=self.nodes[:, self.ROOT_INDEX, NODE_VALUE],
             qvalues=root[:, QVALUE],
@@ -198,13 +198,14 @@ def init_tree(
     num_nodes = num_simulations + 1
     zeros = jnp.zeros_like(value, dtype=jnp.float32)
 
-    def room(row: jax.Array) -> jax.Array:
-        empty = jnp.zeros((row.shape[0], num_nodes - 1, *row.shape[1:]), row.dtype)
+    def room(row: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
+        empty = jnp.asarray(empty, row.dtype)
+        empty = jnp.broadcast_to(empty, (row.shape[0], num_nodes - 1, *row.shape[1:]))
         return jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1)
 
-    no_parent = room(jnp.full_like(zeros, Tree.NO_PARENT, dtype=jnp.int32))
+    no_parent = room(jnp.full_like(zeros, Tree.NO_PARENT, dtype=jnp.int32), Tree.NO_PARENT)
     return Tree(
-        edges=room(edge_rows(prior_logits)),
+        edges=room(edge_rows(prior_logits), edge_rows(jnp.zeros_like(prior_logits[:1]))[:, None]),
         nodes=room(node_rows(value, zeros, zeros)),
         parents=no_parent,
         action_from_parent=no_parent,

@@ -48,7 +48,7 @@ def search(
     root_select: RootSelect,
     interior_select: InteriorSelect,
     num_simulations: int,
-    max_depth: int | None,
+    max_depth: int | jax.Array | None,
     loop_fn: Callable = jax.lax.fori_loop,
 ) -> Tree:
     """Runs `num_simulations` simulations from the root of `tree`.
@@ -61,12 +61,14 @@ def search(
       root_select: chooses at the root.
       interior_select: chooses elsewhere.
       num_simulations: how many.
-      max_depth: greatest number of edges of a path, or None.
+      max_depth: greatest number of edges of a path (may be traced), or None.
       loop_fn: `jax.lax.fori_loop` or a function of its signature.
     """
-    max_depth = num_simulations if max_depth is None else min(max_depth, num_simulations)
-    batch_size = tree.nodes.shape[0]
-    buffer = vary_like(jnp.zeros((max(max_depth, 1), batch_size), jnp.int32), tree.nodes)
+    cap = max(num_simulations, 1)
+    if isinstance(max_depth, int):
+        cap = min(max_depth, cap)
+    max_depth = jnp.minimum(cap, cap if max_depth is None else max_depth)
+    buffer = vary_like(jnp.zeros((cap, tree.nodes.shape[0]), jnp.int32), tree.nodes)
 
     def simulate(sim: jax.Array, carry: tuple) -> tuple:
         key, tree, path_nodes, path_actions = carry
@@ -85,7 +87,7 @@ def descend(
     interior_select: InteriorSelect,
     path_nodes: jax.Array,
     path_actions: jax.Array,
-    max_depth: int,
+    max_depth: jax.Array,
 ) -> Path:
     """Follows the selected actions until an edge without a child, a terminal child, or `max_depth` edges.
 
@@ -95,7 +97,7 @@ def descend(
       interior_select: chooses elsewhere.
       path_nodes: i32[D, B] a buffer.
       path_actions: i32[D, B] a buffer.
-      max_depth: D.
+      max_depth: i32[], at most D.
     """
     rows = jnp.arange(tree.nodes.shape[0])
 
@@ -165,12 +167,15 @@ def expand(
     def write(array: jax.Array, row: jax.Array) -> jax.Array:
         return array.at[rows, target].set(row.astype(array.dtype), mode="drop", unique_indices=True)
 
-    code = jnp.where(step.discount == 0, tree_lib.terminal_code(new_index), new_index)
+    is_terminal = step.discount == 0
+    code = jnp.where(is_terminal, tree_lib.terminal_code(new_index), new_index)
+    # Nothing follows a terminal, whatever a network says of it (which may be NaN).
+    value = jnp.where(is_terminal, 0.0, step.value)
     edges = write(tree.edges, tree_lib.edge_rows(step.prior_logits))
     edges = edges.at[rows, jnp.where(is_new, parent, num_nodes), tree_lib.CHILD, action].set(
         code.astype(jnp.float32), mode="drop", unique_indices=True
     )
-    nodes = write(tree.nodes, tree_lib.node_rows(step.value, step.reward, step.discount))
+    nodes = write(tree.nodes, tree_lib.node_rows(value, step.reward, step.discount))
     leaf = jnp.where(is_new, new_index, tree_lib.node_index(path.child))
     value = nodes[rows, leaf, tree_lib.NODE_VALUE]
     # `node_rows` counts the first visit.

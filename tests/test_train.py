@@ -1,0 +1,231 @@
+"""The compiled program: on one device here, on a mesh of four in a process of its own."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jzero.config import NetworkConfig, SearchConfig
+from jzero.env import make
+from jzero.train import abstract_state, make_mesh, make_program, play_metrics
+from tests.tiny import (
+    Race,
+    compilation_cache,
+    numbers,
+    same_bits,
+    start_python,
+    tiny,
+    worker_report,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_quickly():
+    """Compiling takes longer than what these programs compute."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def four_devices(tmp_path_factory):
+    """What `mesh_worker` says of three iterations on four CPU devices."""
+    cache = compilation_cache(tmp_path_factory)
+    return worker_report(start_python("-m", "tests.mesh_worker", 4, 3, "more", cache=cache))
+
+
+def one_device():
+    return make_mesh(jax.devices()[:1])
+
+
+@functools.cache
+def program(updates=2, ema_decay=0.9):
+    config = tiny(updates=updates, ema_decay=ema_decay)
+    return config, make_program(make(config.env), config, one_device())
+
+
+def played(iterations, **changes):
+    _, functions = program(**changes)
+    state = functions.init()
+    for _ in range(iterations):
+        state, _ = functions.play(state)
+    return state, functions
+
+
+def copy_of(tree):
+    """On the host; a program's input is gone after the call."""
+    return jax.tree.map(lambda x: x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.array(x), tree)
+
+
+def test_four_devices_hold_the_same_weights_to_the_bit(four_devices):
+    assert four_devices["devices"] == 4
+    assert len(four_devices["weights"]) == 4
+    assert len(set(four_devices["weights"])) == 1
+    assert four_devices["learned"]
+    assert four_devices["updates"] == 4
+
+
+def test_four_devices_play_different_games(four_devices):
+    assert len(set(four_devices["lanes"])) == 4
+
+
+def test_the_same_seed_gives_the_same_bits(four_devices):
+    assert four_devices["again"]
+    assert not four_devices["other seed"]
+    assert all(np.isfinite(float.fromhex(x)) for line in four_devices["log"] for x in line.values())
+
+
+def test_self_play_has_one_collective_and_the_search_none(four_devices):
+    assert four_devices["play"] == ["all-reduce"]
+    assert four_devices["search"] == []
+
+
+def test_an_update_follows_the_mean_gradient_of_the_devices(four_devices):
+    assert four_devices["update"] < 1e-3
+
+
+def test_what_does_not_divide_by_the_devices_is_refused(four_devices):
+    assert four_devices["errors"] == [
+        "games is 6; it must be a multiple of the 4 devices",
+        "batch_size is 18; it must be a multiple of the 4 devices",
+    ]
+
+
+def test_the_ring_is_a_multiple_of_the_plies():
+    with pytest.raises(ValueError, match="replay_plies is 20; it must be a multiple of plies, 6"):
+        make_program(make("tic_tac_toe"), tiny(replay_plies=20), one_device())
+
+
+def test_the_abstract_state_is_the_shape_of_every_state():
+    config, functions = program()
+    state = functions.init()
+    for iteration in range(3):
+        shapes = jax.tree.map(lambda x: (x.shape, x.dtype), state)
+        assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), functions.abstract)
+        assert int(state.iteration) == iteration
+        state, _ = functions.play(state)
+        state, _ = functions.learn(state)
+    assert int(state.updates) == 6
+    assert int(state.replay.head) == 18
+    assert jax.tree.structure(abstract_state(make(config.env), config, one_device())) == jax.tree.structure(state)
+
+
+def test_self_play_leaves_the_weights_and_updates_the_games_alone():
+    state, functions = played(2)
+    before = copy_of(state)
+    after, _ = functions.learn(state)
+    for part in ("games", "replay", "iteration"):
+        assert same_bits(getattr(before, part), getattr(after, part)), part
+    for part in ("params", "averaged", "opt_state"):
+        assert not same_bits(getattr(before, part), getattr(after, part)), part
+    before = copy_of(after)
+    after, _ = functions.play(after)
+    for part in ("params", "averaged", "opt_state", "updates", "key"):
+        assert same_bits(getattr(before, part), getattr(after, part)), part
+    assert not same_bits(before.replay.plies, after.replay.plies)
+
+
+def test_every_iteration_and_every_update_draws_anew():
+    state, functions = played(1)
+    before = copy_of(state.replay.plies.policy)
+    later, _ = functions.play(state)
+    assert not np.array_equal(before[0], np.asarray(later.replay.plies.policy)[6])
+    state, once = played(2, updates=1)
+    losses = []
+    for _ in range(3):
+        restored = state._replace(params=jax.tree.map(jnp.copy, state.params))
+        restored, metrics = once.learn(restored)
+        losses.append(float(metrics["policy_loss"]))
+        state = restored
+    assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_averaged_weights_follow_the_newest(ema_decay):
+    state, functions = played(2, updates=1, ema_decay=ema_decay)
+    expected = [x.astype(np.float64) for x in numbers(state.averaged)]
+    for update in range(4):
+        state, _ = functions.learn(state)
+        decay = min(ema_decay, update / (update + 10))
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, numbers(state.params), strict=True)]
+    for found, wanted in zip(numbers(state.averaged), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    # From the second update on the average lags behind.
+    assert same_bits(state.averaged, state.params) == (ema_decay == 0)
+
+
+def test_the_averaged_weights_play():
+    state, functions = played(1)
+    averaged, newest = (
+        state._replace(**{part: jax.tree.map(lambda x: x + 1.0, getattr(state, part)), "key": state.key})
+        for part in ("averaged", "params")
+    )
+    one, two, same = (
+        np.asarray(functions.play(jax.tree.map(jnp.copy, s))[0].replay.plies.value)
+        for s in (state, averaged, newest)
+    )
+    assert not np.array_equal(one, two)
+    np.testing.assert_array_equal(one, same)
+
+
+def test_updates_learn_what_the_search_found():
+    state, functions = played(3, updates=40)
+    losses = []
+    for _ in range(4):
+        state, metrics = functions.learn(state)
+        losses.append({name: float(value) for name, value in metrics.items()})
+    assert losses[-1]["policy_loss"] < 0.7 * losses[0]["policy_loss"]
+    assert losses[-1]["value_loss"] < 0.7 * losses[0]["value_loss"]
+    for line in losses:
+        np.testing.assert_allclose(line["loss"], line["policy_loss"] + line["value_loss"], rtol=1e-5)
+
+
+def test_the_state_is_donated():
+    state, functions = played(1)
+    after, _ = functions.play(state)
+    assert state.replay.targets.is_deleted()
+    functions.learn(after)
+    assert after.params["params"]["Dense_0"]["kernel"].is_deleted()
+
+
+def test_metrics_of_self_play_are_means():
+    sums = {
+        "games": 4.0,
+        "game_plies": 28.0,
+        "first_player_reward": -2.0,
+        "policy_entropy": 50.0,
+        "policy_kl_to_prior": 25.0,
+        "full_searches": 75.0,
+    }
+    assert {name: float(value) for name, value in play_metrics(sums, 100.0).items()} == {
+        "games_finished_share": 0.04,
+        "game_length": 7.0,
+        "first_player_reward": -0.5,
+        "policy_entropy": 0.5,
+        "policy_kl_to_prior": 0.25,
+        "full_search_share": 0.75,
+    } | {"games_finished_share": pytest.approx(0.04)}
+    none = play_metrics(dict.fromkeys(sums, 0.0), 100.0)
+    assert not any(float(value) for value in none.values())
+
+
+@pytest.mark.parametrize(
+    ("env", "changes"),
+    [
+        (Race(), {"td_lambda": 0.5, "discount": 0.9, "search": SearchConfig(policy="puct", num_simulations=3)}),
+        (Race(num_players=1), {"full_search_fraction": 0.5, "fast_simulations": 2, "random_move_fraction": 0.1}),
+        (make("connect_four"), {"network": NetworkConfig(kind="resnet", width=8, blocks=1, bf16=True)}),
+    ],
+    ids=["puct race with truncations", "one player and playout caps", "connect four, bfloat16 tower"],
+)
+def test_other_settings_train_too(env, changes):
+    functions = make_program(env, tiny(plies=3, **changes), one_device())
+    state = functions.init()
+    for _ in range(3):
+        state, metrics = functions.play(state)
+        assert all(np.isfinite(value) for value in metrics.values())
+    state, metrics = functions.learn(state)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(np.isfinite(leaf).all() for leaf in numbers(state.averaged))
