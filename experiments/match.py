@@ -1,0 +1,100 @@
+"""Plays a trained agent against OpenSpiel's MCTS or a random player, both seats, paired openings.
+
+    python experiments/match.py --run-dir runs/connect_four/20261121-101500
+
+OpenSpiel's actions must have the numbers of ours, as in Connect Four and tic-tac-toe. Needs
+`pip install -e ".[test]"`. Prints the score with its 95 % interval and writes it to `match.json` in the run
+directory.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+import tyro
+
+import jzero
+from jzero.devices import set_up
+from jzero.evaluate.arena import Player, Turn, play_match
+from jzero.evaluate.engines import open_spiel_mcts, random_player
+
+
+@dataclass(frozen=True)
+class Config:
+    """Who plays how many games."""
+
+    run_dir: Path
+    """The agent's run."""
+    opponent: Literal["open_spiel_mcts", "random"] = "open_spiel_mcts"
+    """UCT with random rollouts, or uniformly random moves."""
+    opponent_simulations: int = 1000
+    """Simulations a move of OpenSpiel's MCTS."""
+    simulations: int = 64
+    """Simulations a move of the agent; 0 plays its raw policy."""
+    games: int = 200
+    """Games; each opening is played twice with the seats swapped."""
+    opening_plies: int = 2
+    """Random plies before the players begin."""
+    seed: int = 0
+    """Seed of the openings and of the opponent."""
+
+
+def agent_player(agent: jzero.Agent, num_simulations: int) -> Player:
+    """The agent as a player of matches."""
+
+    def play(turn: Turn) -> np.ndarray:
+        return np.asarray(agent.act(turn.states, turn.key, num_simulations=num_simulations))
+
+    return play
+
+
+def main(config: Config) -> None:
+    """Plays the match."""
+    set_up()
+    agent = jzero.load(config.run_dir)
+    name = agent.config.env
+    if config.opponent == "random":
+        opponent, against = random_player(agent.env), "a random player"
+    else:
+        opponent = open_spiel_mcts(name, config.opponent_simulations, config.seed)
+        against = f"OpenSpiel's MCTS with {config.opponent_simulations} simulations"
+    begun = time.monotonic()
+    result = play_match(
+        agent.env,
+        agent_player(agent, config.simulations),
+        opponent,
+        num_games=config.games,
+        key=jax.random.key(config.seed),
+        opening_plies=config.opening_plies,
+    )
+    record = {
+        "env": name,
+        "opponent": against,
+        "simulations": config.simulations,
+        "games": config.games,
+        "opening_plies": config.opening_plies,
+        "seed": config.seed,
+        "wins": result.wins,
+        "draws": result.draws,
+        "losses": result.losses,
+        "score": result.score,
+        "interval": list(result.interval),
+        "distinct_games": result.distinct_games,
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+    (config.run_dir / "match.json").write_text(json.dumps(record, indent=2) + "\n")
+    low, high = result.interval
+    print(
+        f"{name}, {config.simulations} simulations, against {against}: {result.wins} won, {result.draws} drawn, "
+        f"{result.losses} lost of {config.games}; score {result.score:.3f} [{low:.3f}, {high:.3f}]"
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
