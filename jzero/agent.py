@@ -33,7 +33,8 @@ class Agent:
     def __init__(self, env: Env, config: TrainConfig, params: Any) -> None:
         self.env = env
         self.config = config
-        self.params = jax.device_put(params, jax.local_devices()[0])
+        # A copy of its own on one device of this process: a run goes on to overwrite (donate) its weights.
+        self.params = jax.tree.map(lambda x: jnp.array(jnp.asarray(x).addressable_data(0)), params)
         self._model = make_model(env, config)
         self._plan = jax.jit(
             functools.partial(plan, config.search, self._model, explore=False),

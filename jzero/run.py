@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import numpy as np
 import tyro
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from jzero import checkpoint
@@ -150,28 +151,38 @@ class Run:
         """
         self.experiment, self.env, self.config = experiment, env, config
         self.program: Program = make_program(env, config.train)
-        device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        self.leads = jax.process_index() == 0
+        if jax.process_count() > 1 and config.run_dir is None:
+            raise ValueError(
+                "run_dir is not given; with several processes give all of them the same --run-dir"
+            )
         if config.resume:
             self._check_resumable(config.run_dir or RunDir.find(experiment))
-        self.dir = RunDir.create(config.run_dir, experiment, config, config.resume, device=device)
+        device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        self.dir: RunDir | None = None
+        if self.leads:
+            self.dir = RunDir.create(config.run_dir, experiment, config, config.resume, device=device)
+        self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         self.seconds = 0.0
         self.saved_iteration = -1
         if config.resume:
             template = {"state": self.program.abstract, "seconds": np.float32(0)}
-            iteration, saved = checkpoint.restore(self.dir.path / CHECKPOINTS, template)
+            self.saved_iteration, saved = checkpoint.restore(self.path / CHECKPOINTS, template)
             self.state: TrainState = saved["state"]
             self.seconds = float(saved["seconds"])
-            self.dir.rewind_metrics(iteration)
-            self.saved_iteration = iteration
         else:
             self.state = self.program.init()
-        self.loggers = make_loggers(
-            self.dir.path,
-            config.tensorboard,
-            config.wandb,
-            dataclasses.asdict(config),
-            resumed_at=self.iteration if config.resume else None,
-        )
+        self.loggers = []
+        if self.dir is not None:
+            if config.resume:
+                self.dir.rewind_metrics(self.saved_iteration)
+            self.loggers = make_loggers(
+                self.path,
+                config.tensorboard,
+                config.wandb,
+                dataclasses.asdict(config),
+                resumed_at=self.iteration if config.resume else None,
+            )
         self._stop = False
 
     def __enter__(self) -> Run:
@@ -185,7 +196,8 @@ class Run:
             signal.signal(number, handler)
         for logger in self.loggers:
             logger.close()
-        self.dir.close()
+        if self.dir is not None:
+            self.dir.close()
 
     @property
     def iteration(self) -> int:
@@ -215,14 +227,16 @@ class Run:
           FloatingPointError: a metric is not finite; nothing of that iteration is saved.
         """
         started = time.monotonic() - self.seconds
-        print(f"{self.experiment}: {self._describe()}\nrun directory: {self.dir.path}")
+        if self.leads:
+            print(f"{self.experiment}: {self._describe()}\nrun directory: {self.path}")
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
-        with tqdm(total=round(budget), initial=round(self.seconds), unit="s", bar_format=_BAR) as bar:
-            while not self._stop and not self._finished(budget):
+        bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)
+        with bar:
+            while not self._all_agree(self._stop or self._finished(budget)):
                 metrics = self._one_iteration()
                 self.seconds = time.monotonic() - started
-                if self.seconds >= next_measure:
+                if self.leads and self.seconds >= next_measure:
                     strength = measure(self.agent())
                     metrics |= {
                         "strength": strength.value,
@@ -231,14 +245,21 @@ class Run:
                     }
                     next_measure = time.monotonic() - started + self.config.evaluate_every
                 self._log(metrics, bar)
-                if self.seconds >= next_save:
+                if self._all_agree(self.seconds >= next_save):
                     self._save()
                     next_save = time.monotonic() - started + self.config.checkpoint_every
         self._save()
-        if self._stop:
-            print(f"stopped and saved; go on with: {resume_command(self.experiment, self.dir.path)}")
+        if self._all_agree(self._stop):
+            if self.leads:
+                print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")
             return None
-        return self._finish(final)
+        return self._finish(final) if self.leads else None
+
+    def _all_agree(self, decision: bool) -> bool:
+        """The first process's `decision`: clocks and signals differ, but all must do the same."""
+        if jax.process_count() == 1:
+            return decision
+        return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
 
     def _finished(self, budget: float) -> bool:
         limit = self.config.iterations
@@ -277,10 +298,12 @@ class Run:
             raise FloatingPointError(
                 f"{', '.join(bad)} in iteration {self.iteration} (update {int(self.state.updates)}); the run was "
                 f"stopped and this iteration not saved: lower --learning-rate or --max-grad-norm, then "
-                f"{resume_command(self.experiment, self.dir.path)}"
+                f"{resume_command(self.experiment, self.path)}"
             )
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
+        if self.dir is None:
+            return
         metrics = {"iteration": metrics["iteration"], "seconds": self.seconds, **metrics}
         self.dir.append_metrics(metrics)
         for logger in self.loggers:
@@ -292,12 +315,12 @@ class Run:
             f"loss {metrics.get('loss', math.nan):.3f}, strength {self._strength:.3f}"
         )
         if "strength" in metrics:
-            write_report(self.dir.path, self.env)
+            write_report(self.path, self.env)
 
     def _save(self) -> None:
         if self.iteration != self.saved_iteration:
             checkpoint.save(
-                self.dir.path / CHECKPOINTS,
+                self.path / CHECKPOINTS,
                 self.iteration,
                 {"state": self.state, "seconds": np.float32(self.seconds)},
             )
@@ -306,6 +329,7 @@ class Run:
     def _finish(self, final: Measure) -> Strength:
         agent = self.agent()
         strength = final(agent)
+        assert self.dir is not None
         self.dir.write_json(
             "games.json", record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
         )
@@ -320,7 +344,7 @@ class Run:
                 "seed": self.config.train.seed,
             },
         )
-        report = write_report(self.dir.path, self.env)
+        report = write_report(self.path, self.env)
         print(f"report: {report}\n{strength}")
         return strength
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.tiny import compilation_cache, start_python, worker_report
+from tests.tiny import start_python, worker_report
 
 
 def free_port():
@@ -14,9 +14,8 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory):
+def reports(cache):
     """(both processes, one process with two devices): what `mesh_worker` says of four iterations."""
-    cache = compilation_cache(tmp_path_factory)
     worker = ("-m", "tests.mesh_worker")
     address = f"127.0.0.1:{free_port()}"
     pair = [

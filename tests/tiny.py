@@ -28,6 +28,7 @@ TINY = TrainConfig(
     batch_size=16,
     updates=2,
     warmup_iterations=1,
+    learning_rate=1e-2,
     opening_plies=2,
 )
 
@@ -116,13 +117,8 @@ def same_bits(one: Any, other: Any) -> bool:
     return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of compiled programs that all tests of this session share."""
-    return tmp_path_factory.getbasetemp() / "compiled"
-
-
 def child_environment(cache: Path, **variables: str) -> dict[str, str]:
-    """Environment variables of a child process that finds this repository and keeps out of the real home."""
+    """Environment variables of a child process that finds this repository; `cache` is also its home."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_", "JZERO_", "NPROC"))}
     return inherited | {
         "PYTHONPATH": str(REPOSITORY),
