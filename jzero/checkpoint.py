@@ -30,11 +30,13 @@ def save(directory: str | Path, iteration: int, state: Any) -> None:
             checkpointer.save(directory / str(iteration), _plain(state), force=True)
             checkpointer.wait_until_finished()
     except (OSError, ValueError, RuntimeError) as error:
+        _remove_unfinished(directory)
         raise OSError(
             f"cannot write the checkpoint of iteration {iteration} in {directory} "
-            f"({str(error).strip().splitlines()[0]}); free some space or choose another --run-dir: "
+            f"({_first_line(error)}); free some space or choose another --run-dir: "
             f"earlier checkpoints are intact"
         ) from error
+    _remove_unfinished(directory)
     if jax.process_index() == 0:
         for old in iterations(directory)[:-KEEP]:
             shutil.rmtree(directory / str(old), ignore_errors=True)
@@ -62,9 +64,8 @@ def restore(directory: str | Path, template: Any) -> tuple[int, Any]:
                 found = checkpointer.restore(directory / str(iteration), plain)
             jax.block_until_ready(found)
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             warnings.warn(
-                f"checkpoint {directory / str(iteration)} cannot be read ({reason}); trying the one before",
+                f"checkpoint {directory / str(iteration)} cannot be read ({_first_line(error)}); trying the one before",
                 stacklevel=2,
             )
             continue
@@ -78,6 +79,17 @@ def iterations(directory: str | Path) -> list[int]:
     if not directory.is_dir():
         return []
     return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdigit())
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Frees the space of what a failed or killed process began to write."""
+    if jax.process_index() == 0:
+        for entry in directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _is_key(leaf: Any) -> bool:

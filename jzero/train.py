@@ -155,7 +155,7 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(config.ema_decay, state.updates / (state.updates + 10.0))
         averaged = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.averaged, params)
-        metrics = metrics | {"grad_norm": optax.global_norm(grads)}
+        metrics = metrics | {"grad_norm": optax.tree.norm(grads)}
         return state._replace(
             params=params, averaged=averaged, opt_state=opt_state, updates=state.updates + 1
         ), metrics
