@@ -65,7 +65,8 @@ def restore(directory: str | Path, template: Any) -> tuple[int, Any]:
             jax.block_until_ready(found)
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
             warnings.warn(
-                f"checkpoint {directory / str(iteration)} cannot be read ({_first_line(error)}); trying the one before",
+                f"checkpoint {directory / str(iteration)} cannot be read ({_first_line(error)}); "
+                "trying the one before",
                 stacklevel=2,
             )
             continue

@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.usefixtures("quick_compilation"),
     # Orbax leaves its readers of damaged arrays behind.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
 ]
 
 

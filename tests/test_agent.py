@@ -1,0 +1,200 @@
+"""The agent: the same moves after loading, only legal ones, and what its arguments mean. Axes: B states, A actions."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import jzero
+from jzero import checkpoint
+from jzero.agent import Agent
+from jzero.config import SearchConfig
+from jzero.env import init_batch, make, step_batch
+from jzero.models import simulator_model
+from jzero.networks import make_network
+from jzero.planner import plan
+from jzero.train import make_mesh, make_program
+from tests.tiny import TINY, numbers, tiny
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(directory of a run with a checkpoint, the agent that was saved): weights that have opinions."""
+    directory = tmp_path_factory.mktemp("run")
+    env = make(TINY.env)
+    program = make_program(env, TINY, make_mesh(jax.devices()[:1]))
+    state = program.init()
+    rng = np.random.default_rng(0)
+    averaged = jax.tree.map(
+        lambda x: jnp.asarray(x + 0.3 * rng.normal(size=x.shape), jnp.float32), state.averaged
+    )
+    state = state._replace(averaged=averaged)
+    checkpoint.save(directory / "checkpoints", 4, {"state": state, "seconds": np.float32(9)})
+    record = {"experiment": "test", "config": {"train": dataclasses.asdict(TINY)}}
+    (directory / "config.json").write_text(json.dumps(record))
+    return directory, Agent(env, TINY, averaged)
+
+
+@pytest.fixture(scope="module")
+def states():
+    """64 unfinished positions after four random plies."""
+    env, rng = make(TINY.env), np.random.default_rng(1)
+    found = init_batch(env, KEY, 64)
+    step = jax.jit(lambda states, actions: step_batch(env, states, actions, KEY))
+    for _ in range(4):
+        legal = np.asarray(found.legal_action_mask)
+        found = step(found, (rng.random(legal.shape) + legal).argmax(axis=1).astype(np.int32))
+    return found
+
+
+def test_a_loaded_agent_is_the_one_that_was_saved(run, states):
+    directory, saved = run
+    loaded = jzero.load(str(directory))
+    assert loaded.config == TINY
+    for one, two in zip(numbers(loaded.params), numbers(saved.params), strict=True):
+        np.testing.assert_array_equal(one, two)
+    for simulations in (0, None, 32):
+        moves = [agent.act(states, KEY, num_simulations=simulations).tolist() for agent in (saved, loaded)]
+        assert moves[0] == moves[1]
+    for one, two in zip(saved.evaluate(states), loaded.evaluate(states), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.filterwarnings("ignore:checkpoint .* cannot be read")
+def test_a_directory_without_a_run_or_a_checkpoint_is_refused(run, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no run \(no config.json\)"):
+        jzero.load(tmp_path)
+    (tmp_path / "config.json").write_text((run[0] / "config.json").read_text())
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint that can be read"):
+        jzero.load(tmp_path)
+
+
+@pytest.mark.parametrize("simulations", [0, 4])
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_actions_are_legal_integers_one_a_row(run, states, simulations, temperature):
+    actions = run[1].act(states, KEY, num_simulations=simulations, temperature=temperature)
+    assert (actions.shape, actions.dtype) == ((64,), jnp.int32)
+    assert np.take_along_axis(np.asarray(states.legal_action_mask), np.asarray(actions)[:, None], 1).all()
+    assert len(set(actions.tolist())) > 3
+
+
+def test_without_temperature_the_key_does_not_matter(run, states):
+    for simulations in (0, 4):
+        moves = [
+            run[1].act(states, jax.random.key(seed), num_simulations=simulations).tolist() for seed in (1, 2)
+        ]
+        assert moves[0] == moves[1]
+
+
+def test_no_simulations_is_the_best_action_of_the_raw_policy(run, states):
+    policy, value = run[1].evaluate(states)
+    assert (policy.shape, value.shape) == ((64, 9), (64,))
+    np.testing.assert_allclose(policy.sum(axis=1), 1, atol=1e-5)
+    assert not np.asarray(policy)[~np.asarray(states.legal_action_mask)].any()
+    assert run[1].act(states, KEY, num_simulations=0).tolist() == policy.argmax(axis=1).tolist()
+    env = make(TINY.env)
+    logits, expected = make_network(TINY.network, 9).apply(run[1].params, jax.vmap(env.observe)(states))
+    np.testing.assert_allclose(value, expected, atol=1e-6)
+    legal = states.legal_action_mask
+    np.testing.assert_allclose(policy, jax.nn.softmax(jnp.where(legal, logits, -jnp.inf)), atol=1e-6)
+
+
+def test_the_search_is_the_runs_own_without_noise(run, states):
+    env = make(TINY.env)
+    model = simulator_model(env, make_network(TINY.network, 9).apply)
+    found = jax.jit(
+        lambda params, states: plan(
+            TINY.search, model, params, KEY, states, num_simulations=TINY.search.num_simulations, explore=False
+        )
+    )(run[1].params, states)
+    assert run[1].act(states, KEY).tolist() == found.action.tolist()
+    # Search changes some moves, and more of it changes others.
+    raw, four, many = (run[1].act(states, KEY, num_simulations=n).tolist() for n in (0, 4, 32))
+    assert raw != four != many
+
+
+def test_enough_simulations_take_a_win_against_the_networks_opinion(run):
+    env = make(TINY.env)
+    state = env.init(KEY)
+    for action in (0, 3, 1, 4):  # player 0 wins at 2
+        state = env.step(state, jnp.int32(action), KEY)
+    batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (64, *x.shape)), state)
+    assert run[1].act(batch, KEY, num_simulations=32).tolist() == [2] * 64
+
+
+def shares(agent, state, simulations, temperature):
+    """How often each action is drawn from one position, of 2,000 draws."""
+    batch = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], (2000, *x.shape[1:])), state)
+    actions = agent.act(batch, jax.random.key(3), num_simulations=simulations, temperature=temperature)
+    return np.bincount(actions, minlength=9)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+def test_temperature_draws_in_proportion_to_powers_of_the_policy(run, states, temperature):
+    policy = np.asarray(run[1].evaluate(states)[0][0], np.float64)
+    expected = np.where(policy > 0, policy, 0) ** (1 / temperature)
+    expected *= 2000 / expected.sum()
+    counts = shares(run[1], states, 0, temperature)
+    assert counts[expected == 0].sum() == 0
+    likely = expected > 5
+    assert likely.sum() > 1
+    assert stats.chisquare(
+        np.append(counts[likely], counts[~likely].sum() + 1e-3),
+        np.append(expected[likely], 2000 - expected[likely].sum() + 1e-3),
+    ).pvalue > 1e-4
+
+
+def test_a_low_temperature_is_greedy_and_a_high_one_uniform(run, states):
+    best = int(run[1].act(states, KEY, num_simulations=0)[0])
+    assert shares(run[1], states, 0, 0.01)[best] == 2000
+    legal = np.asarray(states.legal_action_mask)[0]
+    flat = shares(run[1], states, 0, 1000.0)
+    assert flat[~legal].sum() == 0
+    assert flat[legal].min() > 300  # of 400
+
+
+def test_visits_are_drawn_from_with_puct(run, states):
+    config = tiny(search=SearchConfig(policy="puct", num_simulations=8))
+    agent = Agent(make(TINY.env), config, run[1].params)
+    counts = shares(agent, states, 8, 1.0)
+    assert np.count_nonzero(counts) > 1
+    assert counts.argmax() == int(agent.act(states, KEY)[0])
+
+
+def test_one_state_without_a_batch_axis_is_refused(run):
+    with pytest.raises(ValueError, match=r"one batch axis \[B, ...\].*shape \(\).*x\[None\]"):
+        run[1].act(make(TINY.env).init(KEY), KEY)
+
+
+@pytest.mark.parametrize("bad", [{"num_simulations": -1}, {"temperature": -0.5}])
+def test_negative_arguments_are_refused(run, states, bad):
+    with pytest.raises(ValueError, match="neither may be negative"):
+        run[1].act(states, KEY, **bad)
+
+
+def test_finished_rows_do_not_disturb_the_others(run, states):
+    env = make(TINY.env)
+    over = init_batch(env, KEY, 64)
+    for action in (0, 3, 1, 4, 2):
+        over = step_batch(env, over, jnp.full(64, action), KEY)
+    assert over.terminated.all()
+    mixed = jax.tree.map(lambda a, b: jnp.concatenate([a[:32], b[32:]]), states, over)
+    for simulations, temperature in ((0, 0.0), (4, 0.0), (4, 1.0)):
+        one, two = (
+            run[1].act(batch, KEY, num_simulations=simulations, temperature=temperature) for batch in (states, mixed)
+        )
+        assert one[:32].tolist() == two[:32].tolist()
+        assert ((two >= 0) & (two < 9)).all()
+
+
+def test_states_may_come_from_the_host(run, states):
+    host = jax.tree.map(np.asarray, states)
+    assert run[1].act(host, KEY, num_simulations=4).tolist() == run[1].act(states, KEY, num_simulations=4).tolist()

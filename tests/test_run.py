@@ -1,0 +1,473 @@
+"""A run from outside: what is left after signals, crashes, full disks and mistakes, and that resuming is exact."""
+
+import dataclasses
+import functools
+import json
+import math
+import re
+import resource
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jzero import checkpoint
+from jzero import run as run_lib
+from jzero.config import NetworkConfig
+from jzero.env import make
+from jzero.run import Run, RunConfig, Strength, main
+from jzero.run_dir import RunDirError, read_json, read_metrics
+from tests.tiny import TINY, finish, same_bits, start_python, tiny
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SPEEDS = {"seconds", "positions_per_second", "evaluations_per_second", "self_play_share"}
+NEVER = 1e9
+
+# A process that trains for ever and says what it does; its options come after the first argument, the iteration
+# in which its measurement hangs (0: never).
+CHILD = """if True:
+    import sys, time
+    from jzero.run import RunConfig, Strength, main
+    from tests.tiny import TINY
+
+    def measure(env):
+        def measured(agent, count=[0]):
+            count[0] += 1
+            if count[0] == int(sys.argv[1]):
+                print("hangs", flush=True)
+                time.sleep(600)
+            return Strength("nothing", 0.5, 0.25, 0.75)
+        return measured
+
+    default = RunConfig(minutes=60, evaluate_every=1e9, checkpoint_every=1e9, cpu_devices=1, train=TINY)
+    main("tiny", default, measure, argv=sys.argv[2:])
+    print("the end", flush=True)
+"""
+
+
+def nothing(agent):
+    return Strength("nothing", 0.5, 0.25, 0.75)
+
+
+def settings(path, iterations=3, **changes):
+    defaults = {"minutes": 60, "evaluate_every": NEVER, "checkpoint_every": NEVER, "train": TINY}
+    return RunConfig(run_dir=Path(path), iterations=iterations, **(defaults | changes))
+
+
+def train(config, measure=nothing, final=nothing, prepare=lambda run: None):
+    """The state after a whole run in this process; `prepare` may change the run before it trains."""
+    with Run("tiny", make(config.train.env), config) as run:
+        prepare(run)
+        run.train(measure, final)
+        return run.state
+
+
+def saved(path):
+    """(iteration, everything the newest checkpoint holds) of a run of `TINY` on one device."""
+    program = run_lib.make_program(make(TINY.env), TINY)
+    return checkpoint.restore(Path(path) / "checkpoints", {"state": program.abstract, "seconds": np.float32(0)})
+
+
+def lines(path):
+    """The metrics of each iteration without clocks and strengths."""
+    skipped = SPEEDS | {"strength", "strength_low", "strength_high"}
+    return [{k: v for k, v in line.items() if k not in skipped} for line in read_metrics(path)]
+
+
+def wait_for(condition, child, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if child.poll() is not None or time.monotonic() > deadline:
+            child.kill()
+            out, err = child.communicate()
+            pytest.fail(f"waited in vain:\n{out[-1000:]}\n{err[-3000:]}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """`reference(n)`: (directory, state) of n iterations without interruption."""
+
+    @functools.cache
+    def run(iterations):
+        path = tmp_path_factory.mktemp("reference") / "run"
+        return path, train(settings(path, iterations))
+
+    return run
+
+
+# A run that ends by itself.
+
+
+def test_a_run_leaves_everything_that_a_reader_needs(reference, capsys):
+    path, state = reference(6)
+    assert {"config.json", "metrics.jsonl", "checkpoints", "games.json", "report.html", "result.json"} <= {
+        entry.name for entry in path.iterdir()
+    }
+    assert int(state.iteration) == 6
+    iteration, found = saved(path)
+    assert iteration == 6
+    assert same_bits(found["state"], state)
+    result = read_json(path / "result.json")
+    assert result["strength"] == {"name": "nothing", "value": 0.5, "low": 0.25, "high": 0.75, "unit": ""}
+    assert (result["iterations"], result["positions"], result["updates"]) == (6, 6 * 8 * 6, 10)
+    assert read_json(path / "config.json")["config"]["train"] == dataclasses.asdict(TINY)
+    for game in read_json(path / "games.json")["games"]:
+        assert len(game["actions"]) == len(game["values"]) >= 5
+
+
+def test_metrics_have_a_line_an_iteration(reference):
+    path, _ = reference(6)
+    metrics = read_metrics(path)
+    assert [line["iteration"] for line in metrics] == list(range(1, 7))
+    assert [line["positions"] for line in metrics] == [48 * n for n in range(1, 7)]
+    # One iteration of warm-up, then two updates each.
+    assert [line["updates"] for line in metrics] == [0, 2, 4, 6, 8, 10]
+    assert ["loss" in line for line in metrics] == [False] + [True] * 5
+    # Measured at once, then not for a long time.
+    assert ["strength" in line for line in metrics] == [True] + [False] * 5
+    seconds = [line["seconds"] for line in metrics]
+    assert seconds == sorted(seconds)
+    for line in metrics:
+        assert all(math.isfinite(value) for value in line.values())
+        rates = line["evaluations_per_second"] / line["positions_per_second"] * line["self_play_share"]
+        np.testing.assert_allclose(rates, 5, rtol=1e-3)  # four simulations and the root
+
+
+def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_path, capsys):
+    asked = []
+    config = settings(tmp_path / "run", 3, evaluate_every=1e-6)
+    final = Strength("the end", 0.25, 0.125, 0.5, "points")
+    train(config, lambda agent: asked.append(agent) or nothing(agent), lambda agent: final)
+    assert ["strength" in line for line in read_metrics(tmp_path / "run")] == [True] * 3
+    assert len(asked) == 3
+    assert read_json(tmp_path / "run" / "result.json")["strength"]["name"] == "the end"
+    assert capsys.readouterr().out.splitlines()[-1] == "the end: 0.250 [0.125, 0.500] points"
+
+
+def test_the_time_ends_a_run(tmp_path):
+    config = settings(tmp_path / "run", None, minutes=1e-9)
+    state = train(config)
+    assert int(state.iteration) == 0
+    state = train(dataclasses.replace(config, minutes=0.5 / 60, resume=True))
+    seconds = [line["seconds"] for line in read_metrics(tmp_path / "run")]
+    assert seconds[-1] >= 0.5 > ([0.0, *seconds])[-2]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another(reference, tmp_path):
+    path, state = reference(6)
+    again = train(settings(tmp_path / "again", 6))
+    assert same_bits(again, state)
+    assert lines(tmp_path / "again") == lines(path)
+    train(settings(tmp_path / "other", 2, train=tiny(seed=1)))
+    assert lines(tmp_path / "other")[0] != lines(path)[0]
+
+
+# Interrupted and resumed.
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
+    """3 iterations, kill -9 in the 4th, 3 more: what 6 iterations without a break give."""
+    run_dir = tmp_path / "run"
+    options = ["--run-dir", run_dir, "--checkpoint-every", 1e-9, "--evaluate-every", 1e-9]
+    child = start_python("-c", CHILD, 4, *options, cache=cache)
+    wait_for(lambda: (run_dir / "checkpoints" / "3").exists(), child)
+    assert child.stdout.readline().startswith("tiny: 8 games")
+    while child.stdout.readline() != "hangs\n":
+        pass
+    child.kill()
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    # A line of an iteration that was not saved, and half a line.
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.write('{"iteration": 4, "loss": 1e9}\n{"iterat')
+
+    state = train(settings(run_dir, 6, resume=True))
+    path, expected = reference(6)
+    assert same_bits(state, expected)
+    assert saved(run_dir)[0] == 6
+    assert same_bits(saved(run_dir)[1]["state"], saved(path)[1]["state"])
+    assert lines(run_dir) == lines(path)
+
+
+def test_a_run_killed_while_it_saves_goes_on_to_the_same_bits(reference, tmp_path, cache):
+    run_dir = tmp_path / "run"
+    child = start_python("-c", CHILD, 0, "--run-dir", run_dir, "--checkpoint-every", 1e-9, cache=cache)
+    wait_for(lambda: (run_dir / "checkpoints" / "2").exists(), child)
+    wait_for(lambda: any((run_dir / "checkpoints").glob("*tmp*")), child)
+    child.kill()
+    child.communicate()
+    done = checkpoint.iterations(run_dir / "checkpoints")[-1]
+    total = max(done + 1, 6)
+    state = train(settings(run_dir, total, resume=True))
+    path, expected = reference(total)
+    assert same_bits(state, expected)
+    assert lines(run_dir) == lines(path)
+    assert not list((run_dir / "checkpoints").glob("*tmp*"))
+
+
+def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_path, cache):
+    run_dir = tmp_path / "run"
+    options, seconds = ["--run-dir", run_dir], 0.0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = len(read_metrics(run_dir))
+        child = start_python("-c", CHILD, 0, *options, cache=cache)
+        wait_for(lambda before=before: len(read_metrics(run_dir)) >= before + 2, child)
+        child.send_signal(number)
+        out, err = finish(child)
+        assert child.returncode == 0, err
+        last = len(read_metrics(run_dir))
+        resume = f"python experiments/tiny.py --run-dir {run_dir} --resume"
+        assert out.splitlines()[-2:] == [f"stopped and saved; go on with: {resume}", "the end"]
+        assert "Traceback" not in err
+        assert checkpoint.iterations(run_dir / "checkpoints")[-1] == last
+        assert not (run_dir / "result.json").exists()
+        total = float(saved(run_dir)[1]["seconds"])
+        assert total > seconds
+        options, seconds = resume.split()[2:], total
+
+    state = train(settings(run_dir, last + 1, resume=True))
+    path, expected = reference(last + 1)
+    assert same_bits(state, expected)
+    assert lines(run_dir) == lines(path)
+    clock = [line["seconds"] for line in read_metrics(run_dir)]
+    assert clock == sorted(clock)
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path, cache):
+    run_dir = tmp_path / "run"
+    child = start_python("-c", CHILD, 1, "--run-dir", run_dir, cache=cache)
+    while child.stdout.readline() != "hangs\n":
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    text = ""
+    while "again to quit at once without saving" not in text:
+        text += child.stderr.read(1)
+    assert child.poll() is None
+    started = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(20) == 128 + signal.SIGINT
+    assert time.monotonic() - started < 5
+    child.communicate()
+    assert checkpoint.iterations(run_dir / "checkpoints") == []
+
+
+def test_resuming_a_finished_run_changes_nothing(reference, tmp_path):
+    path, state = reference(6)
+    shutil.copytree(path, tmp_path / "run")
+    assert same_bits(train(settings(tmp_path / "run", 6, resume=True)), state)
+    assert lines(tmp_path / "run") == lines(path)
+
+
+def test_a_resumed_run_takes_its_own_settings_and_the_options_given(reference, tmp_path):
+    path, _ = reference(6)
+    shutil.copytree(path, tmp_path / "run")
+    preset = RunConfig(train=tiny(games=64, seed=9))
+    options = ["--run-dir", str(tmp_path / "run"), "--resume", "--learning-rate", "0.5", "--minutes", "7"]
+    config = run_lib.parse("tiny", preset, options)
+    assert config.train == tiny(learning_rate=0.5)
+    assert config.minutes == 7
+    assert run_lib.parse("tiny", preset, options[:2]).train == preset.train
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+def test_a_damaged_newest_checkpoint_costs_only_what_came_after_the_one_before(reference, tmp_path, damage):
+    run_dir = tmp_path / "run"
+    train(settings(run_dir, 5, checkpoint_every=1e-9))
+    assert checkpoint.iterations(run_dir / "checkpoints") == [4, 5]
+    data = max((run_dir / "checkpoints" / "5").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size)
+    if damage == "truncated":
+        data.write_bytes(data.read_bytes()[: data.stat().st_size // 3])
+    else:
+        shutil.rmtree(data.parent)
+    with pytest.warns(UserWarning, match="checkpoints/5 cannot be read .*; trying the one before"):
+        state = train(settings(run_dir, 6, resume=True))
+    path, expected = reference(6)
+    assert same_bits(state, expected)
+    assert lines(run_dir) == lines(path)
+
+
+# What goes wrong.
+
+
+def test_a_run_that_exists_is_not_overwritten(reference):
+    path, _ = reference(6)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != "lock"}
+    with pytest.raises(RunDirError, match=re.escape(f"python experiments/tiny.py --run-dir {path} --resume")):
+        train(settings(path))
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != "lock"} == before
+
+
+def test_a_run_in_use_is_refused(tmp_path):
+    config = settings(tmp_path / "run")
+    with Run("tiny", make(TINY.env), config):
+        for resume in (True, False):
+            with pytest.raises(RunDirError, match="in use by process"):
+                Run("tiny", make(TINY.env), dataclasses.replace(config, resume=resume))
+    # Left, it is free again, but holds no checkpoint.
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        Run("tiny", make(TINY.env), dataclasses.replace(config, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": NetworkConfig(width=32, blocks=1)}, "network.width was 16 and is now 32"),
+        ({"env": "connect_four"}, "env was 'tic_tac_toe' and is now 'connect_four'"),
+        ({"games": 16, "plies": 9}, "games was 8 and is now 16; plies was 6 and is now 9"),
+    ],
+)
+def test_another_network_or_game_does_not_fit_and_the_field_is_named(reference, changes, message):
+    path, _ = reference(6)
+    with pytest.raises(ValueError, match="does not fit") as error:
+        train(settings(path, resume=True, train=tiny(**changes)))
+    assert message in str(error.value)
+    assert "leave these options out to resume" in str(error.value)
+    # The directory is not left locked.
+    train(settings(path, 6, resume=True))
+
+
+def not_a_number_in_update(number):
+    """Spoils the weights before the updates of one iteration."""
+
+    def prepare(run):
+        learn = run.program.learn
+
+        def spoiled(state):
+            if int(state.iteration) == number:
+                state = state._replace(params=jax.tree.map(lambda x: x * math.nan, state.params))
+            return learn(state)
+
+        run.program = run.program._replace(learn=spoiled)
+
+    return prepare
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_path, reference):
+    run_dir = tmp_path / "run"
+    with pytest.raises(FloatingPointError) as error:
+        train(settings(run_dir, 6, checkpoint_every=1e-9), prepare=not_a_number_in_update(4))
+    assert "policy_loss is nan" in str(error.value)
+    assert "in iteration 4 (update 6)" in str(error.value)
+    assert "lower --learning-rate" in str(error.value)
+    assert f"--run-dir {run_dir} --resume" in str(error.value)
+    assert "\n" not in str(error.value)
+    # The last good iteration is there to go on with.
+    assert [line["iteration"] for line in read_metrics(run_dir)] == [1, 2, 3]
+    assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
+
+
+def test_an_absurd_learning_rate_stops_the_run(tmp_path):
+    absurd = tiny(learning_rate=1e38, max_grad_norm=1e38)
+    with pytest.raises(FloatingPointError, match=r"(loss|grad_norm|policy_\w+) is (nan|inf) in iteration [23]"):
+        train(settings(tmp_path / "run", 20, train=absurd))
+
+
+@pytest.fixture
+def file_size_limit():
+    """Makes the kernel refuse what would let a file grow past so many bytes, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, reference, file_size_limit):
+    run_dir = tmp_path / "run"
+
+    def fill_the_disk_in_iteration_3(run):
+        learn = run.program.learn
+
+        def filling(state):
+            if int(state.iteration) == 3:
+                file_size_limit(4096)
+            return learn(state)
+
+        run.program = run.program._replace(learn=filling)
+
+    with pytest.raises(OSError, match=r"cannot write the checkpoint of iteration 3 .*earlier checkpoints are intact"):
+        train(settings(run_dir, 6, checkpoint_every=1e-9), prepare=fill_the_disk_in_iteration_3)
+    file_size_limit(resource.RLIM_INFINITY)
+    assert checkpoint.iterations(run_dir / "checkpoints") == [1, 2]
+    assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
+    assert lines(run_dir) == lines(reference(6)[0])
+
+
+# The command line.
+
+
+def command_line(monkeypatch, *options, prepare=None):
+    """What an experiment's `main` in this process, with `TINY` as its preset, exits with."""
+    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # this process has its devices
+    monkeypatch.delenv("JZERO_TRACEBACK", raising=False)
+    if prepare is not None:
+        enter = Run.__enter__
+        monkeypatch.setattr(Run, "__enter__", lambda run: prepare(run) or enter(run))
+    preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
+    with pytest.raises(SystemExit) as exit_:
+        main("tiny", preset, lambda env: nothing, argv=[str(option) for option in options])
+    return exit_.value.code
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--env", "tic_tac_to"], "error: unknown env 'tic_tac_to': did you mean 'tic_tac_toe'?"),
+        (["--env", "no_module:Game"], "error: env 'no_module:Game': cannot import the module 'no_module'"),
+        (["--games", "0"], "error: games is 0; it must be at least 1"),
+        (["--minutes", "-1"], "error: minutes is -1.0; it must be greater than 0"),
+        (["--search.num-simulations", "0"], "error: search.num_simulations is 0; it must be at least 1"),
+        (["--network.width", "0"], "error: network.width is 0"),
+        (["--plies", "4"], "error: replay_plies is 18; it must be a multiple of plies, 4"),
+        (["--resume", "--run-dir", "{tmp}/missing"], "holds no run to resume"),
+        (["--run-dir", "{tmp}/file/run"], "error: cannot write {tmp}/file/run: Not a directory"),
+        (["--run-dir", "{tmp}"], "error: run directory {tmp} is not empty"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_traceback(tmp_path, monkeypatch, options, message):
+    (tmp_path / "file").write_text("x")
+    options = [option.format(tmp=tmp_path) for option in options]
+    if "--run-dir" not in options:
+        options += ["--run-dir", tmp_path / "run"]
+    found = command_line(monkeypatch, *options)
+    assert message.format(tmp=tmp_path) in found
+    assert found.startswith("error: ")
+    assert "\n" not in found
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"] or "--run-dir" in options
+
+
+def test_a_loss_that_is_not_finite_is_one_line_too(tmp_path, monkeypatch):
+    found = command_line(
+        monkeypatch, "--run-dir", tmp_path / "run", "--iterations", 3, prepare=not_a_number_in_update(2)
+    )
+    assert found.startswith("error: ")
+    assert "loss is nan" in found
+
+
+def test_an_unknown_option_is_refused_with_help(tmp_path, monkeypatch, capsys):
+    assert command_line(monkeypatch, "--number-of-games", "3") == 2
+    assert "--number-of-games" in "".join(capsys.readouterr())
+
+
+def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)
+    monkeypatch.chdir(tmp_path)
+    preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
+    assert main("tiny", preset, lambda env: nothing, argv=["--iterations", "1"]) == nothing(None)
+    (run_dir,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert len(read_metrics(run_dir)) == 1
+    text = capsys.readouterr()
+    assert f"run directory: runs/tiny/{run_dir.name}" in text.out
+    assert text.out.splitlines()[-1] == "nothing: 0.500 [0.250, 0.750]"
+    # And on with the newest run, without naming it.
+    main("tiny", preset, lambda env: nothing, argv=["--resume", "--iterations", "2"])
+    assert len(read_metrics(run_dir)) == 2
+    record = json.loads((run_dir / "config.json").read_text())
+    assert record["experiment"] == "tiny"
