@@ -24,9 +24,9 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpu_devices = cpu_devices or count
-    # The size of XLA's thread pool. A device that waits in a collective holds a thread; with one thread a core the
-    # devices can wait for each other for ever.
-    os.environ.setdefault("NPROC", str(4 * max(count, cpu_devices)))
+    # The size of XLA's thread pool. A device that waits in a collective holds a thread, so with one thread a core
+    # the devices can wait for each other for ever. Twice as many is enough, and more is slower (measured).
+    os.environ.setdefault("NPROC", str(2 * max(count, cpu_devices)))
     jax.config.update("jax_num_cpu_devices", cpu_devices)
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))

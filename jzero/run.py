@@ -113,7 +113,7 @@ def main(
         env = make(config.train.env)
         with Run(experiment, env, config) as run:
             return run.train(measure(env), (final or measure)(env))
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("JZERO_TRACEBACK"):
             raise
         raise SystemExit(f"error: {error}") from error

@@ -152,11 +152,11 @@ def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_pa
 
 def test_the_time_ends_a_run(tmp_path):
     config = settings(tmp_path / "run", None, minutes=1e-9)
-    state = train(config)
-    assert int(state.iteration) == 0
-    state = train(dataclasses.replace(config, minutes=0.5 / 60, resume=True))
-    seconds = [line["seconds"] for line in read_metrics(tmp_path / "run")]
-    assert seconds[-1] >= 0.5 > ([0.0, *seconds])[-2]
+    assert int(train(config).iteration) == 1
+    spent = read_metrics(tmp_path / "run")[-1]["seconds"]
+    train(dataclasses.replace(config, minutes=(spent + 0.5) / 60, resume=True))
+    *earlier, last = [line["seconds"] for line in read_metrics(tmp_path / "run")]
+    assert last >= spent + 0.5 > earlier[-1]
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another(reference, tmp_path):
@@ -281,11 +281,12 @@ def test_a_damaged_newest_checkpoint_costs_only_what_came_after_the_one_before(r
     run_dir = tmp_path / "run"
     train(settings(run_dir, 5, checkpoint_every=1e-9))
     assert checkpoint.iterations(run_dir / "checkpoints") == [4, 5]
-    data = max((run_dir / "checkpoints" / "5").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size)
+    data = run_dir / "checkpoints" / "5" / "ocdbt.process_0" / "d"
     if damage == "truncated":
-        data.write_bytes(data.read_bytes()[: data.stat().st_size // 3])
+        largest = max(data.iterdir(), key=lambda path: path.stat().st_size)
+        largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 3])
     else:
-        shutil.rmtree(data.parent)
+        shutil.rmtree(data)
     with pytest.warns(UserWarning, match="checkpoints/5 cannot be read .*; trying the one before"):
         state = train(settings(run_dir, 6, resume=True))
     path, expected = reference(6)
@@ -403,17 +404,22 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, refe
 # The command line.
 
 
-def command_line(monkeypatch, *options, prepare=None):
-    """What an experiment's `main` in this process, with `TINY` as its preset, exits with."""
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """`command_line(*options)`: what an experiment's `main` with `TINY` as its preset ends with, and says."""
     monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # this process has its devices
     monkeypatch.delenv("JZERO_TRACEBACK", raising=False)
-    if prepare is not None:
-        enter = Run.__enter__
-        monkeypatch.setattr(Run, "__enter__", lambda run: prepare(run) or enter(run))
-    preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
-    with pytest.raises(SystemExit) as exit_:
-        main("tiny", preset, lambda env: nothing, argv=[str(option) for option in options])
-    return exit_.value.code
+
+    def call(*options):
+        preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
+        with pytest.raises(SystemExit) as exit_:
+            main("tiny", preset, lambda env: nothing, argv=[str(option) for option in options])
+        # A text is printed by Python itself; tyro prints its own in a frame and exits with a number.
+        said = str(exit_.value.code) if isinstance(exit_.value.code, str) else capsys.readouterr().err
+        assert exit_.value.code
+        return re.sub(r"[\s│]+", " ", said) if not isinstance(exit_.value.code, str) else said
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -421,39 +427,40 @@ def command_line(monkeypatch, *options, prepare=None):
     [
         (["--env", "tic_tac_to"], "error: unknown env 'tic_tac_to': did you mean 'tic_tac_toe'?"),
         (["--env", "no_module:Game"], "error: env 'no_module:Game': cannot import the module 'no_module'"),
-        (["--games", "0"], "error: games is 0; it must be at least 1"),
-        (["--minutes", "-1"], "error: minutes is -1.0; it must be greater than 0"),
-        (["--search.num-simulations", "0"], "error: search.num_simulations is 0; it must be at least 1"),
-        (["--network.width", "0"], "error: network.width is 0"),
+        (["--games", "0"], "games is 0; it must be at least 1"),
+        (["--minutes", "-1"], "minutes is -1.0; it must be greater than 0"),
+        (["--search.num-simulations", "0"], "search.num_simulations is 0; it must be at least 1"),
+        (["--network.width", "0"], "network.width is 0; it must be at least 1"),
+        (["--number-of-games", "3"], "Unrecognized options: --number-of-games"),
         (["--plies", "4"], "error: replay_plies is 18; it must be a multiple of plies, 4"),
         (["--resume", "--run-dir", "{tmp}/missing"], "holds no run to resume"),
         (["--run-dir", "{tmp}/file/run"], "error: cannot write {tmp}/file/run: Not a directory"),
         (["--run-dir", "{tmp}"], "error: run directory {tmp} is not empty"),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(tmp_path, monkeypatch, options, message):
+def test_a_mistake_is_told_without_a_traceback_and_leaves_nothing(tmp_path, command_line, options, message):
     (tmp_path / "file").write_text("x")
     options = [option.format(tmp=tmp_path) for option in options]
     if "--run-dir" not in options:
-        options += ["--run-dir", tmp_path / "run"]
-    found = command_line(monkeypatch, *options)
+        options += ["--run-dir", str(tmp_path / "run")]
+    found = command_line(*options)
     assert message.format(tmp=tmp_path) in found
-    assert found.startswith("error: ")
     assert "\n" not in found
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"] or "--run-dir" in options
+    assert "Traceback" not in found
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"file", "lock"}
 
 
-def test_a_loss_that_is_not_finite_is_one_line_too(tmp_path, monkeypatch):
-    found = command_line(
-        monkeypatch, "--run-dir", tmp_path / "run", "--iterations", 3, prepare=not_a_number_in_update(2)
-    )
+def test_a_loss_that_is_not_finite_is_one_line_too(tmp_path, command_line, monkeypatch):
+    enter = Run.__enter__
+
+    def spoil_and_enter(run):
+        not_a_number_in_update(2)(run)
+        return enter(run)
+
+    monkeypatch.setattr(Run, "__enter__", spoil_and_enter)
+    found = command_line("--run-dir", tmp_path / "run", "--iterations", 3)
     assert found.startswith("error: ")
     assert "loss is nan" in found
-
-
-def test_an_unknown_option_is_refused_with_help(tmp_path, monkeypatch, capsys):
-    assert command_line(monkeypatch, "--number-of-games", "3") == 2
-    assert "--number-of-games" in "".join(capsys.readouterr())
 
 
 def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
