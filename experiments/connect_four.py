@@ -10,6 +10,7 @@ keeps the game's value. In each of these 1,000 positions some move loses it; a r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ PRESET = RunConfig(
     ),
 )
 
+# With a GPU or TPU: as many passes over the data with 8 times the games, in batches 4 times larger.
+# This is a rule, not a measurement: choose --games as large as the throughput still grows.
+ACCELERATED = replace(
+    PRESET, train=replace(PRESET.train, games=8 * 1024, batch_size=4 * 1024, updates=2 * 32)
+)
+
 
 def keeps_value(env: Env) -> Measure:
     """Makes the measurement on the solved positions."""
@@ -59,4 +66,4 @@ def keeps_value(env: Env) -> Measure:
 
 
 if __name__ == "__main__":
-    main("connect_four", PRESET, measure=keeps_value)
+    main("connect_four", PRESET, measure=keeps_value, accelerated=ACCELERATED)

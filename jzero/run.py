@@ -92,6 +92,7 @@ def main(
     default: RunConfig,
     measure: Callable[[Env], Measure],
     final: Callable[[Env], Measure] | None = None,
+    accelerated: RunConfig | None = None,
     argv: Sequence[str] | None = None,
 ) -> Strength | None:
     """The command line of an experiment: parses the options, trains, prints the strength.
@@ -101,6 +102,7 @@ def main(
       default: its preset.
       measure: makes the measurement taken every `evaluate_every` seconds.
       final: makes the one at the end, if it is another.
+      accelerated: the preset where JAX finds a GPU or TPU, if it is another.
       argv: the options; by default the process's.
 
     Returns:
@@ -110,6 +112,8 @@ def main(
     try:
         config = parse(experiment, default, argv)
         set_up(cpu_devices=config.cpu_devices)
+        if accelerated is not None and jax.default_backend() != "cpu":
+            config = parse(experiment, accelerated, argv)
         env = make(config.train.env)
         with Run(experiment, env, config) as run:
             return run.train(measure(env), (final or measure)(env))
