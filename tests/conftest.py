@@ -1,6 +1,8 @@
-"""Fixtures of the tests that compile whole training programs."""
+"""Fixtures of the tests that compile whole training programs or fill disks."""
 
-from collections.abc import Iterator
+import resource
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -29,3 +31,13 @@ def quick_compilation(cache: Path) -> Iterator[None]:
         compilation_cache.reset_cache()
         if settings is options:
             yield
+
+
+@pytest.fixture
+def file_size_limit() -> Iterator[Callable[[int], None]]:
+    """Makes the kernel refuse what would let a file grow past so many bytes, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)

@@ -1,4 +1,4 @@
-"""The agent: the same moves after loading, only legal ones, and what its arguments mean. Axes: B states, A actions."""
+"""The agent: the same moves after loading, only legal ones, what its arguments mean. Axes: B states, A actions."""
 
 import dataclasses
 import json
@@ -112,7 +112,13 @@ def test_the_search_is_the_runs_own_without_noise(run, states):
     model = simulator_model(env, make_network(TINY.network, 9).apply)
     found = jax.jit(
         lambda params, states: plan(
-            TINY.search, model, params, KEY, states, num_simulations=TINY.search.num_simulations, explore=False
+            TINY.search,
+            model,
+            params,
+            KEY,
+            states,
+            num_simulations=TINY.search.num_simulations,
+            explore=False,
         )
     )(run[1].params, states)
     assert run[1].act(states, KEY).tolist() == found.action.tolist()
@@ -146,10 +152,13 @@ def test_temperature_draws_in_proportion_to_powers_of_the_policy(run, states, te
     assert counts[expected == 0].sum() == 0
     likely = expected > 5
     assert likely.sum() > 1
-    assert stats.chisquare(
-        np.append(counts[likely], counts[~likely].sum() + 1e-3),
-        np.append(expected[likely], 2000 - expected[likely].sum() + 1e-3),
-    ).pvalue > 1e-4
+    assert (
+        stats.chisquare(
+            np.append(counts[likely], counts[~likely].sum() + 1e-3),
+            np.append(expected[likely], 2000 - expected[likely].sum() + 1e-3),
+        ).pvalue
+        > 1e-4
+    )
 
 
 def test_a_low_temperature_is_greedy_and_a_high_one_uniform(run, states):
@@ -189,7 +198,8 @@ def test_finished_rows_do_not_disturb_the_others(run, states):
     mixed = jax.tree.map(lambda a, b: jnp.concatenate([a[:32], b[32:]]), states, over)
     for simulations, temperature in ((0, 0.0), (4, 0.0), (4, 1.0)):
         one, two = (
-            run[1].act(batch, KEY, num_simulations=simulations, temperature=temperature) for batch in (states, mixed)
+            run[1].act(batch, KEY, num_simulations=simulations, temperature=temperature)
+            for batch in (states, mixed)
         )
         assert one[:32].tolist() == two[:32].tolist()
         assert ((two >= 0) & (two < 9)).all()
@@ -197,4 +207,7 @@ def test_finished_rows_do_not_disturb_the_others(run, states):
 
 def test_states_may_come_from_the_host(run, states):
     host = jax.tree.map(np.asarray, states)
-    assert run[1].act(host, KEY, num_simulations=4).tolist() == run[1].act(states, KEY, num_simulations=4).tolist()
+    assert (
+        run[1].act(host, KEY, num_simulations=4).tolist()
+        == run[1].act(states, KEY, num_simulations=4).tolist()
+    )

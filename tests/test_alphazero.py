@@ -86,7 +86,13 @@ def numpy_loss(batch, params, value_weight):
 def compiled_loss(value_weight=1.0):
     def loss(params, batch):
         return alphazero_loss(
-            PlainGame(), table_network, params, batch, jax.random.key(0), value_weight=value_weight, augment=True
+            PlainGame(),
+            table_network,
+            params,
+            batch,
+            jax.random.key(0),
+            value_weight=value_weight,
+            augment=True,
         )
 
     return quick_jit(jax.value_and_grad(loss, has_aux=True))
@@ -197,7 +203,9 @@ def test_augmentation_can_be_switched_off_and_changes_only_the_view():
     env = TicTacToe()
     states, _, _ = mid_games(env, 32, 3, seed=3)
     legal = states.legal_action_mask
-    batch = Sample(states, legal / legal.sum(axis=1, keepdims=True), jnp.ones(32), jnp.zeros(32), jnp.ones(32))
+    batch = Sample(
+        states, legal / legal.sum(axis=1, keepdims=True), jnp.ones(32), jnp.zeros(32), jnp.ones(32)
+    )
     weights = jax.random.normal(jax.random.key(0), (18, 10))
 
     def network(params, observation):

@@ -3,7 +3,6 @@
 import errno
 import resource
 import shutil
-import signal
 
 import jax
 import jax.numpy as jnp
@@ -55,16 +54,6 @@ def two_checkpoints(tmp_path):
     checkpoint.save(tmp_path, 3, small_state(3))
     checkpoint.save(tmp_path, 5, small_state(5))
     return tmp_path
-
-
-@pytest.fixture
-def file_size_limit():
-    """Makes the kernel refuse what would let a file grow past so many bytes, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_whole_run_state_comes_back_to_the_bit(tmp_path, run_state):
@@ -144,7 +133,9 @@ def test_whatever_file_is_damaged_no_garbage_is_restored(two_checkpoints, tmp_pa
 
 def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(two_checkpoints):
     (two_checkpoints / "5" / "_METADATA").unlink()
-    with pytest.warns(UserWarning, match=r"checkpoint .*/5 cannot be read \(.*\); trying the one before") as found:
+    with pytest.warns(
+        UserWarning, match=r"checkpoint .*/5 cannot be read \(.*\); trying the one before"
+    ) as found:
         iteration, state = checkpoint.restore(two_checkpoints, TEMPLATE)
     assert all("\n" not in str(warning.message) for warning in found)
     assert iteration == 3
@@ -176,17 +167,21 @@ def assert_intact(directory):
 
 def test_what_the_kernel_refuses_leaves_the_earlier_checkpoints_intact(two_checkpoints, file_size_limit):
     file_size_limit(4096)  # the 8,000 random bytes do not fit
-    with pytest.raises(OSError, match=r"cannot write the checkpoint of iteration 7 .*free some space") as error:
+    with pytest.raises(
+        OSError, match=r"cannot write the checkpoint of iteration 7 .*free some space"
+    ) as error:
         checkpoint.save(two_checkpoints, 7, small_state(7))
     assert "\n" not in str(error.value)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    file_size_limit(resource.RLIM_INFINITY)
     assert_intact(two_checkpoints)
     assert sorted(path.name for path in two_checkpoints.iterdir()) == ["3", "5"]  # nothing takes up the space
     checkpoint.save(two_checkpoints, 7, small_state(7))
     assert checkpoint.restore(two_checkpoints, TEMPLATE)[0] == 7
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("RESOURCE"), OSError()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("RESOURCE"), OSError()]
+)
 def test_a_full_disk_is_one_line_that_says_what_to_do(two_checkpoints, monkeypatch, error):
     def full(*args, **kwargs):
         raise error

@@ -1,40 +1,51 @@
 """Two processes that JAX joins into one mesh compute what one process with two devices computes."""
 
+import signal
 import socket
 
+import numpy as np
 import pytest
 
-from tests.tiny import start_python, worker_report
+from jzero import checkpoint
+from jzero.env import make
+from jzero.run_dir import read_metrics
+from jzero.train import make_mesh, make_program
+from tests.tiny import CHILD, TINY, finish, numbers, start_python, wait_for, worker_report
 
 
-def free_port():
+def start_pair(*arguments, cache):
+    """Two processes with these arguments that find each other."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port = probe.getsockname()[1]
+    return [
+        start_python(
+            *arguments,
+            cache=cache,
+            JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
+            JAX_NUM_PROCESSES="2",
+            JAX_PROCESS_ID=str(number),
+        )
+        for number in range(2)
+    ]
+
+
+def end(children):
+    for child in children:
+        child.kill()
+        child.wait()
 
 
 @pytest.fixture(scope="module")
 def reports(cache):
     """(both processes, one process with two devices): what `mesh_worker` says of four iterations."""
     worker = ("-m", "tests.mesh_worker")
-    address = f"127.0.0.1:{free_port()}"
-    pair = [
-        start_python(
-            *(*worker, 1, 4),
-            cache=cache,
-            JAX_COORDINATOR_ADDRESS=address,
-            JAX_NUM_PROCESSES="2",
-            JAX_PROCESS_ID=str(number),
-        )
-        for number in range(2)
-    ]
+    pair = start_pair(*worker, 1, 4, cache=cache)
     try:
-        pair = [worker_report(child) for child in pair]
+        found = [worker_report(child) for child in pair]
     finally:
-        for child in pair:
-            if not isinstance(child, dict):
-                child.kill()
-    return pair, worker_report(start_python(*worker, 2, 4, cache=cache))
+        end(pair)
+    return found, worker_report(start_python(*worker, 2, 4, cache=cache))
 
 
 def test_two_processes_are_one_mesh_with_equal_weights(reports):
@@ -52,3 +63,27 @@ def test_they_compute_the_bits_of_one_process_with_two_devices(reports):
     assert single["weights"] == [report["weights"][0] for report in pair]
     assert single["lanes"] == [report["lanes"][0] for report in pair]
     assert single["log"] == pair[0]["log"]
+
+
+def test_two_processes_share_a_run_that_the_first_one_writes(tmp_path, cache):
+    run_dir = tmp_path / "run"
+    pair = start_pair("-c", CHILD, 0, "--run-dir", run_dir, cache=cache)
+    try:
+        wait_for(lambda: len(read_metrics(run_dir)) >= 3, pair[0])
+        for child in pair:
+            child.send_signal(signal.SIGTERM)
+        said = [finish(child) for child in pair]
+    finally:
+        end(pair)
+    assert [child.returncode for child in pair] == [0, 0], said
+    assert "stopped and saved; go on with: " in said[0][0]
+    assert said[1][0] == "the end\n"
+    metrics = read_metrics(run_dir)
+    assert [line["iteration"] for line in metrics] == list(range(1, len(metrics) + 1))
+    # One process with one device can go on with it.
+    program = make_program(make(TINY.env), TINY, make_mesh())
+    template = {"state": program.abstract, "seconds": np.float32(0)}
+    iteration, saved = checkpoint.restore(run_dir / "checkpoints", template)
+    assert iteration == int(saved["state"].iteration) == len(metrics)
+    assert all(np.isfinite(leaf).all() for leaf in numbers(saved["state"].params))
+    assert int(program.play(saved["state"])[0].iteration) == len(metrics) + 1

@@ -32,9 +32,7 @@ def transitions(lanes, first_id=0):
     }
     length, batch = fields["reward"].shape
     ids = first_id + np.arange(length)[:, None] + 1000 * np.arange(batch)
-    floats = {
-        name: fields[name].astype(np.float32) for name in ("reward", "discount", "value", "qvalue")
-    }
+    floats = {name: fields[name].astype(np.float32) for name in ("reward", "discount", "value", "qvalue")}
     flags = {name: fields[name].astype(bool) for name in ("ended", "truncated", "explored")}
     return Transition(
         state=ids.astype(np.int32),
@@ -62,9 +60,8 @@ def targets_by_id(ring):
     found = {}
     for lane, ready in enumerate(np.asarray(ring.ready)):
         rows = (int(ring.head) - held + np.arange(ready)) % capacity
-        found |= dict(
-            zip(np.asarray(ring.plies.state)[rows, lane].tolist(), np.asarray(ring.targets)[rows, lane], strict=True)
-        )
+        ids, targets = np.asarray(ring.plies.state)[rows, lane], np.asarray(ring.targets)[rows, lane]
+        found |= dict(zip(ids.tolist(), targets.tolist(), strict=True))
     return found
 
 
@@ -148,7 +145,9 @@ def recorded_lanes(**changes):
 def last_result(board):
     """What the mover earns by ending the game at `board` i8[9] now: a full board draws if no line is made."""
     position = rules.tic_tac_toe_position(
-        tuple(None if s == 0 else 0 if s * (-1) ** np.count_nonzero(board) == 1 else 1 for s in board.tolist())
+        tuple(
+            None if s == 0 else 0 if s * (-1) ** np.count_nonzero(board) == 1 else 1 for s in board.tolist()
+        )
     )
     mover = position.current_player()
     results = set()

@@ -21,33 +21,12 @@ from jzero.config import NetworkConfig
 from jzero.env import make
 from jzero.run import Run, RunConfig, Strength, main
 from jzero.run_dir import RunDirError, read_json, read_metrics
-from tests.tiny import TINY, finish, same_bits, start_python, tiny
+from tests.tiny import CHILD, TINY, finish, same_bits, start_python, tiny, wait_for
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SPEEDS = {"seconds", "positions_per_second", "evaluations_per_second", "self_play_share"}
 NEVER = 1e9
-
-# A process that trains for ever and says what it does; its options come after the first argument, the iteration
-# in which its measurement hangs (0: never).
-CHILD = """if True:
-    import sys, time
-    from jzero.run import RunConfig, Strength, main
-    from tests.tiny import TINY
-
-    def measure(env):
-        def measured(agent, count=[0]):
-            count[0] += 1
-            if count[0] == int(sys.argv[1]):
-                print("hangs", flush=True)
-                time.sleep(600)
-            return Strength("nothing", 0.5, 0.25, 0.75)
-        return measured
-
-    default = RunConfig(minutes=60, evaluate_every=1e9, checkpoint_every=1e9, cpu_devices=1, train=TINY)
-    main("tiny", default, measure, argv=sys.argv[2:])
-    print("the end", flush=True)
-"""
 
 
 def nothing(agent):
@@ -70,23 +49,15 @@ def train(config, measure=nothing, final=nothing, prepare=lambda run: None):
 def saved(path):
     """(iteration, everything the newest checkpoint holds) of a run of `TINY` on one device."""
     program = run_lib.make_program(make(TINY.env), TINY)
-    return checkpoint.restore(Path(path) / "checkpoints", {"state": program.abstract, "seconds": np.float32(0)})
+    return checkpoint.restore(
+        Path(path) / "checkpoints", {"state": program.abstract, "seconds": np.float32(0)}
+    )
 
 
 def lines(path):
     """The metrics of each iteration without clocks and strengths."""
     skipped = SPEEDS | {"strength", "strength_low", "strength_high"}
     return [{k: v for k, v in line.items() if k not in skipped} for line in read_metrics(path)]
-
-
-def wait_for(condition, child, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if child.poll() is not None or time.monotonic() > deadline:
-            child.kill()
-            out, err = child.communicate()
-            pytest.fail(f"waited in vain:\n{out[-1000:]}\n{err[-3000:]}")
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -366,18 +337,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path):
     absurd = tiny(learning_rate=1e38, max_grad_norm=1e38)
-    with pytest.raises(FloatingPointError, match=r"(loss|grad_norm|policy_\w+) is (nan|inf) in iteration [23]"):
+    with pytest.raises(
+        FloatingPointError, match=r"(loss|grad_norm|policy_\w+) is (nan|inf) in iteration [23]"
+    ):
         train(settings(tmp_path / "run", 20, train=absurd))
-
-
-@pytest.fixture
-def file_size_limit():
-    """Makes the kernel refuse what would let a file grow past so many bytes, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, reference, file_size_limit):
@@ -393,7 +356,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, refe
 
         run.program = run.program._replace(learn=filling)
 
-    with pytest.raises(OSError, match=r"cannot write the checkpoint of iteration 3 .*earlier checkpoints are intact"):
+    with pytest.raises(OSError, match=r"cannot write the checkpoint of iteration 3 .*earlier .* are intact"):
         train(settings(run_dir, 6, checkpoint_every=1e-9), prepare=fill_the_disk_in_iteration_3)
     file_size_limit(resource.RLIM_INFINITY)
     assert checkpoint.iterations(run_dir / "checkpoints") == [1, 2]

@@ -79,7 +79,9 @@ def test_the_same_key_gives_the_same_games_and_another_key_others():
     run, games = player("plain")
     first, again, other = (run(jax.random.key(seed), games) for seed in (0, 0, 1))
     assert same_bits(first, again)
-    assert (np.asarray(first[1].state.board) != np.asarray(other[1].state.board)).any(axis=(0, 2)).mean() > 0.9
+    assert (np.asarray(first[1].state.board) != np.asarray(other[1].state.board)).any(
+        axis=(0, 2)
+    ).mean() > 0.9
 
 
 def test_a_game_goes_on_where_the_last_iteration_left_it():
@@ -194,7 +196,9 @@ def test_metrics_are_what_the_transitions_say():
     np.testing.assert_allclose(metrics["policy_entropy"], stats.entropy(policy, axis=-1).sum(), rtol=1e-4)
     prior = legal / legal.sum(-1, keepdims=True)
     np.testing.assert_allclose(
-        metrics["policy_kl_to_prior"], stats.entropy(policy, np.maximum(prior, 1e-30), axis=-1).sum(), rtol=1e-3
+        metrics["policy_kl_to_prior"],
+        stats.entropy(policy, np.maximum(prior, 1e-30), axis=-1).sum(),
+        rtol=1e-3,
     )
     assert metrics["full_searches"] == ply.size
     assert not policy[~legal].any()

@@ -19,7 +19,6 @@ from tests.tiny import (
     worker_report,
 )
 
-
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
@@ -103,7 +102,9 @@ def test_the_abstract_state_is_the_shape_of_every_state():
         state, _ = functions.learn(state)
     assert int(state.updates) == 6
     assert int(state.replay.head) == 18
-    assert jax.tree.structure(abstract_state(make(config.env), config, one_device())) == jax.tree.structure(state)
+    assert jax.tree.structure(abstract_state(make(config.env), config, one_device())) == jax.tree.structure(
+        state
+    )
 
 
 def test_self_play_leaves_the_weights_and_updates_the_games_alone():
@@ -143,7 +144,8 @@ def test_the_averaged_weights_follow_the_newest(ema_decay):
     for update in range(4):
         state, _ = functions.learn(state)
         decay = min(ema_decay, update / (update + 10))
-        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, numbers(state.params), strict=True)]
+        newest = numbers(state.params)
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, newest, strict=True)]
     for found, wanted in zip(numbers(state.averaged), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
     # From the second update on the average lags behind.

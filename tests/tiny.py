@@ -1,10 +1,12 @@
-"""What the tests of training share: a run that takes milliseconds, a game with every kind of ply, child processes."""
+"""What the tests of training share: a run of milliseconds, a game with every kind of ply, child processes."""
 
 import dataclasses
 import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +105,28 @@ def uniform_apply(params: Any, observation: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros((batch, 9)), jnp.zeros(batch)
 
 
+# A process that trains for ever and says what it does; its options come after the first argument, the iteration
+# in which its measurement hangs (0: never).
+CHILD = """if True:
+    import sys, time
+    from jzero.run import RunConfig, Strength, main
+    from tests.tiny import TINY
+
+    def measure(env):
+        def measured(agent, count=[0]):
+            count[0] += 1
+            if count[0] == int(sys.argv[1]):
+                print("hangs", flush=True)
+                time.sleep(600)
+            return Strength("nothing", 0.5, 0.25, 0.75)
+        return measured
+
+    default = RunConfig(minutes=60, evaluate_every=1e9, checkpoint_every=1e9, cpu_devices=1, train=TINY)
+    main("tiny", default, measure, argv=sys.argv[2:])
+    print("the end", flush=True)
+"""
+
+
 def numbers(tree: Any) -> list[np.ndarray]:
     """All leaves as NumPy arrays; random keys as the integers they are made of."""
     return [
@@ -141,6 +165,17 @@ def start_python(*arguments: object, cache: Path, **variables: str) -> subproces
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def wait_for(condition: Callable[[], Any], child: subprocess.Popen, seconds: float = 240) -> None:
+    """Waits until the condition holds, while the child is alive."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if child.poll() is not None or time.monotonic() > deadline:
+            child.kill()
+            out, err = child.communicate()
+            pytest.fail(f"waited in vain:\n{out[-1000:]}\n{err[-3000:]}")
+        time.sleep(0.02)
 
 
 def finish(child: subprocess.Popen, seconds: float = 240) -> tuple[str, str]:
