@@ -52,8 +52,10 @@ def gather(run: Path) -> dict[str, Any]:
     """What is kept of one run."""
     config = read_json(run / CONFIG) or {}
     curve = [line for line in read_metrics(run) if line.get("strength") is not None]
+    settings = config.get("config") or {}
     return {
-        "config": config.get("config"),
+        "minutes": settings.get("minutes"),
+        "train": settings.get("train"),
         "versions": config.get("versions"),
         "result": read_json(run / "result.json"),
         "match": read_json(run / "match.json"),

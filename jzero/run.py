@@ -257,7 +257,9 @@ class Run:
             if self.leads:
                 print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")
             return None
-        return self._finish(final) if self.leads else None
+        strength = self._finish(final) if self.leads else None
+        self._all_agree(True)  # a process that ends early would end the one that still measures
+        return strength
 
     def _all_agree(self, decision: bool) -> bool:
         """The first process's `decision`: clocks and signals differ, but all must do the same."""

@@ -145,6 +145,11 @@ def test_openings_are_random_marked_and_of_every_length():
     late = transitions.explored[~first_game]
     assert 0 < late.mean() < 0.5
     assert (ply[~first_game][late] < 3).all()
+    # ... and of their own length.
+    starts = np.argwhere((ply == 0)[1:-2])
+    lengths = np.array([transitions.explored[row + 1 : row + 4, lane].sum() for row, lane in starts])
+    assert stats.chisquare(np.bincount(lengths, minlength=4)).pvalue > 1e-4
+    assert 0.1 < (lengths == np.asarray(games.opening)[starts[:, 1]]).mean() < 0.4
     # Uniform over the legal cells.
     rows = np.asarray(games.opening) > 0
     cells = np.abs(transitions.state.board[1, rows]).argmax(axis=-1)

@@ -105,17 +105,19 @@ def uniform_apply(params: Any, observation: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros((batch, 9)), jnp.zeros(batch)
 
 
-# A process that trains for ever and says what it does; its options come after the first argument, the iteration
-# in which its measurement hangs (0: never).
+# A process that trains for ever and says what it does; its options come after the first argument, which tells
+# its how many-th measurement hangs (0: none).
 CHILD = """if True:
     import sys, time
     from jzero.run import RunConfig, Strength, main
     from tests.tiny import TINY
 
+    asked = []
+
     def measure(env):
-        def measured(agent, count=[0]):
-            count[0] += 1
-            if count[0] == int(sys.argv[1]):
+        def measured(agent):
+            asked.append(agent)
+            if len(asked) == int(sys.argv[1]):
                 print("hangs", flush=True)
                 time.sleep(600)
             return Strength("nothing", 0.5, 0.25, 0.75)
