@@ -4,16 +4,25 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+
+from tests.tiny import start_python, worker_report
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of compiled programs that this session and its child processes share."""
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def four_devices(cache: Path) -> dict[str, Any]:
+    """What `mesh_worker` says of three iterations on four CPU devices."""
+    return worker_report(start_python("-m", "tests.mesh_worker", 4, 3, "more", cache=cache))
 
 
 @pytest.fixture(scope="module")

@@ -153,6 +153,12 @@ def main(cpu_devices, iterations, more_checks):
             raised(make_program, env, tiny(batch_size=18)),
         ]
         report["update"] = error_of_an_update(env, config)
+        half, half_log = train(make_program(env, config, make_mesh(jax.devices()[:2])), iterations)
+        report["two devices"] = {
+            "weights": by_device((half.params, half.averaged, half.opt_state)),
+            "lanes": by_device(half.replay.plies.state.board),
+            "log": half_log,
+        }
     print(json.dumps(report))
 
 

@@ -42,34 +42,58 @@ def end(children):
 
 @pytest.fixture(scope="module")
 def reports(cache):
-    """(both processes, one process with two devices): what `mesh_worker` says of four iterations."""
-    worker = ("-m", "tests.mesh_worker")
-    pair = start_pair(*worker, 1, 4, cache=cache)
+    """What `mesh_worker` says in each of two processes with one device, after three iterations."""
+    pair = start_pair("-m", "tests.mesh_worker", 1, 3, cache=cache)
     try:
-        found = [worker_report(child) for child in pair]
+        return [worker_report(child) for child in pair]
     finally:
         end(pair)
-    return found, worker_report(start_python(*worker, 2, 4, cache=cache))
 
 
 def test_two_processes_are_one_mesh_with_equal_weights(reports):
-    pair, _ = reports
-    assert [(report["processes"], report["devices"]) for report in pair] == [(2, 2)] * 2
-    assert pair[0]["weights"] == pair[1]["weights"]
-    assert pair[0]["log"] == pair[1]["log"]
-    assert pair[0]["learned"]
-    assert pair[0]["lanes"] != pair[1]["lanes"]
+    assert [(report["processes"], report["devices"]) for report in reports] == [(2, 2)] * 2
+    assert reports[0]["weights"] == reports[1]["weights"]
+    assert reports[0]["log"] == reports[1]["log"]
+    assert reports[0]["learned"]
+    assert reports[0]["lanes"] != reports[1]["lanes"]
 
 
-def test_they_compute_the_bits_of_one_process_with_two_devices(reports):
-    pair, single = reports
-    assert (single["processes"], single["devices"]) == (1, 2)
-    assert single["weights"] == [report["weights"][0] for report in pair]
-    assert single["lanes"] == [report["lanes"][0] for report in pair]
-    assert single["log"] == pair[0]["log"]
+def test_they_compute_the_bits_of_one_process_with_two_devices(reports, four_devices):
+    single = four_devices["two devices"]
+    assert single["weights"] == reports[0]["weights"] + reports[1]["weights"]
+    assert single["lanes"] == reports[0]["lanes"] + reports[1]["lanes"]
+    assert single["log"] == reports[0]["log"]
+
+
+def restored(run_dir):
+    """(iteration, state) of a run's newest checkpoint on the one device of this process."""
+    program = make_program(make(TINY.env), TINY, make_mesh())
+    template = {"state": program.abstract, "seconds": np.float32(0)}
+    iteration, saved = checkpoint.restore(run_dir / "checkpoints", template)
+    assert all(np.isfinite(leaf).all() for leaf in numbers(saved["state"].params))
+    assert int(program.play(saved["state"])[0].iteration) == iteration + 1  # one process can go on with it
+    return iteration
 
 
 def test_two_processes_share_a_run_that_the_first_one_writes(tmp_path, cache):
+    run_dir = tmp_path / "run"
+    # The second measurement is the one at the end.
+    pair = start_pair("-c", CHILD, 2, "--run-dir", run_dir, "--iterations", 3, cache=cache)
+    try:
+        while pair[0].stdout.readline() != "hangs\n":
+            assert pair[0].poll() is None
+        time.sleep(3)
+        # The second process waits: by ending it would end the first.
+        os.set_blocking(pair[1].stdout.fileno(), False)
+        assert b"the end" not in os.read(pair[1].stdout.fileno(), 10_000)
+    finally:
+        end(pair)
+    assert [line["iteration"] for line in read_metrics(run_dir)] == [1, 2, 3]
+    assert restored(run_dir) == 3
+
+
+@pytest.mark.slow
+def test_a_signal_to_both_processes_saves_their_run(tmp_path, cache):
     run_dir = tmp_path / "run"
     pair = start_pair("-c", CHILD, 0, "--run-dir", run_dir, cache=cache)
     try:
@@ -83,25 +107,4 @@ def test_two_processes_share_a_run_that_the_first_one_writes(tmp_path, cache):
     assert "stopped and saved; go on with: " in said[0][0]
     assert said[1][0].endswith("the end\n")
     assert "stopped and saved" not in said[1][0]
-    metrics = read_metrics(run_dir)
-    assert [line["iteration"] for line in metrics] == list(range(1, len(metrics) + 1))
-    # One process with one device can go on with it.
-    program = make_program(make(TINY.env), TINY, make_mesh())
-    template = {"state": program.abstract, "seconds": np.float32(0)}
-    iteration, saved = checkpoint.restore(run_dir / "checkpoints", template)
-    assert iteration == int(saved["state"].iteration) == len(metrics)
-    assert all(np.isfinite(leaf).all() for leaf in numbers(saved["state"].params))
-    assert int(program.play(saved["state"])[0].iteration) == len(metrics) + 1
-    # So can both, and the second does not end while the first still measures the result.
-    pair = start_pair(
-        "-c", CHILD, 2, "--run-dir", run_dir, "--resume", "--iterations", iteration + 1, cache=cache
-    )
-    try:
-        while pair[0].stdout.readline() != "hangs\n":
-            assert pair[0].poll() is None
-        time.sleep(3)
-        os.set_blocking(pair[1].stdout.fileno(), False)
-        assert b"the end" not in os.read(pair[1].stdout.fileno(), 10_000)
-        assert checkpoint.iterations(run_dir / "checkpoints")[-1] == iteration + 1
-    finally:
-        end(pair)
+    assert restored(run_dir) == len(read_metrics(run_dir))

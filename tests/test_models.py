@@ -9,7 +9,7 @@ import pytest
 
 from envs.tic_tac_toe import TicTacToe
 from jzero.config import SearchConfig
-from jzero.env import init_batch, is_finished, step_batch
+from jzero.env import init_batch, is_finished
 from jzero.models import simulator_model
 from jzero.planner import plan
 from tests.search.tables import quick_jit
@@ -24,15 +24,28 @@ def race_apply(params, observation):
     return params * jnp.stack([position, 2 * position, -position], axis=-1), params * position / 10
 
 
-def race_states(env, histories):
-    """The states [B] after each history of actions."""
-    states = []
-    for history in histories:
-        state = env.init(KEY)
-        for action in history:
-            state = env.step(state, jnp.int32(action), KEY)
-        states.append(state)
-    return jax.tree.map(lambda *x: jnp.stack(x), *states)
+@functools.cache
+def stepper(env):
+    return quick_jit(env.step)
+
+
+def after(env, history):
+    """The state after some actions."""
+    state = env.init(KEY)
+    for action in history:
+        state = stepper(env)(state, action, KEY)
+    return state
+
+
+def batch(states):
+    """Every leaf [B, ...], on the host."""
+    return jax.tree.map(lambda *x: np.stack(x), *states)
+
+
+@functools.cache
+def recurrent(env, discount=1.0):
+    """The compiled step of the model of `race_apply`."""
+    return quick_jit(simulator_model(env, race_apply, discount=discount).recurrent)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +67,11 @@ def race_states(env, histories):
 )
 def test_reward_and_discount_are_the_movers(players, history, action, reward, discount):
     env = Race(num_players=players)
-    model = simulator_model(env, race_apply, discount=0.5)
-    output, after = model.recurrent(1.0, KEY, jnp.array([action]), race_states(env, [history]))
+    output, reached = recurrent(env, 0.5)(1.0, KEY, np.array([action]), batch([after(env, history)]))
     assert float(output.reward[0]) == reward
     assert float(output.discount[0]) == discount
-    expected = env.step(jax.tree.map(lambda x: x[0], race_states(env, [history])), jnp.int32(action), KEY)
-    for found, wanted in zip(jax.tree.leaves(after), jax.tree.leaves(expected), strict=True):
+    expected = after(env, [*history, action])
+    for found, wanted in zip(jax.tree.leaves(reached), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(found[0], wanted)
     # Policy and value are the network's of the state after the action, for its own mover.
     position = float(expected.position)
@@ -70,24 +82,20 @@ def test_reward_and_discount_are_the_movers(players, history, action, reward, di
 
 def test_a_truncated_edge_keeps_its_discount_and_says_so_in_the_state():
     env = Race()
-    output, after = simulator_model(env, race_apply).recurrent(
-        1.0, KEY, jnp.array([2]), race_states(env, [[0, 2, 2, 2, 2]])
-    )
-    assert bool(after.truncated[0])
-    assert not bool(after.terminated[0])
+    output, reached = recurrent(env)(1.0, KEY, np.array([2]), batch([after(env, [0, 2, 2, 2, 2])]))
+    assert bool(reached.truncated[0])
+    assert not bool(reached.terminated[0])
     assert float(output.discount[0]) == -1.0
 
 
 def test_illegal_actions_have_no_mass_but_a_finished_row_stays_finite():
     env = TicTacToe()
-    states = init_batch(env, KEY, 2)
-    for action in ([0, 0], [3, 3], [1, 1], [4, 4]):
-        states = step_batch(env, states, jnp.array(action), KEY)
+    states = batch([after(env, [0, 3, 1, 4])] * 2)
     model = simulator_model(env, uniform_apply)
-    root = model.root(None, states)
+    root = quick_jit(model.root)(None, states)
     for logits in root.prior_logits:
         assert np.flatnonzero(np.isneginf(logits)).tolist() == [0, 1, 3, 4]
-    output, _ = model.recurrent(None, KEY, jnp.array([2, 5]), states)  # row 0 ends the game
+    output, _ = quick_jit(model.recurrent)(None, KEY, np.array([2, 5]), states)  # row 0 ends the game
     assert np.isfinite(output.prior_logits[0]).all()
     assert np.flatnonzero(np.isneginf(output.prior_logits[1])).tolist() == [0, 1, 3, 4, 5]
     assert output.discount.tolist() == [0.0, -1.0]
@@ -96,7 +104,7 @@ def test_illegal_actions_have_no_mass_but_a_finished_row_stays_finite():
 
 def test_the_root_is_the_network_on_the_movers_view():
     env = Race()
-    states = race_states(env, [[], [0, 1], [0, 0, 2]])
+    states = batch([after(env, history) for history in ([], [0, 1], [0, 0, 2])])
     root = simulator_model(env, race_apply).root(2.0, states)
     np.testing.assert_allclose(root.value, [0.0, 0.4, 0.4])
     np.testing.assert_allclose(root.prior_logits[1], [4, 8, -4])
@@ -130,12 +138,9 @@ def test_the_search_wins_and_blocks_for_both_players(policy):
     env, run = planner(policy, TicTacToe)
     states = []
     for history, _, _ in POSITIONS.values():
-        state = env.init(KEY)
-        for action in history:
-            state = env.step(state, jnp.int32(action), KEY)
-        assert not is_finished(state)
-        states.append(state)
-    found = run(None, KEY, jax.tree.map(lambda *x: jnp.stack(x), *states))
+        states.append(after(env, history))
+        assert not is_finished(states[-1])
+    found = run(None, KEY, batch(states))
     for row, (name, (_, best, value)) in enumerate(POSITIONS.items()):
         assert int(found.action[row]) in best, name
         legal = np.asarray(states[row].legal_action_mask)
@@ -150,7 +155,7 @@ def test_the_search_wins_and_blocks_for_both_players(policy):
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
 def test_values_of_one_player_add_up_along_the_way(policy):
     env, run = planner(policy, functools.partial(Race, num_players=1, goal=2))
-    found = run(0.0, KEY, race_states(env, [[0], [0, 2]]))
+    found = run(0.0, KEY, batch([after(env, [0]), after(env, [0, 2])]))
     # Stepping (action 0) earns 1 at once, or 0.75 with action 1.
     assert found.action.tolist() == [0, 0]
     np.testing.assert_allclose(found.qvalue, 1.0)

@@ -30,13 +30,13 @@ def built(config, num_actions=7):
     network = make_network(config, num_actions)
     params = quick_jit(network.init)(jax.random.key(0), jnp.zeros((1, *BOARD)))
     leaves, treedef = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    noisy = [x + 0.1 * jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
+    rng = np.random.default_rng(1)
+    noisy = [np.asarray(x + 0.1 * rng.normal(size=x.shape), np.float32) for x in leaves]
     return quick_jit(network.apply), params, jax.tree.unflatten(treedef, noisy)
 
 
 def boards(batch, seed=0):
-    return jax.random.normal(jax.random.key(seed), (batch, *BOARD))
+    return np.random.default_rng(seed).normal(size=(batch, *BOARD)).astype(np.float32)
 
 
 @each_network
@@ -62,7 +62,7 @@ def test_the_first_policy_is_uniform_and_the_first_value_zero(config):
 def test_a_row_does_not_depend_on_the_other_rows(config):
     apply, _, params = built(config)
     batch = boards(5)
-    others = jnp.concatenate([batch[:2], 100 * boards(3, seed=1)])
+    others = np.concatenate([batch[:2], 100 * boards(3, seed=1)])
     for one, two in zip(apply(params, batch), apply(params, others), strict=True):
         np.testing.assert_array_equal(one[:2], two[:2])
         assert (np.asarray(one[2:]) != np.asarray(two[2:])).any()
@@ -85,12 +85,13 @@ def test_bfloat16_computes_nearly_the_same_with_the_same_parameters(config):
 def tower_outputs(norm, width):
     """The feature map [B, H, W, C] of a tower without blocks on boards whose channels differ in scale."""
     tower = ResidualTower(width, 0, norm=norm)
-    variables = tower.init(jax.random.key(0), boards(1))
-    scales = 10.0 ** jnp.arange(width)[::-1] if width < 9 else jnp.repeat(jnp.array([1.0, 1e3]), width // 2)
+    variables = quick_jit(tower.init)(jax.random.key(0), boards(1))
+    scales = np.repeat([1.0, 1e3], width // 2).astype(np.float32)
     kernel = variables["params"]["Conv_0"]["kernel"] * scales
     variables = {"params": {**variables["params"], "Conv_0": {"kernel": kernel}}}
-    features = tower.apply(variables, boards(3)).reshape(3, *BOARD[:2], width)
-    before = nn.Conv(width, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, boards(3))
+    features = quick_jit(tower.apply)(variables, boards(3)).reshape(3, *BOARD[:2], width)
+    convolution = nn.Conv(width, (3, 3), use_bias=False)
+    before = quick_jit(convolution.apply)({"params": {"kernel": kernel}}, boards(3))
     return np.asarray(features, np.float64), np.asarray(before, np.float64)
 
 
@@ -134,8 +135,7 @@ def test_an_mlp_takes_any_pytree_of_arrays():
         "flags": jnp.zeros((2, 3, 2), bool),
         "age": jnp.ones(2),
     }
-    params = network.init(jax.random.key(0), observation)
-    logits, value = network.apply(params, observation)
+    (logits, value), params = quick_jit(network.init_with_output)(jax.random.key(0), observation)
     assert logits.shape == (2, 3)
     assert value.shape == (2,)
     kernel = params["params"]["body"]["Dense_0"]["kernel"]

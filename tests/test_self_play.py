@@ -141,6 +141,8 @@ def test_openings_are_random_marked_and_of_every_length():
     first_game = np.cumsum(transitions.ended, axis=0) - transitions.ended == 0
     expected = ply < np.asarray(games.opening)
     np.testing.assert_array_equal(transitions.explored[first_game], expected[first_game])
+    # No game ends in its first four plies, but by an illegal action.
+    assert not transitions.ended[ply < 4].any()
     # Later games have openings of their own: explored plies are a prefix of each game.
     late = transitions.explored[~first_game]
     assert 0 < late.mean() < 0.5
@@ -160,6 +162,7 @@ def test_random_moves_come_at_their_rate_and_are_legal():
     _, transitions, _ = recorded("short race")
     share = transitions.explored.mean()
     np.testing.assert_allclose(share, 0.3, atol=4 * np.sqrt(0.21 / transitions.explored.size))
+    assert not transitions.ended[transitions.state.position == 0].any()  # what an illegal action does
     seen = transitions.explored[:-1] & ~transitions.ended[:-1]
     # Halfway no action ends the game: all three are legal there, and two at the start.
     for position, num_legal in ((0, 2), (1, 3), (2, 3)):

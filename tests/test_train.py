@@ -14,18 +14,10 @@ from tests.tiny import (
     Race,
     numbers,
     same_bits,
-    start_python,
     tiny,
-    worker_report,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-@pytest.fixture(scope="module")
-def four_devices(cache):
-    """What `mesh_worker` says of three iterations on four CPU devices."""
-    return worker_report(start_python("-m", "tests.mesh_worker", 4, 3, "more", cache=cache))
 
 
 def one_device():
