@@ -29,7 +29,7 @@ PRESET = RunConfig(
     minutes=10,
     train=TrainConfig(
         env="connect_four",
-        search=SearchConfig(policy="gumbel", num_simulations=32, rescale_values=False),
+        search=SearchConfig(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
         network=NetworkConfig(kind="mlp", width=384, blocks=3),
         games=1024,
         plies=8,
