@@ -5,13 +5,13 @@ Axes: B states, A actions.
 
 from __future__ import annotations
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jzero import checkpoint
 from jzero.config import TrainConfig, from_dict
@@ -33,14 +33,19 @@ class Agent:
     def __init__(self, env: Env, config: TrainConfig, params: Any) -> None:
         self.env = env
         self.config = config
-        # A copy of its own on one device of this process: a run goes on to overwrite (donate) its weights.
-        self.params = jax.tree.map(lambda x: jnp.array(jnp.asarray(x).addressable_data(0)), params)
+        self.params = _own_copy(params)
         self._model = make_model(env, config)
         self._plan = jax.jit(
             functools.partial(plan, config.search, self._model, explore=False),
             static_argnames=("num_simulations",),
         )
         self._root = jax.jit(self._model.root)
+
+    def with_params(self, params: Any) -> Agent:
+        """The same agent with other weights; nothing is compiled again."""
+        agent = copy.copy(self)
+        agent.params = _own_copy(params)
+        return agent
 
     def act(
         self,
@@ -103,7 +108,11 @@ def load(run_dir: str | Path) -> Agent:
         )
     config = from_dict(TrainConfig, record["config"]["train"])
     env = make(config.env)
-    mesh = make_mesh(jax.local_devices()[:1])
-    template = {"state": abstract_state(env, config, mesh), "seconds": np.float32(0)}
-    _, saved = checkpoint.restore(run_dir / "checkpoints", template)
-    return Agent(env, config, saved["state"].averaged)
+    averaged = abstract_state(env, config, make_mesh(jax.local_devices()[:1])).averaged
+    _, saved = checkpoint.restore(run_dir / "checkpoints", {"state": {"averaged": averaged}}, partial=True)
+    return Agent(env, config, saved["state"]["averaged"])
+
+
+def _own_copy(params: Any) -> Any:
+    """A copy on one device of this process: a run goes on to overwrite (donate) its weights."""
+    return jax.tree.map(lambda x: jnp.array(jnp.asarray(x).addressable_data(0)), params)

@@ -42,12 +42,13 @@ def save(directory: str | Path, iteration: int, state: Any) -> None:
             shutil.rmtree(directory / str(old), ignore_errors=True)
 
 
-def restore(directory: str | Path, template: Any) -> tuple[int, Any]:
+def restore(directory: str | Path, template: Any, *, partial: bool = False) -> tuple[int, Any]:
     """The newest readable checkpoint.
 
     Args:
       directory: where `save` wrote.
       template: a state of the same structure: arrays, or `jax.ShapeDtypeStruct`s with shardings.
+      partial: the template is a part of what was saved (named tuples as dictionaries); only that is read.
 
     Returns:
       its iteration and state. A damaged one is skipped with a warning.
@@ -60,8 +61,7 @@ def restore(directory: str | Path, template: Any) -> tuple[int, Any]:
     plain = jax.tree.map(_with_sharding, plain, template)
     for iteration in reversed(iterations(directory)):
         try:
-            with ocp.StandardCheckpointer() as checkpointer:
-                found = checkpointer.restore(directory / str(iteration), plain)
+            found = _read(directory / str(iteration), plain, partial)
             jax.block_until_ready(found)
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
             warnings.warn(
@@ -72,6 +72,17 @@ def restore(directory: str | Path, template: Any) -> tuple[int, Any]:
             continue
         return iteration, jax.tree.map(_typed, found, template)
     raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
+
+
+def _read(path: Path, template: Any, partial: bool) -> Any:
+    if not partial:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path, template)
+    arguments = ocp.checkpoint_utils.construct_restore_args(template)
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        return checkpointer.restore(
+            path, ocp.args.PyTreeRestore(template, restore_args=arguments, partial_restore=True)
+        )
 
 
 def iterations(directory: str | Path) -> list[int]:

@@ -26,7 +26,7 @@ from jzero.devices import set_up
 from jzero.env import Env, make
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
-from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, resume_command
+from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
 from jzero.show.report import write_report
 from jzero.train import Program, TrainState, make_program
 
@@ -115,7 +115,7 @@ def main(
         if accelerated is not None and jax.default_backend() != "cpu":
             config = parse(experiment, accelerated, argv)
         env = make(config.train.env)
-        with Run(experiment, env, config) as run:
+        with Run(experiment, env, config, _command()) as run:
             return run.train(measure(env), (final or measure)(env))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("JZERO_TRACEBACK"):
@@ -135,6 +135,16 @@ def parse(experiment: str, default: RunConfig, argv: Sequence[str]) -> RunConfig
     )
 
 
+def _command() -> str:
+    """The script that this process runs, as one would type it; "" where there is none."""
+    script = Path(sys.argv[0])
+    if script.suffix != ".py" or not script.is_file():
+        return ""
+    here = Path.cwd()
+    script = script.resolve()
+    return f"python {script.relative_to(here) if script.is_relative_to(here) else script}"
+
+
 def _saved_config(experiment: str, run_dir: Path | None) -> TrainConfig:
     path = run_dir if run_dir is not None else RunDir.find(experiment)
     record = read_json(path / CONFIG)
@@ -146,8 +156,14 @@ def _saved_config(experiment: str, run_dir: Path | None) -> TrainConfig:
 class Run:
     """A run in progress: its directory, program and state. Use as a context manager."""
 
-    def __init__(self, experiment: str, env: Env, config: RunConfig) -> None:
+    def __init__(self, experiment: str, env: Env, config: RunConfig, command: str = "") -> None:
         """Takes the run directory and restores or makes the state.
+
+        Args:
+          experiment: its name, and the folder under runs/.
+          env: what is played.
+          config: the settings.
+          command: what starts it on a command line, for the line that says how to go on with it.
 
         Raises:
           RunDirError: the directory cannot be used.
@@ -165,7 +181,9 @@ class Run:
         device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
         self.dir: RunDir | None = None
         if self.leads:
-            self.dir = RunDir.create(config.run_dir, experiment, config, config.resume, device=device)
+            self.dir = RunDir.create(
+                config.run_dir, experiment, config, config.resume, device=device, command=command
+            )
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         self.seconds = 0.0
         self.saved_iteration = -1
@@ -176,10 +194,14 @@ class Run:
             self.seconds = float(saved["seconds"])
         else:
             self.state = self.program.init()
+        self._agent = Agent(env, config.train, self.state.averaged)
+        self._totals = {"games": 0.0, "evaluations": 0.0}
+        self._strength: float | None = None
         self.loggers = []
         if self.dir is not None:
             if config.resume:
                 self.dir.rewind_metrics(self.saved_iteration)
+                self._recall(read_metrics(self.path))
             self.loggers = make_loggers(
                 self.path,
                 config.tensorboard,
@@ -215,7 +237,7 @@ class Run:
 
     def agent(self) -> Agent:
         """The agent as it is now."""
-        return Agent(self.env, self.config.train, self.state.averaged)
+        return self._agent.with_params(self.state.averaged)
 
     def train(self, measure: Measure, final: Measure) -> Strength | None:
         """Trains until the time or the iterations are used up, then measures and writes the result.
@@ -241,12 +263,7 @@ class Run:
                 metrics = self._one_iteration()
                 self.seconds = time.monotonic() - started
                 if self.leads and self.seconds >= next_measure:
-                    strength = measure(self.agent())
-                    metrics |= {
-                        "strength": strength.value,
-                        "strength_low": strength.low,
-                        "strength_high": strength.high,
-                    }
+                    metrics |= self._measure(measure)
                     next_measure = time.monotonic() - started + self.config.evaluate_every
                 self._log(metrics, bar)
                 if self._all_agree(self.seconds >= next_save):
@@ -260,6 +277,28 @@ class Run:
         strength = self._finish(final) if self.leads else None
         self._all_agree(True)  # a process that ends early would end the one that still measures
         return strength
+
+    def _measure(self, measure: Measure) -> dict[str, float]:
+        """Strength for the metrics; new sample games for the report."""
+        agent = self.agent()
+        strength = measure(agent)
+        self._record_games(agent)
+        return {
+            "strength": strength.value,
+            "strength_low": strength.low,
+            "strength_high": strength.high,
+        }
+
+    def _record_games(self, agent: Agent) -> None:
+        assert self.dir is not None
+        games = record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
+        self.dir.write_json("games.json", games)
+
+    def _recall(self, metrics: list[dict[str, Any]]) -> None:
+        """Takes up the totals and the latest strength of the run that is resumed."""
+        for line in metrics:
+            self._totals |= {name: line[name] for name in self._totals if line.get(name) is not None}
+            self._strength = line.get("strength", self._strength)
 
     def _all_agree(self, decision: bool) -> bool:
         """The first process's `decision`: clocks and signals differ, but all must do the same."""
@@ -286,13 +325,17 @@ class Run:
         positions = train.games * train.plies
         full = play_metrics.pop("full_search_share")
         searched = full * train.search.num_simulations + (1 - full) * train.fast_simulations
+        evaluations = positions * (searched + 1)
+        self._totals["evaluations"] += evaluations
+        self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
         seconds = time.monotonic() - begun
         return {
             "iteration": self.iteration,
             "positions": self.positions,
             "updates": int(self.state.updates),
             "positions_per_second": positions / seconds,
-            "evaluations_per_second": positions * (searched + 1) / (played - begun),
+            **self._totals,
+            "evaluations_per_second": evaluations / (played - begun),
             "self_play_share": (played - begun) / seconds,
             **losses,
             **play_metrics,
@@ -315,11 +358,14 @@ class Run:
         for logger in self.loggers:
             logger.log(metrics["iteration"], metrics)
         bar.n = min(round(self.seconds), bar.total)
-        self._strength = metrics.get("strength", getattr(self, "_strength", math.nan))
-        bar.set_postfix_str(
-            f"{metrics['positions_per_second']:.0f} pos/s, {metrics['evaluations_per_second'] / 1000:.0f}k eval/s, "
-            f"loss {metrics.get('loss', math.nan):.3f}, strength {self._strength:.3f}"
-        )
+        self._strength = metrics.get("strength", self._strength)
+        shown = [
+            f"{metrics['positions_per_second']:.0f} pos/s",
+            f"{metrics['evaluations_per_second'] / 1000:.0f}k eval/s",
+        ]
+        shown += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
+        shown += [f"strength {self._strength:.3f}"] if self._strength is not None else []
+        bar.set_postfix_str(", ".join(shown))
         if "strength" in metrics:
             write_report(self.path, self.env)
 
@@ -336,9 +382,7 @@ class Run:
         agent = self.agent()
         strength = final(agent)
         assert self.dir is not None
-        self.dir.write_json(
-            "games.json", record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
-        )
+        self._record_games(agent)
         self.dir.write_json(
             "result.json",
             {

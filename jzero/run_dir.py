@@ -2,7 +2,7 @@
 
     runs/<experiment>/<YYYYmmdd-HHMMSS>/
       lock            held while a process writes here; freed when that process ends, however it ends
-      config.json     {"experiment": str, "config": {...}, "versions": {...}}
+      config.json     {"experiment": str, "config": {...}, "versions": {...}, "command": str}
       metrics.jsonl   one line an iteration
       result.json     the final strength and totals
       games.json      sample games
@@ -61,6 +61,7 @@ class RunDir:
         resume: bool = False,
         *,
         device: str = "",
+        command: str = "",
         root: str | Path = "runs",
     ) -> Self:
         """Takes a run directory, new or (with `resume`) an existing one, and writes its config.json.
@@ -73,6 +74,7 @@ class RunDir:
           resume: continue the run in the directory. A half-written last line of its metrics is dropped; call
             `rewind_metrics` once the checkpoint's iteration is known.
           device: the kind of device, for the record.
+          command: what starts this experiment on a command line, for `resume_command`.
           root: where runs without a `path` go.
 
         Raises:
@@ -87,7 +89,8 @@ class RunDir:
             run._check_content(experiment, resume)
             if resume:
                 run.rewind_metrics(math.inf)
-            run.write_json(CONFIG, {"experiment": experiment, "config": config, "versions": versions(device)})
+            record = {"experiment": experiment, "config": config, "versions": versions(device)}
+            run.write_json(CONFIG, record | ({"command": command} if command else {}))
         except BaseException:
             run.close()
             raise
@@ -187,8 +190,9 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def resume_command(experiment: str, path: str | Path) -> str:
-    """The command line that continues the run in `path`."""
-    return f"python experiments/{experiment}.py --run-dir {path} --resume"
+    """The command line that continues the run in `path`: with the script that began it, if that is on record."""
+    command = (read_json(Path(path) / CONFIG) or {}).get("command") or f"python experiments/{experiment}.py"
+    return f"{command} --run-dir {path} --resume"
 
 
 def versions(device: str = "") -> dict[str, str]:

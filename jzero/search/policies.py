@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-import chex
 import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
@@ -76,6 +75,7 @@ def muzero_policy(
     Returns:
       `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
     """
+    _check_arguments(root, num_simulations, invalid_actions)
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     invalid = _invalid_or_none(invalid_actions, root)
     logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
@@ -152,6 +152,7 @@ def gumbel_muzero_policy(
     Returns:
       `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
     """
+    _check_arguments(root, num_simulations, invalid_actions)
     rng_key, gumbel_key = jax.random.split(rng_key)
     invalid = _invalid_or_none(invalid_actions, root)
     logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
@@ -249,11 +250,37 @@ def _output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyO
 
 
 def _invalid_or_none(invalid_actions: jax.Array | None, root: RootFnOutput) -> jax.Array:
-    chex.assert_rank([root.prior_logits, root.value], [2, 1])
     if invalid_actions is None:
         return jnp.zeros_like(root.prior_logits, dtype=bool)
-    chex.assert_equal_shape([invalid_actions, root.prior_logits])
     return invalid_actions
+
+
+def _check_arguments(root: RootFnOutput, num_simulations: int, invalid_actions: jax.Array | None) -> None:
+    """Raises ValueError for shapes that do not fit or a search without simulations."""
+    shape = jnp.shape(root.prior_logits)
+    if len(shape) != 2:
+        raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
+    if jnp.shape(root.value) != shape[:1]:
+        raise ValueError(
+            f"root.value has shape {jnp.shape(root.value)}; it must be {shape[:1]}, "
+            f"one value a row of root.prior_logits {shape}"
+        )
+    if invalid_actions is not None and jnp.shape(invalid_actions) != shape:
+        raise ValueError(
+            f"invalid_actions has shape {jnp.shape(invalid_actions)}; it must be that of "
+            f"root.prior_logits, {shape}"
+        )
+    for leaf in jax.tree.leaves(root.embedding):
+        if jnp.shape(leaf)[:1] != shape[:1]:
+            raise ValueError(
+                f"root.embedding has a leaf of shape {jnp.shape(leaf)}; "
+                f"its first axis must be the batch, {shape[0]}"
+            )
+    if num_simulations < 1:
+        raise ValueError(
+            f"num_simulations is {num_simulations}; it must be at least 1 "
+            f"(without a search, use the prior itself)"
+        )
 
 
 def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:
