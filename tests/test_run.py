@@ -128,6 +128,10 @@ def test_metrics_have_a_line_an_iteration(reference):
     # One iteration of warm-up, then two updates each.
     assert [line["updates"] for line in metrics] == [0, 2, 4, 6, 8, 10]
     assert ["loss" in line for line in metrics] == [False] + [True] * 5
+    assert [line["evaluations"] for line in metrics] == [48 * 5 * n for n in range(1, 7)]
+    ended = [round(line["games_finished_share"] * 48) for line in metrics]
+    assert [line["games"] for line in metrics] == np.cumsum(ended).tolist()
+    assert ended[-1] > 0
     # Measured at once, then not for a long time.
     assert ["strength" in line for line in metrics] == [True] + [False] * 5
     seconds = [line["seconds"] for line in metrics]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from jzero import run_dir
-from jzero.run_dir import RunDir, RunDirError, read_json, read_metrics, to_json, write_atomic
+from jzero.run_dir import RunDir, RunDirError, read_json, read_metrics, resume_command, to_json, write_atomic
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -274,3 +274,13 @@ def test_an_interrupted_write_leaves_no_temporary_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomic(tmp_path / "report.html", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_resumed_by_the_script_that_began_it(tmp_path):
+    with RunDir.create(tmp_path / "a", "game", {}, command="python my/own.py"):
+        pass
+    assert resume_command("game", tmp_path / "a") == f"python my/own.py --run-dir {tmp_path / 'a'} --resume"
+    with RunDir.create(tmp_path / "b", "game", {}):
+        pass
+    begun = f"python experiments/game.py --run-dir {tmp_path / 'b'} --resume"
+    assert resume_command("game", tmp_path / "b") == begun
