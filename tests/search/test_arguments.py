@@ -12,7 +12,10 @@ GOOD = {"prior_logits": jnp.zeros((3, 4)), "value": jnp.zeros(3), "embedding": j
 def step(params, key, action, embedding):
     del params, key
     zero = jnp.zeros(action.shape)
-    return search.RecurrentFnOutput(zero, zero - 1, jnp.zeros((*action.shape, 4)), zero), embedding
+    logits = jnp.zeros((*action.shape, 4))
+    return search.RecurrentFnOutput(
+        reward=zero, discount=zero - 1, prior_logits=logits, value=zero
+    ), embedding
 
 
 def run(policy, num_simulations=2, invalid_actions=None, **changes):
