@@ -3,7 +3,9 @@
 Axes: B games, A actions. `from jzero import search as mctx` runs code written for mctx. Deliberate differences:
 
 - Dirichlet noise is drawn over the legal actions only (mctx: over all, then masked);
-- ties are broken by the lowest action, without random numbers per hop (mctx: 1e-7 of noise in PUCT);
+- ties go to the action of greater prior, then to the lower one (mctx: 1e-7 of noise at each hop in PUCT, the
+  lower action in Gumbel search);
+- a transform of Q-values must give all unvisited actions of a node the same value, as those of mctx do;
 - a step of discount 0 makes a terminal node, which is never expanded below (mctx expands it);
 - a node cut off by `max_depth` is evaluated once (mctx: again at each visit, which differs if the model draws);
 - a prior logit of -inf from the model masks an action at interior nodes;
@@ -26,8 +28,11 @@ from jzero.search.qtransforms import (
     QTransform,
     qtransform_by_parent_and_siblings,
     qtransform_completed_by_mix_value,
+    transform_row,
 )
 from jzero.search.tree import Tree, init_tree
+
+_TINY = jnp.finfo(jnp.float32).tiny
 
 
 class GumbelExtraData(NamedTuple):
@@ -84,19 +89,13 @@ def muzero_policy(
     if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
         noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
         noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
-    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, jnp.finfo(jnp.float32).tiny)), invalid)
+    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, _TINY)), invalid)
 
-    def select(edges: jax.Array, nodes: jax.Array, hop: jax.Array | int) -> jax.Array:
-        del hop
-        score = scores.puct(
-            _transform(qtransform, edges, nodes),
-            edges[:, tree_lib.VISITS],
-            jax.nn.softmax(edges[:, tree_lib.PRIOR], axis=-1),
-            nodes[:, tree_lib.NODE_VISITS],
-            pb_c_init=pb_c_init,
-            pb_c_base=pb_c_base,
+    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
+        qvalues = transform_row(qtransform, tree, node)
+        return scores.choose(
+            node.row, scores.puct(node.row, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
         )
-        return masked_argmax(score, edges[:, tree_lib.PRIOR] == -jnp.inf)
 
     tree = walk.search(
         params,
@@ -109,7 +108,7 @@ def muzero_policy(
             invalid_actions=invalid,
         ),
         recurrent_fn=recurrent_fn,
-        root_select=lambda edges, nodes: select(edges, nodes, 0),
+        root_select=select,
         interior_select=select,
         num_simulations=num_simulations,
         max_depth=max_depth,
@@ -159,21 +158,27 @@ def gumbel_muzero_policy(
     illegal = logits == -jnp.inf
     gumbel = gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
 
-    table = jnp.asarray(scores.considered_visits(max_num_considered_actions, num_simulations))
+    # Untried actions share one value, so those of a halving are the first of this order, whatever is found.
+    width = min(max_num_considered_actions, logits.shape[1], num_simulations)
+    keys, order = jax.lax.top_k(gumbel + logits, width)
     num_considered = jnp.minimum(max_num_considered_actions, jnp.sum(~illegal, axis=-1))
+    table = jnp.asarray(scores.considered_visits(max_num_considered_actions, num_simulations))
+    # Relative to the best logit, so that the floor of a score lies below every considered action.
+    keys = keys - jnp.max(logits, axis=-1, keepdims=True)
 
-    def select_root(edges: jax.Array, nodes: jax.Array) -> jax.Array:
-        visits = edges[:, tree_lib.VISITS]
-        simulation = jnp.sum(visits, axis=-1).astype(jnp.int32)
-        completed = _transform(qtransform, edges, nodes)
-        score = scores.gumbel_considered(table[num_considered, simulation], gumbel, logits, completed, visits)
-        return masked_argmax(score, illegal)
+    def best_considered(tree: Tree, node: walk.Node, considered_visit: jax.Array) -> jax.Array:
+        visits = node.row.visits
+        qvalues = transform_row(qtransform, tree, node)
+        return scores.first_best(scores.gumbel_considered(considered_visit, keys, qvalues, visits))
 
-    def select_interior(edges: jax.Array, nodes: jax.Array, hop: jax.Array) -> jax.Array:
-        del hop
-        prior_logits, visits = edges[:, tree_lib.PRIOR], edges[:, tree_lib.VISITS]
-        score = scores.gumbel_interior(prior_logits, _transform(qtransform, edges, nodes), visits)
-        return masked_argmax(score, prior_logits == -jnp.inf)
+    def select_root(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
+        simulation = jnp.sum(node.row.visits, axis=-1).astype(jnp.int32)
+        slot = best_considered(tree, node, table[num_considered, simulation])
+        return slot, jnp.zeros_like(slot, dtype=bool)
+
+    def select_interior(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
+        qvalues = transform_row(qtransform, tree, node)
+        return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues))
 
     tree = walk.search(
         params,
@@ -184,22 +189,27 @@ def gumbel_muzero_policy(
             root.embedding,
             num_simulations=num_simulations,
             invalid_actions=invalid,
+            root_order=order,
             extra_data=GumbelExtraData(root_gumbel=gumbel),
         ),
         recurrent_fn=recurrent_fn,
         root_select=select_root,
         interior_select=select_interior,
+        root_width=width,
         num_simulations=num_simulations,
         max_depth=max_depth,
         loop_fn=loop_fn,
     )
     # Among the most visited actions, the one with the greatest gumbel + logits + q.
-    edges, nodes = tree.edges[:, Tree.ROOT_INDEX], tree.nodes[:, Tree.ROOT_INDEX]
-    visits = edges[:, tree_lib.VISITS]
-    completed = _transform(qtransform, edges, nodes)
-    score = scores.gumbel_considered(jnp.max(visits, axis=-1), gumbel, logits, completed, visits)
+    node = walk.root_node(tree, width)
+    slot = best_considered(tree, node, jnp.max(node.row.visits, axis=-1))
+    action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
+    qvalues = transform_row(qtransform, tree, node)
+    completed = tree_lib.by_action(
+        qvalues.slots, order, node.row.visits > 0, logits.shape[1], qvalues.best_open
+    )
     weights = jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1)
-    return _output(masked_argmax(score, illegal), weights, tree)
+    return _output(action.astype(jnp.int32), weights, tree)
 
 
 def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:
@@ -215,33 +225,6 @@ def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.A
     """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
     masked = jnp.where(invalid_actions > 0, -jnp.inf, logits)
     return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
-
-
-def masked_argmax(score: jax.Array, invalid_actions: jax.Array) -> jax.Array:
-    """The lowest valid action i32[B] of the greatest score [B, A]; 0 in rows without one."""
-    score = jnp.where(invalid_actions > 0, -jnp.inf, score)
-    # Cheaper on a CPU than argmax: a maximum, then the first index that equals it.
-    is_best = score == jnp.max(score, axis=-1, keepdims=True)
-    index = jnp.where(is_best, jnp.arange(score.shape[-1], dtype=jnp.int32), score.shape[-1] - 1)
-    return jnp.min(index, axis=-1)
-
-
-def _transform(qtransform: QTransform, edges: jax.Array, nodes: jax.Array) -> jax.Array:
-    """Applies a transform of mctx's signature to rows [B, F, A], [B, F]: each row is a tree of one node."""
-
-    def one_node(edges: jax.Array, nodes: jax.Array) -> jax.Array:
-        view = Tree(
-            edges=edges[None],
-            nodes=nodes[None],
-            parents=None,
-            action_from_parent=None,
-            embeddings=None,
-            root_invalid_actions=None,
-            extra_data=None,
-        )
-        return qtransform(view, 0)
-
-    return jax.vmap(one_node)(edges, nodes)
 
 
 def _output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyOutput:

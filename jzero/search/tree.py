@@ -1,15 +1,17 @@
-"""The search tree: arrays of packed rows.
+"""The search tree: arrays of packed rows, and only what was reached is in them.
 
-Axes: B games, N nodes (root and one a simulation), A actions.
+Axes: B games, N nodes (root and one a simulation), A actions, S = min(A, N - 1) slots.
 
-What one step of a descent reads of a node lies in one contiguous row, so that a hop costs two gathers:
+Few of a node's actions are ever tried, and in a fixed order: untried actions share one value estimate, so the
+next to be tried is always the one of greatest prior. A node therefore keeps its expanded edges in the order
+they were opened and, of all others, only the best. A hop reads two short contiguous rows, whatever A is:
 
-- `edges[B, N, EDGE_FIELDS, A]`: prior logits, visits, Q-value and child of every action (its node index, or
-  `terminal_code` of it);
-- `nodes[B, N, NODE_FIELDS]`: visits, value, raw value of the node, and the reward and discount of the edge
-  that leads to it (stored once, with the child).
+- `children[B, N, S, CHILD_FIELDS]`: prior logit, child, visits and Q-value of each expanded edge;
+- `nodes[B, N, NODE_FIELDS]`: what the node is worth, how it was reached, what is open (see NODE_FIELDS below).
 
-Visits and indices are float32, exact up to 2^24. The Q-value of an edge is `reward + discount * value of the
+`priors[B, N, A]` is read once a simulation, to find what comes after the action just opened.
+
+Numbers are float32, integers exact up to 2^24. The Q-value of an edge is `reward + discount * value of the
 child`, seen by the player who moves at the edge's parent. The names of mctx's `Tree` are properties.
 """
 
@@ -21,10 +23,25 @@ import chex
 import jax
 import jax.numpy as jnp
 
-PRIOR, VISITS, QVALUE, CHILD = range(4)
-EDGE_FIELDS = 4
-NODE_VISITS, NODE_VALUE, NODE_RAW_VALUE, NODE_REWARD, NODE_DISCOUNT = range(5)
-NODE_FIELDS = 5
+PRIOR, CHILD, VISITS, QVALUE = range(4)
+CHILD_FIELDS = 4
+(
+    NODE_VISITS,
+    NODE_VALUE,  # mean of what was backed up, for the player to move
+    RAW_VALUE,  # the model's
+    REWARD,  # of the edge that leads here
+    DISCOUNT,  # of the edge that leads here
+    PARENT,
+    ACTION,  # of the edge that leads here
+    PRIOR_MASS,  # log-sum-exp of the prior logits
+    NUM_CHILDREN,  # slots in use
+    OPEN_ACTION,  # untried action of greatest prior logit
+    OPEN_PRIOR,  # its prior logit; -inf if there is none
+    OPEN_MASS,  # log-sum-exp of the untried actions' prior logits
+) = range(12)
+NODE_FIELDS = 12
+
+_UNTRIED = 1 << 22
 
 
 @chex.dataclass(frozen=True)
@@ -49,19 +66,17 @@ class Tree:
     """State of a batch of searches.
 
     Attributes:
-      edges: f32[B, N, EDGE_FIELDS, A], see the file's header.
       nodes: f32[B, N, NODE_FIELDS], see the file's header.
-      parents: i32[B, N], NO_PARENT for the root and for nodes that do not exist.
-      action_from_parent: i32[B, N], likewise.
+      children: f32[B, N, S, CHILD_FIELDS], likewise.
+      priors: f32[B, N, A] prior logits.
       embeddings: [B, N, ...] the model's state of each node.
       root_invalid_actions: [B, A], non-zero where an action is illegal at the root.
       extra_data: anything a policy keeps with its tree, e.g. `root_gumbel` [B, A].
     """
 
-    edges: jax.Array
     nodes: jax.Array
-    parents: Any
-    action_from_parent: Any
+    children: jax.Array
+    priors: jax.Array
     embeddings: Any
     root_invalid_actions: Any
     extra_data: Any
@@ -73,7 +88,7 @@ class Tree:
     @property
     def num_actions(self) -> int:
         """Number of actions A."""
-        return self.edges.shape[-1]
+        return self.priors.shape[-1]
 
     @property
     def num_simulations(self) -> int:
@@ -93,62 +108,123 @@ class Tree:
     @property
     def raw_values(self) -> jax.Array:
         """f32[B, N] the model's value of each node."""
-        return self.nodes[..., NODE_RAW_VALUE]
+        return self.nodes[..., RAW_VALUE]
+
+    @property
+    def parents(self) -> jax.Array:
+        """i32[B, N], NO_PARENT for the root and for nodes that do not exist."""
+        return self.nodes[..., PARENT].astype(jnp.int32)
+
+    @property
+    def action_from_parent(self) -> jax.Array:
+        """i32[B, N], NO_PARENT for the root and for nodes that do not exist."""
+        return self.nodes[..., ACTION].astype(jnp.int32)
 
     @property
     def children_prior_logits(self) -> jax.Array:
         """f32[B, N, A] prior logits; -inf where the model masked an action."""
-        return self.edges[..., PRIOR, :]
-
-    @property
-    def children_visits(self) -> jax.Array:
-        """i32[B, N, A] visits of each edge."""
-        return self.edges[..., VISITS, :].astype(jnp.int32)
+        return self.priors
 
     @property
     def children_index(self) -> jax.Array:
         """i32[B, N, A] node index of each child, UNVISITED where there is none."""
-        return node_index(self.edges[..., CHILD, :].astype(jnp.int32))
+        return self._by_action(self._child_nodes(), self.UNVISITED)
+
+    @property
+    def children_visits(self) -> jax.Array:
+        """i32[B, N, A] visits of each edge."""
+        return self._by_action(self.children[..., VISITS].astype(jnp.int32), 0)
 
     @property
     def children_values(self) -> jax.Array:
         """f32[B, N, A] value of each child for the player to move there, 0 where unvisited."""
-        return self._of_children(NODE_VALUE)
+        return self._by_action(self._of_child_nodes(NODE_VALUE), 0.0)
 
     @property
     def children_rewards(self) -> jax.Array:
         """f32[B, N, A] reward of each edge, 0 where unvisited."""
-        return self._of_children(NODE_REWARD)
+        return self._by_action(self._of_child_nodes(REWARD), 0.0)
 
     @property
     def children_discounts(self) -> jax.Array:
         """f32[B, N, A] discount of each edge, 0 where unvisited."""
-        return self._of_children(NODE_DISCOUNT)
-
-    def _of_children(self, field: int) -> jax.Array:
-        def one_tree(nodes: jax.Array, index: jax.Array) -> jax.Array:
-            return jnp.where(index == self.UNVISITED, 0.0, nodes[jnp.maximum(index, 0), field])
-
-        gather = one_tree if self.nodes.ndim == 2 else jax.vmap(one_tree)
-        return gather(self.nodes, self.children_index)
+        return self._by_action(self._of_child_nodes(DISCOUNT), 0.0)
 
     def qvalues(self, indices: jax.Array | int) -> jax.Array:
-        """Q-values [B, A] at the nodes `indices` [B] ([A] at a scalar index of an unbatched tree)."""
-        if jnp.ndim(indices) == 0:
-            return self.edges[..., indices, QVALUE, :]
-        return jax.vmap(lambda edges, index: edges[index, QVALUE])(self.edges, jnp.asarray(indices))
+        """Q-values [B, A] at the nodes `indices` [B] (or one index for all), 0 where unvisited."""
+        rows = jnp.arange(self.nodes.shape[0])
+        indices = jnp.broadcast_to(jnp.asarray(indices), rows.shape)
+        at = self.children[rows, indices]
+        return by_action(at[..., QVALUE], self.actions_of(at), at[..., VISITS] > 0, self.num_actions, 0.0)
+
+    def actions_of(self, children: jax.Array) -> jax.Array:
+        """Actions i32[B, ...] of the edges `children` [B, ..., CHILD_FIELDS]; arbitrary where unused."""
+        code = children[..., CHILD].astype(jnp.int32)
+        node = jnp.maximum(node_index(code), 0)
+        reached = _gather(self.nodes[..., ACTION], node).astype(jnp.int32)
+        return jnp.where(is_untried(code), untried_action(code), reached)
 
     def summary(self) -> SearchSummary:
         """Visit counts, value and Q-values of the root."""
-        root = self.edges[:, self.ROOT_INDEX]
-        visits = root[:, VISITS]
+        root = self.children[:, self.ROOT_INDEX]
+        visits = by_action(
+            root[..., VISITS], self.actions_of(root), root[..., VISITS] > 0, self.num_actions, 0.0
+        )
         total = jnp.sum(visits, axis=-1, keepdims=True)
         return SearchSummary(
             visit_counts=visits,
             visit_probs=jnp.where(total > 0, visits / jnp.maximum(total, 1), 1 / self.num_actions),
             value=self.nodes[:, self.ROOT_INDEX, NODE_VALUE],
-            qvalues=root[:, QVALUE],
+            qvalues=self.qvalues(self.ROOT_INDEX),
         )
+
+    def _child_nodes(self) -> jax.Array:
+        """i32[B, N, S] node index of each slot, UNVISITED where there is none."""
+        code = self.children[..., CHILD].astype(jnp.int32)
+        return jnp.where(is_untried(code), self.UNVISITED, node_index(code))
+
+    def _of_child_nodes(self, field: int) -> jax.Array:
+        return _gather(self.nodes[..., field], jnp.maximum(self._child_nodes(), 0))
+
+    def _by_action(self, values: jax.Array, missing: float) -> jax.Array:
+        actions = self.actions_of(self.children)
+        return by_action(values, actions, self._child_nodes() >= 0, self.num_actions, missing)
+
+
+def by_action(
+    values: jax.Array, actions: jax.Array, used: jax.Array, num_actions: int, missing: float | jax.Array
+) -> jax.Array:
+    """Values [..., S] of slots laid out by action [..., A]; `missing` for actions without a `used` slot."""
+
+    def one(values: jax.Array, actions: jax.Array, used: jax.Array, missing: jax.Array) -> jax.Array:
+        row = jnp.full(num_actions, missing, values.dtype)
+        return row.at[jnp.where(used, actions, num_actions)].set(values, mode="drop")
+
+    missing = jnp.broadcast_to(jnp.asarray(missing, values.dtype), values.shape[:-1])
+    for _ in range(values.ndim - 1):
+        one = jax.vmap(one)
+    return one(values, actions, used, missing)
+
+
+def _gather(values: jax.Array, index: jax.Array) -> jax.Array:
+    """Row by row: values [B, N] at index [B, ...]."""
+    return jax.vmap(lambda row, index: row[index])(values, index)
+
+
+def rows_at(array: jax.Array, index: jax.Array, width: int | None = None) -> jax.Array:
+    """Row by row: `array` [B, N, ...] at the nodes `index` i32[B], within bounds; `width` of the next axis.
+
+    Nodes are addressed by one number. With a pair (game, node) XLA's CPU compiler builds the pair anew for each
+    element that a gather copies, which takes ten times as long.
+    """
+    batch_size, num_nodes, *rest = array.shape
+    flat = array.reshape(batch_size * num_nodes, *rest)
+    sizes = tuple(rest if width is None else [width, *rest[1:]])
+    where = jnp.arange(batch_size, dtype=jnp.int32) * num_nodes + index
+    numbers = jax.lax.GatherDimensionNumbers(
+        offset_dims=tuple(range(1, 1 + len(sizes))), collapsed_slice_dims=(0,), start_index_map=(0,)
+    )
+    return jax.lax.gather(flat, where[:, None], numbers, (1, *sizes), mode="promise_in_bounds")
 
 
 def terminal_code(index: jax.Array) -> jax.Array:
@@ -161,17 +237,51 @@ def node_index(code: jax.Array) -> jax.Array:
     return jnp.where(code < Tree.UNVISITED, -2 - code, code)
 
 
-def edge_rows(prior_logits: jax.Array) -> jax.Array:
-    """Edge rows f32[B, EDGE_FIELDS, A] of new nodes with `prior_logits` [B, A] and no child."""
-    prior_logits = prior_logits.astype(jnp.float32)
-    zeros = jnp.zeros_like(prior_logits)
-    return jnp.stack([prior_logits, zeros, zeros, jnp.full_like(zeros, Tree.UNVISITED)], axis=1)
+def untried_code(action: jax.Array) -> jax.Array:
+    """What stands for the child of an edge that has no node yet: the edge's action."""
+    return -_UNTRIED - action
 
 
-def node_rows(value: jax.Array, reward: jax.Array, discount: jax.Array) -> jax.Array:
-    """Node rows f32[B, NODE_FIELDS] of nodes visited once, reached by an edge of `reward` and `discount`."""
-    value = value.astype(jnp.float32)
-    return jnp.stack([jnp.ones_like(value), value, value, reward, discount], axis=1).astype(jnp.float32)
+def untried_action(code: jax.Array) -> jax.Array:
+    """The action of an `untried_code`."""
+    return -_UNTRIED - code
+
+
+def is_untried(code: jax.Array) -> jax.Array:
+    """Whether a stored child is an `untried_code`."""
+    return code <= -_UNTRIED
+
+
+def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The first action i32[...] of greatest logit [..., A], that logit, and the log-sum-exp of all."""
+    # Cheaper on a CPU than argmax: a maximum, then the first index that equals it.
+    best = jnp.max(logits, axis=-1)
+    index = jnp.arange(logits.shape[-1], dtype=jnp.int32)
+    action = jnp.min(jnp.where(logits == best[..., None], index, logits.shape[-1] - 1), axis=-1)
+    shift = jnp.where(best > -jnp.inf, best, 0.0)
+    mass = shift + jnp.log(jnp.sum(jnp.exp(logits - shift[..., None]), axis=-1))
+    return action, best, mass
+
+
+def node_rows(
+    value: jax.Array,
+    reward: jax.Array,
+    discount: jax.Array,
+    parent: jax.Array,
+    action: jax.Array,
+    logits: jax.Array,
+) -> jax.Array:
+    """Node rows f32[B, NODE_FIELDS] of nodes visited once; arguments [B], prior `logits` [B, A]."""
+    open_action, open_prior, mass = best_open(logits)
+    one = jnp.ones_like(mass)
+    fields = (one, value, value, reward, discount, parent, action, mass)
+    fields += (jnp.zeros_like(mass), open_action, open_prior, mass)
+    return jnp.stack([field.astype(jnp.float32) for field in fields], axis=-1)
+
+
+def empty_node_row() -> jax.Array:
+    """The row f32[NODE_FIELDS] of a node that does not exist."""
+    return jnp.zeros(NODE_FIELDS).at[jnp.array([PARENT, ACTION])].set(Tree.NO_PARENT)
 
 
 def init_tree(
@@ -181,34 +291,46 @@ def init_tree(
     *,
     num_simulations: int,
     invalid_actions: jax.Array,
+    root_order: jax.Array | None = None,
     extra_data: Any = None,
 ) -> Tree:
     """A tree that holds only its root.
 
     Args:
-      prior_logits: [B, A] of the root.
+      prior_logits: f32[B, A] of the root.
       value: [B] of the root.
       embedding: [B, ...] the model's state of the root.
       num_simulations: how many nodes may be added.
       invalid_actions: [B, A], non-zero where illegal at the root.
+      root_order: i32[B, M], M <= S: give the root slots for these actions from the start, in this order,
+        instead of opening them by their priors.
       extra_data: kept with the tree.
     """
-    chex.assert_rank([prior_logits, value], [2, 1])
-    chex.assert_equal_shape_prefix([prior_logits, value], 1)
-    num_nodes = num_simulations + 1
-    zeros = jnp.zeros_like(value, dtype=jnp.float32)
+    batch_size, num_actions = prior_logits.shape
+    num_slots = min(num_actions, num_simulations)
+    no_parent = jnp.full(batch_size, Tree.NO_PARENT)
+    zero = jnp.zeros_like(value, dtype=jnp.float32)
+    root = node_rows(value, zero, zero, no_parent, no_parent, prior_logits)
+    empty = jnp.zeros(CHILD_FIELDS).at[CHILD].set(Tree.UNVISITED)
+    children = jnp.broadcast_to(empty, (batch_size, num_simulations + 1, num_slots, CHILD_FIELDS))
+    children = vary_like(children, prior_logits)
+    if root_order is not None:
+        width = root_order.shape[1]
+        logits = jnp.take_along_axis(prior_logits, root_order, axis=-1)
+        codes = untried_code(root_order).astype(jnp.float32)
+        slots = jnp.stack([logits, codes, jnp.zeros_like(logits), jnp.zeros_like(logits)], axis=-1)
+        children = children.at[:, Tree.ROOT_INDEX, :width].set(slots)
+        root = root.at[:, NUM_CHILDREN].set(width)
 
     def room(row: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
         empty = jnp.asarray(empty, row.dtype)
-        empty = jnp.broadcast_to(empty, (row.shape[0], num_nodes - 1, *row.shape[1:]))
+        empty = jnp.broadcast_to(empty, (batch_size, num_simulations, *row.shape[1:]))
         return jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1)
 
-    no_parent = room(jnp.full_like(zeros, Tree.NO_PARENT, dtype=jnp.int32), Tree.NO_PARENT)
     return Tree(
-        edges=room(edge_rows(prior_logits), edge_rows(jnp.zeros_like(prior_logits[:1]))[:, None]),
-        nodes=room(node_rows(value, zeros, zeros)),
-        parents=no_parent,
-        action_from_parent=no_parent,
+        nodes=room(root, empty_node_row()),
+        children=children,
+        priors=room(prior_logits),
         embeddings=jax.tree.map(room, embedding),
         root_invalid_actions=invalid_actions,
         extra_data=extra_data,
