@@ -130,13 +130,11 @@ def measure(config: Config, policy: str, num_actions: int, num_simulations: int,
         rows = P(AXIS)
         mesh = make_mesh(jax.devices()[: config.devices])
         ours = jax.shard_map(ours, mesh=mesh, in_specs=(P(), P(), rows), out_specs=rows)
-    contestants = {
-        "mctx": jax.jit(make_search(mctx, policy, num_simulations)),
-        "ours": jax.jit(ours),
-    }
-    compile_seconds, found, seconds = {}, {}, {name: [] for name in contestants}
+    jitted = {"mctx": jax.jit(make_search(mctx, policy, num_simulations)), "ours": jax.jit(ours)}
+    contestants, compile_seconds, found = {}, {}, {}
+    seconds: dict[str, list[float]] = {name: [] for name in jitted}
     first_runs = 0.0
-    for name, function in contestants.items():
+    for name, function in jitted.items():
         begun = time.perf_counter()
         contestants[name] = function.lower(tables, key, states).compile()
         compile_seconds[name] = time.perf_counter() - begun
