@@ -151,10 +151,15 @@ class Tree:
         return self._by_action(self._of_child_nodes(DISCOUNT), 0.0)
 
     def qvalues(self, indices: jax.Array | int) -> jax.Array:
-        """Q-values [B, A] at the nodes `indices` [B] (or one index for all), 0 where unvisited."""
-        rows = jnp.arange(self.nodes.shape[0])
-        indices = jnp.broadcast_to(jnp.asarray(indices), rows.shape)
-        at = self.children[rows, indices]
+        """Q-values [B, A] at the nodes `indices` [B] or at one index for all, 0 where unvisited.
+
+        Of an unbatched tree, as inside `jax.vmap`, [A] at a scalar index.
+        """
+        if self.nodes.ndim == 2:
+            at = self.children[indices]
+        else:
+            rows = jnp.arange(self.nodes.shape[0])
+            at = self.children[rows, jnp.broadcast_to(jnp.asarray(indices), rows.shape)]
         return by_action(at[..., QVALUE], self.actions_of(at), at[..., VISITS] > 0, self.num_actions, 0.0)
 
     def actions_of(self, children: jax.Array) -> jax.Array:
@@ -207,7 +212,9 @@ def by_action(
 
 
 def _gather(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Row by row: values [B, N] at index [B, ...]."""
+    """Row by row: values [B, N] at index [B, ...]; or values [N] of one tree."""
+    if values.ndim == 1:
+        return values[index]
     return jax.vmap(lambda row, index: row[index])(values, index)
 
 

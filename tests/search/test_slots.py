@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from jzero import search
-from jzero.search.walk import WIDTHS
 from tests.search import tables as tables_lib
 from tests.search.tables import TreeArrays, quick_jit
 
@@ -103,3 +102,16 @@ def test_a_transform_of_ones_own_sees_every_action():
         for options in ({}, {"qtransform": own})
     )
     assert_same_tree(by_user, built_in)
+
+
+def test_transforms_read_a_finished_tree_as_those_of_mctx_do():
+    tables = tables_lib.random_tables(5, 7, discounts=(-1.0,))
+    roots = tables_lib.random_roots(5, tables, 16)
+    found = []
+    for module in (search, mctx):
+        tree = run(module, "gumbel_muzero_policy", tables, roots, 40).search_tree
+        transform = functools.partial(module.qtransform_completed_by_mix_value, epsilon=1e-8)
+        for_each = jax.vmap(transform, in_axes=(0, None))
+        found.append([for_each(tree, 0), for_each(tree, 3), tree.qvalues(jnp.full(16, 3))])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-4)
