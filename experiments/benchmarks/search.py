@@ -69,6 +69,13 @@ def make_tables(num_actions: int) -> dict[str, jax.Array]:
     }
 
 
+def root_of(tables: Any, states: jax.Array) -> mctx.RootFnOutput:
+    """What the model says of the positions `states` i32[B]."""
+    return mctx.RootFnOutput(
+        prior_logits=tables["logits"][states], value=tables["value"][states], embedding=states
+    )
+
+
 def recurrent_fn(tables: Any, key: jax.Array, action: jax.Array, state: jax.Array) -> Any:
     """A two-player game of STATES positions; its embedding is a position's number."""
     del key
@@ -91,9 +98,7 @@ def make_search(module: ModuleType, policy: str, num_simulations: int) -> Callab
         run = functools.partial(module.muzero_policy, dirichlet_fraction=0.0)
 
     def search_all(tables: Any, key: jax.Array, states: jax.Array) -> Any:
-        root = mctx.RootFnOutput(
-            prior_logits=tables["logits"][states], value=tables["value"][states], embedding=states
-        )
+        root = root_of(tables, states)
         output = run(tables, key, root, recurrent_fn, num_simulations)
         return output.action, output.action_weights, output.search_tree.summary().visit_counts
 
@@ -104,9 +109,7 @@ def tree_bytes(module: ModuleType, batch_size: int, num_actions: int, num_simula
     """Bytes of the search tree's arrays."""
 
     def tree(tables: Any, key: jax.Array, states: jax.Array) -> Any:
-        root = mctx.RootFnOutput(
-            prior_logits=tables["logits"][states], value=tables["value"][states], embedding=states
-        )
+        root = root_of(tables, states)
         return module.muzero_policy(tables, key, root, recurrent_fn, num_simulations).search_tree
 
     states = jax.ShapeDtypeStruct((batch_size,), jnp.int32)

@@ -32,8 +32,6 @@ from jzero.search.qtransforms import (
 )
 from jzero.search.tree import Tree, init_tree
 
-_TINY = jnp.finfo(jnp.float32).tiny
-
 
 class GumbelExtraData(NamedTuple):
     """What a Gumbel search keeps with its tree."""
@@ -89,7 +87,7 @@ def muzero_policy(
     if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
         noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
         noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
-    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, _TINY)), invalid)
+    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
         qvalues = transform_row(qtransform, tree, node)

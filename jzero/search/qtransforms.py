@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,7 @@ from jzero.search import scores
 from jzero.search import tree as tree_lib
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
-
-if TYPE_CHECKING:
-    from jzero.search.walk import Node
+from jzero.search.walk import Node
 
 QTransform = Callable[..., jax.Array]
 

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_TINY = float(np.finfo(np.float32).tiny)
+TINY = float(np.finfo(np.float32).tiny)
+"""The least float32 that is not denormal."""
 
 
 class Row(NamedTuple):
@@ -83,7 +84,7 @@ def mixed_value(row: Row) -> jax.Array:
     """
     total = jnp.sum(row.visits, axis=-1)
     # A visited action may have a prior that underflowed to zero.
-    weight = jnp.where(row.visits > 0, jnp.maximum(row.priors(), _TINY), 0.0)
+    weight = jnp.where(row.visits > 0, jnp.maximum(row.priors(), TINY), 0.0)
     weight_sum = jnp.sum(weight, axis=-1)
     weighted = jnp.sum(weight * row.qvalues, axis=-1) / jnp.where(weight_sum > 0, weight_sum, 1.0)
     return (row.raw_value + total * weighted) / (total + 1)
@@ -142,7 +143,7 @@ def gumbel_interior(row: Row, qvalues: Scores) -> Scores:
     shift = _finite(jnp.maximum(jnp.max(slots, axis=-1), rest))
     weights = jnp.exp(slots - shift[..., None])
     total = jnp.sum(weights, axis=-1) + jnp.exp(rest - shift)
-    total = jnp.maximum(total, _TINY)
+    total = jnp.maximum(total, TINY)
     visits = 1 + jnp.sum(row.visits, axis=-1)
     return Scores(
         weights / total[..., None] - row.visits / visits[..., None],
@@ -178,9 +179,15 @@ def choose(row: Row, score: Scores) -> tuple[jax.Array, jax.Array]:
     slots = jnp.where(row.visits > 0, score.slots, -jnp.inf)
     best = jnp.max(slots, axis=-1)
     is_open = (row.open_prior > -jnp.inf) & (score.best_open > best)
-    width = slots.shape[-1]
-    index = jnp.where(slots == best[..., None], jnp.arange(width, dtype=jnp.int32), width - 1)
-    return jnp.min(index, axis=-1), is_open | (best == -jnp.inf)
+    return first_best(slots), is_open | (best == -jnp.inf)
+
+
+def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The first action i32[...] of greatest logit [..., A], that logit, and the log-sum-exp of all."""
+    best = jnp.max(logits, axis=-1)
+    shift = _finite(best)
+    mass = shift + jnp.log(jnp.sum(jnp.exp(logits - shift[..., None]), axis=-1))
+    return first_best(logits), best, mass
 
 
 def _finite(x: jax.Array) -> jax.Array:

@@ -23,6 +23,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jzero.search import scores
+
 PRIOR, CHILD, VISITS, QVALUE = range(4)
 CHILD_FIELDS = 4
 (
@@ -41,7 +43,7 @@ CHILD_FIELDS = 4
 ) = range(12)
 NODE_FIELDS = 12
 
-_UNTRIED = 1 << 22
+_UNTRIED = 1 << 22  # beyond every terminal's code: a tree has fewer nodes
 
 
 @chex.dataclass(frozen=True)
@@ -259,17 +261,6 @@ def is_untried(code: jax.Array) -> jax.Array:
     return code <= -_UNTRIED
 
 
-def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The first action i32[...] of greatest logit [..., A], that logit, and the log-sum-exp of all."""
-    # Cheaper on a CPU than argmax: a maximum, then the first index that equals it.
-    best = jnp.max(logits, axis=-1)
-    index = jnp.arange(logits.shape[-1], dtype=jnp.int32)
-    action = jnp.min(jnp.where(logits == best[..., None], index, logits.shape[-1] - 1), axis=-1)
-    shift = jnp.where(best > -jnp.inf, best, 0.0)
-    mass = shift + jnp.log(jnp.sum(jnp.exp(logits - shift[..., None]), axis=-1))
-    return action, best, mass
-
-
 def node_rows(
     value: jax.Array,
     reward: jax.Array,
@@ -279,7 +270,7 @@ def node_rows(
     logits: jax.Array,
 ) -> jax.Array:
     """Node rows f32[B, NODE_FIELDS] of nodes visited once; arguments [B], prior `logits` [B, A]."""
-    open_action, open_prior, mass = best_open(logits)
+    open_action, open_prior, mass = scores.best_open(logits)
     one = jnp.ones_like(mass)
     fields = (one, value, value, reward, discount, parent, action, mass)
     fields += (jnp.zeros_like(mass), open_action, open_prior, mass)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.search import tree as tree_lib
-from jzero.search.scores import Row
+from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
 
 WIDTHS = (8, 32)
@@ -33,8 +33,6 @@ class Node(NamedTuple):
     """Its numbers, [B, W] a slot."""
     slots: jax.Array
     """f32[B, W, CHILD_FIELDS] the same slots as stored."""
-    fields: jax.Array
-    """f32[B, NODE_FIELDS] the same node as stored."""
     index: jax.Array
     """i32[B] its number in the tree."""
 
@@ -164,7 +162,7 @@ def _choose(
 
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = tree_lib.rows_at(tree.children, index, width)
-        node = Node(_row(stored, fields, tree.num_actions), stored, fields, index)
+        node = Node(_row(stored, fields, tree.num_actions), stored, index)
         slot, is_open = select(tree, node)
         is_chosen = jnp.arange(width, dtype=jnp.int32) == slot[:, None]
         child = jnp.sum(jnp.where(is_chosen, stored[..., tree_lib.CHILD], 0.0), axis=-1).astype(jnp.int32)
@@ -203,7 +201,7 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
     """The root of every tree with its first `width` slots."""
     stored, fields = tree.children[:, Tree.ROOT_INDEX, :width], tree.nodes[:, Tree.ROOT_INDEX]
     index = jnp.zeros_like(fields[:, 0], dtype=jnp.int32)
-    return Node(_row(stored, fields, tree.num_actions), stored, fields, index)
+    return Node(_row(stored, fields, tree.num_actions), stored, index)
 
 
 def expand(
@@ -273,7 +271,7 @@ def _open(
     last = fields[:, tree_lib.OPEN_PRIOR, None]
     later = jnp.arange(logits.shape[1], dtype=jnp.int32) > action[:, None]
     still_open = jnp.where((logits < last) | ((logits == last) & later), logits, -jnp.inf)
-    best, prior, mass = tree_lib.best_open(still_open)
+    best, prior, mass = best_open(still_open)
     opened = jnp.stack([slot + 1.0, best.astype(jnp.float32), prior, mass], axis=-1)
     target = jnp.where(is_new & was_open, parent, num_nodes)
     nodes = tree.nodes.at[rows, target, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(
@@ -319,7 +317,7 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
         fields[:, tree_lib.REWARD],
         fields[:, tree_lib.DISCOUNT],
     )
-    # A terminal's value and what follows a new node are what the model said of them.
+    # Nothing lies below a leaf: its value is what the model said, or 0 at a terminal.
     carry = (jnp.max(path.depth) - 1, tree.children, tree.nodes, child, child.value)
     _, children, nodes, _, _ = jax.lax.while_loop(lambda carry: carry[0] >= 0, one_hop, carry)
     return dataclasses.replace(tree, children=children, nodes=nodes)
