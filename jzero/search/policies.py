@@ -89,11 +89,10 @@ def muzero_policy(
         noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
     noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
 
-    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
+    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         qvalues = transform_row(qtransform, tree, node)
-        return scores.choose(
-            node.row, scores.puct(node.row, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
-        )
+        score = scores.puct(node.row, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
+        return scores.choose(node.row, score, node.codes)
 
     tree = walk.search(
         params,
@@ -164,19 +163,20 @@ def gumbel_muzero_policy(
     # Relative to the best logit, so that the floor of a score lies below every considered action.
     keys = keys - jnp.max(logits, axis=-1, keepdims=True)
 
-    def best_considered(tree: Tree, node: walk.Node, considered_visit: jax.Array) -> jax.Array:
+    def best_considered(tree: Tree, node: walk.Node, considered_visit: jax.Array) -> tuple:
         visits = node.row.visits
         qvalues = transform_row(qtransform, tree, node)
-        return scores.first_best(scores.gumbel_considered(considered_visit, keys, qvalues, visits))
+        score = scores.gumbel_considered(considered_visit, keys, qvalues, visits)
+        return scores.best_slot(score, node.codes)
 
-    def select_root(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
-        simulation = jnp.sum(node.row.visits, axis=-1).astype(jnp.int32)
-        slot = best_considered(tree, node, table[num_considered, simulation])
-        return slot, jnp.zeros_like(slot, dtype=bool)
+    def select_root(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        simulation = node.row.node_visits.astype(jnp.int32) - 1
+        _, slot, code = best_considered(tree, node, table[num_considered, simulation])
+        return slot, code, jnp.zeros_like(slot, dtype=bool)
 
-    def select_interior(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array]:
+    def select_interior(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         qvalues = transform_row(qtransform, tree, node)
-        return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues))
+        return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)
 
     tree = walk.search(
         params,
@@ -200,7 +200,7 @@ def gumbel_muzero_policy(
     )
     # Among the most visited actions, the one with the greatest gumbel + logits + q.
     node = walk.root_node(tree, width)
-    slot = best_considered(tree, node, jnp.max(node.row.visits, axis=-1))
+    _, slot, _ = best_considered(tree, node, jnp.max(node.row.visits, axis=-1))
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
     qvalues = transform_row(qtransform, tree, node)
     completed = tree_lib.by_action(

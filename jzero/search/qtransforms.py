@@ -121,9 +121,9 @@ def _all_actions(function: Callable[..., Scores], tree: Any, node_index: Any, **
         open_prior=jnp.float32(-jnp.inf),
         open_mass=jnp.float32(-jnp.inf),
         prior_mass=jax.nn.logsumexp(logits),
-        all_visited=jnp.all(visits > 0),
         node_visits=tree.node_visits[node_index].astype(jnp.float32),
         node_value=tree.node_values[node_index],
         raw_value=tree.raw_values[node_index],
+        num_actions=logits.shape[-1],
     )
     return function(row, **options).slots

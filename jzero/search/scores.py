@@ -36,14 +36,14 @@ class Row(NamedTuple):
     """f32[...] log-sum-exp of the prior logits of the open actions."""
     prior_mass: jax.Array
     """f32[...] log-sum-exp of all prior logits."""
-    all_visited: jax.Array
-    """bool[...] every action, legal or not, was visited."""
     node_visits: jax.Array
-    """f32[...]"""
+    """f32[...] one, for its own evaluation, and those of its actions."""
     node_value: jax.Array
     """f32[...] mean of what was backed up."""
     raw_value: jax.Array
     """f32[...] the model's."""
+    num_actions: int
+    """How many actions there are, legal or not."""
 
     def priors(self) -> jax.Array:
         """Prior probabilities [..., W]."""
@@ -59,6 +59,27 @@ class Scores(NamedTuple):
     """f32[...]"""
 
 
+_MONOIDS = {"sum": (jax.lax.add, 0.0), "max": (jax.lax.max, -math.inf), "min": (jax.lax.min, math.inf)}
+_NARROW = 8  # slots
+
+
+def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
+    """Sums, maxima and minima [...] over slots: of each term (its kind, its array [..., W]).
+
+    Of few slots all are found in one pass, because XLA's CPU compiler makes a kernel of each.
+    """
+    kinds, arrays = zip(*terms, strict=True)
+    if arrays[0].shape[-1] > _NARROW:
+        return [getattr(jnp, kind)(x, axis=-1) for kind, x in terms]
+    functions, initial = zip(*(_MONOIDS[kind] for kind in kinds), strict=True)
+
+    def combine(a: tuple, b: tuple) -> tuple:
+        return tuple(f(x, y) for f, x, y in zip(functions, a, b, strict=True))
+
+    start = tuple(jnp.float32(x) for x in initial)
+    return list(jax.lax.reduce(arrays, start, combine, (arrays[0].ndim - 1,)))
+
+
 def by_min_max(row: Row, *, min_value: float, max_value: float) -> Scores:
     """Q-values mapped from [min_value, max_value] to [0, 1]; 0 where unvisited."""
     slots = jnp.where(row.visits > 0, (row.qvalues - min_value) / (max_value - min_value), 0.0)
@@ -71,23 +92,11 @@ def by_parent_and_siblings(row: Row, *, epsilon: float = 1e-8) -> Scores:
     Unvisited actions score 0. `epsilon` is the least denominator.
     """
     safe = jnp.where(row.visits > 0, row.qvalues, row.node_value[..., None])
-    low = jnp.minimum(row.node_value, jnp.min(safe, axis=-1))[..., None]
-    high = jnp.maximum(row.node_value, jnp.max(safe, axis=-1))[..., None]
+    low, high = over_slots(("min", safe), ("max", safe))
+    low = jnp.minimum(row.node_value, low)[..., None]
+    high = jnp.maximum(row.node_value, high)[..., None]
     slots = jnp.where(row.visits > 0, (row.qvalues - low) / jnp.maximum(high - low, epsilon), 0.0)
     return Scores(slots, jnp.zeros_like(row.node_value))
-
-
-def mixed_value(row: Row) -> jax.Array:
-    """The value [...] that completes unvisited actions: equation 33 of Danihelka et al. 2022.
-
-    `v_mix = (v + sum N * sum_visited(P q) / sum_visited P) / (1 + sum N)`.
-    """
-    total = jnp.sum(row.visits, axis=-1)
-    # A visited action may have a prior that underflowed to zero.
-    weight = jnp.where(row.visits > 0, jnp.maximum(row.priors(), TINY), 0.0)
-    weight_sum = jnp.sum(weight, axis=-1)
-    weighted = jnp.sum(weight * row.qvalues, axis=-1) / jnp.where(weight_sum > 0, weight_sum, 1.0)
-    return (row.raw_value + total * weighted) / (total + 1)
 
 
 def completed_by_mix_value(
@@ -101,26 +110,41 @@ def completed_by_mix_value(
 ) -> Scores:
     """Completed Q-values times `(maxvisit_init + max visits) * value_scale`, to be added to logits.
 
+    Unvisited actions are completed by equation 33 of the paper:
+    `v_mix = (v + sum N * sum_visited(P q) / sum_visited P) / (1 + sum N)`.
+
     Args:
       row: the node's.
       value_scale: c_scale; 0.1 on rescaled values, 1.0 on raw values of board games (paper, section 5).
       maxvisit_init: c_visit.
       rescale_values: map the completed values of the node to [0, 1].
-      use_mixed_value: complete by `mixed_value` rather than by the model's value of the node.
+      use_mixed_value: complete by `v_mix` rather than by the model's value of the node.
       epsilon: least denominator of the rescaling. Values that differ by less count as nearly equal; with 1e-8
         (mctx) a constant value network's rounding noise becomes several nats of policy.
     """
-    value = mixed_value(row) if use_mixed_value else row.raw_value
     visited = row.visits > 0
+    # A visited action may have a prior that underflowed to zero.
+    weight = jnp.where(visited, jnp.maximum(row.priors(), TINY), 0.0)
+    weight_sum, weighted, most, least, low, high = over_slots(
+        ("sum", weight),
+        ("sum", jnp.where(visited, weight * row.qvalues, 0.0)),
+        ("max", row.visits),
+        ("min", row.visits),
+        ("min", jnp.where(visited, row.qvalues, jnp.inf)),
+        ("max", jnp.where(visited, row.qvalues, -jnp.inf)),
+    )
+    value = row.raw_value
+    if use_mixed_value:
+        total = row.node_visits - 1
+        value = (value + total * weighted / jnp.where(weight_sum > 0, weight_sum, 1.0)) / (total + 1)
     slots = jnp.where(visited, row.qvalues, value[..., None])
     if rescale_values:
-        low = jnp.min(jnp.where(visited, row.qvalues, jnp.inf), axis=-1)
-        high = jnp.max(jnp.where(visited, row.qvalues, -jnp.inf), axis=-1)
-        low = jnp.where(row.all_visited, low, jnp.minimum(low, value))
-        high = jnp.where(row.all_visited, high, jnp.maximum(high, value))
+        all_visited = (row.visits.shape[-1] == row.num_actions) & (least > 0)
+        low = jnp.where(all_visited, low, jnp.minimum(low, value))
+        high = jnp.where(all_visited, high, jnp.maximum(high, value))
         span = jnp.maximum(high - low, epsilon)
         slots, value = (slots - low[..., None]) / span[..., None], (value - low) / span
-    scale = (maxvisit_init + jnp.max(row.visits, axis=-1)) * value_scale
+    scale = (maxvisit_init + most) * value_scale
     return Scores(scale[..., None] * slots, scale * value)
 
 
@@ -144,9 +168,8 @@ def gumbel_interior(row: Row, qvalues: Scores) -> Scores:
     weights = jnp.exp(slots - shift[..., None])
     total = jnp.sum(weights, axis=-1) + jnp.exp(rest - shift)
     total = jnp.maximum(total, TINY)
-    visits = 1 + jnp.sum(row.visits, axis=-1)
     return Scores(
-        weights / total[..., None] - row.visits / visits[..., None],
+        weights / total[..., None] - row.visits / row.node_visits[..., None],
         jnp.exp(row.open_prior + qvalues.best_open - shift) / total,
     )
 
@@ -164,30 +187,51 @@ def gumbel_considered(
 
 
 def first_best(score: jax.Array) -> jax.Array:
-    """The lowest index i32[...] of the greatest score [..., W]."""
+    """The lowest index i32[...] of the greatest score [..., A]."""
     # Cheaper on a CPU than argmax: a maximum, then the first index that equals it.
     width = score.shape[-1]
     best = score == jnp.max(score, axis=-1, keepdims=True)
     return jnp.min(jnp.where(best, jnp.arange(width, dtype=jnp.int32), width - 1), axis=-1)
 
 
-def choose(row: Row, score: Scores) -> tuple[jax.Array, jax.Array]:
-    """(slot i32[...] of the greatest score, bool[...] whether the best open action scores higher still).
+def best_slot(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(greatest score f32[...], the first slot i32[...] that has it, what `payload` f32[..., W] has there)."""
+    width = score.shape[-1]
+    slots = jax.lax.broadcasted_iota(jnp.int32, score.shape, score.ndim - 1)
+    if width > _NARROW:
+        best = jnp.max(score, axis=-1)
+        slot = jnp.min(jnp.where(score == best[..., None], slots, width - 1), axis=-1)
+        return best, slot, jnp.sum(jnp.where(slots == slot[..., None], payload, 0.0), axis=-1)
+
+    def better(a: tuple, b: tuple) -> tuple:
+        is_b = (b[0] > a[0]) | ((b[0] == a[0]) & (b[1] < a[1]))
+        return tuple(jnp.where(is_b, y, x) for x, y in zip(a, b, strict=True))
+
+    start = (jnp.float32(-jnp.inf), jnp.int32(width), jnp.float32(0))
+    best, slot, found = jax.lax.reduce((score, slots, payload), start, better, (score.ndim - 1,))
+    return best, slot, found
+
+
+def choose(row: Row, score: Scores, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(slot i32[...] of the greatest score, `payload` [..., W] there, whether the best open action scores higher).
 
     Ties go to the action tried first, hence to the greater prior. A node without any legal action opens one.
     """
-    slots = jnp.where(row.visits > 0, score.slots, -jnp.inf)
-    best = jnp.max(slots, axis=-1)
+    best, slot, found = best_slot(jnp.where(row.visits > 0, score.slots, -jnp.inf), payload)
     is_open = (row.open_prior > -jnp.inf) & (score.best_open > best)
-    return first_best(slots), is_open | (best == -jnp.inf)
+    return slot, found, is_open | (best == -jnp.inf)
 
 
 def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The first action i32[...] of greatest logit [..., A], that logit, and the log-sum-exp of all."""
-    best = jnp.max(logits, axis=-1)
+    """The first action f32[...] of greatest logit [..., A], that logit, and the log-sum-exp of all."""
+    (best,) = over_slots(("max", logits))
     shift = _finite(best)
-    mass = shift + jnp.log(jnp.sum(jnp.exp(logits - shift[..., None]), axis=-1))
-    return first_best(logits), best, mass
+    actions = jax.lax.broadcasted_iota(jnp.float32, logits.shape, logits.ndim - 1)
+    action, mass = over_slots(
+        ("min", jnp.where(logits == best[..., None], actions, logits.shape[-1] - 1.0)),
+        ("sum", jnp.exp(logits - shift[..., None])),
+    )
+    return action, best, shift + jnp.log(mass)
 
 
 def _finite(x: jax.Array) -> jax.Array:

@@ -36,9 +36,14 @@ class Node(NamedTuple):
     index: jax.Array
     """i32[B] its number in the tree."""
 
+    @property
+    def codes(self) -> jax.Array:
+        """f32[B, W] what each slot stores as its child."""
+        return self.slots[..., tree_lib.CHILD]
 
-Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array]]
-"""(tree, node) -> (slot i32[B], bool[B] whether to open the best open action instead)."""
+
+Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array, jax.Array]]
+"""(tree, node) -> (slot i32[B], its child's code f32[B], bool[B] whether to open the best open action instead)."""
 
 
 class Path(NamedTuple):
@@ -163,11 +168,9 @@ def _choose(
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = tree_lib.rows_at(tree.children, index, width)
         node = Node(_row(stored, fields, tree.num_actions), stored, index)
-        slot, is_open = select(tree, node)
-        is_chosen = jnp.arange(width, dtype=jnp.int32) == slot[:, None]
-        child = jnp.sum(jnp.where(is_chosen, stored[..., tree_lib.CHILD], 0.0), axis=-1).astype(jnp.int32)
+        slot, child, is_open = select(tree, node)
         opened = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
-        return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child)
+        return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child.astype(jnp.int32))
 
     num_slots = tree.children.shape[2]
     if width is not None:
@@ -190,10 +193,10 @@ def _row(stored: jax.Array, fields: jax.Array, num_actions: int) -> Row:
         open_prior=fields[..., tree_lib.OPEN_PRIOR],
         open_mass=fields[..., tree_lib.OPEN_MASS],
         prior_mass=fields[..., tree_lib.PRIOR_MASS],
-        all_visited=jnp.sum(visits > 0, axis=-1) == num_actions,
         node_visits=fields[..., tree_lib.NODE_VISITS],
         node_value=fields[..., tree_lib.NODE_VALUE],
         raw_value=fields[..., tree_lib.RAW_VALUE],
+        num_actions=num_actions,
     )
 
 
@@ -272,7 +275,7 @@ def _open(
     later = jnp.arange(logits.shape[1], dtype=jnp.int32) > action[:, None]
     still_open = jnp.where((logits < last) | ((logits == last) & later), logits, -jnp.inf)
     best, prior, mass = best_open(still_open)
-    opened = jnp.stack([slot + 1.0, best.astype(jnp.float32), prior, mass], axis=-1)
+    opened = jnp.stack([slot + 1.0, best, prior, mass], axis=-1)
     target = jnp.where(is_new & was_open, parent, num_nodes)
     nodes = tree.nodes.at[rows, target, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(
         opened, mode="drop", unique_indices=True
