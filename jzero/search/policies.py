@@ -11,6 +11,19 @@ Axes: B games, A actions. `from jzero import search as mctx` runs code written f
 - a prior logit of -inf from the model masks an action at interior nodes;
 - statistics are float32 whatever the network's dtype;
 - `qtransform_completed_by_mix_value` has `epsilon` 0.01 (mctx: 1e-8).
+
+Beyond mctx, every policy takes these keyword arguments:
+
+- `leaves`: so many leaves of each tree are evaluated in one call (see `leaves.py`);
+- `tree`: continue with what an earlier search found (see `reuse.py`);
+- `num_nodes`: room of the tree, at least one more than the simulations; more if it is to be reused;
+- `max_num_simulations`: lets `num_simulations` be traced, up to this many, so that changing it compiles nothing;
+- `to_play`: embedding -> i32[B] the player to move. Values and rewards are then [B, P], one a player, and every
+  player maximises its own (max^n, Luckhardt and Irani 1986); the discount is not negative;
+- `model_state`: anything a model keeps between calls, e.g. a cache (see `cache.py`): `recurrent_fn` takes it as
+  fifth argument and returns it as third result; the tree returned has the last one;
+- `max_bytes`: raise a ValueError instead of building a larger tree;
+- `check`: look for NaN and for rows without a legal action, outside of `jit` only.
 """
 
 from __future__ import annotations
@@ -22,15 +35,16 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
-from jzero.search import scores, walk
+from jzero.search import arguments, reuse, scores, walk
 from jzero.search import tree as tree_lib
+from jzero.search.leaves import search_leaves
 from jzero.search.qtransforms import (
     QTransform,
     qtransform_by_parent_and_siblings,
     qtransform_completed_by_mix_value,
     transform_row,
 )
-from jzero.search.tree import Tree, init_tree
+from jzero.search.tree import Tree, give_root_slots, init_tree
 
 
 class GumbelExtraData(NamedTuple):
@@ -45,7 +59,7 @@ def muzero_policy(
     rng_key: jax.Array,
     root: RootFnOutput,
     recurrent_fn: Callable,
-    num_simulations: int,
+    num_simulations: int | jax.Array,
     invalid_actions: jax.Array | None = None,
     max_depth: int | jax.Array | None = None,
     loop_fn: Callable = jax.lax.fori_loop,
@@ -56,6 +70,15 @@ def muzero_policy(
     pb_c_init: float | jax.Array = 1.25,
     pb_c_base: float | jax.Array = 19652,
     temperature: float | jax.Array = 1.0,
+    leaves: int = 1,
+    virtual: str = "visit",
+    tree: Tree | None = None,
+    num_nodes: int | None = None,
+    max_num_simulations: int | None = None,
+    to_play: Callable | None = None,
+    model_state: Any = None,
+    max_bytes: int | None = None,
+    check: bool = False,
 ) -> PolicyOutput:
     """PUCT search (AlphaZero, MuZero).
 
@@ -74,11 +97,36 @@ def muzero_policy(
       pb_c_init: c_1 of PUCT.
       pb_c_base: c_2 of PUCT.
       temperature: actions are drawn in proportion to `visits ** (1 / temperature)`; 0 takes the most visited.
+      leaves: leaves of each tree evaluated in one call; divides `num_simulations`.
+      virtual: how descents under way count, see `scores.in_flight`: "visit", "loss" or "mean".
+      tree: what an earlier search found, see `reuse.subtree`.
+      num_nodes: room of the tree.
+      max_num_simulations: greatest `num_simulations`, if that is traced.
+      to_play: embedding -> i32[B]; values and rewards are [B, P].
+      model_state: what the model keeps between calls.
+      max_bytes: greatest size of the tree.
+      check: look at the values, outside of `jit`.
 
     Returns:
       `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
+
+    Raises:
+      ValueError: an argument does not fit, see `arguments.py`.
     """
-    _check_arguments(root, num_simulations, invalid_actions)
+    size = arguments.check(
+        root,
+        num_simulations,
+        invalid_actions,
+        leaves=leaves,
+        loop_fn=loop_fn,
+        tree=tree,
+        num_nodes=num_nodes,
+        max_num_simulations=max_num_simulations,
+        to_play=to_play,
+        max_bytes=max_bytes,
+        check=check,
+    )
+    arguments.check_puct(num_simulations, leaves, virtual)
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     invalid = _invalid_or_none(invalid_actions, root)
     logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
@@ -90,26 +138,26 @@ def muzero_policy(
     noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        counts = node.row
+        if node.in_flight is not None:
+            row, counts = scores.in_flight(node.row, node.in_flight, virtual)
+            node = node._replace(row=row)
         qvalues = transform_row(qtransform, tree, node)
-        score = scores.puct(node.row, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
-        return scores.choose(node.row, score, node.codes)
+        score = scores.puct(counts, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
+        return scores.choose(counts, score, node.codes)
 
-    tree = walk.search(
+    fresh = _fresh_tree(noisy_logits, root, size, invalid, to_play, model_state)
+    tree = fresh if tree is None else reuse.with_root(tree, fresh, size.start)
+    tree = _run(
         params,
         search_key,
-        init_tree(
-            noisy_logits,
-            jnp.asarray(root.value),
-            root.embedding,
-            num_simulations=num_simulations,
-            invalid_actions=invalid,
-        ),
-        recurrent_fn=recurrent_fn,
-        root_select=select,
-        interior_select=select,
+        tree,
+        walk.Rules(recurrent_fn, select, select, to_play=to_play, max_depth=max_depth),
         num_simulations=num_simulations,
-        max_depth=max_depth,
+        start=size.start,
+        leaves=leaves,
         loop_fn=loop_fn,
+        check=check,
     )
     weights = tree.summary().visit_probs
     action = jax.random.categorical(rng_key, _temper(weights, temperature))
@@ -121,7 +169,7 @@ def gumbel_muzero_policy(
     rng_key: jax.Array,
     root: RootFnOutput,
     recurrent_fn: Callable,
-    num_simulations: int,
+    num_simulations: int | jax.Array,
     invalid_actions: jax.Array | None = None,
     max_depth: int | jax.Array | None = None,
     loop_fn: Callable = jax.lax.fori_loop,
@@ -129,6 +177,14 @@ def gumbel_muzero_policy(
     qtransform: QTransform = qtransform_completed_by_mix_value,
     max_num_considered_actions: int = 16,
     gumbel_scale: float | jax.Array = 1.0,
+    leaves: int = 1,
+    tree: Tree | None = None,
+    num_nodes: int | None = None,
+    max_num_simulations: int | None = None,
+    to_play: Callable | None = None,
+    model_state: Any = None,
+    max_bytes: int | None = None,
+    check: bool = False,
 ) -> PolicyOutput:
     """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
 
@@ -144,11 +200,34 @@ def gumbel_muzero_policy(
       qtransform: completes and scales a node's Q-values.
       max_num_considered_actions: actions of the first halving round (fewer where fewer are legal).
       gumbel_scale: scale of the root's noise; 0 to play for strength.
+      leaves: leaves of each tree evaluated in one call, of those that one round of the halving compares.
+      tree: what an earlier search found, see `reuse.subtree`.
+      num_nodes: room of the tree.
+      max_num_simulations: greatest `num_simulations`, if that is traced.
+      to_play: embedding -> i32[B]; values and rewards are [B, P].
+      model_state: what the model keeps between calls.
+      max_bytes: greatest size of the tree.
+      check: look at the values, outside of `jit`.
 
     Returns:
       `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
+
+    Raises:
+      ValueError: an argument does not fit, see `arguments.py`.
     """
-    _check_arguments(root, num_simulations, invalid_actions)
+    size = arguments.check(
+        root,
+        num_simulations,
+        invalid_actions,
+        leaves=leaves,
+        loop_fn=loop_fn,
+        tree=tree,
+        num_nodes=num_nodes,
+        max_num_simulations=max_num_simulations,
+        to_play=to_play,
+        max_bytes=max_bytes,
+        check=check,
+    )
     rng_key, gumbel_key = jax.random.split(rng_key)
     invalid = _invalid_or_none(invalid_actions, root)
     logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
@@ -156,55 +235,63 @@ def gumbel_muzero_policy(
     gumbel = gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
 
     # Untried actions share one value, so those of a halving are the first of this order, whatever is found.
-    width = min(max_num_considered_actions, logits.shape[1], num_simulations)
+    width = min(max_num_considered_actions, logits.shape[1], size.max_num_simulations)
     keys, order = jax.lax.top_k(gumbel + logits, width)
     num_considered = jnp.minimum(max_num_considered_actions, jnp.sum(~illegal, axis=-1))
-    table = jnp.asarray(scores.considered_visits(max_num_considered_actions, num_simulations))
+    table = scores.considered_visits(max_num_considered_actions, num_simulations, size.max_num_simulations)
+    rounds = jnp.asarray(table)[num_considered].T
     # Relative to the best logit, so that the floor of a score lies below every considered action.
     keys = keys - jnp.max(logits, axis=-1, keepdims=True)
 
-    def best_considered(tree: Tree, node: walk.Node, considered_visit: jax.Array) -> tuple:
-        visits = node.row.visits
+    extra_data = GumbelExtraData(root_gumbel=gumbel)
+    fresh = _fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data)
+    if tree is None:
+        tree, num_slots = give_root_slots(fresh, order, logits), width
+        earlier = jnp.zeros((logits.shape[0], width))
+    else:  # behind the considered actions' slots are those of actions that an earlier search tried
+        tree, num_slots = reuse.with_root(tree, fresh, size.start, order), tree.children.shape[2]
+        earlier = walk.root_node(tree, num_slots).row.visits
+
+    def best_considered(tree: Tree, node: walk.Node, visits: jax.Array, considered: jax.Array) -> tuple:
         qvalues = transform_row(qtransform, tree, node)
-        score = scores.gumbel_considered(considered_visit, keys, qvalues, visits)
-        return scores.best_slot(score, node.codes)
+        of_considered = qvalues._replace(slots=qvalues.slots[:, :width])
+        score = scores.gumbel_considered(considered, keys, of_considered, visits[:, :width])
+        return scores.best_slot(score, node.codes[:, :width])
 
     def select_root(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
-        simulation = node.row.node_visits.astype(jnp.int32) - 1
-        _, slot, code = best_considered(tree, node, table[num_considered, simulation])
+        visits = node.row.visits - earlier
+        if node.in_flight is not None:
+            visits += node.in_flight
+        simulation = jnp.sum(visits, axis=-1).astype(jnp.int32)
+        considered = jnp.take_along_axis(rounds, simulation[None], axis=0)[0]
+        _, slot, code = best_considered(tree, node, visits, considered)
         return slot, code, jnp.zeros_like(slot, dtype=bool)
 
-    def select_interior(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        # What is under way at the root lies in disjoint subtrees, so nothing is under way at a node below it.
         qvalues = transform_row(qtransform, tree, node)
         return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)
 
-    tree = walk.search(
+    tree = _run(
         params,
         rng_key,
-        init_tree(
-            logits,
-            jnp.asarray(root.value),
-            root.embedding,
-            num_simulations=num_simulations,
-            invalid_actions=invalid,
-            root_order=order,
-            extra_data=GumbelExtraData(root_gumbel=gumbel),
-        ),
-        recurrent_fn=recurrent_fn,
-        root_select=select_root,
-        interior_select=select_interior,
-        root_width=width,
+        tree,
+        walk.Rules(recurrent_fn, select_root, select, num_slots, to_play, max_depth),
         num_simulations=num_simulations,
-        max_depth=max_depth,
+        start=size.start,
+        leaves=leaves,
+        rounds=rounds,
         loop_fn=loop_fn,
+        check=check,
     )
-    # Among the most visited actions, the one with the greatest gumbel + logits + q.
-    node = walk.root_node(tree, width)
-    _, slot, _ = best_considered(tree, node, jnp.max(node.row.visits, axis=-1))
+    # Among the actions this search visited most, the one with the greatest gumbel + logits + q.
+    node = walk.root_node(tree, num_slots)
+    visits = node.row.visits - earlier
+    _, slot, _ = best_considered(tree, node, visits, jnp.max(visits[:, :width], axis=-1))
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
     qvalues = transform_row(qtransform, tree, node)
     completed = tree_lib.by_action(
-        qvalues.slots, order, node.row.visits > 0, logits.shape[1], qvalues.best_open
+        qvalues.slots, tree.actions_of(node.slots), node.row.visits > 0, logits.shape[1], qvalues.best_open
     )
     weights = jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1)
     return _output(action.astype(jnp.int32), weights, tree)
@@ -225,6 +312,62 @@ def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.A
     return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
 
 
+def _fresh_tree(
+    logits: jax.Array,
+    root: RootFnOutput,
+    size: arguments.Size,
+    invalid: jax.Array,
+    to_play: Callable | None,
+    model_state: Any,
+    extra_data: Any = None,
+) -> Tree:
+    """A tree that holds only the root, with prior `logits` [B, A]."""
+    return init_tree(
+        logits,
+        jnp.asarray(root.value),
+        root.embedding,
+        num_nodes=size.num_nodes,
+        invalid_actions=invalid,
+        to_play=None if to_play is None else to_play(root.embedding),
+        extra_data=extra_data,
+        model_state=model_state,
+    )
+
+
+def _run(
+    params: Any,
+    rng_key: jax.Array,
+    tree: Tree,
+    rules: walk.Rules,
+    *,
+    num_simulations: int | jax.Array,
+    start: int,
+    leaves: int,
+    rounds: jax.Array | None = None,
+    loop_fn: Callable,
+    check: bool,
+) -> Tree:
+    """The simulations, one by one or several at a time."""
+    if leaves == 1:
+        tree = walk.search(
+            params, rng_key, tree, rules, num_simulations=num_simulations, start=start, loop_fn=loop_fn
+        )
+    else:
+        tree = search_leaves(
+            params,
+            rng_key,
+            tree,
+            rules,
+            num_simulations=num_simulations,
+            start=start,
+            leaves=leaves,
+            rounds=rounds,
+        )
+    if check:
+        arguments.check_tree(tree)
+    return tree
+
+
 def _output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyOutput:
     """The result in the type that mctx has, around our tree."""
     return PolicyOutput(action=action, action_weights=action_weights, search_tree=cast(Any, tree))
@@ -234,34 +377,6 @@ def _invalid_or_none(invalid_actions: jax.Array | None, root: RootFnOutput) -> j
     if invalid_actions is None:
         return jnp.zeros_like(root.prior_logits, dtype=bool)
     return invalid_actions
-
-
-def _check_arguments(root: RootFnOutput, num_simulations: int, invalid_actions: jax.Array | None) -> None:
-    """Raises ValueError for shapes that do not fit or a search without simulations."""
-    shape = jnp.shape(root.prior_logits)
-    if len(shape) != 2:
-        raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
-    if jnp.shape(root.value) != shape[:1]:
-        raise ValueError(
-            f"root.value has shape {jnp.shape(root.value)}; it must be {shape[:1]}, "
-            f"one value a row of root.prior_logits {shape}"
-        )
-    if invalid_actions is not None and jnp.shape(invalid_actions) != shape:
-        raise ValueError(
-            f"invalid_actions has shape {jnp.shape(invalid_actions)}; it must be that of "
-            f"root.prior_logits, {shape}"
-        )
-    for leaf in jax.tree.leaves(root.embedding):
-        if jnp.shape(leaf)[:1] != shape[:1]:
-            raise ValueError(
-                f"root.embedding has a leaf of shape {jnp.shape(leaf)}; "
-                f"its first axis must be the batch, {shape[0]}"
-            )
-    if num_simulations < 1:
-        raise ValueError(
-            f"num_simulations is {num_simulations}; it must be at least 1 "
-            f"(without a search, use the prior itself)"
-        )
 
 
 def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:

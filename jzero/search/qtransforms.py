@@ -93,10 +93,13 @@ def _transform_dense(qtransform: QTransform, tree: Tree, node: Node) -> Scores:
     """Lays the slots out by action for a transform that wants to see them so."""
     row, num_actions = node.row, tree.num_actions
     actions, visited = tree.actions_of(node.slots), row.visits > 0
+    open_priors = tree_lib.rows_at(tree.open_priors, node.index)
     dense = DenseNodes(
         children_qvalues=tree_lib.by_action(row.qvalues, actions, visited, num_actions, 0.0),
         children_visits=tree_lib.by_action(row.visits, actions, visited, num_actions, 0.0).astype(jnp.int32),
-        children_prior_logits=tree.priors[jnp.arange(node.index.shape[0]), node.index],
+        children_prior_logits=tree_lib.by_action(
+            row.prior_logits, actions, visited, num_actions, open_priors
+        ),
         node_values=row.node_value,
         raw_values=row.raw_value,
         node_visits=row.node_visits.astype(jnp.int32),

@@ -229,7 +229,8 @@ def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     actions = jax.lax.broadcasted_iota(jnp.float32, logits.shape, logits.ndim - 1)
     action, mass = over_slots(
         ("min", jnp.where(logits == best[..., None], actions, logits.shape[-1] - 1.0)),
-        ("sum", jnp.exp(logits - shift[..., None])),
+        # XLA's CPU compiler takes ten times as long for the exponential of -inf.
+        ("sum", jnp.where(logits > -jnp.inf, jnp.exp(jnp.maximum(logits - shift[..., None], -99.0)), 0.0)),
     )
     return action, best, shift + jnp.log(mass)
 
@@ -239,30 +240,51 @@ def _finite(x: jax.Array) -> jax.Array:
     return jnp.where(x > -jnp.inf, x, 0.0)
 
 
-def considered_visits(max_num_considered_actions: int, num_simulations: int) -> np.ndarray:
+def in_flight(row: Row, descents: jax.Array, virtual: str) -> tuple[Row, Row]:
+    """A row as parallel descents see it: (for Q-values, for counts). `descents` f32[..., W] are under way.
+
+    - "visit": counts include them, Q-values do not (WU-UCT, Liu et al. 2020, arXiv 1810.11755);
+    - "loss": each counts as a visit that returned -1 (AlphaGo Zero's virtual loss; returns lie in [-1, 1]);
+    - "mean": each counts as a visit that returned the mean of its action, or of the node if the action has none
+      (Cazenave 2021, arXiv 2104.04278).
+    """
+    visits = row.visits + descents
+    counts = row._replace(visits=visits, node_visits=row.node_visits + jnp.sum(descents, axis=-1))
+    if virtual == "visit":
+        return row, counts
+    if virtual == "loss":
+        qvalues = (row.visits * row.qvalues - descents) / jnp.maximum(visits, 1)
+    else:
+        qvalues = jnp.where(row.visits > 0, row.qvalues, row.node_value[..., None])
+    counts = counts._replace(qvalues=qvalues)
+    return counts, counts
+
+
+def considered_visits(
+    max_num_considered_actions: int, num_simulations: int | jax.Array, cap: int
+) -> np.ndarray | jax.Array:
     """Sequential halving as a table: which visit count each simulation considers.
 
     Args:
       max_num_considered_actions: m of the paper.
-      num_simulations: n of the paper.
+      num_simulations: n of the paper; may be traced.
+      cap: greatest n.
 
     Returns:
-      i32[m + 1, n]: row k is the schedule with k considered actions. Every considered action of a round is
+      i32[m + 1, cap]: row k is the schedule with k considered actions. Every considered action of a round is
       visited the same number of times, so "the actions with this many visits" is the round's candidate set.
     """
-    rows = [_halving_schedule(k, num_simulations) for k in range(max_num_considered_actions + 1)]
-    return np.asarray(rows, dtype=np.int32).reshape(max_num_considered_actions + 1, num_simulations)
-
-
-def _halving_schedule(num_considered: int, num_simulations: int) -> list[int]:
-    if num_considered <= 1:
-        return list(range(num_simulations))
-    num_rounds = math.ceil(math.log2(num_considered))
-    schedule: list[int] = []
-    visit, width = 0, num_considered
-    while len(schedule) < num_simulations:
-        for _ in range(max(1, num_simulations // (num_rounds * width))):
-            schedule += [visit] * width
-            visit += 1
-        width = max(2, width // 2)
-    return schedule[:num_simulations]
+    xp = np if isinstance(num_simulations, int) else jnp
+    considered = np.arange(max_num_considered_actions + 1)[:, None]
+    num_rounds = np.ceil(np.log2(np.maximum(considered, 2))).astype(np.int32)
+    simulation = np.arange(cap, dtype=np.int32)
+    width = np.maximum(considered, 1).astype(np.int32)
+    # A round begins at a simulation and a visit count; the last one goes on for ever.
+    begin = count = xp.zeros_like(width)
+    table = xp.zeros((len(considered), cap), np.int32)
+    for _ in range(max(1, math.ceil(math.log2(max(max_num_considered_actions, 2))))):
+        table = xp.where(simulation >= begin, count + (simulation - begin) // width, table)
+        visits_each = xp.maximum(1, num_simulations // (num_rounds * width))
+        begin, count = begin + visits_each * width, count + visits_each
+        width = np.where(considered > 1, np.maximum(2, width // 2), 1).astype(np.int32)
+    return table

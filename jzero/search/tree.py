@@ -8,8 +8,10 @@ they were opened and, of all others, only the best. A hop reads two short contig
 
 - `children[B, N, S, CHILD_FIELDS]`: prior logit, child, visits and Q-value of each expanded edge;
 - `nodes[B, N, NODE_FIELDS]`: what the node is worth, how it was reached, what is open (see NODE_FIELDS below).
+  Where every player has a value of its own (max^n), NODE_VALUE and RAW_VALUE are those of the player to move,
+  and behind these fields stand that player, and the values and rewards of all.
 
-`priors[B, N, A]` is read once a simulation, to find what comes after the action just opened.
+`open_priors[B, N, A]` is read once a simulation, to find what comes after the action just opened.
 
 Numbers are float32, integers exact up to 2^24. The Q-value of an edge is `reward + discount * value of the
 child`, seen by the player who moves at the edge's parent. The names of mctx's `Tree` are properties.
@@ -17,6 +19,7 @@ child`, seen by the player who moves at the edge's parent. The names of mctx's `
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import chex
@@ -42,6 +45,8 @@ CHILD_FIELDS = 4
     OPEN_MASS,  # log-sum-exp of the untried actions' prior logits
 ) = range(12)
 NODE_FIELDS = 12
+PLAYER = 12  # of a tree with several values: who is to move, then the values and the rewards of all players
+PLAYER_VALUES = 13
 
 _UNTRIED = 1 << 22  # beyond every terminal's code: a tree has fewer nodes
 
@@ -70,18 +75,20 @@ class Tree:
     Attributes:
       nodes: f32[B, N, NODE_FIELDS], see the file's header.
       children: f32[B, N, S, CHILD_FIELDS], likewise.
-      priors: f32[B, N, A] prior logits.
+      open_priors: f32[B, N, A] prior logits of the untried actions, -inf for those that have a node.
       embeddings: [B, N, ...] the model's state of each node.
       root_invalid_actions: [B, A], non-zero where an action is illegal at the root.
       extra_data: anything a policy keeps with its tree, e.g. `root_gumbel` [B, A].
+      model_state: what a model hands from one call to the next; None if it keeps nothing.
     """
 
     nodes: jax.Array
     children: jax.Array
-    priors: jax.Array
+    open_priors: jax.Array
     embeddings: Any
     root_invalid_actions: Any
     extra_data: Any
+    model_state: Any = None
 
     ROOT_INDEX: ClassVar[int] = 0
     NO_PARENT: ClassVar[int] = -1
@@ -90,12 +97,22 @@ class Tree:
     @property
     def num_actions(self) -> int:
         """Number of actions A."""
-        return self.priors.shape[-1]
+        return self.open_priors.shape[-1]
 
     @property
     def num_simulations(self) -> int:
         """Number of simulations the tree has room for: N - 1."""
         return self.nodes.shape[-2] - 1
+
+    @property
+    def num_players(self) -> int:
+        """Number of values of a node: 1, or one for each player."""
+        return max(1, (self.nodes.shape[-1] - PLAYER_VALUES) // 2)
+
+    @property
+    def player_values(self) -> jax.Array:
+        """f32[B, N, P] mean value of each node for every player, of a tree with several values."""
+        return self.nodes[..., PLAYER_VALUES : PLAYER_VALUES + self.num_players]
 
     @property
     def node_visits(self) -> jax.Array:
@@ -125,7 +142,7 @@ class Tree:
     @property
     def children_prior_logits(self) -> jax.Array:
         """f32[B, N, A] prior logits; -inf where the model masked an action."""
-        return self.priors
+        return self._by_action(self.children[..., PRIOR], self.open_priors)
 
     @property
     def children_index(self) -> jax.Array:
@@ -193,7 +210,7 @@ class Tree:
     def _of_child_nodes(self, field: int) -> jax.Array:
         return _gather(self.nodes[..., field], jnp.maximum(self._child_nodes(), 0))
 
-    def _by_action(self, values: jax.Array, missing: float) -> jax.Array:
+    def _by_action(self, values: jax.Array, missing: float | jax.Array) -> jax.Array:
         actions = self.actions_of(self.children)
         return by_action(values, actions, self._child_nodes() >= 0, self.num_actions, missing)
 
@@ -201,13 +218,18 @@ class Tree:
 def by_action(
     values: jax.Array, actions: jax.Array, used: jax.Array, num_actions: int, missing: float | jax.Array
 ) -> jax.Array:
-    """Values [..., S] of slots laid out by action [..., A]; `missing` for actions without a `used` slot."""
+    """Values [..., S] of slots laid out by action [..., A]; `missing` for actions without a `used` slot.
 
-    def one(values: jax.Array, actions: jax.Array, used: jax.Array, missing: jax.Array) -> jax.Array:
-        row = jnp.full(num_actions, missing, values.dtype)
+    `missing` is a number, or one for each node [...], or one for each action [..., A].
+    """
+
+    def one(values: jax.Array, actions: jax.Array, used: jax.Array, row: jax.Array) -> jax.Array:
         return row.at[jnp.where(used, actions, num_actions)].set(values, mode="drop")
 
-    missing = jnp.broadcast_to(jnp.asarray(missing, values.dtype), values.shape[:-1])
+    missing = jnp.asarray(missing, values.dtype)
+    if missing.ndim < values.ndim:
+        missing = jnp.broadcast_to(missing, values.shape[:-1])[..., None]
+    missing = jnp.broadcast_to(missing, (*values.shape[:-1], num_actions))
     for _ in range(values.ndim - 1):
         one = jax.vmap(one)
     return one(values, actions, used, missing)
@@ -268,18 +290,31 @@ def node_rows(
     parent: jax.Array,
     action: jax.Array,
     logits: jax.Array,
+    to_play: jax.Array | None = None,
 ) -> jax.Array:
-    """Node rows f32[B, NODE_FIELDS] of nodes visited once; arguments [B], prior `logits` [B, A]."""
+    """Node rows f32[B, fields] of nodes visited once.
+
+    Arguments are [B], prior `logits` [B, A]; with `to_play` i32[B], `value` and `reward` are [B, P].
+    """
+    own, gain, others = value, reward, []
+    if to_play is not None:
+        own, gain = for_player(value, to_play), jnp.zeros_like(discount)
+        others = [to_play[:, None], value, reward]
     open_action, open_prior, mass = scores.best_open(logits)
-    one = jnp.ones_like(mass)
-    fields = (one, value, value, reward, discount, parent, action, mass)
-    fields += (jnp.zeros_like(mass), open_action, open_prior, mass)
-    return jnp.stack([field.astype(jnp.float32) for field in fields], axis=-1)
+    one, zero = jnp.ones_like(mass), jnp.zeros_like(mass)
+    fields = (one, own, own, gain, discount, parent, action, mass, zero, open_action, open_prior, mass)
+    row = jnp.stack([field.astype(jnp.float32) for field in fields], axis=-1)
+    return jnp.concatenate([row, *(x.astype(jnp.float32) for x in others)], axis=-1)
 
 
-def empty_node_row() -> jax.Array:
-    """The row f32[NODE_FIELDS] of a node that does not exist."""
-    return jnp.zeros(NODE_FIELDS).at[jnp.array([PARENT, ACTION])].set(Tree.NO_PARENT)
+def for_player(values: jax.Array, player: jax.Array) -> jax.Array:
+    """The component [B] of `values` [B, P] that belongs to `player` i32[B]."""
+    return jnp.take_along_axis(values, player[:, None], axis=-1)[:, 0]
+
+
+def empty_node_row(num_fields: int) -> jax.Array:
+    """The row f32[num_fields] of a node that does not exist."""
+    return jnp.zeros(num_fields).at[jnp.array([PARENT, ACTION])].set(Tree.NO_PARENT)
 
 
 def init_tree(
@@ -287,52 +322,65 @@ def init_tree(
     value: jax.Array,
     embedding: Any,
     *,
-    num_simulations: int,
+    num_nodes: int,
     invalid_actions: jax.Array,
-    root_order: jax.Array | None = None,
+    to_play: jax.Array | None = None,
     extra_data: Any = None,
+    model_state: Any = None,
 ) -> Tree:
     """A tree that holds only its root.
 
     Args:
       prior_logits: f32[B, A] of the root.
-      value: [B] of the root.
+      value: [B] of the root, or [B, P] with `to_play`.
       embedding: [B, ...] the model's state of the root.
-      num_simulations: how many nodes may be added.
+      num_nodes: room for this many nodes, the root among them.
       invalid_actions: [B, A], non-zero where illegal at the root.
-      root_order: i32[B, M], M <= S: give the root slots for these actions from the start, in this order,
-        instead of opening them by their priors.
+      to_play: i32[B] the root's player to move, of a tree with a value for each player.
       extra_data: kept with the tree.
+      model_state: what the model hands from one call to the next.
     """
     batch_size, num_actions = prior_logits.shape
-    num_slots = min(num_actions, num_simulations)
+    num_slots = min(num_actions, num_nodes - 1)
     no_parent = jnp.full(batch_size, Tree.NO_PARENT)
-    zero = jnp.zeros_like(value, dtype=jnp.float32)
-    root = node_rows(value, zero, zero, no_parent, no_parent, prior_logits)
-    empty = jnp.zeros(CHILD_FIELDS).at[CHILD].set(Tree.UNVISITED)
-    children = jnp.broadcast_to(empty, (batch_size, num_simulations + 1, num_slots, CHILD_FIELDS))
-    children = vary_like(children, prior_logits)
-    if root_order is not None:
-        width = root_order.shape[1]
-        logits = jnp.take_along_axis(prior_logits, root_order, axis=-1)
-        codes = untried_code(root_order).astype(jnp.float32)
-        slots = jnp.stack([logits, codes, jnp.zeros_like(logits), jnp.zeros_like(logits)], axis=-1)
-        children = children.at[:, Tree.ROOT_INDEX, :width].set(slots)
-        root = root.at[:, NUM_CHILDREN].set(width)
+    zero = jnp.zeros_like(prior_logits[:, 0])
+    reward = jnp.zeros_like(value, dtype=jnp.float32)
+    root = node_rows(value, reward, zero, no_parent, no_parent, prior_logits, to_play)
+    children = jnp.broadcast_to(empty_slot(), (batch_size, num_nodes, num_slots, CHILD_FIELDS))
 
     def room(row: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
         empty = jnp.asarray(empty, row.dtype)
-        empty = jnp.broadcast_to(empty, (batch_size, num_simulations, *row.shape[1:]))
+        empty = jnp.broadcast_to(empty, (batch_size, num_nodes - 1, *row.shape[1:]))
         return jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1)
 
     return Tree(
-        nodes=room(root, empty_node_row()),
-        children=children,
-        priors=room(prior_logits),
+        nodes=room(root, empty_node_row(root.shape[-1])),
+        children=vary_like(children, prior_logits),
+        open_priors=room(prior_logits),
         embeddings=jax.tree.map(room, embedding),
         root_invalid_actions=invalid_actions,
         extra_data=extra_data,
+        model_state=model_state,
     )
+
+
+def empty_slot() -> jax.Array:
+    """The row f32[CHILD_FIELDS] of a slot that is not in use."""
+    return jnp.zeros(CHILD_FIELDS).at[CHILD].set(Tree.UNVISITED)
+
+
+def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tree:
+    """Gives the root slots for the actions `order` i32[B, M], M <= S, from the start, in this order.
+
+    Without it, slots are given to actions as they are opened, by their `prior_logits` [B, A].
+    """
+    width = order.shape[1]
+    logits = jnp.take_along_axis(prior_logits, order, axis=-1)
+    codes = untried_code(order).astype(jnp.float32)
+    slots = jnp.stack([logits, codes, jnp.zeros_like(logits), jnp.zeros_like(logits)], axis=-1)
+    children = tree.children.at[:, Tree.ROOT_INDEX, :width].set(slots)
+    nodes = tree.nodes.at[:, Tree.ROOT_INDEX, NUM_CHILDREN].set(width)
+    return dataclasses.replace(tree, nodes=nodes, children=children)
 
 
 def vary_like(x: jax.Array, like: jax.Array) -> jax.Array:

@@ -1,8 +1,8 @@
 """One simulation in three steps, for a whole batch at once: descend, expand, backup.
 
-Axes: B games, N nodes, S slots, W the slots looked at, A actions, D the greatest depth. Loops carry [B]-sized
-values and the recorded path [D, B]; the tree is written by scatters that drop the rows which are done. Nothing
-of size [B, N, A] is selected per hop, and a hop reads only the slots in use: a simulation costs
+Axes: B games, N nodes, S slots, W the slots looked at, A actions, D the greatest depth, P players. Loops carry
+[B]-sized values and the recorded path [D, B]; the tree is written by scatters that drop the rows which are
+done. Nothing of size [B, N, A] is selected per hop, and a hop reads only the slots in use: a simulation costs
 O(depth x children tried + A) a game.
 
 A child that is terminal (the discount of its edge is 0) is stored under a negative code, so that a descent
@@ -35,6 +35,8 @@ class Node(NamedTuple):
     """f32[B, W, CHILD_FIELDS] the same slots as stored."""
     index: jax.Array
     """i32[B] its number in the tree."""
+    in_flight: jax.Array | None = None
+    """f32[B, W] descents through each slot that were not backed up yet; None if there is never one."""
 
     @property
     def codes(self) -> jax.Array:
@@ -46,6 +48,24 @@ Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array, jax.Array]]
 """(tree, node) -> (slot i32[B], its child's code f32[B], bool[B] whether to open the best open action instead)."""
 
 
+class Rules(NamedTuple):
+    """What a search does, whatever its tree."""
+
+    recurrent_fn: Callable
+    """`(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`; with a model state, that is
+    the fifth argument and the third result."""
+    root_select: Select
+    """Chooses at the root."""
+    interior_select: Select
+    """Chooses elsewhere."""
+    root_width: int | None = None
+    """Slots that `root_select` wants to see; None for those in use."""
+    to_play: Callable[[Any], jax.Array] | None = None
+    """embedding -> i32[B] the player to move, where every player has a value of its own."""
+    max_depth: int | jax.Array | None = None
+    """Greatest number of edges of a path."""
+
+
 class Path(NamedTuple):
     """The edges of one simulation, root first. Rows at and beyond `depth` hold old data."""
 
@@ -54,7 +74,7 @@ class Path(NamedTuple):
     slots: jax.Array
     """i32[D, B] slot of each edge."""
     depth: jax.Array
-    """i32[B] number of edges."""
+    """i32[B] number of edges; 0 for a game that does not take part."""
     last_node: jax.Array
     """i32[B] node at which the last edge starts."""
     last_slot: jax.Array
@@ -67,79 +87,88 @@ def search(
     params: Any,
     rng_key: jax.Array,
     tree: Tree,
+    rules: Rules,
     *,
-    recurrent_fn: Callable,
-    root_select: Select,
-    interior_select: Select,
-    root_width: int | None = None,
-    num_simulations: int,
-    max_depth: int | jax.Array | None,
+    num_simulations: int | jax.Array,
+    start: int,
     loop_fn: Callable = jax.lax.fori_loop,
 ) -> Tree:
-    """Runs `num_simulations` simulations from the root of `tree`.
+    """Runs simulations one after another from the root of `tree`.
 
     Args:
-      params: passed to `recurrent_fn`.
-      rng_key: split once a simulation, for `recurrent_fn`.
-      tree: see `init_tree`; its room is at least `num_simulations` nodes.
-      recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
-      root_select: chooses at the root.
-      interior_select: chooses elsewhere.
-      root_width: slots that `root_select` wants to see; None for those in use.
-      num_simulations: how many.
-      max_depth: greatest number of edges of a path (may be traced), or None.
+      params: passed to the model.
+      rng_key: split once a simulation, for the model.
+      tree: see `init_tree`; the nodes from `start` on are free.
+      rules: how to choose and evaluate.
+      num_simulations: how many; may be traced, at most N - `start`.
+      start: number of the first new node.
       loop_fn: `jax.lax.fori_loop` or a function of its signature.
     """
-    cap = max(num_simulations, 1)
-    if isinstance(max_depth, int):
-        cap = min(max_depth, cap)
-    max_depth = jnp.minimum(cap, cap if max_depth is None else max_depth)
-    buffer = vary_like(jnp.zeros((cap, tree.nodes.shape[0]), jnp.int32), tree.nodes)
+    nodes, slots = path_buffers(tree, rules)
 
     def simulate(sim: jax.Array, carry: tuple) -> tuple:
-        key, tree, path_nodes, path_slots = carry
+        key, tree, nodes, slots = carry
         key, _, expand_key = jax.random.split(key, 3)
-        path = descend(tree, root_select, interior_select, root_width, path_nodes, path_slots, max_depth)
-        tree, leaf = expand(params, expand_key, tree, recurrent_fn, path, sim + 1)
+        path, _ = descend(tree, rules, nodes, slots)
+        tree, leaf = expand(params, expand_key, tree, rules, path, start + sim)
         return key, backup(tree, path, leaf), path.nodes, path.slots
 
-    _, tree, _, _ = loop_fn(0, num_simulations, simulate, (rng_key, tree, buffer, buffer))
+    _, tree, _, _ = loop_fn(0, num_simulations, simulate, (rng_key, tree, nodes, slots))
     return tree
+
+
+def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
+    """Room i32[D, B] for the nodes and for the slots of a path."""
+    depth = tree.nodes.shape[1] - 1
+    if isinstance(rules.max_depth, int):
+        depth = min(rules.max_depth, depth)
+    buffer = vary_like(jnp.zeros((depth, tree.nodes.shape[0]), jnp.int32), tree.nodes)
+    return buffer, buffer
 
 
 def descend(
     tree: Tree,
-    root_select: Select,
-    interior_select: Select,
-    root_width: int | None,
+    rules: Rules,
     path_nodes: jax.Array,
     path_slots: jax.Array,
-    max_depth: jax.Array,
-) -> Path:
-    """Follows the selected edges until one without a child, a terminal child, or `max_depth` edges.
+    in_flight: jax.Array | None = None,
+    takes_part: jax.Array | None = None,
+) -> tuple[Path, jax.Array | None]:
+    """Follows the selected edges until one without a child, a terminal child, or the greatest depth.
 
     Args:
       tree: the trees.
-      root_select: chooses at the root.
-      interior_select: chooses elsewhere.
-      root_width: slots that `root_select` sees.
+      rules: how to choose.
       path_nodes: i32[D, B] a buffer.
       path_slots: i32[D, B] a buffer.
-      max_depth: i32[], at most D.
+      in_flight: f32[B, N, S] descents through each edge that were not backed up yet, or None.
+      takes_part: bool[B], None for all.
+
+    Returns:
+      the path; `in_flight` with this descent's edges added.
     """
+    rows, num_nodes = jnp.arange(tree.nodes.shape[0]), tree.nodes.shape[1]
+    cap = path_nodes.shape[0]
+    max_depth = jnp.minimum(cap, cap if rules.max_depth is None else rules.max_depth)
 
     def is_inner(child: jax.Array) -> jax.Array:
         return child > Tree.ROOT_INDEX
+
+    def mark(in_flight: jax.Array | None, node: jax.Array, slot: jax.Array, active: jax.Array) -> Any:
+        if in_flight is None:
+            return None
+        target = jnp.where(active, node, num_nodes)
+        return in_flight.at[rows, target, slot].add(1.0, mode="drop", unique_indices=True)
 
     def keep_going(carry: tuple) -> jax.Array:
         hop, child, *_ = carry
         return (hop < max_depth) & jnp.any(is_inner(child))
 
     def one_hop(carry: tuple) -> tuple:
-        hop, child, depth, last_node, last_slot, nodes, slots = carry
+        hop, child, depth, last_node, last_slot, nodes, slots, in_flight = carry
         active = is_inner(child)
         node = jnp.maximum(child, Tree.ROOT_INDEX)
-        slot, next_child = _choose(tree, node, interior_select, active)
+        slot, next_child = _choose(tree, node, rules.interior_select, active, in_flight)
         return (
             hop + 1,
             jnp.where(active, next_child, child),
@@ -148,18 +177,30 @@ def descend(
             jnp.where(active, slot, last_slot),
             nodes.at[hop].set(node),
             slots.at[hop].set(slot),
+            mark(in_flight, node, slot, active),
         )
 
     root = jnp.zeros_like(tree.nodes[:, 0, 0], dtype=jnp.int32)
-    slot, child = _choose(tree, root, root_select, root == 0, root_width)
+    everyone = root == Tree.ROOT_INDEX
+    active = everyone if takes_part is None else takes_part
+    slot, child = _choose(tree, root, rules.root_select, everyone, in_flight, rules.root_width)
+    child = jnp.where(active, child, Tree.UNVISITED)
     path = path_nodes.at[0].set(root), path_slots.at[0].set(slot)
-    carry = (jnp.int32(1), child, root + 1, root, slot, *path)
-    _, child, depth, last_node, last_slot, nodes, slots = jax.lax.while_loop(keep_going, one_hop, carry)
-    return Path(nodes, slots, depth, last_node, last_slot, child)
+    depth = root + active
+    carry = (jnp.int32(1), child, depth, root, slot, *path, mark(in_flight, root, slot, active))
+    _, child, depth, last_node, last_slot, nodes, slots, in_flight = jax.lax.while_loop(
+        keep_going, one_hop, carry
+    )
+    return Path(nodes, slots, depth, last_node, last_slot, child), in_flight
 
 
 def _choose(
-    tree: Tree, index: jax.Array, select: Select, active: jax.Array, width: int | None = None
+    tree: Tree,
+    index: jax.Array,
+    select: Select,
+    active: jax.Array,
+    in_flight: jax.Array | None,
+    width: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(slot, code of the child there), i32[B] each, at the nodes `index` [B]."""
     fields = tree_lib.rows_at(tree.nodes, index)
@@ -167,7 +208,8 @@ def _choose(
 
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = tree_lib.rows_at(tree.children, index, width)
-        node = Node(_row(stored, fields, tree.num_actions), stored, index)
+        flying = None if in_flight is None else tree_lib.rows_at(in_flight, index, width)
+        node = Node(_row(stored, fields, tree.num_actions), stored, index, flying)
         slot, child, is_open = select(tree, node)
         opened = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child.astype(jnp.int32))
@@ -207,80 +249,135 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
     return Node(_row(stored, fields, tree.num_actions), stored, index)
 
 
-def expand(
+class Evaluation(NamedTuple):
+    """What the model says of one step of each game."""
+
+    rows: jax.Array
+    """f32[B, NODE_FIELDS] the nodes it leads to, visited once."""
+    logits: jax.Array
+    """f32[B, A] their prior logits."""
+    embedding: Any
+    """[B, ...] their states."""
+    is_terminal: jax.Array
+    """bool[B]"""
+
+
+def evaluate(
     params: Any,
     rng_key: jax.Array,
-    tree: Tree,
-    recurrent_fn: Callable,
-    path: Path,
-    new_index: jax.Array,
+    rules: Rules,
+    parent: jax.Array,
+    action: jax.Array,
+    embedding: Any,
+    model_state: Any,
+) -> tuple[Evaluation, Any]:
+    """Calls the model on `action` [B] in the states `embedding` [B, ...] of the nodes `parent` [B].
+
+    Returns:
+      the evaluation; the model's state.
+    """
+    if model_state is None:
+        step, embedding = rules.recurrent_fn(params, rng_key, action, embedding)
+    else:
+        step, embedding, model_state = rules.recurrent_fn(params, rng_key, action, embedding, model_state)
+    is_terminal = step.discount == 0
+    # Nothing follows a terminal, whatever a network says of it (which may be NaN).
+    nothing = is_terminal.reshape(is_terminal.shape + (1,) * (step.value.ndim - 1))
+    value, logits = jnp.where(nothing, 0.0, step.value), step.prior_logits.astype(jnp.float32)
+    player = None if rules.to_play is None else rules.to_play(embedding)
+    row = tree_lib.node_rows(value, step.reward, step.discount, parent, action, logits, player)
+    return Evaluation(row, logits, embedding, is_terminal), model_state
+
+
+def expand(
+    params: Any, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
 ) -> tuple[Tree, jax.Array]:
     """Evaluates the last edge of every path in one call and adds the nodes that did not exist.
+
+    Args:
+      params: passed to the model.
+      rng_key: for the model.
+      tree: the trees.
+      rules: holds the model.
+      path: of every game.
+      new_index: i32[] where the new nodes go.
 
     Returns:
       tree; leaf i32[B], the node each path ends in.
     """
     rows = jnp.arange(tree.nodes.shape[0])
-    parent, slot = path.last_node, path.last_slot
     is_new = tree_lib.is_untried(path.child)
     action = jnp.where(is_new, tree_lib.untried_action(path.child), 0)
-
-    embedding = jax.tree.map(lambda x: tree_lib.rows_at(x, parent), tree.embeddings)
-    step, embedding = recurrent_fn(params, rng_key, action, embedding)
-    is_terminal = step.discount == 0
-    # Nothing follows a terminal, whatever a network says of it (which may be NaN).
-    value = jnp.where(is_terminal, 0.0, step.value)
-    logits = step.prior_logits.astype(jnp.float32)
+    embedding = jax.tree.map(lambda x: tree_lib.rows_at(x, path.last_node), tree.embeddings)
+    found, model_state = evaluate(params, rng_key, rules, path.last_node, action, embedding, tree.model_state)
 
     def write(array: jax.Array, new: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
         used = is_new.reshape(is_new.shape + (1,) * (new.ndim - 1))
         new = jnp.where(used, new.astype(array.dtype), jnp.asarray(empty, array.dtype))
         return jax.lax.dynamic_update_index_in_dim(array, new, new_index, axis=1)
 
-    new_row = tree_lib.node_rows(value, step.reward, step.discount, parent, action, logits)
     # In this order XLA's CPU compiler writes every array in place; others cost a copy of one a simulation.
-    priors = write(tree.priors, logits)
-    embeddings = jax.tree.map(write, tree.embeddings, embedding)
-    tree = dataclasses.replace(tree, priors=priors, embeddings=embeddings)
-    tree = _open(tree, is_new, parent, slot, action, is_terminal, new_index)
-    nodes = write(tree.nodes, new_row, tree_lib.empty_node_row())
+    embeddings = jax.tree.map(write, tree.embeddings, found.embedding)
+    tree = open_edges(tree, path, is_new, found.is_terminal, new_index)
+    open_priors = write(tree.open_priors, found.logits)
+    nodes = write(tree.nodes, found.rows, tree_lib.empty_node_row(found.rows.shape[-1]))
     leaf = jnp.where(is_new, new_index, tree_lib.node_index(path.child))
-    # A row of `node_rows` counts its first visit.
+    # A new node's row counts its first visit.
     nodes = nodes.at[rows, leaf, tree_lib.NODE_VISITS].add(jnp.where(is_new, 0.0, 1.0), unique_indices=True)
-    return dataclasses.replace(tree, nodes=nodes), leaf
+    tree = dataclasses.replace(
+        tree, nodes=nodes, open_priors=open_priors, embeddings=embeddings, model_state=model_state
+    )
+    return tree, leaf
 
 
-def _open(
-    tree: Tree,
-    is_new: jax.Array,
-    parent: jax.Array,
-    slot: jax.Array,
-    action: jax.Array,
-    is_terminal: jax.Array,
-    new_index: jax.Array,
+def open_edges(
+    tree: Tree, path: Path, is_new: jax.Array, is_terminal: jax.Array, new_index: jax.Array
 ) -> Tree:
-    """Enters node `new_index` as the child of edge `action` in `slot` of `parent` where `is_new`."""
+    """Enters the nodes `new_index` i32[] or [B] as children of the paths' last edges, where `is_new` [B]."""
+    parent, slot = path.last_node, path.last_slot
     rows, num_nodes = jnp.arange(parent.shape[0]), tree.nodes.shape[1]
-    fields, logits = tree_lib.rows_at(tree.nodes, parent), tree_lib.rows_at(tree.priors, parent)
+    fields, logits = tree_lib.rows_at(tree.nodes, parent), tree_lib.rows_at(tree.open_priors, parent)
+    action = tree_lib.untried_action(path.child)
+    is_action = jnp.arange(logits.shape[1], dtype=jnp.int32) == action[:, None]
     code = jnp.where(is_terminal, tree_lib.terminal_code(new_index), new_index)
-    prior = jnp.take_along_axis(logits, action[:, None], axis=-1)[:, 0]
-    edge = jnp.stack([prior, code.astype(jnp.float32)], axis=-1)
+    prior = jnp.sum(jnp.where(is_action, logits, 0.0), axis=-1)
     target = jnp.where(is_new, parent, num_nodes)
     children = tree.children.at[rows, target, slot, tree_lib.PRIOR : tree_lib.CHILD + 1].set(
-        edge, mode="drop", unique_indices=True
+        jnp.stack([prior, code.astype(jnp.float32)], axis=-1), mode="drop", unique_indices=True
     )
-    # Edges are opened by falling prior, equal ones by rising action: what is open comes after this edge.
+    # Reading the row before writing to it, which the comparison enforces, spares a copy of the array.
+    target = jnp.where(is_new & (prior > -jnp.inf), parent, num_nodes)
+    open_priors = tree.open_priors.at[rows, target, action].set(-jnp.inf, mode="drop", unique_indices=True)
+    # An action that had its slot beforehand is not the node's best open one.
     was_open = slot == fields[:, tree_lib.NUM_CHILDREN].astype(jnp.int32)
-    last = fields[:, tree_lib.OPEN_PRIOR, None]
-    later = jnp.arange(logits.shape[1], dtype=jnp.int32) > action[:, None]
-    still_open = jnp.where((logits < last) | ((logits == last) & later), logits, -jnp.inf)
-    best, prior, mass = best_open(still_open)
-    opened = jnp.stack([slot + 1.0, best, prior, mass], axis=-1)
+    opened = jnp.stack([slot + 1.0, *best_open(jnp.where(is_action, -jnp.inf, logits))], axis=-1)
     target = jnp.where(is_new & was_open, parent, num_nodes)
     nodes = tree.nodes.at[rows, target, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(
         opened, mode="drop", unique_indices=True
     )
-    return dataclasses.replace(tree, children=children, nodes=nodes)
+    return dataclasses.replace(tree, nodes=nodes, children=children, open_priors=open_priors)
+
+
+class _Child(NamedTuple):
+    """What an edge needs of its child."""
+
+    visits: jax.Array
+    """f32[B]"""
+    value: jax.Array
+    """f32[B], or [B, P] where every player has a value."""
+    reward: jax.Array
+    """like `value`"""
+    discount: jax.Array
+    """f32[B], or [B, 1]"""
+
+    @classmethod
+    def of(cls, fields: jax.Array, num_players: int) -> _Child:
+        """The node whose row is `fields` [B, NODE_FIELDS]."""
+        visits, discount = fields[:, tree_lib.NODE_VISITS], fields[:, tree_lib.DISCOUNT]
+        if num_players == 1:
+            return cls(visits, fields[:, tree_lib.NODE_VALUE], fields[:, tree_lib.REWARD], discount)
+        split = tree_lib.PLAYER_VALUES + num_players
+        return cls(visits, fields[:, tree_lib.PLAYER_VALUES : split], fields[:, split:], discount[:, None])
 
 
 def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
@@ -289,8 +386,16 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
     A node's value is the mean of what it backed up; an edge's Q-value is its reward plus its discount times
     the new value of its child, and it has as many visits as its child.
     """
-    num_nodes = tree.nodes.shape[1]
+    num_nodes, num_players = tree.nodes.shape[1], tree.num_players
     rows = jnp.arange(tree.nodes.shape[0])
+
+    def for_each(x: jax.Array) -> jax.Array:
+        return x if num_players == 1 else x[:, None]
+
+    def for_mover(values: jax.Array, fields: jax.Array) -> jax.Array:
+        if num_players == 1:
+            return values
+        return tree_lib.for_player(values, fields[:, tree_lib.PLAYER].astype(jnp.int32))
 
     def one_hop(carry: tuple) -> tuple:
         hop, children, nodes, child, value = carry
@@ -298,38 +403,30 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
         node, slot = path.nodes[hop], path.slots[hop]
         target = jnp.where(active, node, num_nodes)
 
-        value = jnp.where(active, child.reward + child.discount * value, value)
+        value = jnp.where(for_each(active), child.reward + child.discount * value, value)
         fields = tree_lib.rows_at(nodes, node)
-        visits = fields[:, tree_lib.NODE_VISITS]
-        mean = (fields[:, tree_lib.NODE_VALUE] * visits + value) / (visits + 1)
+        old = _Child.of(fields, num_players)
+        mean = (old.value * for_each(old.visits) + value) / for_each(old.visits + 1)
         nodes = nodes.at[rows, target, tree_lib.NODE_VISITS : tree_lib.NODE_VALUE + 1].set(
-            jnp.stack([visits + 1, mean], axis=-1), mode="drop", unique_indices=True
+            jnp.stack([old.visits + 1, for_mover(mean, fields)], axis=-1), mode="drop", unique_indices=True
         )
-        qvalue = child.reward + child.discount * child.value
+        if num_players > 1:
+            own = slice(tree_lib.PLAYER_VALUES, tree_lib.PLAYER_VALUES + num_players)
+            nodes = nodes.at[rows, target, own].set(mean, mode="drop", unique_indices=True)
+        qvalue = for_mover(child.reward + child.discount * child.value, fields)
         children = children.at[rows, target, slot, tree_lib.VISITS : tree_lib.QVALUE + 1].set(
             jnp.stack([child.visits, qvalue], axis=-1), mode="drop", unique_indices=True
         )
-        parent = _Child(visits + 1, mean, fields[:, tree_lib.REWARD], fields[:, tree_lib.DISCOUNT])
-        child = jax.tree.map(lambda new, old: jnp.where(active, new, old), parent, child)
+        parent = old._replace(visits=old.visits + 1, value=mean)
+        child = jax.tree.map(
+            lambda new, old: jnp.where(active.reshape(active.shape + (1,) * (new.ndim - 1)), new, old),
+            parent,
+            child,
+        )
         return hop - 1, children, nodes, child, value
 
-    fields = tree_lib.rows_at(tree.nodes, leaf)
-    child = _Child(
-        fields[:, tree_lib.NODE_VISITS],
-        fields[:, tree_lib.NODE_VALUE],
-        fields[:, tree_lib.REWARD],
-        fields[:, tree_lib.DISCOUNT],
-    )
     # Nothing lies below a leaf: its value is what the model said, or 0 at a terminal.
+    child = _Child.of(tree_lib.rows_at(tree.nodes, leaf), num_players)
     carry = (jnp.max(path.depth) - 1, tree.children, tree.nodes, child, child.value)
     _, children, nodes, _, _ = jax.lax.while_loop(lambda carry: carry[0] >= 0, one_hop, carry)
     return dataclasses.replace(tree, children=children, nodes=nodes)
-
-
-class _Child(NamedTuple):
-    """What an edge needs of its child: f32[B] each."""
-
-    visits: jax.Array
-    value: jax.Array
-    reward: jax.Array
-    discount: jax.Array

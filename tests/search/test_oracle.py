@@ -88,8 +88,8 @@ GUMBEL = {
 @pytest.mark.parametrize("name", PUCT)
 def test_muzero_policy_equals_the_oracle(name):
     case = PUCT[name]
-    tables, roots, invalid = _game(case)
-    output = _run(search.muzero_policy, case, dirichlet_fraction=0.0, temperature=0.0)
+    tables, roots, invalid = random_game(case)
+    output = run(search.muzero_policy, case, dirichlet_fraction=0.0, temperature=0.0)
     model = tables_lib.python_model(tables)
     expected = [
         oracle.puct_search(
@@ -103,14 +103,14 @@ def test_muzero_policy_equals_the_oracle(name):
         )
         for row, state in enumerate(roots)
     ]
-    _check(output, expected)
+    check(output, expected)
 
 
 @pytest.mark.parametrize("name", GUMBEL)
 def test_gumbel_muzero_policy_equals_the_oracle(name):
     case = GUMBEL[name]
-    tables, roots, invalid = _game(case)
-    output = _run(search.gumbel_muzero_policy, case, gumbel_scale=case.gumbel_scale)
+    tables, roots, invalid = random_game(case)
+    output = run(search.gumbel_muzero_policy, case, gumbel_scale=case.gumbel_scale)
     gumbel = np.asarray(output.search_tree.extra_data.root_gumbel)
     assert np.std(gumbel) == pytest.approx(case.gumbel_scale * np.pi / np.sqrt(6), rel=0.2)
     model = tables_lib.python_model(tables)
@@ -127,10 +127,10 @@ def test_gumbel_muzero_policy_equals_the_oracle(name):
         )
         for row, state in enumerate(roots)
     ]
-    _check(output, expected)
+    check(output, expected)
 
 
-def _game(case: Case) -> tuple[tables_lib.Tables, np.ndarray, np.ndarray]:
+def random_game(case: Case) -> tuple[tables_lib.Tables, np.ndarray, np.ndarray]:
     """Tables, root states i32[B] and illegal root actions bool[B, A]."""
     tables = tables_lib.random_tables(
         case.num_simulations,
@@ -142,11 +142,11 @@ def _game(case: Case) -> tuple[tables_lib.Tables, np.ndarray, np.ndarray]:
     return tables, roots, tables_lib.random_invalid_actions(2, tables, roots)
 
 
-def _run(policy: Callable, case: Case, **options: Any) -> search.PolicyOutput:
-    tables, roots, invalid = _game(case)
+def run(policy: Callable, case: Case, **options: Any) -> search.PolicyOutput:
+    tables, roots, invalid = random_game(case)
 
     @tables_lib.quick_jit
-    def run(tables, roots, invalid):
+    def search_all(tables, roots, invalid):
         return policy(
             tables,
             jax.random.key(3),
@@ -160,10 +160,10 @@ def _run(policy: Callable, case: Case, **options: Any) -> search.PolicyOutput:
             **options,
         )
 
-    return run(jax.tree.map(jax.numpy.asarray, tables), roots, invalid)
+    return search_all(jax.tree.map(jax.numpy.asarray, tables), roots, invalid)
 
 
-def _check(output: search.PolicyOutput, expected: list[oracle.Result]) -> None:
+def check(output: search.PolicyOutput, expected: list[oracle.Result]) -> None:
     """Compares every game in which no decision was a near tie: most of them."""
     tree = tables_lib.TreeArrays.of(output.search_tree)
     qvalues = tree.qvalues

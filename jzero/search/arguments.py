@@ -1,0 +1,227 @@
+"""What a search checks before it begins, and what it looks for afterwards if asked to.
+
+Every error names the argument, what came, what was expected and what to change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from mctx import RootFnOutput
+
+from jzero.search import tree as tree_lib
+from jzero.search.tree import Tree
+
+VIRTUAL = ("visit", "loss", "mean")
+
+
+class Size(NamedTuple):
+    """How large a search is."""
+
+    num_nodes: int
+    """Room of the tree, N."""
+    max_num_simulations: int
+    """Nodes that this search may add."""
+
+    @property
+    def start(self) -> int:
+        """Number of the first node that this search adds."""
+        return self.num_nodes - self.max_num_simulations
+
+
+def check(
+    root: RootFnOutput,
+    num_simulations: int | jax.Array,
+    invalid_actions: jax.Array | None,
+    *,
+    leaves: int,
+    loop_fn: Callable,
+    tree: Tree | None,
+    num_nodes: int | None,
+    max_num_simulations: int | None,
+    to_play: Callable | None,
+    max_bytes: int | None,
+    check: bool,
+) -> Size:
+    """Raises ValueError for arguments of a policy that do not fit; else how large the search is."""
+    shape = np.shape(root.prior_logits)
+    if len(shape) != 2:
+        raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
+    _check_root(root, invalid_actions, to_play)
+    size = _size(num_simulations, max_num_simulations, num_nodes, tree)
+    if leaves < 1:
+        raise ValueError(f"leaves is {leaves}; it must be at least 1, the number of leaves a call evaluates")
+    if leaves > 1 and loop_fn is not jax.lax.fori_loop:
+        raise ValueError("loop_fn runs simulations one by one; leave it out or set leaves=1")
+    if tree is not None:
+        _check_reused(tree, shape)
+    if max_bytes is not None:
+        _check_bytes(root, size, max_bytes)
+    if check:
+        check_root_values(root, invalid_actions)
+    return size
+
+
+def check_puct(num_simulations: int | jax.Array, leaves: int, virtual: str) -> None:
+    """Raises ValueError for parallel leaves that PUCT cannot do."""
+    if virtual not in VIRTUAL:
+        raise ValueError(f"virtual is {virtual!r}; it must be one of {', '.join(map(repr, VIRTUAL))}")
+    if isinstance(num_simulations, int) and num_simulations % leaves:
+        raise ValueError(
+            f"leaves is {leaves}, which does not divide num_simulations {num_simulations}; "
+            f"take {num_simulations - num_simulations % leaves} or "
+            f"{num_simulations + leaves - num_simulations % leaves} simulations, or other leaves"
+        )
+
+
+def _check_root(root: RootFnOutput, invalid_actions: jax.Array | None, to_play: Callable | None) -> None:
+    shape, value = np.shape(root.prior_logits), np.shape(root.value)
+    if to_play is None and value != shape[:1]:
+        raise ValueError(
+            f"root.value has shape {value}; it must be {shape[:1]}, one value a row of root.prior_logits "
+            f"{shape} (or [B, P] with to_play, one value a player)"
+        )
+    if to_play is not None and (len(value) != 2 or value[0] != shape[0] or value[1] < 2):
+        raise ValueError(
+            f"root.value has shape {value}; with to_play it must be [{shape[0]}, P], one value a player, P >= 2"
+        )
+    if invalid_actions is not None and np.shape(invalid_actions) != shape:
+        raise ValueError(
+            f"invalid_actions has shape {np.shape(invalid_actions)}; it must be that of "
+            f"root.prior_logits, {shape}"
+        )
+    for leaf in jax.tree.leaves(root.embedding):
+        if np.shape(leaf)[:1] != shape[:1]:
+            raise ValueError(
+                f"root.embedding has a leaf of shape {np.shape(leaf)}; "
+                f"its first axis must be the batch, {shape[0]}"
+            )
+
+
+def _size(
+    num_simulations: int | jax.Array, cap: int | None, num_nodes: int | None, tree: Tree | None
+) -> Size:
+    if isinstance(num_simulations, jax.core.Tracer):
+        if cap is None:
+            raise ValueError(
+                "num_simulations is traced; pass max_num_simulations, the greatest number it may have"
+            )
+    else:
+        num_simulations = int(num_simulations)
+        if num_simulations < 1:
+            raise ValueError(
+                f"num_simulations is {num_simulations}; it must be at least 1 "
+                f"(without a search, use the prior itself)"
+            )
+        if cap is not None and num_simulations > cap:
+            raise ValueError(
+                f"num_simulations is {num_simulations}, above max_num_simulations {cap}; raise that one"
+            )
+        cap = num_simulations if cap is None else cap
+    if tree is not None:
+        if num_nodes not in (None, tree.nodes.shape[1]):
+            raise ValueError(
+                f"num_nodes is {num_nodes}, but the reused tree has room for {tree.nodes.shape[1]}; "
+                f"leave num_nodes out, or set it in the first search"
+            )
+        num_nodes = tree.nodes.shape[1]
+    size = Size(1 + cap if num_nodes is None else num_nodes, cap)
+    if size.start < 1:
+        where = "the reused tree has room for" if tree is not None else "num_nodes is"
+        raise ValueError(
+            f"{where} {num_nodes} nodes; {cap} simulations need at least {1 + cap}"
+            + (", set num_nodes in the first search" if tree is not None else "")
+        )
+    return size
+
+
+def _check_reused(tree: Tree, shape: tuple[int, ...]) -> None:
+    found = (tree.nodes.shape[0], tree.num_actions)
+    if found != shape:
+        raise ValueError(
+            f"tree holds {found[0]} games of {found[1]} actions; root.prior_logits {shape} has "
+            f"{shape[0]} games of {shape[1]}; reuse a tree of the same batch"
+        )
+
+
+def tree_nbytes(
+    batch_size: int, num_actions: int, num_nodes: int, embedding: Any = (), num_players: int = 1
+) -> int:
+    """Bytes of a search tree of `batch_size` games.
+
+    Args:
+      batch_size: B.
+      num_actions: A.
+      num_nodes: N, the simulations and one; more for a tree that is reused.
+      embedding: [B, ...] the model's state, as arrays or as their shapes (`jax.ShapeDtypeStruct`).
+      num_players: how many values a node has.
+    """
+    fields = tree_lib.NODE_FIELDS if num_players == 1 else tree_lib.PLAYER_VALUES + 2 * num_players
+    slots = min(num_actions, num_nodes - 1) * tree_lib.CHILD_FIELDS
+    state = sum(math.prod(x.shape[1:]) * x.dtype.itemsize for x in jax.tree.leaves(embedding))
+    return batch_size * num_nodes * (4 * (fields + slots + num_actions) + state)
+
+
+def _check_bytes(root: RootFnOutput, size: Size, max_bytes: int) -> None:
+    batch_size, num_actions = np.shape(root.prior_logits)
+    players = np.shape(root.value)[1] if np.ndim(root.value) == 2 else 1
+    needed = tree_nbytes(batch_size, num_actions, size.num_nodes, root.embedding, players)
+    if needed > max_bytes:
+        raise ValueError(
+            f"the search tree takes {needed:,} bytes, above max_bytes {max_bytes:,}: {batch_size} games x "
+            f"{size.num_nodes} nodes x {needed // (batch_size * size.num_nodes):,} bytes; lower the batch to "
+            f"{batch_size * max_bytes // needed} or num_simulations (now {size.max_num_simulations}), or make "
+            f"the embedding smaller"
+        )
+
+
+def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> None:
+    """Raises ValueError for NaN at a root or a root without a legal action; needs values, so not under `jit`."""
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((root, invalid_actions))):
+        raise ValueError(
+            "check=True looks at values, which do not exist while a function is compiled; "
+            "call the policy outside of jit, or set check=False"
+        )
+    logits, value = np.asarray(root.prior_logits, np.float32), np.asarray(root.value, np.float32)
+    for name, array in (("root.prior_logits", logits), ("root.value", value)):
+        rows = np.flatnonzero(np.isnan(array).reshape(len(array), -1).any(axis=1))
+        if len(rows):
+            raise ValueError(
+                f"{name} has NaN in rows {_few(rows)}; it must be finite, or -inf to mask an action"
+            )
+    illegal = np.isneginf(logits)
+    if invalid_actions is not None:
+        illegal |= np.asarray(invalid_actions) > 0
+    rows = np.flatnonzero(illegal.all(axis=1))
+    if len(rows):
+        raise ValueError(
+            f"rows {_few(rows)} have no legal action (invalid_actions, or prior logits of -inf); "
+            f"give finished games any one action, and ignore their result"
+        )
+
+
+def check_tree(tree: Tree) -> None:
+    """Raises ValueError if the model gave NaN for a node of the tree, and says by which actions it is reached."""
+    bad = np.isnan(np.asarray(tree.nodes)).any(axis=-1) | np.isnan(
+        np.asarray(tree.children_prior_logits)
+    ).any(axis=-1)
+    if not bad.any():
+        return
+    row, node = (int(x) for x in np.argwhere(bad & (np.asarray(tree.parents) >= 0))[0])
+    parents, taken, actions = np.asarray(tree.parents)[row], np.asarray(tree.action_from_parent)[row], []
+    at = node
+    while at > 0:
+        actions.append(int(taken[at]))
+        at = int(parents[at])
+    raise ValueError(
+        f"recurrent_fn gave NaN (value, reward, discount or prior_logits) in row {row}, for the position that "
+        f"the actions {actions[::-1]} lead to from the root"
+    )
+
+
+def _few(rows: np.ndarray) -> str:
+    return ", ".join(map(str, rows[:8])) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")

@@ -1,0 +1,189 @@
+"""Keep what a search found below the action that was played, for the next search.
+
+    output = muzero_policy(params, key, root, recurrent_fn, 64, num_nodes=129)
+    kept = subtree(output.search_tree, output.action)
+    output = muzero_policy(params, key, next_root, recurrent_fn, 64, tree=kept)
+
+Nodes are numbered in the order of their creation, so a parent comes before its children, and dropping the
+latest nodes leaves a tree. Axes: B games, N nodes, S slots, A actions, P players.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jzero.search import scores
+from jzero.search import tree as tree_lib
+from jzero.search.tree import Tree
+
+
+def subtree(tree: Tree, action: jax.Array) -> Tree:
+    """The trees below `action` i32[B] of every root, of the same shapes; empty where it has no node.
+
+    Pass it as `tree=` to the next search of the positions that the actions lead to. A game that began anew may
+    pass the action -1: nothing is kept.
+    """
+    root = tree.children[:, Tree.ROOT_INDEX]
+    index = tree_lib.node_index(root[..., tree_lib.CHILD].astype(jnp.int32))
+    chosen = (tree.actions_of(root) == action[:, None]) & (root[..., tree_lib.VISITS] > 0)
+    child = jnp.max(jnp.where(chosen, index, -1), axis=-1)
+    nodes, children, open_priors, source = jax.vmap(_subtree)(
+        tree.nodes, tree.children, tree.open_priors, child
+    )
+    return dataclasses.replace(
+        tree,
+        nodes=nodes,
+        children=children,
+        open_priors=open_priors,
+        embeddings=jax.tree.map(jax.vmap(lambda x, source: x[source]), tree.embeddings, source),
+        root_invalid_actions=jnp.zeros_like(tree.root_invalid_actions),
+        extra_data=None,
+    )
+
+
+def _subtree(
+    nodes: jax.Array, children: jax.Array, open_priors: jax.Array, root: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """One tree's arrays with `root` i32[] and what is below it moved to the front; source i32[N] of each node."""
+    num_nodes = nodes.shape[0]
+    index = jnp.arange(num_nodes, dtype=jnp.int32)
+    parent = nodes[:, tree_lib.PARENT].astype(jnp.int32)
+    # Whether `root` is among a node's ancestors: those 1, 2, 4, ... steps above in turn.
+    inside, above = index == root, jnp.where(parent >= 0, parent, index)
+    for _ in range(math.ceil(math.log2(num_nodes))):
+        inside, above = inside | inside[above], above[above]
+    moved = jnp.cumsum(inside, dtype=jnp.int32) - 1
+    source = jnp.zeros_like(index).at[jnp.where(inside, moved, num_nodes)].set(index, mode="drop")
+    exists = index < jnp.sum(inside)
+
+    nodes = jnp.where(exists[:, None], nodes[source], tree_lib.empty_node_row(nodes.shape[-1]))
+    parent = nodes[:, tree_lib.PARENT].astype(jnp.int32)
+    nodes = nodes.at[:, tree_lib.PARENT].set(jnp.where(exists, moved[parent], Tree.NO_PARENT))
+    at_root = jnp.array([tree_lib.PARENT, tree_lib.ACTION])
+    nodes = nodes.at[Tree.ROOT_INDEX, at_root].set(Tree.NO_PARENT)
+
+    children = jnp.where(exists[:, None, None], children[source], tree_lib.empty_slot())
+    code = children[..., tree_lib.CHILD].astype(jnp.int32)
+    node = moved[jnp.maximum(tree_lib.node_index(code), 0)]
+    code = jnp.where(code > 0, node, code)
+    is_terminal = (code < Tree.UNVISITED) & ~tree_lib.is_untried(code)
+    code = jnp.where(is_terminal, tree_lib.terminal_code(node), code)
+    children = children.at[..., tree_lib.CHILD].set(code.astype(jnp.float32))
+    return nodes, children, jnp.where(exists[:, None], open_priors[source], 0.0), source
+
+
+def with_root(tree: Tree, fresh: Tree, start: int, considered: jax.Array | None = None) -> Tree:
+    """A reused tree whose root has the priors, value and state of `fresh`, with room from node `start` on.
+
+    Nodes that were not there when `start` nodes had been made are dropped; so are edges of the root that are
+    illegal now. The root's visits and value are those of its edges and of its own evaluation.
+
+    Args:
+      tree: see `subtree`.
+      fresh: a tree of the same shapes that holds only its root; its prior logits may be noisy.
+      start: the nodes from this one on are free afterwards.
+      considered: i32[B, M] actions that get the root's first slots, in this order; other tried actions follow.
+    """
+    is_full = jnp.any(tree.node_visits[:, start:] > 0)
+    tree = jax.lax.cond(is_full, lambda tree: _drop_from(tree, start), lambda tree: tree, tree)
+
+    def at_root(array: jax.Array, row: jax.Array) -> jax.Array:
+        return array.at[:, Tree.ROOT_INDEX].set(row)
+
+    logits = fresh.open_priors[:, Tree.ROOT_INDEX]
+    slots, row, open_priors = _root(tree, fresh.nodes[:, Tree.ROOT_INDEX], logits, considered)
+    return dataclasses.replace(
+        fresh,
+        nodes=at_root(tree.nodes, row),
+        children=at_root(tree.children, slots),
+        open_priors=at_root(tree.open_priors, open_priors),
+        embeddings=jax.tree.map(lambda old, new: at_root(old, new[:, 0]), tree.embeddings, fresh.embeddings),
+    )
+
+
+def _drop_from(tree: Tree, start: int) -> Tree:
+    """The trees without the nodes from `start` on; their edges are untried again."""
+    is_late = jnp.arange(tree.nodes.shape[1]) >= start
+    code = tree.children[..., tree_lib.CHILD].astype(jnp.int32)
+    dropped = ~tree_lib.is_untried(code) & (tree_lib.node_index(code) >= start)
+    open_priors = tree_lib.by_action(
+        tree.children[..., tree_lib.PRIOR],
+        tree.actions_of(tree.children),
+        dropped,
+        tree.num_actions,
+        tree.open_priors,
+    )
+    # A node's later children have later numbers, so what remains of its slots is the beginning.
+    in_use = tree.nodes[..., tree_lib.NUM_CHILDREN] - jnp.sum(dropped, axis=-1)
+    opened = jnp.stack([in_use, *scores.best_open(open_priors)], axis=-1)
+    nodes = tree.nodes.at[..., tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(opened)
+    return dataclasses.replace(
+        tree,
+        nodes=jnp.where(is_late[:, None], tree_lib.empty_node_row(nodes.shape[-1]), nodes),
+        children=jnp.where((dropped | is_late[:, None])[..., None], tree_lib.empty_slot(), tree.children),
+        open_priors=jnp.where(is_late[:, None], 0.0, open_priors),
+    )
+
+
+def _root(
+    tree: Tree, row: jax.Array, logits: jax.Array, considered: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The root's slots [B, S, CHILD_FIELDS], row [B, NODE_FIELDS] and open priors [B, A]; see `with_root`."""
+    old, num_slots = tree.children[:, Tree.ROOT_INDEX], tree.children.shape[2]
+    games = jnp.arange(old.shape[0])[:, None]
+    used, actions = old[..., tree_lib.VISITS] > 0, tree.actions_of(old)
+
+    def dense(field: int) -> jax.Array:
+        return tree_lib.by_action(old[..., field], actions, used, tree.num_actions, 0.0)
+
+    visits = jnp.where(logits > -jnp.inf, dense(tree_lib.VISITS), 0.0)
+    tried = visits > 0
+    # Tried actions by falling prior, which settles ties as in a search without reuse.
+    key = jnp.where(tried, jnp.maximum(logits, -1e6), -jnp.inf)
+    if considered is not None:
+        first = 1e9 - 1e3 * jnp.arange(considered.shape[1], dtype=jnp.float32)
+        key = key.at[games, considered].set(first)
+    key, order = jax.lax.top_k(key, num_slots)
+
+    def slots_of(x: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(x, order, axis=-1)
+
+    has_node, untried = slots_of(tried), tree_lib.untried_code(order).astype(jnp.float32)
+    code = jnp.where(has_node, slots_of(dense(tree_lib.CHILD)), untried)
+    slots = [
+        slots_of(logits),
+        code,
+        slots_of(visits),
+        jnp.where(has_node, slots_of(dense(tree_lib.QVALUE)), 0.0),
+    ]
+    in_use = key > -jnp.inf
+    slots = jnp.where(in_use[..., None], jnp.stack(slots, axis=-1), tree_lib.empty_slot())
+
+    open_priors = jnp.where(tried, -jnp.inf, logits)
+    opened = jnp.stack([jnp.sum(in_use, axis=-1), *scores.best_open(open_priors)], axis=-1)
+    row = row.at[:, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(opened)
+
+    total = 1 + jnp.sum(visits, axis=-1)
+    child = jnp.where(has_node, tree_lib.node_index(code.astype(jnp.int32)), 0)
+    fields, num_players = tree.nodes[games, child], tree.num_players
+    weight = slots[..., tree_lib.VISITS]
+    if num_players == 1:
+        mean = (row[:, tree_lib.RAW_VALUE] + jnp.sum(weight * slots[..., tree_lib.QVALUE], axis=-1)) / total
+    else:
+        split = tree_lib.PLAYER_VALUES + num_players
+        worth = (
+            fields[..., split:]
+            + fields[..., tree_lib.DISCOUNT, None] * fields[..., tree_lib.PLAYER_VALUES : split]
+        )
+        raw = row[:, tree_lib.PLAYER_VALUES : split]
+        means = (
+            raw + jnp.sum(jnp.where(weight[..., None] > 0, weight[..., None] * worth, 0.0), axis=1)
+        ) / total[:, None]
+        row = row.at[:, tree_lib.PLAYER_VALUES : split].set(means)
+        mean = tree_lib.for_player(means, row[:, tree_lib.PLAYER].astype(jnp.int32))
+    row = row.at[:, tree_lib.NODE_VISITS].set(total).at[:, tree_lib.NODE_VALUE].set(mean)
+    return slots, row, open_priors
