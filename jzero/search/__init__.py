@@ -1,16 +1,27 @@
 """Batched tree search in JAX, with mctx's signatures and types: `from jzero import search as mctx`."""
 
-from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
+from mctx import (
+    ChanceRecurrentFnOutput,
+    DecisionRecurrentFnOutput,
+    PolicyOutput,
+    RecurrentFnOutput,
+    RootFnOutput,
+)
 
+from jzero.search.arguments import tree_nbytes
 from jzero.search.policies import gumbel_muzero_policy, muzero_policy
 from jzero.search.qtransforms import (
     qtransform_by_min_max,
     qtransform_by_parent_and_siblings,
     qtransform_completed_by_mix_value,
 )
+from jzero.search.reuse import subtree
+from jzero.search.stochastic import stochastic_muzero_policy
 from jzero.search.tree import SearchSummary, Tree
 
 __all__ = [
+    "ChanceRecurrentFnOutput",
+    "DecisionRecurrentFnOutput",
     "PolicyOutput",
     "RecurrentFnOutput",
     "RootFnOutput",
@@ -21,4 +32,7 @@ __all__ = [
     "qtransform_by_min_max",
     "qtransform_by_parent_and_siblings",
     "qtransform_completed_by_mix_value",
+    "stochastic_muzero_policy",
+    "subtree",
+    "tree_nbytes",
 ]

@@ -38,14 +38,14 @@ def check(
     num_simulations: int | jax.Array,
     invalid_actions: jax.Array | None,
     *,
-    leaves: int,
-    loop_fn: Callable,
-    tree: Tree | None,
-    num_nodes: int | None,
-    max_num_simulations: int | None,
-    to_play: Callable | None,
-    max_bytes: int | None,
-    check: bool,
+    leaves: int = 1,
+    loop_fn: Callable = jax.lax.fori_loop,
+    tree: Tree | None = None,
+    num_nodes: int | None = None,
+    max_num_simulations: int | None = None,
+    to_play: Callable | None = None,
+    max_bytes: int | None = None,
+    check: bool = False,
 ) -> Size:
     """Raises ValueError for arguments of a policy that do not fit; else how large the search is."""
     shape = np.shape(root.prior_logits)

@@ -87,9 +87,8 @@ def search_leaves(
             one = _Paths(path, leaf, is_new)
             return k + 1, tree, in_flight, jax.tree.map(lambda all, x: all.at[k].set(x), paths, one)
 
-        empty = Path(
-            *(vary_like(jnp.zeros((leaves, *x.shape), x.dtype), x) for x in buffers), *(nothing,) * 4
-        )
+        nodes, slots = (vary_like(jnp.zeros((leaves, *x.shape), x.dtype), x) for x in buffers)
+        empty = Path(nodes, slots, nothing, nothing, nothing, nothing)
         paths = _Paths(empty, nothing, nothing > 0)
         in_flight = jnp.zeros_like(tree.children[..., 0])
         most, tree, _, paths = jax.lax.while_loop(more, one_descent, (jnp.int32(0), tree, in_flight, paths))
@@ -123,10 +122,19 @@ def _expand(
         """The first `count` leaves of every game, padded to all of them."""
         parent = path.last_node[:count]
         embedding = jax.tree.map(lambda x: x[games, parent], tree.embeddings)
-        flat = jax.tree.map(
-            lambda x: x.reshape(count * batch_size, *x.shape[2:]), (parent, action[:count], embedding)
+
+        def flatten(x: jax.Array) -> jax.Array:
+            return x.reshape(count * batch_size, *x.shape[2:])
+
+        found, model_state = walk.evaluate(
+            params,
+            rng_key,
+            rules,
+            flatten(parent),
+            flatten(action[:count]),
+            jax.tree.map(flatten, embedding),
+            model_state,
         )
-        found, model_state = walk.evaluate(params, rng_key, rules, *flat, model_state)
 
         def unflatten(x: jax.Array) -> jax.Array:
             x = x.reshape(count, batch_size, *x.shape[1:])

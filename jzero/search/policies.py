@@ -127,15 +127,36 @@ def muzero_policy(
         check=check,
     )
     arguments.check_puct(num_simulations, leaves, virtual)
-    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
-    invalid = _invalid_or_none(invalid_actions, root)
-    logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
-    prior = jax.nn.softmax(logits, axis=-1)
-    noisy = prior
-    if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
-        noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
-        noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
-    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
+    return puct_search(
+        params,
+        rng_key,
+        root,
+        recurrent_fn,
+        num_simulations,
+        size,
+        select=puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual=virtual),
+        invalid_actions=invalid_actions,
+        max_depth=max_depth,
+        loop_fn=loop_fn,
+        dirichlet_fraction=dirichlet_fraction,
+        dirichlet_alpha=dirichlet_alpha,
+        temperature=temperature,
+        leaves=leaves,
+        tree=tree,
+        to_play=to_play,
+        model_state=model_state,
+        check=check,
+    )
+
+
+def puct_select(
+    qtransform: QTransform,
+    *,
+    pb_c_init: float | jax.Array,
+    pb_c_base: float | jax.Array,
+    virtual: str,
+) -> walk.Select:
+    """Chooses the greatest PUCT score; arguments as in `muzero_policy`."""
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         counts = node.row
@@ -146,6 +167,40 @@ def muzero_policy(
         score = scores.puct(counts, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
         return scores.choose(counts, score, node.codes)
 
+    return select
+
+
+def puct_search(
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    recurrent_fn: Callable,
+    num_simulations: int | jax.Array,
+    size: arguments.Size,
+    *,
+    select: walk.Select,
+    invalid_actions: jax.Array | None,
+    max_depth: int | jax.Array | None,
+    loop_fn: Callable,
+    dirichlet_fraction: float | jax.Array,
+    dirichlet_alpha: float | jax.Array,
+    temperature: float | jax.Array,
+    leaves: int,
+    tree: Tree | None,
+    to_play: Callable | None,
+    model_state: Any,
+    check: bool,
+) -> PolicyOutput:
+    """A search that chooses by `select` at every node, and plays in proportion to visits; see `muzero_policy`."""
+    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
+    invalid = _invalid_or_none(invalid_actions, root)
+    logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
+    prior = jax.nn.softmax(logits, axis=-1)
+    noisy = prior
+    if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
+        noise = dirichlet_over_legal(noise_key, logits > -jnp.inf, dirichlet_alpha)
+        noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
+    noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
     fresh = _fresh_tree(noisy_logits, root, size, invalid, to_play, model_state)
     tree = fresh if tree is None else reuse.with_root(tree, fresh, size.start)
     tree = _run(

@@ -159,6 +159,12 @@ def puct(row: Row, qvalues: Scores, *, pb_c_init: float | jax.Array, pb_c_base: 
     )
 
 
+def chance(row: Row) -> Scores:
+    """Scores whose argmax makes visits follow the prior: `P / (N + 1)` (Antonoglou et al. 2022, section 4)."""
+    open_prior = jnp.exp(row.open_prior - _finite(row.prior_mass))
+    return Scores(row.priors() / (row.visits + 1), open_prior)
+
+
 def gumbel_interior(row: Row, qvalues: Scores) -> Scores:
     """Scores whose argmax makes visits follow the improved policy (Danihelka et al. 2022, section 5)."""
     visited = row.visits > 0

@@ -1,0 +1,49 @@
+"""Call a model only for the rows that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+QUARTERS = 4
+
+
+def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: Any) -> Any:
+    """`function(rows)` for the rows where `wanted`; zeros elsewhere.
+
+    The wanted rows are moved to the front and as many quarters of the batch as they fill are evaluated, so a
+    call costs in proportion to them. `function` is compiled once for each number of quarters.
+
+    Args:
+      function: of a batch: leaves [n, ...] to leaves [n, ...], row by row.
+      wanted: bool[B]
+      rows: leaves [B, ...]
+    """
+    batch_size = wanted.shape[0]
+    order = jnp.argsort(~wanted)  # stable: wanted rows keep their order
+    shapes = jax.eval_shape(function, rows)
+    sizes = sorted({-(-batch_size * quarters // QUARTERS) for quarters in range(QUARTERS + 1)})
+
+    def first(size: int) -> Any:
+        taken = order[:size]
+        found = function(jax.tree.map(lambda x: x[taken], rows)) if size else None
+
+        def spread(shape: Any, x: jax.Array | None) -> jax.Array:
+            zeros = jnp.zeros(shape.shape, shape.dtype)
+            return zeros if x is None else zeros.at[taken].set(x)
+
+        return jax.tree.map(
+            lambda shape, *x: spread(shape, *(x or (None,))), shapes, *([found] if size else [])
+        )
+
+    count = jnp.sum(wanted)
+    branch = sum((count > size).astype(jnp.int32) for size in sizes[:-1])
+    found = jax.lax.switch(branch, [lambda size=size: first(size) for size in sizes])
+
+    def only_wanted(x: jax.Array) -> jax.Array:
+        return jnp.where(wanted.reshape(wanted.shape + (1,) * (x.ndim - 1)), x, jnp.zeros_like(x))
+
+    return jax.tree.map(only_wanted, found)

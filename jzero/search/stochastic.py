@@ -1,0 +1,173 @@
+"""Search with chance nodes: Stochastic MuZero (Antonoglou et al. 2022).
+
+Axes: B games, A actions, C chance outcomes. An action leads to an afterstate, a chance outcome from there to a
+state. Both kinds of node are in one tree of A + C "actions", as in mctx; a node's kind is in its embedding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
+
+from jzero.search import arguments, policies, scores, walk
+from jzero.search import tree as tree_lib
+from jzero.search.packed import call_packed
+from jzero.search.qtransforms import QTransform, qtransform_by_parent_and_siblings
+from jzero.search.tree import Tree
+
+
+class State(NamedTuple):
+    """The embedding of a node of either kind."""
+
+    state_embedding: Any
+    """[B, ...] of a decision node; arbitrary at a chance node."""
+    afterstate_embedding: Any
+    """[B, ...] of a chance node; arbitrary at a decision node."""
+    is_decision_node: jax.Array
+    """bool[B]"""
+
+
+def stochastic_muzero_policy(
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    decision_recurrent_fn: Callable,
+    chance_recurrent_fn: Callable,
+    num_simulations: int,
+    invalid_actions: jax.Array | None = None,
+    max_depth: int | jax.Array | None = None,
+    loop_fn: Callable = jax.lax.fori_loop,
+    *,
+    qtransform: QTransform = qtransform_by_parent_and_siblings,
+    dirichlet_fraction: float | jax.Array = 0.25,
+    dirichlet_alpha: float | jax.Array = 0.3,
+    pb_c_init: float | jax.Array = 1.25,
+    pb_c_base: float | jax.Array = 19652,
+    temperature: float | jax.Array = 1.0,
+) -> PolicyOutput:
+    """PUCT search in which chance answers every action.
+
+    A decision node chooses by PUCT; a chance node takes the outcome of greatest `P(c) / (N(c) + 1)`, so that
+    visits follow the model's probabilities. Each simulation expands one node, of either kind; each model is
+    called for the rows that need it only (mctx: both for all).
+
+    Args:
+      params: passed to the models.
+      rng_key: a key; consumed.
+      root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...] of a state.
+      decision_recurrent_fn: `(params, rng_key, action [B], state) ->
+        (DecisionRecurrentFnOutput(chance_logits [B, C], afterstate_value [B]), afterstate)`.
+      chance_recurrent_fn: `(params, rng_key, outcome [B], afterstate) ->
+        (ChanceRecurrentFnOutput(action_logits [B, A], value [B], reward [B], discount [B]), state)`.
+      num_simulations: simulations a game.
+      invalid_actions: [B, A], non-zero where an action is illegal at the root.
+      max_depth: greatest number of edges of a path; an action and its outcome are two.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      qtransform: normalises a node's Q-values; one of one's own sees A + C columns.
+      dirichlet_fraction: share of noise in the root's prior.
+      dirichlet_alpha: concentration of the noise.
+      pb_c_init: c_1 of PUCT.
+      pb_c_base: c_2 of PUCT.
+      temperature: as in `muzero_policy`.
+
+    Returns:
+      `action` [B], `action_weights` [B, A], `search_tree` (with the edges of actions, not those of chance).
+
+    Raises:
+      ValueError: an argument does not fit.
+    """
+    arguments.check(root, num_simulations, invalid_actions)
+    batch_size, num_actions = jnp.shape(root.prior_logits)
+    none = jnp.zeros(batch_size, jnp.int32)
+    decided, afterstate = jax.eval_shape(decision_recurrent_fn, params, rng_key, none, root.embedding)
+    num_outcomes = decided.chance_logits.shape[-1]
+
+    def padded(x: Any, before: int, after: int, value: float) -> jax.Array:
+        return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)
+
+    def decide(rows: tuple) -> tuple[RecurrentFnOutput, Any]:
+        key, action, state = rows
+        output, after = decision_recurrent_fn(params, key, action, state)
+        value = output.afterstate_value
+        step = RecurrentFnOutput(
+            reward=jnp.zeros_like(value),
+            discount=jnp.ones_like(value),
+            prior_logits=padded(output.chance_logits, num_actions, 0, -jnp.inf),
+            value=value,
+        )
+        return step, after
+
+    def resolve(rows: tuple) -> tuple[RecurrentFnOutput, Any]:
+        key, outcome, after = rows
+        output, state = chance_recurrent_fn(params, key, outcome, after)
+        logits = padded(output.action_logits, 0, num_outcomes, -jnp.inf)
+        step = RecurrentFnOutput(
+            reward=output.reward, discount=output.discount, prior_logits=logits, value=output.value
+        )
+        return step, state
+
+    def recurrent_fn(_: Any, key: jax.Array, edge: jax.Array, node: State) -> tuple[RecurrentFnOutput, State]:
+        is_decision = node.is_decision_node
+        decided, after = call_packed(
+            lambda rows: decide((key, *rows)), is_decision, (edge, node.state_embedding)
+        )
+        resolved, state = call_packed(
+            lambda rows: resolve((key, *rows)), ~is_decision, (edge - num_actions, node.afterstate_embedding)
+        )
+        step = jax.tree.map(
+            lambda a, b: jnp.where(is_decision.reshape(-1, *(1,) * (a.ndim - 1)), a, b), decided, resolved
+        )
+        return step, State(state_embedding=state, afterstate_embedding=after, is_decision_node=~is_decision)
+
+    by_puct = policies.puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit")
+
+    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        is_decision = tree_lib.rows_at(tree.embeddings.is_decision_node, node.index)
+        chosen = by_puct(tree, node)
+        drawn = scores.choose(node.row, scores.chance(node.row), node.codes)
+        slot, code, is_open = (jnp.where(is_decision, a, b) for a, b in zip(chosen, drawn, strict=True))
+        return slot, code, is_open
+
+    illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
+    state = State(
+        state_embedding=root.embedding,
+        afterstate_embedding=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), afterstate),
+        is_decision_node=jnp.ones(batch_size, dtype=bool),
+    )
+    root = RootFnOutput(
+        prior_logits=padded(root.prior_logits, 0, num_outcomes, -jnp.inf), value=root.value, embedding=state
+    )
+    output = policies.puct_search(
+        params,
+        rng_key,
+        root,
+        recurrent_fn,
+        num_simulations,
+        arguments.Size(1 + num_simulations, num_simulations),
+        select=select,
+        invalid_actions=padded(illegal, 0, num_outcomes, 1.0),
+        max_depth=max_depth,
+        loop_fn=loop_fn,
+        dirichlet_fraction=dirichlet_fraction,
+        dirichlet_alpha=dirichlet_alpha,
+        temperature=temperature,
+        leaves=1,
+        tree=None,
+        to_play=None,
+        model_state=None,
+        check=False,
+    )
+    tree = cast(Tree, output.search_tree)
+    tree = dataclasses.replace(
+        tree, open_priors=tree.open_priors[..., :num_actions], root_invalid_actions=illegal
+    )
+    return PolicyOutput(
+        action=output.action,
+        action_weights=cast(jax.Array, output.action_weights)[:, :num_actions],
+        search_tree=cast(Any, tree),
+    )
