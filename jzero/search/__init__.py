@@ -9,6 +9,7 @@ from mctx import (
 )
 
 from jzero.search.arguments import tree_nbytes
+from jzero.search.cache import CacheState, EvaluationCache
 from jzero.search.policies import gumbel_muzero_policy, muzero_policy
 from jzero.search.qtransforms import (
     qtransform_by_min_max,
@@ -18,20 +19,25 @@ from jzero.search.qtransforms import (
 from jzero.search.reuse import subtree
 from jzero.search.stochastic import stochastic_muzero_policy
 from jzero.search.tree import SearchSummary, Tree
+from jzero.search.worlds import WorldsOutput, search_worlds
 
 __all__ = [
+    "CacheState",
     "ChanceRecurrentFnOutput",
     "DecisionRecurrentFnOutput",
+    "EvaluationCache",
     "PolicyOutput",
     "RecurrentFnOutput",
     "RootFnOutput",
     "SearchSummary",
     "Tree",
+    "WorldsOutput",
     "gumbel_muzero_policy",
     "muzero_policy",
     "qtransform_by_min_max",
     "qtransform_by_parent_and_siblings",
     "qtransform_completed_by_mix_value",
+    "search_worlds",
     "stochastic_muzero_policy",
     "subtree",
     "tree_nbytes",

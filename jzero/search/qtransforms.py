@@ -24,14 +24,20 @@ from jzero.search.walk import Node
 QTransform = Callable[..., jax.Array]
 
 
-def qtransform_by_min_max(tree: Any, node_index: Any, *, min_value: float, max_value: float) -> jax.Array:
+def qtransform_by_min_max(
+    tree: Any, node_index: Any, *, min_value: float, max_value: float, fpu: scores.Fpu = None
+) -> jax.Array:
     """Q-values [A] mapped from the given range to [0, 1]; see `scores.by_min_max`."""
-    return _all_actions(scores.by_min_max, tree, node_index, min_value=min_value, max_value=max_value)
+    return _all_actions(
+        scores.by_min_max, tree, node_index, min_value=min_value, max_value=max_value, fpu=fpu
+    )
 
 
-def qtransform_by_parent_and_siblings(tree: Any, node_index: Any, *, epsilon: float = 1e-8) -> jax.Array:
+def qtransform_by_parent_and_siblings(
+    tree: Any, node_index: Any, *, epsilon: float = 1e-8, fpu: scores.Fpu = None
+) -> jax.Array:
     """Q-values [A] normalised within the node; see `scores.by_parent_and_siblings`."""
-    return _all_actions(scores.by_parent_and_siblings, tree, node_index, epsilon=epsilon)
+    return _all_actions(scores.by_parent_and_siblings, tree, node_index, epsilon=epsilon, fpu=fpu)
 
 
 def qtransform_completed_by_mix_value(

@@ -11,7 +11,7 @@ Sources: PUCT, Silver et al. 2017 and Schrittwieser et al. 2020 (MuZero, appendi
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -80,23 +80,46 @@ def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
     return list(jax.lax.reduce(arrays, start, combine, (arrays[0].ndim - 1,)))
 
 
-def by_min_max(row: Row, *, min_value: float, max_value: float) -> Scores:
-    """Q-values mapped from [min_value, max_value] to [0, 1]; 0 where unvisited."""
-    slots = jnp.where(row.visits > 0, (row.qvalues - min_value) / (max_value - min_value), 0.0)
-    return Scores(slots, jnp.zeros_like(row.node_value))
+Fpu = None | str | float
+"""First-play urgency, the Q-value of untried actions: see `first_play_urgency`."""
 
 
-def by_parent_and_siblings(row: Row, *, epsilon: float = 1e-8) -> Scores:
+def first_play_urgency(row: Row, fpu: Fpu) -> jax.Array:
+    """The Q-value [...] that stands for untried actions, before it is normalised.
+
+    "mean": the mean of the node's value and of those of its visited actions (EfficientZero, Ye et al. 2021,
+    appendix A). A number c: the node's value minus `c * sqrt(prior mass of the visited actions)` (lc0, KataGo).
+    """
+    visited = row.visits > 0
+    if fpu == "mean":
+        known = jnp.sum(jnp.where(visited, row.qvalues, 0.0), axis=-1)
+        return (row.node_value + known) / (1 + jnp.sum(visited, axis=-1))
+    explored = jnp.sum(jnp.where(visited, row.priors(), 0.0), axis=-1)
+    return row.node_value - float(cast(float, fpu)) * jnp.sqrt(explored)
+
+
+def by_min_max(row: Row, *, min_value: float, max_value: float, fpu: Fpu = None) -> Scores:
+    """Q-values mapped from [min_value, max_value] to [0, 1]; untried actions 0, or their `fpu` mapped."""
+
+    def mapped(qvalue: jax.Array) -> jax.Array:
+        return (qvalue - min_value) / (max_value - min_value)
+
+    untried = jnp.zeros_like(row.node_value) if fpu is None else mapped(first_play_urgency(row, fpu))
+    return Scores(jnp.where(row.visits > 0, mapped(row.qvalues), untried[..., None]), untried)
+
+
+def by_parent_and_siblings(row: Row, *, epsilon: float = 1e-8, fpu: Fpu = None) -> Scores:
     """Q-values normalised by the least and the greatest of the node's value and theirs.
 
-    Unvisited actions score 0. `epsilon` is the least denominator.
+    Untried actions score 0, or their `fpu` normalised likewise. `epsilon` is the least denominator.
     """
     safe = jnp.where(row.visits > 0, row.qvalues, row.node_value[..., None])
     low, high = over_slots(("min", safe), ("max", safe))
-    low = jnp.minimum(row.node_value, low)[..., None]
-    high = jnp.maximum(row.node_value, high)[..., None]
-    slots = jnp.where(row.visits > 0, (row.qvalues - low) / jnp.maximum(high - low, epsilon), 0.0)
-    return Scores(slots, jnp.zeros_like(row.node_value))
+    low, high = jnp.minimum(row.node_value, low), jnp.maximum(row.node_value, high)
+    span = jnp.maximum(high - low, epsilon)
+    untried = jnp.zeros_like(row.node_value) if fpu is None else (first_play_urgency(row, fpu) - low) / span
+    slots = (row.qvalues - low[..., None]) / span[..., None]
+    return Scores(jnp.where(row.visits > 0, slots, untried[..., None]), untried)
 
 
 def completed_by_mix_value(

@@ -1,0 +1,132 @@
+"""An evaluation cache: positions that were evaluated before, in this tree or another, are not evaluated again.
+
+A table in device memory, shared by all games of a batch. A position is known by a fingerprint of two uint32;
+its low bits say where in the table it belongs, and a later position takes the place of an earlier one. In a
+batch that runs in lockstep a hit saves time only if the misses are packed together, so they are (`packed.py`);
+a position that several games ask for in one call is evaluated once.
+
+    cache = EvaluationCache(fingerprint, advance, evaluate)
+    table = cache.empty(2**16, params, root.embedding)
+    output = muzero_policy(params, key, root, cache.recurrent_fn, 64, model_state=table)
+    table = output.search_tree.model_state  # for the next search
+
+The table belongs to the parameters that filled it: begin with an empty one when they change.
+
+Axes: B games, A actions, T places of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from mctx import RecurrentFnOutput
+
+from jzero.search.packed import call_packed
+
+
+class CacheState(NamedTuple):
+    """The table and its counters."""
+
+    keys: jax.Array
+    """u32[T, 2] fingerprint of what each place holds."""
+    filled: jax.Array
+    """bool[T]"""
+    logits: jax.Array
+    """f32[T, A]"""
+    values: jax.Array
+    """f32[T]"""
+    asked: jax.Array
+    """i32[] positions asked for; terminal ones are not."""
+    hits: jax.Array
+    """i32[] of them found in the table."""
+    shared: jax.Array
+    """i32[] of them evaluated for another game of the same call."""
+
+
+class EvaluationCache:
+    """A model with a cache between it and its network.
+
+    Args:
+      fingerprint: embedding [B, ...] -> u32[B, 2], equal for positions of equal evaluation and for no others.
+      advance: `(params, rng_key, action [B], embedding) -> (reward [B], discount [B], embedding)`: the rules.
+      evaluate: `(params, embedding [n, ...]) -> (prior_logits [n, A], value [n])`: the network.
+    """
+
+    def __init__(
+        self,
+        fingerprint: Callable[[Any], jax.Array],
+        advance: Callable[..., tuple[jax.Array, jax.Array, Any]],
+        evaluate: Callable[[Any, Any], tuple[jax.Array, jax.Array]],
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.advance = advance
+        self.evaluate = evaluate
+
+    def empty(self, size: int, params: Any, embedding: Any) -> CacheState:
+        """A table of `size` places, a power of two.
+
+        Args:
+          size: T.
+          params: of the network.
+          embedding: [B, ...] of any positions, for the shapes.
+
+        Raises:
+          ValueError: `size` is not a power of two.
+        """
+        if size < 1 or size & (size - 1):
+            raise ValueError(f"size is {size}; it must be a power of two, e.g. {1 << size.bit_length()}")
+        logits, _ = jax.eval_shape(self.evaluate, params, embedding)
+        zero = jnp.int32(0)
+        return CacheState(
+            keys=jnp.zeros((size, 2), jnp.uint32),
+            filled=jnp.zeros(size, bool),
+            logits=jnp.zeros((size, logits.shape[-1])),
+            values=jnp.zeros(size),
+            asked=zero,
+            hits=zero,
+            shared=zero,
+        )
+
+    def recurrent_fn(
+        self, params: Any, rng_key: jax.Array, action: jax.Array, embedding: Any, state: CacheState
+    ) -> tuple[RecurrentFnOutput, Any, CacheState]:
+        """The model that a policy takes with `model_state=`."""
+        reward, discount, embedding = self.advance(params, rng_key, action, embedding)
+        logits, value, state = self.lookup(params, embedding, discount != 0, state)
+        step = RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value)
+        return step, embedding, state
+
+    def lookup(
+        self, params: Any, embedding: Any, wanted: jax.Array, state: CacheState
+    ) -> tuple[jax.Array, jax.Array, CacheState]:
+        """(logits f32[B, A], values f32[B]) of the positions where `wanted` bool[B]; zeros elsewhere."""
+        size, batch_size = state.filled.shape[0], wanted.shape[0]
+        key = self.fingerprint(embedding)
+        place = (key[:, 0] & jnp.uint32(size - 1)).astype(jnp.int32)
+        is_hit = wanted & state.filled[place] & jnp.all(state.keys[place] == key, axis=-1)
+        is_miss = wanted & ~is_hit
+        # Of the games that miss at one place the last is evaluated, and so are those with another position.
+        games = jnp.arange(batch_size, dtype=jnp.int32)
+        owner = jnp.zeros(size, jnp.int32).at[jnp.where(is_miss, place, size)].max(games, mode="drop")[place]
+        is_shared = is_miss & (owner != games) & jnp.all(key[owner] == key, axis=-1)
+        is_called = is_miss & ~is_shared
+        logits, values = call_packed(lambda rows: self.evaluate(params, rows), is_called, embedding)
+        logits, values = logits.astype(jnp.float32), values.astype(jnp.float32)
+        logits = jnp.where(is_shared[:, None], logits[owner], logits)
+        values = jnp.where(is_shared, values[owner], values)
+        logits = jnp.where(is_hit[:, None], state.logits[place], logits)
+        values = jnp.where(is_hit, state.values[place], values)
+        write = jnp.where(is_miss & (owner == games), place, size)
+        state = CacheState(
+            keys=state.keys.at[write].set(key, mode="drop"),
+            filled=state.filled.at[write].set(True, mode="drop"),
+            logits=state.logits.at[write].set(logits, mode="drop"),
+            values=state.values.at[write].set(values, mode="drop"),
+            asked=state.asked + jnp.sum(wanted),
+            hits=state.hits + jnp.sum(is_hit),
+            shared=state.shared + jnp.sum(is_shared),
+        )
+        return logits, values, state

@@ -1,0 +1,145 @@
+"""Search under hidden information: many worlds that agree with what is known, searched as one batch.
+
+A world is a full state drawn consistently with what the player to move has seen. W worlds of each of B games
+are B x W rows of an ordinary search; the statistics of their roots are averaged, and the action is chosen by the
+averages. (An average of the worlds' choices would take a guess that is right in each world for knowledge.)
+
+This is determinised search (perfect-information Monte Carlo; Long et al. 2010, "Understanding the success of
+perfect information Monte Carlo sampling in game tree search"): it plays well where information comes out soon,
+and cannot value hiding or gathering it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from mctx import PolicyOutput, RootFnOutput
+
+from jzero.search import scores
+from jzero.search.policies import mask_invalid_actions
+from jzero.search.tree import Tree
+
+
+class WorldsOutput(NamedTuple):
+    """What the worlds of each game found together."""
+
+    action: jax.Array
+    """i32[B]"""
+    action_weights: jax.Array
+    """f32[B, A] the policy that the averages improve the prior to, a target for the policy network."""
+    visit_counts: jax.Array
+    """f32[B, A] the mean of the visits of the root's actions."""
+    qvalues: jax.Array
+    """f32[B, A] the mean Q-value of the root's actions over the worlds that visited them, 0 if none did; every
+    world counts alike, however often it came."""
+    value: jax.Array
+    """f32[B] the mean value of the root."""
+    worlds: PolicyOutput
+    """The searches themselves, [B * W] rows, world by world of each game in turn."""
+
+
+def search_worlds(
+    policy: Callable[..., PolicyOutput],
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    recurrent_fn: Callable,
+    num_simulations: int | jax.Array,
+    invalid_actions: jax.Array | None = None,
+    *,
+    num_worlds: int,
+    improve: Callable[..., scores.Scores] = scores.completed_by_mix_value,
+    temperature: float | jax.Array = 0.0,
+    **options: Any,
+) -> WorldsOutput:
+    """Runs `policy` on the worlds of every game and averages what they found at the root.
+
+    Args:
+      policy: `muzero_policy`, `gumbel_muzero_policy` or one of their signature.
+      params: passed to `recurrent_fn`.
+      rng_key: a key; consumed. Every world has noise of its own.
+      root: of B * W rows, the W worlds of a game next to each other.
+      recurrent_fn: as of `policy`.
+      num_simulations: simulations a world.
+      invalid_actions: [B, A] or [B * W, A]: the player to move knows what is legal, so worlds must agree.
+      num_worlds: W.
+      improve: scales the averaged Q-values that are added to the prior's logits (a `functools.partial` of
+        `scores.completed_by_mix_value` with options of one's own).
+      temperature: actions are drawn in proportion to `action_weights ** (1 / temperature)`; 0 takes the best.
+      **options: passed to `policy`.
+
+    Raises:
+      ValueError: the rows are not a multiple of `num_worlds`.
+    """
+    rows = jnp.shape(root.prior_logits)[0]
+    if num_worlds < 1 or rows % num_worlds:
+        raise ValueError(
+            f"root has {rows} rows, which is not a multiple of num_worlds {num_worlds}; "
+            f"give the worlds of a game as rows next to each other, [B * W, ...]"
+        )
+    batch_size = rows // num_worlds
+    if invalid_actions is not None and jnp.shape(invalid_actions)[0] == batch_size:
+        invalid_actions = jnp.repeat(invalid_actions, num_worlds, axis=0)
+    search_key, action_key = jax.random.split(rng_key)
+    output = policy(
+        params, search_key, root, recurrent_fn, num_simulations, invalid_actions=invalid_actions, **options
+    )
+    summary = cast(Tree, output.search_tree).summary()
+
+    def by_world(x: Any) -> jax.Array:
+        return jnp.reshape(x, (batch_size, num_worlds, *jnp.shape(x)[1:]))
+
+    def mean(x: Any) -> jax.Array:
+        return jnp.mean(by_world(x), axis=1)
+
+    visits = mean(summary.visit_counts)
+    visited = by_world(summary.visit_counts > 0)
+    total = jnp.sum(jnp.where(visited, by_world(summary.qvalues), 0.0), axis=1)
+    qvalues = total / jnp.maximum(jnp.sum(visited, axis=1), 1)
+    prior = mean(jax.nn.softmax(_masked(root.prior_logits, invalid_actions), axis=-1))
+    logits = jnp.where(prior > 0, jnp.log(jnp.maximum(prior, scores.TINY)), -jnp.inf)
+    logits = logits + _improvement(logits, visits, qvalues, mean(root.value), mean(summary.value), improve)
+    tempered = (logits - jnp.max(logits, axis=-1, keepdims=True)) / jnp.maximum(temperature, 1e-6)
+    drawn = jax.random.categorical(action_key, tempered)
+    action = jnp.where(jnp.asarray(temperature) > 0, drawn, jnp.argmax(logits, axis=-1))
+    return WorldsOutput(
+        action=action.astype(jnp.int32),
+        action_weights=jax.nn.softmax(logits, axis=-1),
+        visit_counts=visits,
+        qvalues=qvalues,
+        value=mean(summary.value),
+        worlds=output,
+    )
+
+
+def _improvement(
+    logits: jax.Array,
+    visits: jax.Array,
+    qvalues: jax.Array,
+    raw_value: jax.Array,
+    value: jax.Array,
+    improve: Callable[..., scores.Scores],
+) -> jax.Array:
+    """What `improve` adds to the logits [B, A] of a root with these averages; each action has a slot."""
+    nothing = jnp.full_like(value, -jnp.inf)
+    row = scores.Row(
+        prior_logits=logits,
+        visits=visits,
+        qvalues=qvalues,
+        open_prior=nothing,
+        open_mass=nothing,
+        prior_mass=jax.nn.logsumexp(logits, axis=-1),
+        node_visits=1 + jnp.sum(visits, axis=-1),
+        node_value=value,
+        raw_value=raw_value.astype(jnp.float32),
+        num_actions=logits.shape[-1],
+    )
+    return improve(row).slots
+
+
+def _masked(logits: Any, invalid_actions: jax.Array | None) -> jax.Array:
+    logits = jnp.asarray(logits, jnp.float32)
+    return logits if invalid_actions is None else mask_invalid_actions(logits, invalid_actions)
