@@ -206,9 +206,11 @@ def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> 
 
 def check_tree(tree: Tree) -> None:
     """Raises ValueError if the model gave NaN for a node of the tree, and says by which actions it is reached."""
-    bad = np.isnan(np.asarray(tree.nodes)).any(axis=-1) | np.isnan(
-        np.asarray(tree.children_prior_logits)
-    ).any(axis=-1)
+    # What the model said of a node; values that were backed up would only say where NaN came by.
+    said = [tree_lib.RAW_VALUE, tree_lib.REWARD, tree_lib.DISCOUNT, tree_lib.PRIOR_MASS]
+    if tree.num_players > 1:
+        said += range(tree_lib.PLAYER_VALUES + tree.num_players, tree.nodes.shape[-1])
+    bad = np.isnan(np.asarray(tree.nodes)[..., said]).any(axis=-1)
     if not bad.any():
         return
     row, node = (int(x) for x in np.argwhere(bad & (np.asarray(tree.parents) >= 0))[0])

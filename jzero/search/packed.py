@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jzero.search.tree import vary_like
+
 QUARTERS = 4
 
 
@@ -32,7 +34,7 @@ def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: Any) ->
         found = function(jax.tree.map(lambda x: x[taken], rows)) if size else None
 
         def spread(shape: Any, x: jax.Array | None) -> jax.Array:
-            zeros = jnp.zeros(shape.shape, shape.dtype)
+            zeros = vary_like(jnp.zeros(shape.shape, shape.dtype), wanted)
             return zeros if x is None else zeros.at[taken].set(x)
 
         return jax.tree.map(

@@ -348,19 +348,22 @@ def init_tree(
     root = node_rows(value, reward, zero, no_parent, no_parent, prior_logits, to_play)
     children = jnp.broadcast_to(empty_slot(), (batch_size, num_nodes, num_slots, CHILD_FIELDS))
 
+    def vary(x: jax.Array) -> jax.Array:
+        return vary_like(x, prior_logits)
+
     def room(row: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
         empty = jnp.asarray(empty, row.dtype)
         empty = jnp.broadcast_to(empty, (batch_size, num_nodes - 1, *row.shape[1:]))
-        return jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1)
+        return vary(jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1))
 
     return Tree(
         nodes=room(root, empty_node_row(root.shape[-1])),
-        children=vary_like(children, prior_logits),
+        children=vary(children),
         open_priors=room(prior_logits),
         embeddings=jax.tree.map(room, embedding),
         root_invalid_actions=invalid_actions,
         extra_data=extra_data,
-        model_state=model_state,
+        model_state=jax.tree.map(vary, model_state),
     )
 
 
