@@ -1,6 +1,7 @@
 """The search equals the plain-Python oracle, node by node, on thousands of random trees."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -37,6 +38,23 @@ def bounds(low: float, high: float) -> Transform:
     )
 
 
+def urgent(low: float, high: float, fpu: str | float) -> Transform:
+    """Untried actions are worth the mean of what is known, or the node's value less a reduction."""
+
+    def reference(node: oracle.Node) -> list[float]:
+        known, prior = [node.q(action) for action in node.children], oracle.softmax(node.prior_logits)
+        if fpu == "mean":
+            untried = (node.value + sum(known)) / (1 + len(known))
+        else:
+            untried = node.value - fpu * math.sqrt(sum(prior[action] for action in node.children))
+        q = [node.q(action) if action in node.children else untried for action in node.actions]
+        return [(x - low) / (high - low) for x in q]
+
+    return Transform(
+        functools.partial(search.qtransform_by_min_max, min_value=low, max_value=high, fpu=fpu), reference
+    )
+
+
 def mixed(**options: Any) -> Transform:
     return Transform(
         functools.partial(search.qtransform_completed_by_mix_value, **options),
@@ -67,6 +85,8 @@ PUCT = {
         9, 40, 300, siblings(), share_illegal=0.5, options={"pb_c_init": 2.0, "pb_c_base": 50.0}
     ),
     "max_depth": Case(6, 48, 300, bounds(-2.0, 3.0), max_depth=3, share_terminal=0.1, share_illegal=0.3),
+    "mean of the known": Case(6, 40, 200, urgent(-2.0, 3.0, "mean"), share_terminal=0.1, share_illegal=0.3),
+    "reduced": Case(6, 40, 200, urgent(-2.0, 3.0, 0.4), share_terminal=0.1, share_illegal=0.3),
 }
 GUMBEL = {
     "one simulation": Case(2, 1, 100, mixed(epsilon=1e-8)),
