@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import Env, observe_batch, step_batch
-from jzero.search import RecurrentFnOutput, RootFnOutput
+from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 
 Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
 """(params, observation [B, ...]) -> (policy logits f32[B, A], value f32[B])."""
@@ -38,10 +38,7 @@ def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
       apply: the network.
       discount: discount a ply.
     """
-
-    def evaluate(params: Any, states: Any) -> tuple[jax.Array, jax.Array]:
-        logits, value = apply(params, observe_batch(env, states))
-        return mask_logits(logits, states.legal_action_mask), value
+    evaluate = _evaluator(env, apply)
 
     def root(params: Any, states: Any) -> RootFnOutput:
         logits, value = evaluate(params, states)
@@ -50,17 +47,47 @@ def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
     def recurrent(
         params: Any, key: jax.Array, action: jax.Array, states: Any
     ) -> tuple[RecurrentFnOutput, Any]:
-        after = step_batch(env, states, action, key)
+        reward, sign, after = _advance(env, key, action, states, discount)
         logits, value = evaluate(params, after)
-        output = RecurrentFnOutput(
-            reward=mover_reward(states, after),
-            discount=edge_discount(states, after, discount),
-            prior_logits=logits,
-            value=value,
-        )
-        return output, after
+        return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
 
     return Model(root, recurrent)
+
+
+def cached_simulator(env: Env, apply: Apply, *, discount: float = 1.0) -> EvaluationCache:
+    """The recurrent part of `simulator_model` with a cache before its network; see `jzero.search.EvaluationCache`.
+
+    Raises:
+      ValueError: the environment has no `fingerprint`.
+    """
+    fingerprint = getattr(env, "fingerprint", None)
+    if fingerprint is None:
+        raise ValueError(
+            f"{type(env).__name__} has no fingerprint(state) -> u32[2], by which a cache knows positions; add one"
+        )
+    return EvaluationCache(
+        jax.vmap(fingerprint),
+        lambda params, key, action, states: _advance(env, key, action, states, discount),
+        _evaluator(env, apply),
+    )
+
+
+def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, jax.Array]]:
+    """(params, states [B]) -> (logits f32[B, A] of the legal actions, values f32[B])."""
+
+    def evaluate(params: Any, states: Any) -> tuple[jax.Array, jax.Array]:
+        logits, value = apply(params, observe_batch(env, states))
+        return mask_logits(logits, states.legal_action_mask), value
+
+    return evaluate
+
+
+def _advance(
+    env: Env, key: jax.Array, action: jax.Array, states: Any, discount: float
+) -> tuple[jax.Array, jax.Array, Any]:
+    """(reward f32[B], discount f32[B], states [B]) of one step."""
+    after = step_batch(env, states, action, key)
+    return mover_reward(states, after), edge_discount(states, after, discount), after
 
 
 def mask_logits(logits: jax.Array, legal: jax.Array) -> jax.Array:

@@ -1,16 +1,19 @@
 """Signs, terminals and masks of the simulator model, and the search's use of them. Axes: B states, A actions."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from envs.connect_four import ConnectFour
 from envs.tic_tac_toe import TicTacToe
+from jzero import search
 from jzero.config import SearchConfig
 from jzero.env import init_batch, is_finished
-from jzero.models import simulator_model
+from jzero.models import cached_simulator, simulator_model
 from jzero.planner import plan
 from tests.search.tables import quick_jit
 from tests.tiny import Race, uniform_apply
@@ -170,3 +173,39 @@ def test_noise_is_for_self_play_only():
     first, second = (noisy(None, jax.random.key(seed), states) for seed in (1, 2))
     assert len(set(first.action.tolist())) > 5
     assert (first.action != second.action).mean() > 0.7
+
+
+def test_a_cache_changes_no_search_of_connect_four():
+    """Openings of one ply, so that many games meet the same positions."""
+    env = ConnectFour()
+
+    def apply(params, observation):
+        flat = observation.reshape(observation.shape[0], -1)
+        return flat @ params["policy"], jnp.tanh(flat @ params["value"])
+
+    width = math.prod(env.observe(env.init(jax.random.key(0))).shape)
+    params = {
+        "policy": jax.random.normal(jax.random.key(1), (width, 7)),
+        "value": 0.3 * jax.random.normal(jax.random.key(2), (width,)),
+    }
+    model, cache = simulator_model(env, apply), cached_simulator(env, apply)
+    states = jax.vmap(lambda a: env.step(env.init(jax.random.key(0)), a, jax.random.key(0)))(
+        jnp.arange(14) % 7
+    )
+
+    def search_all(recurrent, model_state):
+        root = model.root(params, states)
+        args = (params, jax.random.key(0), root, recurrent, 40)
+        return search.muzero_policy(*args, dirichlet_fraction=0.0, model_state=model_state).search_tree
+
+    plain = quick_jit(lambda: search_all(model.recurrent, None))()
+    cached = quick_jit(lambda: search_all(cache.recurrent_fn, cache.empty(2**12, params, states)))()
+    np.testing.assert_array_equal(cached.children_visits, plain.children_visits)
+    np.testing.assert_allclose(cached.node_values, plain.node_values, atol=1e-5)
+    state = cached.model_state
+    assert int(state.shared) >= 0.4 * int(state.asked), "every opening is there twice"
+
+
+def test_a_cache_needs_a_fingerprint():
+    with pytest.raises(ValueError, match=r"Race has no fingerprint\(state\) -> u32\[2\]"):
+        cached_simulator(Race(), race_apply)

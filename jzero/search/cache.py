@@ -1,7 +1,7 @@
 """An evaluation cache: positions that were evaluated before, in this tree or another, are not evaluated again.
 
-A table in device memory, shared by all games of a batch. A position is known by a fingerprint of two uint32;
-its low bits say where in the table it belongs, and a later position takes the place of an earlier one. In a
+A table in device memory, shared by all games of a batch. A position is known by a fingerprint of two uint32,
+which says where in the table it belongs; a later position takes the place of an earlier one. In a
 batch that runs in lockstep a hit saves time only if the misses are packed together, so they are (`packed.py`);
 a position that several games ask for in one call is evaluated once.
 
@@ -105,7 +105,7 @@ class EvaluationCache:
         """(logits f32[B, A], values f32[B]) of the positions where `wanted` bool[B]; zeros elsewhere."""
         size, batch_size = state.filled.shape[0], wanted.shape[0]
         key = self.fingerprint(embedding)
-        place = (key[:, 0] & jnp.uint32(size - 1)).astype(jnp.int32)
+        place = _place(key, size)
         is_hit = wanted & state.filled[place] & jnp.all(state.keys[place] == key, axis=-1)
         is_miss = wanted & ~is_hit
         # Of the games that miss at one place the last is evaluated, and so are those with another position.
@@ -130,3 +130,13 @@ class EvaluationCache:
             shared=state.shared + jnp.sum(is_shared),
         )
         return logits, values, state
+
+
+def _place(key: jax.Array, size: int) -> jax.Array:
+    """Where in a table of `size` places, a power of two, a fingerprint u32[B, 2] belongs: i32[B].
+
+    Multiplicative hashing (Knuth 1973, section 6.4), so that a fingerprint need not be random itself.
+    """
+    mixed = key[:, 0] * jnp.uint32(0x9E3779B1) + key[:, 1] * jnp.uint32(0x85EBCA77)
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x2C1B3C6D)
+    return ((mixed ^ (mixed >> 13)) & jnp.uint32(size - 1)).astype(jnp.int32)

@@ -1,5 +1,7 @@
 """Worlds of hidden information: an average of ordinary searches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,8 +61,9 @@ def test_one_world_improves_its_prior_like_the_search_itself():
     tables, roots = game(1)
     root = tables_lib.jax_root(tables, roots)
     args = (tables, jax.random.key(0), root, tables_lib.recurrent_fn, N)
-    alone = search.gumbel_muzero_policy(*args, gumbel_scale=0.0)
-    one = search.search_worlds(search.gumbel_muzero_policy, *args, num_worlds=1, gumbel_scale=0.0)
+    policy = functools.partial(search.gumbel_muzero_policy, gumbel_scale=0.0)
+    alone = quick_jit(lambda: policy(*args))()
+    one = quick_jit(lambda: search.search_worlds(policy, *args, num_worlds=1))()
     np.testing.assert_allclose(one.action_weights, alone.action_weights, atol=1e-5)
 
 
@@ -82,9 +85,13 @@ def test_a_guess_is_not_taken_for_knowledge():
     tables = jax.tree.map(jnp.asarray, tables)
 
     def policy(states, num_worlds):
-        root = tables_lib.jax_root(tables, jnp.asarray(states))
-        args = (search.gumbel_muzero_policy, tables, jax.random.key(0), root, tables_lib.recurrent_fn, 12)
-        return search.search_worlds(*args, num_worlds=num_worlds, gumbel_scale=0.0)
+        @quick_jit
+        def run(states):
+            root = tables_lib.jax_root(tables, states)
+            args = (search.gumbel_muzero_policy, tables, jax.random.key(0), root, tables_lib.recurrent_fn, 12)
+            return search.search_worlds(*args, num_worlds=num_worlds, gumbel_scale=0.0)
+
+        return run(jnp.asarray(states))
 
     assert policy([heads, tails], 1).action.tolist() == [0, 1]
     both = policy([heads, tails, tails, heads], 4)
