@@ -1,11 +1,13 @@
 """Cost of the tree: jzero.search against mctx, with a model that costs next to nothing (rows of a table).
 
     python experiments/benchmarks/search.py --out experiments/benchmarks/results/search_cpu.json
+    python experiments/benchmarks/search.py --device gpu --out experiments/benchmarks/results/search_gpu.json
     python experiments/benchmarks/search.py --actions 7 --simulations 32 64 --batch 256      a few cells
 
 Both run in one process, in turn; medians of the rounds are reported. One cell is a compiled search that returns
 the action, the policy and the root's visits. `devices` is how many CPU devices ours is spread over by
-`shard_map`; mctx runs under plain `jit`, on one of them.
+`shard_map`; mctx runs under plain `jit`, on one of them. Then, with a network (`with_network.py`): the latency of
+one game with several leaves a call, and how much of the network's throughput is left to self-play.
 """
 
 from __future__ import annotations
@@ -19,18 +21,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
 import tyro
+from hardware import provenance
 from jax.sharding import PartitionSpec as P
+from with_network import latency, network_share
 
 from jzero import search
+from jzero.config import NetworkConfig
 from jzero.devices import set_up
-from jzero.run_dir import versions
 from jzero.train import AXIS, make_mesh
 
 STATES = 1024
@@ -40,12 +44,14 @@ STATES = 1024
 class Config:
     """The grid and the number of repetitions."""
 
+    device: Literal["cpu", "gpu"] = "cpu"
+    """`gpu` takes the larger batches and a bfloat16 network, and fails where there is no GPU."""
     actions: tuple[int, ...] = (7, 82, 362)
     """Actions A."""
     simulations: tuple[int, ...] = (32, 64, 128, 256)
     """Simulations N."""
-    batch: tuple[int, ...] = (64, 256, 1024)
-    """Games B."""
+    batch: tuple[int, ...] | None = None
+    """Games B; None for 64, 256, 1024 on a CPU and 256, 1024, 4096 on a GPU."""
     rounds: int = 5
     """Timed repetitions of each contestant."""
     seconds: float = 20.0
@@ -56,6 +62,8 @@ class Config:
     """Also measure N = this over N = 64 at A = 7, B = 256; None leaves it out."""
     max_gigabytes: float = 4.0
     """Cells whose mctx tree is larger are left out and listed as such."""
+    network: bool = True
+    """Also measure with a network."""
     out: Path | None = None
     """Where to write the result as JSON; it is rewritten after every cell."""
 
@@ -203,8 +211,10 @@ def growth(config: Config, policy: str, num_simulations: int) -> dict[str, Any]:
 def main(config: Config) -> None:
     """Measures the grid, smallest cells first."""
     set_up(cpu_devices=config.devices, cache=None)
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    result: dict[str, Any] = {"config": asdict(config) | {"out": None}, "versions": versions(device)}
+    if jax.default_backend() != config.device:
+        raise SystemExit(f"--device is {config.device}, but JAX runs on {jax.default_backend()}")
+    batches = config.batch or ((64, 256, 1024) if config.device == "cpu" else (256, 1024, 4096))
+    result: dict[str, Any] = {"config": asdict(config) | {"out": None}, **provenance()}
     cells, left_out = [], []
     result |= {"cells": cells, "left_out": left_out}
 
@@ -215,7 +225,7 @@ def main(config: Config) -> None:
             config.out.parent.mkdir(parents=True, exist_ok=True)
             config.out.write_text(json.dumps(result, indent=1) + "\n")
 
-    grid = [(a, n, b) for a in config.actions for n in config.simulations for b in config.batch]
+    grid = [(a, n, b) for a in config.actions for n in config.simulations for b in batches]
     for num_actions, num_simulations, batch_size in sorted(grid, key=math.prod):
         if tree_bytes(mctx, batch_size, num_actions, num_simulations) > config.max_gigabytes * 1e9:
             left_out.append([num_actions, num_simulations, batch_size])
@@ -234,7 +244,15 @@ def main(config: Config) -> None:
     if config.growth is not None:
         result["growth"] = [growth(config, policy, config.growth) for policy in ("gumbel", "puct")]
         save()
-    print(json.dumps({name: result[name] for name in ("summary", "growth") if name in result}, indent=1))
+    if config.network:
+        on_gpu = config.device == "gpu"
+        width, batch_size = (128, 4096) if on_gpu else (32, 256)
+        tower = NetworkConfig(kind="resnet", width=width, blocks=6 if on_gpu else 3, bf16=on_gpu)
+        result["latency_of_one_game"] = latency(config.rounds)
+        result["network_share"] = network_share(tower, batch_size, 32, config.rounds)
+        save()
+    shown = ("summary", "growth", "latency_of_one_game", "network_share")
+    print(json.dumps({name: result[name] for name in shown if name in result}, indent=1))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ the same network, simulations, games and minibatches. Needs pgx: `pip install -e
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +26,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import tyro  # noqa: E402
+from hardware import provenance  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 from peer import Peer, PeerConfig, make_peer  # noqa: E402
 
@@ -36,7 +35,6 @@ from jzero.config import NetworkConfig, SearchConfig, TrainConfig  # noqa: E402
 from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
 from jzero.networks import PolicyValueNet, make_network  # noqa: E402
 from jzero.planner import plan  # noqa: E402
-from jzero.run_dir import versions  # noqa: E402
 from jzero.self_play import start_games  # noqa: E402
 from jzero.train import AXIS, Program, make_apply, make_mesh, make_model, make_program  # noqa: E402
 
@@ -228,13 +226,10 @@ def hundred_games(config: Config) -> dict[str, Any]:
 
 def main(config: Config) -> None:
     """Prints and, with --out, writes the result."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout
     result = {
         "benchmark": "self_play",
         "config": {name: value for name, value in asdict(config).items() if name != "out"},
-        "hardware": {"cpu": _cpu_name(), "devices": [str(device) for device in jax.devices()]},
-        "versions": versions(jax.devices()[0].device_kind),
-        "commit": commit.strip(),
+        **provenance(),
         "against_peer": [against_peer(config, name) for name in NETWORKS],
         "hundred_games_50_simulations_resnet_3x32": hundred_games(config),
     }
@@ -243,12 +238,6 @@ def main(config: Config) -> None:
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         config.out.write_text(text + "\n")
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 if __name__ == "__main__":
