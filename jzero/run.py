@@ -27,6 +27,7 @@ from jzero.env import Env, make
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
+from jzero.search import tree_nbytes
 from jzero.show.report import write_report
 from jzero.train import Program, TrainState, make_program
 
@@ -415,9 +416,12 @@ class Run:
     def _describe(self) -> str:
         train = self.config.train
         size = sum(x.size for x in jax.tree.leaves(self.state.params))
+        games, states = train.games // jax.device_count(), self.state.games.states
+        tree = tree_nbytes(games, self.env.num_actions, train.search.num_simulations + 1, states)
         return (
             f"{train.games} games side by side on {jax.device_count()} {jax.devices()[0].platform} device(s), "
-            f"{train.search.policy} search with {train.search.num_simulations} simulations, "
+            f"{train.search.policy} search with {train.search.num_simulations} simulations "
+            f"(trees of {tree / 2**20:,.0f} MiB a device), "
             f"{train.network.kind} network of {size:,} parameters, seed {train.seed}"
         )
 
