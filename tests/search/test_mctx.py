@@ -137,6 +137,27 @@ def test_tree_equals_that_of_mctx(case):
     _assert_equal(run(search), run(mctx))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("max_depth", [None, 5])
+@pytest.mark.parametrize("num_simulations", [1, 32, 256])
+@pytest.mark.parametrize("num_actions", [2, 30, 400])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_tree_equals_that_of_mctx_on_a_grid(policy, num_actions, num_simulations, max_depth):
+    case = Case(
+        policy,
+        num_actions,
+        num_simulations,
+        batch_size=6,
+        seed=num_actions + num_simulations,
+        discounts=(-1.0,) if max_depth is None else (0.997, -1.0, 0.5),
+        mask_root=True,
+        share_illegal=0.0 if max_depth is None else 0.3,
+        max_depth=max_depth,
+        options=NO_NOISE[policy],
+    )
+    test_tree_equals_that_of_mctx(case)
+
+
 @pytest.mark.parametrize("name", ["muzero", "muzero_qtransform", "gumbel_muzero", "gumbel_muzero_reward"])
 def test_golden_trees_of_mctx(name):
     data = resources.files("mctx") / "_src" / "tests" / "test_data" / f"{name}_tree.json"
