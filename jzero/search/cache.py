@@ -37,7 +37,7 @@ class CacheState(NamedTuple):
     logits: jax.Array
     """f32[T, A]"""
     values: jax.Array
-    """f32[T]"""
+    """f32[T], or [T, P] where every player has a value."""
     asked: jax.Array
     """i32[] positions asked for; terminal ones are not."""
     hits: jax.Array
@@ -52,7 +52,7 @@ class EvaluationCache:
     Args:
       fingerprint: embedding [B, ...] -> u32[B, 2], equal for positions of equal evaluation and for no others.
       advance: `(params, rng_key, action [B], embedding) -> (reward [B], discount [B], embedding)`: the rules.
-      evaluate: `(params, embedding [n, ...]) -> (prior_logits [n, A], value [n])`: the network.
+      evaluate: `(params, embedding [n, ...]) -> (prior_logits [n, A], value [n] or [n, P])`: the network.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class EvaluationCache:
         """
         if size < 1 or size & (size - 1):
             raise ValueError(f"size is {size}; it must be a power of two, e.g. {1 << size.bit_length()}")
-        logits, _ = jax.eval_shape(self.evaluate, params, embedding)
+        logits, values = jax.eval_shape(self.evaluate, params, embedding)
         zero = jnp.int32(0)
         return CacheState(
             keys=jnp.zeros((size, 2), jnp.uint32),
             filled=jnp.zeros(size, bool),
             logits=jnp.zeros((size, logits.shape[-1])),
-            values=jnp.zeros(size),
+            values=jnp.zeros((size, *values.shape[1:])),
             asked=zero,
             hits=zero,
             shared=zero,
@@ -113,12 +113,16 @@ class EvaluationCache:
         owner = jnp.zeros(size, jnp.int32).at[jnp.where(is_miss, place, size)].max(games, mode="drop")[place]
         is_shared = is_miss & (owner != games) & jnp.all(key[owner] == key, axis=-1)
         is_called = is_miss & ~is_shared
-        logits, values = call_packed(lambda rows: self.evaluate(params, rows), is_called, embedding)
-        logits, values = logits.astype(jnp.float32), values.astype(jnp.float32)
-        logits = jnp.where(is_shared[:, None], logits[owner], logits)
-        values = jnp.where(is_shared, values[owner], values)
-        logits = jnp.where(is_hit[:, None], state.logits[place], logits)
-        values = jnp.where(is_hit, state.values[place], values)
+        called = call_packed(lambda rows: self.evaluate(params, rows), is_called, embedding)
+
+        def pick(called: jax.Array, stored: jax.Array) -> jax.Array:
+            """Of each game what was found for it, in the table, by itself or by another game."""
+            called = called.astype(jnp.float32)
+            axes = wanted.shape + (1,) * (called.ndim - 1)
+            found = jnp.where(is_shared.reshape(axes), called[owner], called)
+            return jnp.where(is_hit.reshape(axes), stored[place], found)
+
+        logits, values = jax.tree.map(pick, called, (state.logits, state.values))
         write = jnp.where(is_miss & (owner == games), place, size)
         state = CacheState(
             keys=state.keys.at[write].set(key, mode="drop"),

@@ -95,13 +95,13 @@ def search_worlds(
     def mean(x: Any) -> jax.Array:
         return jnp.mean(by_world(x), axis=1)
 
-    visits = mean(summary.visit_counts)
+    visits, raw_value = mean(summary.visit_counts), mean(cast(Tree, output.search_tree).raw_values[:, 0])
     visited = by_world(summary.visit_counts > 0)
     total = jnp.sum(jnp.where(visited, by_world(summary.qvalues), 0.0), axis=1)
     qvalues = total / jnp.maximum(jnp.sum(visited, axis=1), 1)
     prior = mean(jax.nn.softmax(_masked(root.prior_logits, invalid_actions), axis=-1))
     logits = jnp.where(prior > 0, jnp.log(jnp.maximum(prior, scores.TINY)), -jnp.inf)
-    logits = logits + _improvement(logits, visits, qvalues, mean(root.value), mean(summary.value), improve)
+    logits = logits + _improvement(logits, visits, qvalues, raw_value, mean(summary.value), improve)
     tempered = (logits - jnp.max(logits, axis=-1, keepdims=True)) / jnp.maximum(temperature, 1e-6)
     drawn = jax.random.categorical(action_key, tempered)
     action = jnp.where(jnp.asarray(temperature) > 0, drawn, jnp.argmax(logits, axis=-1))
@@ -134,7 +134,7 @@ def _improvement(
         prior_mass=jax.nn.logsumexp(logits, axis=-1),
         node_visits=1 + jnp.sum(visits, axis=-1),
         node_value=value,
-        raw_value=raw_value.astype(jnp.float32),
+        raw_value=raw_value,
         num_actions=logits.shape[-1],
     )
     return improve(row).slots

@@ -133,3 +133,35 @@ def test_a_tree_of_several_players_is_reused_with_all_their_values():
         np.asarray(whole.search_tree.player_values)[:, 0],
         atol=1e-5,
     )
+
+
+def test_values_of_several_players_go_through_the_cache_and_through_worlds():
+    tables = random_player_tables(9, 3, 4)
+    roots = np.random.default_rng(0).integers(len(tables.value) - 1, size=24).astype(np.int32)
+    cache = search.EvaluationCache(
+        lambda state: jnp.stack([state, state], axis=-1).astype(jnp.uint32),
+        lambda t, key, a, s: (t.reward[s, a], t.discount[s, a], t.successor[s, a]),
+        lambda t, s: (t.prior_logits[s], t.value[s]),
+    )
+
+    @quick_jit
+    def both(tables, roots):
+        root = search.RootFnOutput(
+            prior_logits=tables.prior_logits[roots], value=tables.value[roots], embedding=roots
+        )
+        quiet = {"dirichlet_fraction": 0.0, "to_play": lambda state: state % 3}
+        table = cache.empty(2**16, tables, roots)
+        args = (tables, jax.random.key(0), root)
+        cached = search.muzero_policy(*args, cache.recurrent_fn, 30, model_state=table, **quiet)
+        plain = search.muzero_policy(*args, tables_lib.recurrent_fn, 30, **quiet)
+        one_world = search.search_worlds(
+            search.muzero_policy, *args, tables_lib.recurrent_fn, 30, num_worlds=1, **quiet
+        )
+        return cached.search_tree, plain.search_tree, one_world
+
+    cached, plain, one_world = both(jax.tree.map(jnp.asarray, tables), roots)
+    np.testing.assert_array_equal(cached.children_visits, plain.children_visits)
+    np.testing.assert_allclose(cached.player_values[:, 0], plain.player_values[:, 0], atol=1e-6)
+    assert int(cached.model_state.hits) > 0
+    np.testing.assert_array_equal(one_world.visit_counts, plain.summary().visit_counts)
+    np.testing.assert_allclose(one_world.value, plain.summary().value, atol=1e-6)
