@@ -37,7 +37,7 @@ class Agent:
         self._model = make_model(env, config)
         self._plan = jax.jit(
             functools.partial(plan, config.search, self._model, explore=False),
-            static_argnames=("num_simulations",),
+            static_argnames=("num_simulations", "leaves"),
         )
         self._root = jax.jit(self._model.root)
 
@@ -54,6 +54,7 @@ class Agent:
         *,
         num_simulations: int | None = None,
         temperature: float = 0.0,
+        leaves: int = 1,
     ) -> jax.Array:
         """Actions i32[B] for a batch of states.
 
@@ -63,9 +64,11 @@ class Agent:
           num_simulations: simulations a state; None for the number of the training run, 0 for the raw policy.
           temperature: 0 takes the best action; otherwise actions are drawn in proportion to
             `policy ** (1 / temperature)`.
+          leaves: leaves of each tree in one call of the network, for quick answers in few games; with PUCT it
+            divides `num_simulations`.
 
         Raises:
-          ValueError: the states are not a batch, or an argument is negative.
+          ValueError: the states are not a batch, or an argument is out of range.
         """
         if jnp.ndim(states.terminated) != 1:
             raise ValueError(
@@ -82,7 +85,7 @@ class Agent:
             policy = self.evaluate(states)[0]
             action = jnp.argmax(policy, axis=-1).astype(jnp.int32)
         else:
-            found = self._plan(self.params, key, states, num_simulations=num_simulations)
+            found = self._plan(self.params, key, states, num_simulations=num_simulations, leaves=leaves)
             policy, action = found.policy, found.action
         if temperature == 0:
             return action

@@ -41,6 +41,7 @@ def plan(
     num_simulations: int,
     explore: bool,
     temperature: float | jax.Array = 0.0,
+    leaves: int = 1,
 ) -> Plan:
     """Searches from `states` [B].
 
@@ -53,6 +54,7 @@ def plan(
       num_simulations: simulations a game, at least 1.
       explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT) or none.
       temperature: PUCT only, [] or [B]: actions are drawn in proportion to `visits ** (1 / temperature)`.
+      leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
     """
     root = model.root(params, states)
     invalid = ~states.legal_action_mask
@@ -72,6 +74,7 @@ def plan(
             ),
             max_num_considered_actions=config.max_considered,
             gumbel_scale=1.0 if explore else 0.0,
+            leaves=leaves,
         )
     else:
         output = search.muzero_policy(
@@ -85,6 +88,7 @@ def plan(
             dirichlet_alpha=config.dirichlet_alpha,
             pb_c_init=config.pb_c_init,
             temperature=jnp.reshape(temperature, (-1, 1)),
+            leaves=leaves,
         )
     summary = cast(search.Tree, output.search_tree).summary()
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)

@@ -189,6 +189,14 @@ def test_negative_arguments_are_refused(run, states, bad):
         run[1].act(states, KEY, **bad)
 
 
+def test_leaves_reach_the_search(run, states):
+    """Rounds of Gumbel search hardly change what is played."""
+    one, eight = (run[1].act(states, KEY, num_simulations=16, leaves=leaves).tolist() for leaves in (1, 8))
+    assert np.mean(np.equal(one, eight)) > 0.9
+    with pytest.raises(ValueError, match="leaves is 0; it must be at least 1"):
+        run[1].act(states, KEY, num_simulations=16, leaves=0)
+
+
 def test_finished_rows_do_not_disturb_the_others(run, states):
     env = make(TINY.env)
     over = init_batch(env, KEY, 64)
