@@ -69,7 +69,7 @@ def run(case: dict[str, Any]) -> tuple:
     return tables, roots, invalid, lambda *args: search_all(tables_on_device, *args)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=14, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(searches())
 def test_every_search_keeps_its_promises(case):
     tables, roots, invalid, search_all = run(case)
