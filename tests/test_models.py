@@ -12,7 +12,7 @@ from envs.connect_four import ConnectFour
 from envs.tic_tac_toe import TicTacToe
 from jzero import search
 from jzero.config import SearchConfig
-from jzero.env import init_batch, is_finished
+from jzero.env import init_batch, is_finished, step_batch
 from jzero.models import cached_simulator, simulator_model
 from jzero.planner import plan
 from tests.search.tables import quick_jit
@@ -209,3 +209,38 @@ def test_a_cache_changes_no_search_of_connect_four():
 def test_a_cache_needs_a_fingerprint():
     with pytest.raises(ValueError, match=r"Race has no fingerprint\(state\) -> u32\[2\]"):
         cached_simulator(Race(), race_apply)
+
+
+def test_a_tree_of_environment_states_is_reused():
+    """PUCT that goes on below two moves is one search from there with all visits."""
+    env = ConnectFour()
+
+    def apply(params, observation):
+        flat = observation.reshape(observation.shape[0], -1)
+        return flat @ params["policy"], jnp.tanh(flat @ params["value"])
+
+    width = math.prod(env.observe(env.init(jax.random.key(0))).shape)
+    params = {
+        "policy": jax.random.normal(jax.random.key(1), (width, 7)),
+        "value": 0.3 * jax.random.normal(jax.random.key(2), (width,)),
+    }
+    model, states, key = simulator_model(env, apply), init_batch(env, KEY, 1), jax.random.key(0)
+
+    @functools.partial(quick_jit, static_argnums=1)
+    def run(states, num_simulations, tree=None):
+        args = (params, key, model.root(params, states), model.recurrent, num_simulations)
+        room = None if tree is not None else 257
+        return search.muzero_policy(*args, dirichlet_fraction=0.0, temperature=0.0, tree=tree, num_nodes=room)
+
+    first = run(states, 64)
+    kept = search.subtree(first.search_tree, first.action)
+    states = step_batch(env, states, first.action, key)
+    reply = jnp.argmax(kept.summary().visit_counts, axis=-1)
+    kept = search.subtree(kept, reply)
+    states = step_batch(env, states, reply, key)
+    earlier = int(kept.node_visits[0, 0]) - 1
+    assert earlier > 3
+    again, whole = run(states, 32, kept), run(states, 32 + earlier)
+    np.testing.assert_array_equal(
+        again.search_tree.summary().visit_counts, whole.search_tree.summary().visit_counts
+    )

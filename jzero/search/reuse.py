@@ -39,7 +39,7 @@ def subtree(tree: Tree, action: jax.Array) -> Tree:
         nodes=nodes,
         children=children,
         open_priors=open_priors,
-        embeddings=jax.tree.map(jax.vmap(lambda x, source: x[source]), tree.embeddings, source),
+        embeddings=jax.tree.map(lambda x: jax.vmap(lambda x, at: x[at])(x, source), tree.embeddings),
         root_invalid_actions=jnp.zeros_like(tree.root_invalid_actions),
         extra_data=None,
     )
