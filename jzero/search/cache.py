@@ -79,15 +79,14 @@ class EvaluationCache:
         if size < 1 or size & (size - 1):
             raise ValueError(f"size is {size}; it must be a power of two, e.g. {1 << size.bit_length()}")
         logits, values = jax.eval_shape(self.evaluate, params, embedding)
-        zero = jnp.int32(0)
         return CacheState(
             keys=jnp.zeros((size, 2), jnp.uint32),
             filled=jnp.zeros(size, bool),
             logits=jnp.zeros((size, logits.shape[-1])),
             values=jnp.zeros((size, *values.shape[1:])),
-            asked=zero,
-            hits=zero,
-            shared=zero,
+            asked=jnp.int32(0),
+            hits=jnp.int32(0),
+            shared=jnp.int32(0),
         )
 
     def recurrent_fn(
