@@ -57,9 +57,51 @@ def plan(
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
     """
     root = model.root(params, states)
-    invalid = ~states.legal_action_mask
+    output = search_root(
+        config,
+        model,
+        params,
+        key,
+        root,
+        ~states.legal_action_mask,
+        num_simulations=num_simulations,
+        explore=explore,
+        temperature=temperature,
+        leaves=leaves,
+    )
+    summary = cast(search.Tree, output.search_tree).summary()
+    action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
+    visited = jnp.where(summary.visit_counts > 0, policy, 0.0)
+    mass = jnp.maximum(jnp.sum(visited, axis=-1), jnp.finfo(jnp.float32).tiny)
+    return Plan(
+        action=action,
+        policy=policy,
+        value=jnp.sum(visited * summary.qvalues, axis=-1) / mass,
+        qvalue=jnp.take_along_axis(summary.qvalues, action[:, None], axis=-1)[:, 0],
+        prior=jax.nn.softmax(root.prior_logits, axis=-1),
+    )
+
+
+def search_root(
+    config: SearchConfig,
+    model: Model,
+    params: Any,
+    key: jax.Array,
+    root: search.RootFnOutput,
+    invalid: jax.Array,
+    *,
+    num_simulations: int | jax.Array,
+    explore: bool,
+    temperature: float | jax.Array = 0.0,
+    **options: Any,
+) -> search.PolicyOutput:
+    """The search that a configuration describes, with its tree.
+
+    Args as in `plan`; `root` is what the model says of the states, `invalid` bool[B, A] what is illegal there,
+    and `options` are those of the policies in `jzero.search`.
+    """
     if config.policy == "gumbel":
-        output = search.gumbel_muzero_policy(
+        return search.gumbel_muzero_policy(
             params,
             key,
             root,
@@ -74,30 +116,18 @@ def plan(
             ),
             max_num_considered_actions=config.max_considered,
             gumbel_scale=1.0 if explore else 0.0,
-            leaves=leaves,
+            **options,
         )
-    else:
-        output = search.muzero_policy(
-            params,
-            key,
-            root,
-            model.recurrent,
-            num_simulations,
-            invalid_actions=invalid,
-            dirichlet_fraction=config.dirichlet_fraction if explore else 0.0,
-            dirichlet_alpha=config.dirichlet_alpha,
-            pb_c_init=config.pb_c_init,
-            temperature=jnp.reshape(temperature, (-1, 1)),
-            leaves=leaves,
-        )
-    summary = cast(search.Tree, output.search_tree).summary()
-    action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
-    visited = jnp.where(summary.visit_counts > 0, policy, 0.0)
-    mass = jnp.maximum(jnp.sum(visited, axis=-1), jnp.finfo(jnp.float32).tiny)
-    return Plan(
-        action=action,
-        policy=policy,
-        value=jnp.sum(visited * summary.qvalues, axis=-1) / mass,
-        qvalue=jnp.take_along_axis(summary.qvalues, action[:, None], axis=-1)[:, 0],
-        prior=jax.nn.softmax(root.prior_logits, axis=-1),
+    return search.muzero_policy(
+        params,
+        key,
+        root,
+        model.recurrent,
+        num_simulations,
+        invalid_actions=invalid,
+        dirichlet_fraction=config.dirichlet_fraction if explore else 0.0,
+        dirichlet_alpha=config.dirichlet_alpha,
+        pb_c_init=config.pb_c_init,
+        temperature=jnp.reshape(temperature, (-1, 1)),
+        **options,
     )

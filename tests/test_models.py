@@ -175,19 +175,23 @@ def test_noise_is_for_self_play_only():
     assert (first.action != second.action).mean() > 0.7
 
 
-def test_a_cache_changes_no_search_of_connect_four():
-    """Openings of one ply, so that many games meet the same positions."""
+def linear_connect_four():
+    """(Connect Four, a linear network for it, its random weights)."""
     env = ConnectFour()
 
     def apply(params, observation):
         flat = observation.reshape(observation.shape[0], -1)
         return flat @ params["policy"], jnp.tanh(flat @ params["value"])
 
-    width = math.prod(env.observe(env.init(jax.random.key(0))).shape)
-    params = {
-        "policy": jax.random.normal(jax.random.key(1), (width, 7)),
-        "value": 0.3 * jax.random.normal(jax.random.key(2), (width,)),
-    }
+    width = math.prod(env.observe(env.init(KEY)).shape)
+    policy = jax.random.normal(jax.random.key(1), (width, env.num_actions))
+    value = 0.3 * jax.random.normal(jax.random.key(2), (width,))
+    return env, apply, {"policy": policy, "value": value}
+
+
+def test_a_cache_changes_no_search_of_connect_four():
+    """Openings of one ply, so that many games meet the same positions."""
+    env, apply, params = linear_connect_four()
     model, cache = simulator_model(env, apply), cached_simulator(env, apply)
     states = jax.vmap(lambda a: env.step(env.init(jax.random.key(0)), a, jax.random.key(0)))(
         jnp.arange(14) % 7
@@ -213,17 +217,7 @@ def test_a_cache_needs_a_fingerprint():
 
 def test_a_tree_of_environment_states_is_reused():
     """PUCT that goes on below two moves is one search from there with all visits."""
-    env = ConnectFour()
-
-    def apply(params, observation):
-        flat = observation.reshape(observation.shape[0], -1)
-        return flat @ params["policy"], jnp.tanh(flat @ params["value"])
-
-    width = math.prod(env.observe(env.init(jax.random.key(0))).shape)
-    params = {
-        "policy": jax.random.normal(jax.random.key(1), (width, 7)),
-        "value": 0.3 * jax.random.normal(jax.random.key(2), (width,)),
-    }
+    env, apply, params = linear_connect_four()
     model, states, key = simulator_model(env, apply), init_batch(env, KEY, 1), jax.random.key(0)
 
     @functools.partial(quick_jit, static_argnums=1)

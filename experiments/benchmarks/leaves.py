@@ -15,7 +15,6 @@ and "gumbel" (halving rounds). Prints Markdown tables. Axes: R networks, N posit
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -31,11 +30,11 @@ from hardware import provenance
 from with_network import in_turn
 
 import jzero
-from jzero import search
 from jzero.devices import set_up
 from jzero.evaluate import PositionSet, load_positions, mean_interval, play_match, positions_states
 from jzero.evaluate.batches import in_batches
 from jzero.evaluate.rating import ELO
+from jzero.planner import search_root
 from jzero.run_dir import to_json
 from jzero.search.scores import considered_visits
 from jzero.train import make_model
@@ -123,32 +122,24 @@ def contestants(config: Config, num_actions: int) -> list[Contestant]:
 
 def make_search(agent: jzero.Agent, contestant: Contestant, max_num_simulations: int) -> Search:
     """The best move of a search without noise; `agent`'s weights are not used."""
-    model, settings = make_model(agent.env, agent.config), agent.config.search
+    model, is_gumbel = make_model(agent.env, agent.config), contestant.way == "gumbel"
+    virtual: dict[str, Any] = {} if is_gumbel else {"virtual": contestant.way}
+    settings = replace(agent.config.search, policy="gumbel" if is_gumbel else "puct")
 
     def act(params: Any, states: Any, num_simulations: jax.Array) -> jax.Array:
-        given = (params, jax.random.key(0), model.root(params, states), model.recurrent, num_simulations)
-        common: dict[str, Any] = {
-            "invalid_actions": ~states.legal_action_mask,
-            "leaves": contestant.leaves,
-            "max_num_simulations": max_num_simulations,
-        }
-        if contestant.way == "gumbel":
-            transform = functools.partial(
-                search.qtransform_completed_by_mix_value,
-                value_scale=settings.value_scale,
-                maxvisit_init=settings.maxvisit_init,
-                rescale_values=settings.rescale_values,
-            )
-            output = search.gumbel_muzero_policy(*given, qtransform=transform, gumbel_scale=0.0, **common)
-        else:
-            output = search.muzero_policy(
-                *given,
-                dirichlet_fraction=0.0,
-                pb_c_init=settings.pb_c_init,
-                temperature=0.0,
-                virtual=contestant.way,
-                **common,
-            )
+        output = search_root(
+            settings,
+            model,
+            params,
+            jax.random.key(0),
+            model.root(params, states),
+            ~states.legal_action_mask,
+            num_simulations=num_simulations,
+            explore=False,
+            leaves=contestant.leaves,
+            max_num_simulations=max_num_simulations,
+            **virtual,
+        )
         return jnp.asarray(output.action)
 
     return jax.jit(act)

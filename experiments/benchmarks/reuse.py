@@ -38,6 +38,7 @@ from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, step_batch
 from jzero.evaluate.arena import Player, Turn, play_match
 from jzero.models import cached_simulator
+from jzero.planner import search_root
 from jzero.run_dir import to_json
 from jzero.search import PolicyOutput, Tree
 from jzero.search.tree import init_tree
@@ -106,23 +107,18 @@ def choose(
     **options: Any,
 ) -> PolicyOutput:
     """A search from `states` [B] with the settings of the run; `explore` adds Gumbel noise, else there is none."""
-    model, settings = make_model(ENV, train), train.search
-    root = model.root(params, states)
-    args = (params, key, root, recurrent or model.recurrent, num_simulations, ~states.legal_action_mask)
-    if policy == "puct":
-        quiet = {"dirichlet_fraction": 0.0, "temperature": 0.0}
-        return search.muzero_policy(*args, pb_c_init=settings.pb_c_init, **quiet, **options)
-    transform = functools.partial(
-        search.qtransform_completed_by_mix_value,
-        value_scale=settings.value_scale,
-        maxvisit_init=settings.maxvisit_init,
-        rescale_values=settings.rescale_values,
-    )
-    return search.gumbel_muzero_policy(
-        *args,
-        qtransform=transform,
-        max_num_considered_actions=settings.max_considered,
-        gumbel_scale=1.0 if explore else 0.0,
+    model = make_model(ENV, train)
+    if recurrent is not None:
+        model = model._replace(recurrent=recurrent)
+    return search_root(
+        replace(train.search, policy=policy),
+        model,
+        params,
+        key,
+        model.root(params, states),
+        ~states.legal_action_mask,
+        num_simulations=num_simulations,
+        explore=explore,
         **options,
     )
 
@@ -336,8 +332,7 @@ class CachedSearch:
 
     def empty(self, states: Any) -> search.CacheState:
         """An empty table; every call gives new arrays, as a search takes them over."""
-        # The counters of an empty table are one array, which cannot be donated three times.
-        return jax.tree.map(jnp.copy, self.cache.empty(self.size, self.params, states))
+        return self.cache.empty(self.size, self.params, states)
 
 
 @functools.partial(jax.jit, static_argnames=("train", "restart"))

@@ -29,17 +29,14 @@ def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: Any) ->
     shapes = jax.eval_shape(function, rows)
     sizes = sorted({-(-batch_size * quarters // QUARTERS) for quarters in range(QUARTERS + 1)})
 
+    nothing = jax.tree.map(lambda x: vary_like(jnp.zeros(x.shape, x.dtype), wanted), shapes)
+
     def first(size: int) -> Any:
+        if size == 0:
+            return nothing
         taken = order[:size]
-        found = function(jax.tree.map(lambda x: x[taken], rows)) if size else None
-
-        def spread(shape: Any, x: jax.Array | None) -> jax.Array:
-            zeros = vary_like(jnp.zeros(shape.shape, shape.dtype), wanted)
-            return zeros if x is None else zeros.at[taken].set(x)
-
-        return jax.tree.map(
-            lambda shape, *x: spread(shape, *(x or (None,))), shapes, *([found] if size else [])
-        )
+        found = function(jax.tree.map(lambda x: x[taken], rows))
+        return jax.tree.map(lambda zeros, x: zeros.at[taken].set(x), nothing, found)
 
     count = jnp.sum(wanted)
     branch = sum((count > size).astype(jnp.int32) for size in sizes[:-1])
