@@ -1,0 +1,124 @@
+"""Games of gymnax (1.0 or newer), all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
+
+Any gymnax game whose actions are a `Discrete` space, with gymnax's default parameters. Rewards are gymnax's,
+neither scaled nor clipped. A natural end is `terminated`; gymnax's limit of steps is `truncated` (a step may
+set both).
+
+MinAtar here is gymnax's variant, not the original of Young and Tian (2019): no sticky actions (the original
+repeats the last action with probability 0.1), only the actions that a game uses, and a limit of steps, which the
+original has in Freeway alone. Observations are uint8 [10, 10, C] of 0 and 1.
+
+| game          | actions A                              |  C | steps | difficulty                               |
+|---------------|----------------------------------------|----|-------|------------------------------------------|
+| Asterix       | 5: none, left, up, right, down         |  4 |  1000 | ramps about every 100 steps              |
+| Breakout      | 3: none, left, right                   |  4 |  1000 | constant                                 |
+| Freeway       | 3: none, up, down                      |  7 |  2500 | constant; never terminates               |
+| Seaquest      | 6: none, left, up, right, down, fire   | 10 |  1000 | ramps at each surfacing                  |
+| SpaceInvaders | 4: none, left, right, fire             |  6 |  1000 | ramps at each new wave, up to six times  |
+
+MemoryChain-bsuite: gymnax's `step` returns the observation before the step; here it is the current state's.
+Source: https://github.com/RobertTLange/gymnax, gymnax/environments.
+"""
+
+import difflib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env import keep_finished
+
+ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
+"""Ends of the names of games that observe only zeros and ones."""
+
+
+class GymnaxState(NamedTuple):
+    """A state of gymnax and what jzero reads. A actions."""
+
+    inner: Any  # gymnax's state, every field an array of fixed dtype
+    current_player: jax.Array  # i32[]: 0
+    legal_action_mask: jax.Array  # bool[A]: always all of them
+    rewards: jax.Array  # f32[1]: of the last step, as gymnax gives it
+    terminated: jax.Array  # bool[]: ended by the game's rules
+    truncated: jax.Array  # bool[]: gymnax's limit of steps is reached
+
+
+@dataclass(frozen=True, eq=False)
+class GymnaxEnv:
+    """One gymnax game; `make` builds it."""
+
+    name: str
+    """As gymnax calls it."""
+    num_actions: int
+    """A."""
+    inner: Any
+    """gymnax's environment."""
+    params: Any
+    """gymnax's parameters of it."""
+
+    num_players = 1
+
+    def init(self, key: jax.Array) -> GymnaxState:
+        """A first state, drawn by gymnax's `reset_env`."""
+        _, inner = self.inner.reset_env(key, self.params)
+        return GymnaxState(
+            inner=jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), inner),
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.ones(self.num_actions, bool),
+            rewards=jnp.zeros(1, jnp.float32),
+            terminated=jnp.bool_(False),
+            truncated=jnp.bool_(False),
+        )
+
+    def step(self, state: GymnaxState, action: jax.Array, key: jax.Array) -> GymnaxState:
+        """The state after `action` (i32[]) by gymnax's `step_env`, which never starts a new game."""
+        _, inner, reward, terminated, _ = self.inner.step_env(key, state.inner, action, self.params)
+        next_state = state._replace(
+            inner=inner,
+            rewards=jnp.reshape(reward, 1).astype(jnp.float32),
+            terminated=jnp.asarray(terminated, bool),
+            truncated=jnp.asarray(self.inner.is_truncated(inner, self.params), bool),
+        )
+        return keep_finished(state, next_state)
+
+    def observe(self, state: GymnaxState) -> jax.Array:
+        """The observation of gymnax, in its shape and dtype; uint8 where it has only zeros and ones."""
+        # With default parameters no game of gymnax draws its observation, so the key does not matter.
+        seen = self.inner.observe(jax.random.key(0), state.inner, None, self.params)
+        return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
+
+
+def make(name: str) -> GymnaxEnv:
+    """The gymnax game `name`, such as "CartPole-v1" or "Breakout-MinAtar".
+
+    Raises:
+      ImportError: gymnax is not installed.
+      ValueError: gymnax has no such game, it cannot be built (MNISTBandit-bsuite downloads its images), or its
+        actions are continuous.
+    """
+    try:
+        import gymnax
+        from gymnax.environments import spaces
+    except ImportError as error:
+        raise ImportError(f'gymnax games need gymnax ({error}): pip install "jzero[envs]"') from error
+    if name not in gymnax.registered_envs:
+        raise ValueError(_unknown(name, gymnax.registered_envs))
+    try:
+        inner, params = gymnax.make(name)
+    except OSError as error:
+        raise ValueError(f"gymnax game {name!r}: cannot get its data: {error}") from error
+    space = inner.action_space(params)
+    if not isinstance(space, spaces.Discrete):
+        raise ValueError(
+            f"gymnax game {name!r} has continuous actions ({type(space).__name__}{list(space.shape)}); "
+            "jzero needs a Discrete space: choose another game"
+        )
+    return GymnaxEnv(name=name, num_actions=int(space.n), inner=inner, params=params)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    lower = {game.lower(): game for game in known}
+    near = [lower[game] for game in difflib.get_close_matches(name.lower(), lower, cutoff=0.5)]
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"unknown gymnax game {name!r}: {hint}known: {', '.join(known)}"

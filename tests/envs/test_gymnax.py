@@ -1,0 +1,208 @@
+"""gymnax's games against gymnax itself, and CartPole against gymnasium."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jzero import check_env, make
+from jzero.env import is_finished
+
+gymnax = pytest.importorskip("gymnax", exc_type=ImportError)
+
+MINATAR = {"Asterix": 4, "Breakout": 4, "Freeway": 7, "Seaquest": 10, "SpaceInvaders": 6}  # channels
+CONTINUOUS = {
+    "MountainCarContinuous-v0",
+    "Pendulum-v1",
+    "PointRobot-misc",
+    "Reacher-misc",
+    "Swimmer-misc",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly(quick_compilation):
+    """Compiling takes longer here than what is computed."""
+
+
+def upright(view, key):
+    """A controller of CartPole that never falls. The view is f32[4]."""
+    return (view[2] + 0.3 * view[3] + 0.02 * view[0] + 0.08 * view[1] > 0).astype(jnp.int32)
+
+
+def uniform(env):
+    return lambda view, key: jax.random.randint(key, (), 0, env.num_actions)
+
+
+def roll(env, policy, num_games, num_steps, seed=0):
+    """States and observations [T + 1, G, ...], and the actions and keys [T, G] between them."""
+
+    def game(key):
+        def step(now, key):
+            state, view = now
+            noise_key, step_key = jax.random.split(key)
+            action = policy(view, noise_key)
+            state = env.step(state, action, step_key)
+            return (state, env.observe(state)), (now, action, step_key)
+
+        start_key, key = jax.random.split(key)
+        first = env.init(start_key)
+        return jax.lax.scan(step, (first, env.observe(first)), jax.random.split(key, num_steps))
+
+    last, (played, actions, keys) = jax.jit(jax.vmap(game))(jax.random.split(jax.random.key(seed), num_games))
+    states, views = jax.tree.map(
+        lambda many, one: np.concatenate([many, one[:, None]], axis=1).swapaxes(0, 1), played, last
+    )
+    return states, views, actions.T, keys.T
+
+
+# CartPole and gymnasium.
+
+
+def assert_same_as_gymnasium(states, views, actions):
+    """Every step from an unfinished state gives in gymnasium what it gives here; returns how many there were."""
+    other = pytest.importorskip("gymnasium").make("CartPole-v1").unwrapped
+    other.reset(seed=0)
+    compared = 0
+    for ply, game in np.argwhere(~is_finished(states)[:-1]):
+        other.state, other.steps_beyond_terminated = tuple(views[ply, game].astype(float)), None
+        view, reward, terminated, _, _ = other.step(int(actions[ply, game]))
+        np.testing.assert_allclose(views[ply + 1, game], view, atol=1e-5, rtol=0)
+        assert states.rewards[ply + 1, game] == [reward]
+        assert states.terminated[ply + 1, game] == terminated
+        compared += 1
+    return compared
+
+
+def test_cartpole_is_gymnasiums_cartpole():
+    env = make("gymnax:CartPole-v1")
+    states, views, actions, _ = roll(env, uniform(env), num_games=200, num_steps=120)
+    assert views.dtype == np.float32
+    assert states.terminated[-1].mean() > 0.9
+    assert not states.truncated.any()
+    assert assert_same_as_gymnasium(states, views, actions) > 3_000
+
+
+def test_cartpole_is_cut_short_after_500_steps():
+    env = make("gymnax:CartPole-v1")
+    states, views, actions, _ = roll(env, upright, num_games=4, num_steps=502)
+    assert not states.terminated.any()
+    assert states.truncated.argmax(axis=0).tolist() == [500] * 4
+    assert states.truncated[500:].all()
+    assert states.rewards[1:501].all()
+    assert not states.rewards[501:].any()
+    kept = states._replace(rewards=0 * states.rewards)
+    jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf[500], leaf[502]), kept)
+    assert assert_same_as_gymnasium(states, views, actions) == 4 * 500
+
+
+# MinAtar and gymnax.
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        "Breakout",
+        "SpaceInvaders",
+        *(pytest.param(game, marks=pytest.mark.slow) for game in ("Asterix", "Freeway", "Seaquest")),
+    ],
+)
+def test_minatar_is_gymnaxs_own_step(game):
+    env, (own, params) = make(f"gymnax:{game}-MinAtar"), gymnax.make(f"{game}-MinAtar")
+    states, views, actions, keys = roll(env, uniform(env), num_games=16, num_steps=200, seed=1)
+
+    def game_of_gymnax(key, actions, keys):
+        def step(inner, now):
+            view, inner, reward, done, _ = own.step_env(now[1], inner, now[0], params)
+            return jax.tree.map(lambda x, old: jnp.asarray(x, old.dtype), inner, first), (view, reward, done)
+
+        view, first = own.reset_env(jax.random.split(key)[0], params)
+        first = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), first)
+        return view, jax.lax.scan(step, first, (actions, keys))[1]
+
+    first, (seen, rewards, done) = jax.jit(jax.vmap(game_of_gymnax))(
+        jax.random.split(jax.random.key(1), 16), actions.T, keys.T
+    )
+    assert views.dtype == np.uint8
+    assert views.shape[2:] == (10, 10, MINATAR[game])
+    assert (views[0] == first).all()
+    lives = ~is_finished(states)[:-1].T  # the step starts from an unfinished state
+    assert (views[1:].swapaxes(0, 1)[lives] == np.asarray(seen)[lives]).all()
+    assert (states.rewards[1:, :, 0].T[lives] == np.asarray(rewards)[lives]).all()
+    assert (states.terminated[1:].T[lives] == np.asarray(done)[lives]).all()
+    assert lives.sum() > 100
+    assert states.terminated.any() == (game != "Freeway")
+
+
+@pytest.mark.parametrize(("game", "limit"), [("Freeway", 2500), ("SpaceInvaders", 1000)])
+def test_minatars_step_limit_is_truncation(game, limit):
+    env = make(f"gymnax:{game}-MinAtar")
+
+    def flags(time):
+        state = env.init(jax.random.key(0))
+        state = state._replace(inner=state.inner.replace(time=time))
+        state = env.step(state, jnp.int32(0), jax.random.key(1))
+        return state.terminated, state.truncated
+
+    terminated, truncated = jax.jit(jax.vmap(flags))(jnp.array([limit - 2, limit - 1]))
+    assert not terminated.any()
+    assert truncated.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CartPole-v1",
+        "Breakout-MinAtar",
+        "SpaceInvaders-MinAtar",
+        *(
+            pytest.param(f"{game}-MinAtar", marks=pytest.mark.slow)
+            for game in ("Asterix", "Freeway", "Seaquest")
+        ),
+    ],
+)
+def test_check_env_finds_nothing(name):
+    check_env(make(f"gymnax:{name}"), num_games=8, max_plies=100)
+
+
+@pytest.mark.parametrize("name", sorted(set(gymnax.registered_envs) - CONTINUOUS - {"MNISTBandit-bsuite"}))
+def test_a_state_has_one_structure(name):
+    env = make(f"gymnax:{name}")
+    first = jax.eval_shape(env.init, jax.random.key(0))
+    after = jax.eval_shape(env.step, first, jnp.int32(0), jax.random.key(0))
+    kinds = lambda state: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)  # noqa: E731
+    assert kinds(first) == kinds(after)
+
+
+@pytest.mark.parametrize("name", ["Asterix-MinAtar", "CartPole-v1"])
+def test_it_passes_shard_maps_check(name):
+    env = make(f"gymnax:{name}")
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("devices",))
+    rows = jax.sharding.PartitionSpec("devices")
+
+    def play(keys):
+        states = jax.vmap(env.init)(keys)
+        return jax.vmap(env.step)(states, jnp.zeros(2, jnp.int32), keys)
+
+    sharded = jax.shard_map(play, mesh=mesh, in_specs=rows, out_specs=rows)
+    keys = jax.random.split(jax.random.key(0), 2)
+    assert jax.eval_shape(sharded, keys).terminated.shape == (2,)
+
+
+def test_unknown_games_are_named_with_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown gymnax game 'cartpole': did you mean 'CartPole-v1'"):
+        make("gymnax:cartpole")
+
+
+@pytest.mark.parametrize("name", sorted(CONTINUOUS))
+def test_continuous_actions_are_refused(name):
+    with pytest.raises(ValueError, match=rf"'{name}' has continuous actions \(Box\[\d\]\)"):
+        make(f"gymnax:{name}")
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnax", None)
+    with pytest.raises(ImportError, match=r'pip install "jzero\[envs\]"'):
+        make("gymnax:CartPole-v1")
