@@ -19,8 +19,9 @@ import jax
 from jzero.agent import Agent
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
+from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.positions import load_positions, score_positions
-from jzero.run import Measure, RunConfig, Strength, main
+from jzero.run import RunConfig, main
 
 POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
 SIMULATIONS = 64

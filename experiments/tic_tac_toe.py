@@ -8,24 +8,16 @@ The last line is the share of all games, over every possible opponent, that the 
 
 from __future__ import annotations
 
-from typing import Any
-
-import jax
-
-from jzero.agent import Agent
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
-from jzero.env import Env
-from jzero.evaluate.exact import prove_never_loses
-from jzero.run import Measure, RunConfig, Strength, main
-
-SIMULATIONS = 32
+from jzero.evaluate.measures import share_not_lost
+from jzero.run import RunConfig, main
 
 PRESET = RunConfig(
     minutes=2,
     evaluate_every=15,
     train=TrainConfig(
         env="tic_tac_toe",
-        search=SearchConfig(policy="gumbel", num_simulations=SIMULATIONS),
+        search=SearchConfig(policy="gumbel", num_simulations=32),
         network=NetworkConfig(kind="mlp", width=128, blocks=2),
         games=256,
         plies=9,
@@ -35,25 +27,6 @@ PRESET = RunConfig(
         opening_plies=4,
     ),
 )
-
-
-def share_not_lost(env: Env) -> Measure:
-    """Makes the exhaustive measurement; 1 means that no opponent can win."""
-
-    def measure(agent: Agent) -> Strength:
-        def act(states: Any) -> jax.Array:
-            return agent.act(states, jax.random.key(0), num_simulations=SIMULATIONS)
-
-        proof = prove_never_loses(env, act)
-        games = proof.wins + proof.draws + proof.losses
-        share = 1 - proof.losses / games
-        name = (
-            f"games not lost against every reply in both seats, {SIMULATIONS} simulations "
-            f"({proof.losses} of {games} lost)"
-        )
-        return Strength(name, share, share, share)
-
-    return measure
 
 
 if __name__ == "__main__":

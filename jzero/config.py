@@ -31,6 +31,9 @@ class SearchConfig:
     """PUCT: concentration of the noise."""
     pb_c_init: float = 1.25
     """PUCT: c_1."""
+    min_value_range: float = 0.01
+    """Rescaled Q-values are divided by at least this much, so that noise is not blown up (EfficientZero's soft
+    min-max)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -41,18 +44,24 @@ class SearchConfig:
         check("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
         check("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
         check("search.pb_c_init", self.pb_c_init, above=0)
+        check("search.min_value_range", self.min_value_range, above=0)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The policy and value network."""
+    """The network: policy and value, and with a learned model its representation and dynamics."""
 
-    kind: Literal["mlp", "resnet"] = "mlp"
-    """Residual MLP on the flattened observation, or residual tower of 3x3 convolutions on a board."""
+    kind: Literal["mlp", "resnet", "atari"] = "mlp"
+    """Residual MLP on the flattened observation, residual tower of 3x3 convolutions on a board, or EfficientZero's
+    network for pixels [96, 96, C] (a learned model only)."""
     width: int = 384
-    """Hidden units (mlp) or channels (resnet)."""
+    """Hidden units (mlp) or channels (resnet, atari); also of a learned model's latent state."""
     blocks: int = 3
-    """Residual blocks of two layers each."""
+    """Residual blocks of two layers each, in the representation."""
+    dynamics_blocks: int = 1
+    """Learned model: residual blocks of the dynamics."""
+    head_width: int = 64
+    """Hidden units of each head."""
     norm: Literal["layer", "group"] = "layer"
     """Normalisation of the residual tower: over all of a position, or over groups of channels."""
     bf16: bool = False
@@ -62,6 +71,75 @@ class NetworkConfig:
         """Raises ValueError for a setting out of range."""
         check("network.width", self.width, low=1)
         check("network.blocks", self.blocks, low=0)
+        check("network.dynamics_blocks", self.dynamics_blocks, low=0)
+        check("network.head_width", self.head_width, low=1)
+
+
+@dataclass(frozen=True)
+class MuZeroConfig:
+    """A learned model: what is learned of it and how. EfficientZero is MuZero with its parts switched on."""
+
+    unroll_steps: int = 5
+    """Steps K that the model is unrolled for in training."""
+    td_steps: int = 0
+    """Steps n of the value target's return; 0 for TD(lambda) to the game's end (`td_lambda`)."""
+    value_limit: float = 1.0
+    """Largest absolute value that the value head can express; larger targets are clamped and counted."""
+    reward_limit: float = 1.0
+    """Largest absolute reward (with a value prefix: sum of five rewards) that the reward head can express."""
+    atoms: int = 21
+    """Atoms of the categorical values and rewards; odd."""
+    reward_weight: float = 1.0
+    """Weight of the reward loss."""
+    value_prefix: bool = False
+    """EfficientZero: predict the sum of rewards since the last reset by an LSTM, not single rewards."""
+    prefix_horizon: int = 5
+    """Steps after which the value prefix starts again."""
+    prefix_width: int = 64
+    """Units of the value prefix's LSTM (EfficientZero: 512)."""
+    consistency_weight: float = 0.0
+    """EfficientZero: weight of the consistency of unrolled and observed latent states (2 there); 0 is off."""
+    projection_width: int = 128
+    """Units of the consistency's projector and predictor (EfficientZero: 1024 and 512)."""
+    reanalyse: float = 0.0
+    """Share of each batch whose policies and values are searched again with the averaged weights."""
+    bootstrap: Literal["search", "network"] = "search"
+    """What ends an n-step return: the search's value on record, or the averaged network's of today."""
+    td_age: int = 0
+    """EfficientZero's off-policy correction: the return loses a step for each so many positions of age (there 0.3
+    of the run), down to one; 0 is off."""
+    search_value_age: int = 0
+    """EfficientZero V2's mixed value target: positions older than this many take the search's value as the target;
+    0 is off."""
+    priority_exponent: float = 0.0
+    """alpha of prioritised replay (MuZero 1, EfficientZero 0.6); 0 samples uniformly."""
+    priority_correction: float = 1.0
+    """beta of prioritised replay's importance weights."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        for name in ("unroll_steps", "prefix_horizon", "prefix_width", "projection_width"):
+            check(f"muzero.{name}", getattr(self, name), low=1)
+        for name in ("td_steps", "reward_weight", "consistency_weight", "td_age", "search_value_age"):
+            check(f"muzero.{name}", getattr(self, name), low=0)
+        for name in ("reanalyse", "priority_exponent", "priority_correction"):
+            check(f"muzero.{name}", getattr(self, name), low=0, high=1)
+        for name in ("value_limit", "reward_limit"):
+            check(f"muzero.{name}", getattr(self, name), above=0)
+        check("muzero.atoms", self.atoms, low=3)
+        if self.atoms % 2 == 0:
+            raise ValueError(f"muzero.atoms is {self.atoms}; it must be odd, so that 0 is an atom")
+        for name in ("td_age", "search_value_age"):
+            if getattr(self, name) and not self.td_steps:
+                raise ValueError(
+                    f"muzero.{name} is {getattr(self, name)}; it needs muzero.td_steps of at least 1"
+                )
+        if self.bootstrap == "network" and not self.td_steps:
+            raise ValueError('muzero.bootstrap is "network"; it needs muzero.td_steps of at least 1')
+
+
+Algorithm = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero"]
+"""AlphaZero plans with the environment itself, the others with a learned model; they differ in their presets."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +150,11 @@ class TrainConfig:
     """Environment: a registered name or module:Class."""
     seed: int = 0
     """Seed of the networks, the games and the sampling."""
+    algorithm: Algorithm = "alphazero"
+    """Chooses the experiment's preset; what is planned with: the environment (alphazero) or a learned model."""
     search: SearchConfig = field(default_factory=SearchConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    muzero: MuZeroConfig = field(default_factory=MuZeroConfig)
     games: int = 1024
     """Games played side by side, over all devices."""
     plies: int = 16
@@ -128,6 +209,8 @@ class TrainConfig:
         check("value_weight", self.value_weight, low=0)
         check("max_grad_norm", self.max_grad_norm, above=0)
         check("ema_decay", self.ema_decay, low=0, below=1)
+        if self.network.kind == "atari" and self.algorithm == "alphazero":
+            raise ValueError("network.kind is 'atari'; it has a learned model only: use mlp or resnet")
         if self.full_search_fraction < 1:
             check("fast_simulations (with full_search_fraction below 1)", self.fast_simulations, low=1)
 

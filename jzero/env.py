@@ -54,10 +54,18 @@ class State(Protocol):
 
 
 class Env(Protocol):
-    """A game. Optional members: `name`, `zero_sum`, `symmetries`, `fingerprint(state)`, `svg(state)`.
+    """A game. Optional members:
 
-    `symmetries` is a tuple of `Symmetry`, the identity left out; `fingerprint` returns u32[2] that tells
-    positions apart; `svg` returns a picture of one state as a standalone `<svg>` string.
+    - `name`, `zero_sum`;
+    - `symmetries`: a tuple of `Symmetry`, the identity left out;
+    - `fingerprint(state)`: u32[2] that tells positions apart;
+    - `svg(state)`: a picture of one state as a standalone `<svg>` string;
+    - `restart(state, key)`: the first state of the game after the finished `state`, where `init` cannot know it (an
+      emulator that starts again by itself); `init(key)` where it is missing;
+    - `record(state)`, `history` and `recall(records)`: what a replay keeps of a state, for observations that look
+      back (a stack of frames). `record` returns a part of the state that has the field `legal_action_mask`;
+      `recall` makes the observation of a state from the records of the last `history` states of its game, oldest
+      first [history, ...], the first one repeated where the game is younger. Without them a replay keeps states.
     """
 
     @property
@@ -127,6 +135,19 @@ def init_batch(env: Env, key: jax.Array, batch_size: int) -> Any:
 def step_batch(env: Env, states: Any, actions: jax.Array, key: jax.Array) -> Any:
     """One action (i32[B]) in each of B games, each with its own key split from `key`."""
     return jax.vmap(env.step)(states, actions, jax.random.split(key, actions.shape[0]))
+
+
+def restart_batch(env: Env, states: Any, key: jax.Array) -> Any:
+    """First states of the games that follow the finished `states` [B] in their lanes."""
+    restart = getattr(env, "restart", None)
+    keys = jax.random.split(key, states.terminated.shape[0])
+    return jax.vmap(env.init)(keys) if restart is None else jax.vmap(restart)(states, keys)
+
+
+def record_batch(env: Env, states: Any) -> Any:
+    """What a replay keeps of `states` [B]: all of them, or what the environment's `record` says."""
+    record = getattr(env, "record", None)
+    return states if record is None else jax.vmap(record)(states)
 
 
 def observe_batch(env: Env, states: Any) -> Any:

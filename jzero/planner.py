@@ -56,19 +56,31 @@ def plan(
       temperature: PUCT only, [] or [B]: actions are drawn in proportion to `visits ** (1 / temperature)`.
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
     """
-    root = model.root(params, states)
-    output = search_root(
+    return plan_root(
         config,
         model,
         params,
         key,
-        root,
+        model.root(params, states),
         ~states.legal_action_mask,
         num_simulations=num_simulations,
         explore=explore,
         temperature=temperature,
         leaves=leaves,
     )
+
+
+def plan_root(
+    config: SearchConfig,
+    model: Model,
+    params: Any,
+    key: jax.Array,
+    root: search.RootFnOutput,
+    invalid: jax.Array,
+    **options: Any,
+) -> Plan:
+    """Searches from what the model says of the states; args as in `search_root`."""
+    output = search_root(config, model, params, key, root, invalid, **options)
     summary = cast(search.Tree, output.search_tree).summary()
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
     visited = jnp.where(summary.visit_counts > 0, policy, 0.0)
@@ -113,6 +125,7 @@ def search_root(
                 value_scale=config.value_scale,
                 maxvisit_init=config.maxvisit_init,
                 rescale_values=config.rescale_values,
+                epsilon=config.min_value_range,
             ),
             max_num_considered_actions=config.max_considered,
             gumbel_scale=1.0 if explore else 0.0,
@@ -125,6 +138,9 @@ def search_root(
         model.recurrent,
         num_simulations,
         invalid_actions=invalid,
+        qtransform=functools.partial(
+            search.qtransform_by_parent_and_siblings, epsilon=config.min_value_range
+        ),
         dirichlet_fraction=config.dirichlet_fraction if explore else 0.0,
         dirichlet_alpha=config.dirichlet_alpha,
         pb_c_init=config.pb_c_init,

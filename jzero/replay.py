@@ -1,8 +1,9 @@
-"""Replay on the device: a ring of plies for every game lane, with value targets and uniform sampling.
+"""Replay on the device: a ring of plies for every game lane, with value targets and sampling.
 
-Axes: R plies of the ring, B game lanes, T new plies, S samples, A actions. A lane is a stream of games in the
-order they were played. A position can be sampled once its game has ended; the games still running wait at the
-end of their lane and nothing of them is thrown away.
+Axes: R plies of the ring, B game lanes, T new plies, S samples, L successive plies, A actions. A lane is a stream
+of games in the order they were played. A position can be sampled once its game has ended, or once as many later
+plies are known as its targets need; the others wait at the end of their lane and nothing of them is thrown away.
+An age is a ply's place in its lane, counted from the oldest ply the ring holds.
 """
 
 from __future__ import annotations
@@ -23,9 +24,31 @@ class Replay(NamedTuple):
     targets: jax.Array
     """f32[R, B] value targets, right where the game has ended."""
     ready: jax.Array
-    """i32[B] how many plies of each lane, from the oldest, belong to games that have ended."""
+    """i32[B] how many plies of each lane, from the oldest, can be sampled."""
     head: jax.Array
     """i32[] plies written to each lane since the run began."""
+    priority: Any = ()
+    """f32[R, B] sampling weights (priority ** alpha); () where sampling is uniform."""
+
+    @property
+    def held(self) -> jax.Array:
+        """i32[] plies that each lane of the ring holds."""
+        return jnp.minimum(self.head, self.targets.shape[0])
+
+    def rows(self, age: jax.Array) -> jax.Array:
+        """Rows of the ring of the plies with these ages, i32[...]."""
+        return (self.head - self.held + age) % self.targets.shape[0]
+
+
+class Draw(NamedTuple):
+    """Which plies were drawn."""
+
+    age: jax.Array
+    """i32[S]"""
+    lane: jax.Array
+    """i32[S]"""
+    weight: jax.Array
+    """f32[S] 1, or the importance weight; 0 where there was nothing to draw."""
 
 
 class Sample(NamedTuple):
@@ -43,7 +66,7 @@ class Sample(NamedTuple):
     """f32[S] 1, or 0 where the lane had nothing to sample."""
 
 
-def init_replay(transition: Transition, capacity: int) -> Replay:
+def init_replay(transition: Transition, capacity: int, *, prioritised: bool = False) -> Replay:
     """An empty ring of `capacity` plies for transitions shaped like `transition` [B] (arrays or shapes)."""
     plies = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), transition)
     batch_size = transition.reward.shape[0]
@@ -52,29 +75,45 @@ def init_replay(transition: Transition, capacity: int) -> Replay:
         targets=jnp.zeros((capacity, batch_size), jnp.float32),
         ready=jnp.zeros(batch_size, jnp.int32),
         head=jnp.int32(0),
+        priority=jnp.zeros((capacity, batch_size), jnp.float32) if prioritised else (),
     )
 
 
-def add(replay: Replay, transitions: Transition, *, td_lambda: float) -> Replay:
-    """Writes T plies [T, B] over the oldest ones and renews the targets. R must be a multiple of T."""
+def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead: int | None = None) -> Replay:
+    """Writes T plies [T, B] over the oldest ones and renews the targets. R must be a multiple of T.
+
+    Args:
+      replay: the ring.
+      transitions: the new plies.
+      td_lambda: of the targets; see `value_targets`.
+      lookahead: how many later plies make a ply of an unfinished game ready; None for those of finished games only.
+    """
     capacity, num_plies = replay.targets.shape[0], transitions.reward.shape[0]
     start = replay.head % capacity
-    plies = jax.tree.map(
-        lambda ring, new: jax.lax.dynamic_update_slice_in_dim(ring, new.astype(ring.dtype), start, 0),
-        replay.plies,
-        transitions,
-    )
+
+    def write(ring: jax.Array, new: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice_in_dim(ring, new.astype(ring.dtype), start, 0)
+
+    plies = jax.tree.map(write, replay.plies, transitions)
     head = replay.head + num_plies
-    oldest = head % capacity
-    small = plies._replace(state=(), policy=(), policy_weight=())
+    held, oldest = jnp.minimum(head, capacity), head % capacity
+    small = plies._replace(state=(), action=(), policy=(), policy_weight=())
     targets, known = value_targets(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small), td_lambda)
     # Before the ring is full its front, in time order, is empty.
-    written = jnp.arange(capacity) >= capacity - jnp.minimum(head, capacity)
+    written = jnp.arange(capacity) >= capacity - held
+    ready = jnp.sum(known & written[:, None], axis=0, dtype=jnp.int32)
+    priority = replay.priority
+    if not isinstance(priority, tuple):
+        # New plies have the highest priority, so that each is likely to be seen once.
+        highest = jnp.max(priority)
+        highest = jnp.where(highest > 0, highest, 1.0)
+        priority = write(priority, jnp.broadcast_to(highest, transitions.reward.shape))
     return Replay(
         plies=plies,
         targets=jnp.roll(targets, oldest, axis=0),
-        ready=jnp.sum(known & written[:, None], axis=0, dtype=jnp.int32),
+        ready=ready if lookahead is None else jnp.maximum(ready, held - lookahead),
         head=head,
+        priority=priority,
     )
 
 
@@ -105,18 +144,57 @@ def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.A
 
 
 def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
-    """`num_samples` positions: a lane uniformly, then a ply uniformly among those whose game has ended."""
+    """`num_samples` positions, drawn uniformly."""
+    drawn = draw(replay, key, num_samples)
+    index, plies = replay.rows(drawn.age), replay.plies
+    return Sample(
+        state=jax.tree.map(lambda x: x[index, drawn.lane], plies.state),
+        policy=plies.policy[index, drawn.lane],
+        policy_weight=plies.policy_weight[index, drawn.lane],
+        value=replay.targets[index, drawn.lane],
+        weight=drawn.weight,
+    )
+
+
+def draw(replay: Replay, key: jax.Array, num_samples: int, *, correction: float = 1.0) -> Draw:
+    """Chooses plies that are ready: uniformly, or in proportion to their priorities.
+
+    Without priorities: a lane uniformly, then a ply uniformly among its ready ones. With them: P(i) ~ p_i ** alpha,
+    and importance weights (N P(i)) ** -correction over their largest in the draw (Schaul et al. 2016, section 3.4).
+    """
     capacity, batch_size = replay.targets.shape
     lane_key, ply_key = jax.random.split(key)
-    lane = jax.random.randint(lane_key, (num_samples,), 0, batch_size)
-    ready = replay.ready[lane]
-    age = jax.random.randint(ply_key, (num_samples,), 0, jnp.maximum(ready, 1))
-    index = (replay.head - jnp.minimum(replay.head, capacity) + age) % capacity
-    plies = replay.plies
-    return Sample(
-        state=jax.tree.map(lambda x: x[index, lane], plies.state),
-        policy=plies.policy[index, lane],
-        policy_weight=plies.policy_weight[index, lane],
-        value=replay.targets[index, lane],
-        weight=(ready > 0).astype(jnp.float32),
-    )
+    if isinstance(replay.priority, tuple):
+        lane = jax.random.randint(lane_key, (num_samples,), 0, batch_size)
+        ready = replay.ready[lane]
+        age = jax.random.randint(ply_key, (num_samples,), 0, jnp.maximum(ready, 1))
+        return Draw(age, lane, (ready > 0).astype(jnp.float32))
+    age = (jnp.arange(capacity) - (replay.head - replay.held)) % capacity  # of every row of the ring
+    mass = jnp.where(age[:, None] < replay.ready, replay.priority, 0.0)
+    lane_mass = jnp.sum(mass, axis=0)
+    # A lane, then a ply of it: sums over a whole ring would lose small priorities to rounding.
+    lane = _in_proportion(lane_key, jnp.broadcast_to(lane_mass, (num_samples, batch_size)))
+    of_lane = mass[:, lane].T
+    row = _in_proportion(ply_key, of_lane)
+    drawn = jnp.take_along_axis(of_lane, row[:, None], axis=1)[:, 0]
+    number, total = jnp.sum(replay.ready), jnp.sum(lane_mass)
+    share = jnp.maximum(drawn / jnp.maximum(total, 1e-30), 1e-30)
+    weight = jnp.where(drawn > 0, (jnp.maximum(number, 1) * share) ** -correction, 0.0)
+    return Draw(age[row], lane, weight / jnp.maximum(jnp.max(weight), 1e-30))
+
+
+def set_priority(replay: Replay, drawn: Draw, priority: jax.Array, exponent: float) -> Replay:
+    """The ring with new priorities f32[S] of the plies that were drawn; those of weight 0 are left alone."""
+    rows = jnp.where(drawn.weight > 0, replay.rows(drawn.age), replay.targets.shape[0])
+    changed = replay.priority.at[rows, drawn.lane].set(priority**exponent, mode="drop")
+    return replay._replace(priority=changed)
+
+
+def _in_proportion(key: jax.Array, mass: jax.Array) -> jax.Array:
+    """i32[S]: an index of each row of `mass` f32[S, N], in proportion to it, never one without any."""
+    total = jnp.cumsum(mass, axis=1)
+    point = jax.random.uniform(key, (mass.shape[0], 1)) * total[:, -1:]
+    index = jnp.sum(total <= point, axis=1)
+    # The point can round up to the total: then the last index with mass.
+    last = mass.shape[1] - 1 - jnp.argmax(mass[:, ::-1] > 0, axis=1)
+    return jnp.minimum(index, last).astype(jnp.int32)

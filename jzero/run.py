@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ from jzero.agent import Agent
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
 from jzero.env import Env, make
+from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
@@ -69,38 +70,23 @@ class RunConfig:
             check("cpu_devices", self.cpu_devices, low=1)
 
 
-class Strength(NamedTuple):
-    """A measured strength with its 95 % interval."""
-
-    name: str
-    """What was measured, in words."""
-    value: float
-    low: float
-    high: float
-    unit: str = ""
-
-    def __str__(self) -> str:
-        """One line."""
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.name}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{unit}"
-
-
-Measure = Callable[[Agent], Strength]
+Presets = RunConfig | Mapping[str, RunConfig]
+"""An experiment's preset, or one for each value of --algorithm, the first being the default."""
 
 
 def main(
     experiment: str,
-    default: RunConfig,
+    default: Presets,
     measure: Callable[[Env], Measure],
     final: Callable[[Env], Measure] | None = None,
-    accelerated: RunConfig | None = None,
+    accelerated: Presets | None = None,
     argv: Sequence[str] | None = None,
 ) -> Strength | None:
     """The command line of an experiment: parses the options, trains, prints the strength.
 
     Args:
       experiment: its name, and the folder under runs/.
-      default: its preset.
+      default: its preset, or one for each algorithm.
       measure: makes the measurement taken every `evaluate_every` seconds.
       final: makes the one at the end, if it is another.
       accelerated: the preset where JAX finds a GPU or TPU, if it is another.
@@ -124,8 +110,9 @@ def main(
         raise SystemExit(f"error: {error}") from error
 
 
-def parse(experiment: str, default: RunConfig, argv: Sequence[str]) -> RunConfig:
+def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
     """The options `argv` over the preset or, with --resume, over the settings of the run to go on with."""
+    default = _preset(presets, argv)
     description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
     config = tyro.cli(RunConfig, args=argv, default=default, description=description)
     if not config.resume:
@@ -134,6 +121,19 @@ def parse(experiment: str, default: RunConfig, argv: Sequence[str]) -> RunConfig
     return tyro.cli(
         RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description
     )
+
+
+def _preset(presets: Presets, argv: Sequence[str]) -> RunConfig:
+    """The preset of the algorithm that the options name."""
+    if isinstance(presets, RunConfig):
+        return presets
+    options = " ".join(argv).replace("--algorithm=", "--algorithm ").split()
+    chosen = next(iter(presets))
+    if "--algorithm" in options[:-1]:
+        chosen = options[options.index("--algorithm") + 1]
+    if chosen not in presets and not {"-h", "--help"} & set(options):
+        raise ValueError(f"algorithm is {chosen!r}; this experiment has presets for {', '.join(presets)}")
+    return presets.get(chosen, next(iter(presets.values())))
 
 
 def _command() -> str:
@@ -291,7 +291,10 @@ class Run:
         }
 
     def _record_games(self, agent: Agent) -> None:
+        """Games for the report, where the environment can draw them."""
         assert self.dir is not None
+        if not hasattr(self.env, "svg"):
+            return
         games = record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
         self.dir.write_json("games.json", games)
 

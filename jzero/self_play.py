@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.config import TrainConfig
-from jzero.env import Env, init_batch, is_finished, step_batch
+from jzero.env import Env, init_batch, is_finished, record_batch, restart_batch, step_batch
 from jzero.models import Model, edge_discount, mover_reward
 from jzero.planner import Plan, plan
 from jzero.search.tree import vary_like
@@ -34,7 +34,9 @@ class Transition(NamedTuple):
     """One ply of every game; the player is the one to move."""
 
     state: Any
-    """[B] the environment's state before the action."""
+    """[B] the environment's state before the action, or what its `record` keeps of it."""
+    action: jax.Array
+    """i32[B] the action taken."""
     policy: jax.Array
     """f32[B, A] the search's policy."""
     policy_weight: jax.Array
@@ -58,10 +60,21 @@ class Transition(NamedTuple):
 def start_games(env: Env, config: TrainConfig, key: jax.Array, batch_size: int) -> Games:
     """`batch_size` games at their first ply."""
     init_key, opening_key = jax.random.split(key)
+    return _at_first_ply(config, opening_key, init_batch(env, init_key, batch_size))
+
+
+def _restart_games(env: Env, config: TrainConfig, key: jax.Array, finished: Any) -> Games:
+    """Games at their first ply in the lanes of the `finished` states [B]."""
+    restart_key, opening_key = jax.random.split(key)
+    return _at_first_ply(config, opening_key, restart_batch(env, finished, restart_key))
+
+
+def _at_first_ply(config: TrainConfig, key: jax.Array, states: Any) -> Games:
+    batch_size = states.terminated.shape[0]
     return Games(
-        states=init_batch(env, init_key, batch_size),
+        states=states,
         ply=jnp.zeros(batch_size, jnp.int32),
-        opening=jax.random.randint(opening_key, (batch_size,), 0, config.opening_plies + 1),
+        opening=jax.random.randint(key, (batch_size,), 0, config.opening_plies + 1),
     )
 
 
@@ -81,7 +94,8 @@ def self_play(
         after = step_batch(env, games.states, action, step_key)
         ended = is_finished(after)
         transition = Transition(
-            state=games.states,
+            state=record_batch(env, games.states),
+            action=action,
             policy=found.policy,
             policy_weight=jnp.broadcast_to(full, ended.shape).astype(jnp.float32),
             value=found.value,
@@ -93,7 +107,7 @@ def self_play(
             truncated=after.truncated & ~after.terminated,
         )
         metrics = _measure(transition, found, games, after)
-        new = start_games(env, config, new_key, ended.shape[0])
+        new = _restart_games(env, config, new_key, after)
         games = _where(ended, new, Games(after, games.ply + 1, games.opening))
         return games, (transition, metrics)
 

@@ -8,7 +8,7 @@ metrics at the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,11 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jzero.algorithms.alphazero import alphazero_loss
+from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
-from jzero.env import Env, observe_batch
-from jzero.models import Apply, Model, simulator_model
-from jzero.networks import make_network
-from jzero.replay import Replay, add, init_replay, sample
+from jzero.env import Env
+from jzero.models import Model
+from jzero.replay import Replay, add, init_replay
 from jzero.search.tree import vary_like
 from jzero.self_play import Games, self_play, start_games
 
@@ -59,7 +58,7 @@ STATE_SPECS = TrainState(
     averaged=_SAME,
     opt_state=_SAME,
     games=_ROWS,
-    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME),
+    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME, priority=_RING),
     key=_SAME,
     iteration=_SAME,
     updates=_SAME,
@@ -88,25 +87,15 @@ def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
 
 def make_model(env: Env, config: TrainConfig) -> Model:
     """What the search plans with."""
-    return simulator_model(env, make_apply(env, config), discount=config.discount)
-
-
-def make_apply(env: Env, config: TrainConfig) -> Apply:
-    """The network as a function of parameters and observations."""
-    return cast(Apply, make_network(config.network, env.num_actions).apply)
-
-
-def init_params(env: Env, config: TrainConfig, key: jax.Array) -> Any:
-    """The network's first weights."""
-    observation = observe_batch(env, jax.tree.map(lambda x: x[None], env.init(key)))
-    return make_network(config.network, env.num_actions).init(key, observation)
+    return make_algorithm(env, config).model
 
 
 def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:
     """The functions of a run of `config` on `mesh` (by default all devices).
 
     Raises:
-      ValueError: games or batch size do not divide by the number of devices, or the ring by the plies.
+      ValueError: games or batch size do not divide by the number of devices, or the ring by the plies; the ring is
+        too short for the targets.
     """
     mesh = make_mesh() if mesh is None else mesh
     num_devices = mesh.size
@@ -119,7 +108,12 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         raise ValueError(
             f"replay_plies is {config.replay_plies}; it must be a multiple of plies, {config.plies}"
         )
-    model = make_model(env, config)
+    algorithm = make_algorithm(env, config)
+    if algorithm.lookahead is not None and config.replay_plies <= algorithm.lookahead:
+        raise ValueError(
+            f"replay_plies is {config.replay_plies}; it must be greater than muzero.unroll_steps + "
+            f"muzero.td_steps, {algorithm.lookahead}, or no position ever has its targets"
+        )
     optimizer = make_optimizer(config)
 
     def shard(function: Callable, out_specs: Any) -> Callable:
@@ -127,29 +121,19 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
 
     def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         key = _device_key(state.key, 0, state.iteration)
-        games, transitions, sums = self_play(env, model, config, state.averaged, key, state.games)
-        replay = add(state.replay, transitions, td_lambda=config.td_lambda)
+        games, transitions, sums = self_play(env, algorithm.model, config, state.averaged, key, state.games)
+        replay = add(state.replay, transitions, td_lambda=config.td_lambda, lookahead=algorithm.lookahead)
         metrics = play_metrics(mean_over_devices(sums), config.games * config.plies / num_devices)
         return state._replace(games=games, replay=replay, iteration=state.iteration + 1), metrics
 
     def learn_once(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
-        sample_key, image_key = jax.random.split(_device_key(state.key, 1, state.updates))
-        batch = sample(state.replay, sample_key, config.batch_size // num_devices)
-
-        def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return alphazero_loss(
-                env,
-                make_apply(env, config),
-                params,
-                batch,
-                image_key,
-                value_weight=config.value_weight,
-                augment=config.augment,
-            )
-
+        batch_key, loss_key = jax.random.split(_device_key(state.key, 1, state.updates))
+        size = config.batch_size // num_devices
+        replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size)
         # Differentiating with respect to a device-varying copy keeps the gradient local until it is averaged.
         local = jax.tree.map(lambda x: vary_like(x, state.games.ply), state.params)
-        grads, metrics = jax.grad(loss, has_aux=True)(local)
+        grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(local, batch, loss_key)
+        replay = algorithm.remember(replay, batch, priorities)
         grads, metrics = mean_over_devices((grads, metrics))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -157,7 +141,11 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         averaged = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.averaged, params)
         metrics = metrics | {"grad_norm": optax.tree.norm(grads)}
         return state._replace(
-            params=params, averaged=averaged, opt_state=opt_state, updates=state.updates + 1
+            params=params,
+            averaged=averaged,
+            opt_state=opt_state,
+            replay=replay,
+            updates=state.updates + 1,
         ), metrics
 
     state_out = (STATE_SPECS, P())
@@ -171,20 +159,20 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
 
 def _init_function(env: Env, config: TrainConfig) -> Callable[[], TrainState]:
     """A function that makes the first state of a run."""
-    model, optimizer = make_model(env, config), make_optimizer(config)
+    algorithm, optimizer = make_algorithm(env, config), make_optimizer(config)
 
     def init() -> TrainState:
         key = jax.random.key(config.seed)
-        params = init_params(env, config, jax.random.fold_in(key, 0))
+        params = algorithm.init(jax.random.fold_in(key, 0))
         games = start_games(env, config, jax.random.fold_in(key, 1), config.games)
-        shapes = jax.eval_shape(lambda: self_play(env, model, config, params, key, games)[1])
+        shapes = jax.eval_shape(lambda: self_play(env, algorithm.model, config, params, key, games)[1])
         one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
         return TrainState(
             params=params,
             averaged=params,
             opt_state=optimizer.init(params),
             games=games,
-            replay=init_replay(one_ply, config.replay_plies),
+            replay=init_replay(one_ply, config.replay_plies, prioritised=config.muzero.priority_exponent > 0),
             key=jax.random.fold_in(key, 2),
             iteration=jnp.int32(0),
             updates=jnp.int32(0),

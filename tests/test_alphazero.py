@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from envs.connect_four import ConnectFour
 from envs.tic_tac_toe import TicTacToe
-from jzero.algorithms.alphazero import alphazero_loss, random_image, weighted_mean
+from jzero.algorithms.alphazero import alphazero_loss, weighted_mean
 from jzero.env import init_batch, observe_batch, step_batch
 from jzero.replay import Sample
 from tests.search.tables import quick_jit

@@ -33,6 +33,7 @@ from hardware import provenance
 import jzero
 from envs.connect_four import ConnectFour
 from jzero import search
+from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, TrainConfig
 from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, step_batch
@@ -43,7 +44,7 @@ from jzero.run_dir import to_json
 from jzero.search import PolicyOutput, Tree
 from jzero.search.tree import init_tree
 from jzero.self_play import Games, self_play, start_games
-from jzero.train import init_params, make_apply, make_model
+from jzero.train import make_model
 
 ENV = ConnectFour()
 PLIES = 42
@@ -462,7 +463,7 @@ def networks(config: Config) -> list[Network]:
     if config.tower_run_dir is not None:
         return [trained, load(config.tower_run_dir)]
     train = replace(trained.train, network=NetworkConfig(kind="resnet", width=32, blocks=3))
-    params = init_params(ENV, train, jax.random.key(config.seed))
+    params = make_algorithm(ENV, train).init(jax.random.key(config.seed))
     return [trained, Network(_name(train.network, "random weights"), train, params)]
 
 

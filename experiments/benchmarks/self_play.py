@@ -31,12 +31,13 @@ from jax.sharding import PartitionSpec as P  # noqa: E402
 from peer import Peer, PeerConfig, make_peer  # noqa: E402
 
 from envs.connect_four import ConnectFour  # noqa: E402
+from jzero.algorithms.make import make_apply  # noqa: E402
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig  # noqa: E402
 from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
 from jzero.networks import PolicyValueNet, make_network  # noqa: E402
 from jzero.planner import plan  # noqa: E402
 from jzero.self_play import start_games  # noqa: E402
-from jzero.train import AXIS, Program, make_apply, make_mesh, make_model, make_program  # noqa: E402
+from jzero.train import AXIS, Program, make_mesh, make_model, make_program  # noqa: E402
 
 ENV = ConnectFour()
 

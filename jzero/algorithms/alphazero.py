@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.env import Env, observe_batch
 from jzero.models import Apply, mask_logits
 from jzero.replay import Sample
@@ -38,7 +38,9 @@ def alphazero_loss(
     policy, legal = batch.policy, batch.state.legal_action_mask
     symmetries = getattr(env, "symmetries", ())
     if augment and symmetries:
-        observation, policy, legal = random_image(symmetries, key, observation, policy, legal)
+        image = draw_images(symmetries, key, policy.shape[0])
+        observation = image_of_observation(symmetries, image, observation)
+        policy, legal = (image_of_policy(symmetries, image, x) for x in (policy, legal))
     logits, value = apply(params, observation)
     log_prior = jax.nn.log_softmax(mask_logits(logits, legal), axis=-1)
     log_target = jnp.log(jnp.maximum(policy, jnp.finfo(jnp.float32).tiny))
@@ -54,25 +56,3 @@ def alphazero_loss(
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
     """Mean of `values` [S] under `weights` [S]; 0 if all weights are 0."""
     return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1.0)
-
-
-def random_image(
-    symmetries: tuple, key: jax.Array, observation: Any, policy: jax.Array, legal: jax.Array
-) -> tuple[Any, jax.Array, jax.Array]:
-    """A random symmetric image of each position: observation, policy [S, A] and legal actions [S, A]."""
-    num_samples, num_actions = policy.shape
-    choice = jax.random.randint(key, (num_samples,), 0, len(symmetries) + 1)
-    image = observation
-    for index, symmetry in enumerate(symmetries, start=1):
-        candidate = jax.vmap(symmetry.observation)(observation)
-        image = jax.tree.map(
-            lambda new, old, i=index: jnp.where(_column(choice == i, new.ndim), new, old), candidate, image
-        )
-    # policy'[action[a]] = policy[a], so gather with the inverse permutations.
-    inverse = np.stack([np.arange(num_actions), *(np.argsort(np.asarray(s.action)) for s in symmetries)])
-    gather = jnp.asarray(inverse)[choice]
-    return image, jnp.take_along_axis(policy, gather, 1), jnp.take_along_axis(legal, gather, 1)
-
-
-def _column(mask: jax.Array, ndim: int) -> jax.Array:
-    return mask.reshape(mask.shape + (1,) * (ndim - 1))

@@ -1,7 +1,17 @@
-"""Neural networks: observation [B, ...] -> (policy logits [B, A], value [B])."""
+"""Neural networks: policy and value of an observation; a learned model; values as distributions."""
 
 from jzero.networks.heads import PolicyValueNet
-from jzero.networks.make import make_network
+from jzero.networks.learned import MuZeroNet
+from jzero.networks.make import make_learned_network, make_network
+from jzero.networks.supports import Support
 from jzero.networks.towers import ResidualMLP, ResidualTower
 
-__all__ = ["PolicyValueNet", "ResidualMLP", "ResidualTower", "make_network"]
+__all__ = [
+    "MuZeroNet",
+    "PolicyValueNet",
+    "ResidualMLP",
+    "ResidualTower",
+    "Support",
+    "make_learned_network",
+    "make_network",
+]

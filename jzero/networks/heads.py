@@ -1,4 +1,4 @@
-"""Heads: features [B, F] -> what the search needs."""
+"""Heads: features -> what the search needs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,34 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jzero.networks.towers import flatten
+
+
+class Head(nn.Module):
+    """One hidden layer and a zero-initialised last one: the first outputs are all 0.
+
+    Attributes:
+      outputs: numbers a row.
+      width: hidden units.
+      dtype: dtype of the hidden layer; the last layer and the outputs are float32.
+    """
+
+    outputs: int
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """f32[B, outputs] of features [B, ...]."""
+        hidden = nn.relu(nn.Dense(self.width, dtype=self.dtype)(flatten(features, self.dtype)))
+        return nn.Dense(self.outputs, kernel_init=nn.initializers.zeros)(hidden.astype(jnp.float32))
+
 
 class PolicyValueNet(nn.Module):
     """A body with a policy and a value head.
 
     Attributes:
-      body: observation -> features [B, F].
+      body: observation -> features [B, ...].
       num_actions: A.
       head_width: hidden units of each head.
       dtype: dtype of the computation; outputs are float32.
@@ -28,9 +50,7 @@ class PolicyValueNet(nn.Module):
     def __call__(self, observation: Any) -> tuple[jax.Array, jax.Array]:
         """(policy logits f32[B, A], value f32[B] in (-1, 1)) for the player who observes."""
         features = self.body(observation)
-        policy = nn.relu(nn.Dense(self.head_width, dtype=self.dtype)(features))
-        value = nn.relu(nn.Dense(self.head_width, dtype=self.dtype)(features))
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
-        logits = nn.Dense(self.num_actions, kernel_init=nn.initializers.zeros)(policy.astype(jnp.float32))
-        value = nn.Dense(1, kernel_init=nn.initializers.zeros)(value.astype(jnp.float32))
+        logits = Head(self.num_actions, self.head_width, self.dtype, name="policy")(features)
+        value = Head(1, self.head_width, self.dtype, name="value")(features)
         return logits, jnp.tanh(value[:, 0])

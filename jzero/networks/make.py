@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jzero.config import NetworkConfig
+from jzero.config import MuZeroConfig, NetworkConfig
 from jzero.networks.heads import PolicyValueNet
+from jzero.networks.learned import MuZeroNet
 from jzero.networks.towers import ResidualMLP, ResidualTower
 
 
@@ -16,4 +17,21 @@ def make_network(config: NetworkConfig, num_actions: int) -> PolicyValueNet:
         body = ResidualMLP(config.width, config.blocks, dtype=dtype)
     else:
         body = ResidualTower(config.width, config.blocks, norm=config.norm, dtype=dtype)
-    return PolicyValueNet(body, num_actions, dtype=dtype)
+    return PolicyValueNet(body, num_actions, config.head_width, dtype=dtype)
+
+
+def make_learned_network(config: NetworkConfig, muzero: MuZeroConfig, num_actions: int) -> MuZeroNet:
+    """The network of a learned model for `num_actions` actions."""
+    return MuZeroNet(
+        num_actions=num_actions,
+        kind=config.kind,
+        width=config.width,
+        blocks=config.blocks,
+        dynamics_blocks=config.dynamics_blocks,
+        head_width=config.head_width,
+        atoms=muzero.atoms,
+        prefix_width=muzero.prefix_width if muzero.value_prefix else 0,
+        projection_width=muzero.projection_width if muzero.consistency_weight else 0,
+        norm=config.norm,
+        dtype=jnp.bfloat16 if config.bf16 else jnp.float32,
+    )

@@ -1,4 +1,4 @@
-"""Bodies: an observation -> features [B, F].
+"""Bodies: an observation or latent state -> features.
 
 Normalisation is LayerNorm or GroupNorm, so that the parameters are the whole model and a row's output never
 depends on its batch mates.
@@ -60,7 +60,7 @@ class ResidualTower(nn.Module):
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
-        """Features [B, H * W * width] of boards [B, H, W, C].
+        """Feature maps [B, H, W, width] of boards [B, H, W, C].
 
         Raises:
           ValueError: the observation is not a board.
@@ -70,19 +70,88 @@ class ResidualTower(nn.Module):
                 f"network.kind 'resnet' needs observations [H, W, C], not {jax.tree.map(jnp.shape, observation)} "
                 "(with the batch axis); use --network.kind mlp"
             )
-        x = self._conv()(observation.astype(self.dtype))
+        x = conv(self.width, self.dtype)(observation.astype(self.dtype))
         for _ in range(self.blocks):
-            y = self._conv()(nn.relu(self._norm()(x)))
-            x = x + self._conv(_residual_init(self.blocks))(nn.relu(self._norm()(y)))
-        return nn.relu(self._norm()(x)).reshape(x.shape[0], -1)
+            x = ResidualBlock(self.width, self.blocks, self.norm, self.dtype)(x)
+        return nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
 
-    def _conv(self, kernel_init: Any = None) -> nn.Module:
-        kernel_init = kernel_init or nn.initializers.lecun_normal()
-        return nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, kernel_init=kernel_init)
 
-    def _norm(self) -> nn.Module:
-        groups = 1 if self.norm == "layer" or self.width % 8 else self.width // 8
-        return nn.GroupNorm(num_groups=groups, dtype=self.dtype)
+class ResidualBlock(nn.Module):
+    """Two pre-normalised 3x3 convolutions beside the identity.
+
+    Attributes:
+      width: channels, in and out.
+      depth: blocks in the tower; see `_residual_init`.
+      norm: as in `ResidualTower`.
+      dtype: dtype of the computation.
+    """
+
+    width: int
+    depth: int
+    norm: Literal["layer", "group"] = "layer"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [B, H, W, width] to the same shape."""
+        y = conv(self.width, self.dtype)(nn.relu(normalisation(self.width, self.norm, self.dtype)(x)))
+        y = nn.relu(normalisation(self.width, self.norm, self.dtype)(y))
+        return x + conv(self.width, self.dtype, kernel_init=_residual_init(self.depth))(y)
+
+
+class AtariTower(nn.Module):
+    """EfficientZero's encoder (Ye et al. 2021, appendix A.1): pixels [B, 96, 96, C] to maps [B, 6, 6, width].
+
+    Attributes:
+      width: channels at the end; half of it before the second halving of the picture.
+      blocks: residual blocks at the end.
+      norm: as in `ResidualTower`.
+      dtype: dtype of the computation.
+    """
+
+    width: int
+    blocks: int
+    norm: Literal["layer", "group"] = "layer"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        """Feature maps of pixels, u8 in 0 .. 255.
+
+        Raises:
+          ValueError: the observation is not [B, 96, 96, C].
+        """
+        if getattr(observation, "shape", ())[1:3] != (96, 96):
+            raise ValueError(
+                f"network.kind 'atari' needs pixels [96, 96, C], not {jax.tree.map(jnp.shape, observation)} "
+                "(with the batch axis); use --network.kind resnet or mlp"
+            )
+        half = max(self.width // 2, 1)
+        x = conv(half, self.dtype, strides=2)(observation.astype(self.dtype) / 255)
+        x = self._block(half)(x)
+        x = conv(self.width, self.dtype, strides=2)(x)
+        x = self._block(self.width)(x)
+        x = nn.avg_pool(x, (3, 3), strides=(2, 2), padding="SAME", count_include_pad=False)
+        x = self._block(self.width)(x)
+        x = nn.avg_pool(x, (3, 3), strides=(2, 2), padding="SAME", count_include_pad=False)
+        for _ in range(self.blocks):
+            x = self._block(self.width)(x)
+        return nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
+
+    def _block(self, width: int) -> nn.Module:
+        return ResidualBlock(width, self.blocks + 3, self.norm, self.dtype)
+
+
+def conv(width: int, dtype: Any, *, strides: int = 1, kernel_init: Any = None) -> nn.Module:
+    """A 3x3 convolution without bias."""
+    kernel_init = kernel_init or nn.initializers.lecun_normal()
+    return nn.Conv(width, (3, 3), strides, use_bias=False, dtype=dtype, kernel_init=kernel_init)
+
+
+def normalisation(width: int, norm: Literal["layer", "group"], dtype: Any) -> nn.Module:
+    """Over a position's whole feature map, or over groups of 8 channels."""
+    groups = 1 if norm == "layer" or width % 8 else width // 8
+    return nn.GroupNorm(num_groups=groups, dtype=dtype)
 
 
 def _residual_init(blocks: int) -> Any:

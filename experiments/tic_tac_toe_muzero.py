@@ -1,0 +1,56 @@
+"""Learns the rules of tic-tac-toe and how to play it, and proves whether the agent can lose.
+
+    python experiments/tic_tac_toe_muzero.py                                Gumbel MuZero, 5 minutes
+    python experiments/tic_tac_toe_muzero.py --algorithm muzero             visit counts and PUCT
+    python experiments/tic_tac_toe_muzero.py --algorithm efficientzero
+
+The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
+follows. The last line is the share of all games, over every possible opponent in both seats, that the agent does not
+lose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.evaluate.measures import share_not_lost
+from jzero.run import RunConfig, main
+
+GUMBEL_MUZERO = RunConfig(
+    minutes=5,
+    evaluate_every=15,
+    train=TrainConfig(
+        env="tic_tac_toe",
+        algorithm="gumbel_muzero",
+        search=SearchConfig(policy="gumbel", num_simulations=32),
+        network=NetworkConfig(kind="mlp", width=128, blocks=1, dynamics_blocks=1),
+        muzero=MuZeroConfig(unroll_steps=5),
+        games=256,
+        plies=9,
+        replay_plies=288,
+        batch_size=512,
+        updates=16,
+        opening_plies=4,
+    ),
+)
+TRAIN = GUMBEL_MUZERO.train
+PRESETS = {
+    "gumbel_muzero": GUMBEL_MUZERO,
+    "muzero": replace(
+        GUMBEL_MUZERO,
+        train=replace(TRAIN, algorithm="muzero", search=SearchConfig(policy="puct", num_simulations=50)),
+    ),
+    "efficientzero": replace(
+        GUMBEL_MUZERO,
+        train=replace(
+            TRAIN,
+            algorithm="efficientzero",
+            muzero=replace(TRAIN.muzero, value_prefix=True, consistency_weight=2.0),
+        ),
+    ),
+}
+
+
+if __name__ == "__main__":
+    main("tic_tac_toe_muzero", PRESETS, measure=share_not_lost)

@@ -1,0 +1,111 @@
+"""What a configuration trains: the parts in which algorithms differ; self-play, replay and updates are shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+
+from jzero.algorithms.alphazero import alphazero_loss
+from jzero.algorithms.batch import lookahead, make_batch
+from jzero.algorithms.muzero import muzero_loss
+from jzero.config import TrainConfig
+from jzero.env import Env, observe_batch
+from jzero.models import Apply, LearnedModel, Model, learned_model, simulator_model
+from jzero.networks import Support, make_learned_network, make_network
+from jzero.replay import Replay, sample, set_priority
+
+
+class Algorithm(NamedTuple):
+    """The parts of an algorithm."""
+
+    model: Model
+    """What the search plans with."""
+    init: Callable[[jax.Array], Any]
+    """key -> the network's first weights."""
+    batch: Callable[[Any, Replay, jax.Array, int], tuple[Replay, Any]]
+    """(averaged weights, replay, key, number of samples) -> replay, batch."""
+    loss: Callable[[Any, Any, jax.Array], tuple[jax.Array, tuple[dict[str, jax.Array], Any]]]
+    """(params, batch, key) -> loss, (metrics, priorities of the samples)."""
+    remember: Callable[[Replay, Any, Any], Replay]
+    """(replay, batch, priorities) -> replay."""
+    lookahead: int | None
+    """How many later plies make a ply ready for learning; None waits for the end of its game."""
+
+
+def make_algorithm(env: Env, config: TrainConfig) -> Algorithm:
+    """The algorithm that `config.algorithm` names.
+
+    Raises:
+      ValueError: the environment has more players than a learned model's single value can serve.
+    """
+    return _alphazero(env, config) if config.algorithm == "alphazero" else _muzero(env, config)
+
+
+def make_learned(env: Env, config: TrainConfig) -> LearnedModel:
+    """The learned model that a configuration describes."""
+    if env.num_players > 2:
+        raise ValueError(
+            f"algorithm {config.algorithm!r} learns one value for one or two players, and this environment has "
+            f"{env.num_players}; use --algorithm alphazero"
+        )
+    muzero = config.muzero
+    return LearnedModel(
+        network=make_learned_network(config.network, muzero, env.num_actions),
+        value=Support(muzero.value_limit, muzero.atoms),
+        reward=Support(muzero.reward_limit, muzero.atoms),
+        prefix_horizon=muzero.prefix_horizon,
+        discount=-config.discount if env.num_players == 2 else config.discount,
+    )
+
+
+def make_apply(env: Env, config: TrainConfig) -> Apply:
+    """AlphaZero's network as a function of parameters and observations."""
+    return cast(Apply, make_network(config.network, env.num_actions).apply)
+
+
+def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
+    network = make_network(config.network, env.num_actions)
+    apply = make_apply(env, config)
+
+    def loss(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+        total, metrics = alphazero_loss(
+            env, apply, params, batch, key, value_weight=config.value_weight, augment=config.augment
+        )
+        return total, (metrics, ())
+
+    return Algorithm(
+        model=simulator_model(env, apply, discount=config.discount),
+        init=lambda key: network.init(key, _one_observation(env, key)),
+        batch=lambda averaged, replay, key, size: (replay, sample(replay, key, size)),
+        loss=loss,
+        remember=lambda replay, batch, priorities: replay,
+        lookahead=None,
+    )
+
+
+def _muzero(env: Env, config: TrainConfig) -> Algorithm:
+    learned = make_learned(env, config)
+    model = learned_model(env, learned)
+    exponent = config.muzero.priority_exponent
+
+    def batch(averaged: Any, replay: Replay, key: jax.Array, size: int) -> tuple[Replay, Any]:
+        return make_batch(env, config, model, learned, averaged, replay, key, size)
+
+    def remember(replay: Replay, batch: Any, priorities: Any) -> Replay:
+        return set_priority(replay, batch.drawn, priorities, exponent) if exponent else replay
+
+    return Algorithm(
+        model=model,
+        init=lambda key: learned.network.init(key, _one_observation(env, key)),
+        batch=batch,
+        loss=lambda params, batch, key: muzero_loss(learned, config, params, batch, key),
+        remember=remember,
+        lookahead=lookahead(config.muzero),
+    )
+
+
+def _one_observation(env: Env, key: jax.Array) -> Any:
+    """An observation [1, ...] of a first state."""
+    return observe_batch(env, jax.tree.map(lambda x: x[None], env.init(key)))

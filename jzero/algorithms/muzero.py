@@ -1,0 +1,206 @@
+"""MuZero's loss, with EfficientZero's parts.
+
+Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2.
+Axes: S samples, K unrolled steps, A actions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.algorithms.alphazero import weighted_mean
+from jzero.algorithms.augment import is_picture, shift_and_dim
+from jzero.algorithms.targets import Targets, prefix_sums
+from jzero.config import TrainConfig
+from jzero.models import Latent, LearnedModel
+from jzero.replay import Draw
+
+
+class Batch(NamedTuple):
+    """What one update learns from."""
+
+    observation: Any
+    """[S, ...] of the sampled positions."""
+    later: Any
+    """[S, K, ...] observations of the K next steps; () without consistency."""
+    targets: Targets
+    drawn: Draw
+    """Where the samples came from, and their weights."""
+
+
+class Unrolled(NamedTuple):
+    """What the model says along the actions that were taken."""
+
+    policy: jax.Array
+    """f32[S, K + 1, A] logits."""
+    value: jax.Array
+    """f32[S, K + 1, atoms] logits."""
+    reward: jax.Array
+    """f32[S, K, atoms] logits of rewards or value prefixes."""
+    latent: jax.Array
+    """f32[K + 1, S, ...] latent states."""
+
+
+def unroll(learned: LearnedModel, params: Any, observation: Any, action: jax.Array) -> Unrolled:
+    """Represents observations [S, ...] and follows actions i32[S, K].
+
+    The gradient that enters a latent state from the next step is halved; that of the state's own heads is not.
+    """
+    root = learned.represent(params, observation)
+
+    def one_step(latent: Latent, action: jax.Array) -> tuple[Latent, tuple]:
+        after, reward = learned.step(params, latent._replace(state=_halve_gradient(latent.state)), action)
+        return after, (learned.predict(params, after), reward, after.state)
+
+    steps = action.shape[1]
+    _, ((policy, value), reward, states) = jax.lax.scan(one_step, root, action.T, unroll=steps)
+    root_policy, root_value = learned.predict(params, root)
+    return Unrolled(
+        policy=jnp.concatenate([root_policy[:, None], jnp.swapaxes(policy, 0, 1)], axis=1),
+        value=jnp.concatenate([root_value[:, None], jnp.swapaxes(value, 0, 1)], axis=1),
+        reward=jnp.swapaxes(reward, 0, 1),
+        latent=jnp.concatenate([root.state[None], states]),
+    )
+
+
+def muzero_loss(
+    learned: LearnedModel, config: TrainConfig, params: Any, batch: Batch, key: jax.Array
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array]]:
+    """Cross-entropies of policy, value and reward over K + 1 steps, and EfficientZero's consistency.
+
+    Each unrolled step weighs 1 / K of the root. The weights of the samples multiply each sample's loss, before any
+    mean.
+
+    Args:
+      learned: the model.
+      config: the weights of the losses.
+      params: of the model's network.
+      batch: what to learn from.
+      key: draws the pictures' augmentation.
+
+    Returns:
+      the loss; metrics (scalars) and the samples' priorities f32[S], |value - target| of the root.
+    """
+    muzero, targets = config.muzero, batch.targets
+    observation, later = batch.observation, batch.later
+    if config.augment and is_picture(observation):
+        key, root_key = jax.random.split(key)
+        observation = shift_and_dim(root_key, observation)
+    found = unroll(learned, params, observation, targets.action)
+    losses = step_losses(learned, found, targets)
+    if muzero.consistency_weight:
+        losses["consistency_loss"] = _consistency(learned, config, params, found.latent, later, targets, key)
+
+    weight, steps = batch.drawn.weight, targets.action.shape[1]
+    parts = {name: _mean_sample(loss, weight, steps) for name, loss in losses.items()}
+    total = parts["policy_loss"] + config.value_weight * parts["value_loss"]
+    total += muzero.reward_weight * parts["reward_loss"]
+    total += muzero.consistency_weight * parts.get("consistency_loss", 0.0)
+    priority = jnp.abs(learned.value.decode(found.value[:, 0]) - targets.value[:, 0]) + 1e-6
+    present = (weight > 0).astype(jnp.float32)
+    metrics = {"loss": total} | parts | _diagnostics(learned, found, targets, losses["policy_loss"], present)
+    return total, (metrics, jax.lax.stop_gradient(priority))
+
+
+def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dict[str, jax.Array]:
+    """Losses f32[S, K + 1] of each step, 0 where nothing is known; a policy's is its divergence from the target."""
+    log_policy = jax.nn.log_softmax(found.policy)
+    log_target = jnp.log(jnp.maximum(targets.policy, jnp.finfo(jnp.float32).tiny))
+    divergence = jnp.sum(targets.policy * (log_target - log_policy), axis=-1)
+    prefix = _reward_targets(learned, targets)
+    reward = _cross_entropy(learned.reward.two_hot(prefix), found.reward) * targets.known[:, :-1]
+    return {
+        "policy_loss": divergence * targets.policy_weight,
+        "value_loss": _cross_entropy(learned.value.two_hot(targets.value), found.value) * targets.known,
+        # The reward belongs to the step that it leads to.
+        "reward_loss": jnp.concatenate([jnp.zeros_like(reward[:, :1]), reward], axis=1),
+    }
+
+
+def _reward_targets(learned: LearnedModel, targets: Targets) -> jax.Array:
+    """f32[S, K]: rewards, or sums of them where the model predicts value prefixes."""
+    if not learned.network.prefix_width:
+        return targets.reward
+    return prefix_sums(targets.reward, learned.prefix_horizon)
+
+
+def _consistency(
+    learned: LearnedModel,
+    config: TrainConfig,
+    params: Any,
+    latent: jax.Array,
+    later: Any,
+    targets: Targets,
+    key: jax.Array,
+) -> jax.Array:
+    """-cos f32[S, K + 1] of the angle between each unrolled state's predicted projection and the observed state's.
+
+    No gradient flows through the observed branch (SimSiam, Chen and He 2021); 0 at the root and past the end.
+    """
+    num_samples, steps = targets.action.shape
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), later)  # [S * K, ...]
+    if config.augment and is_picture(flat):
+        flat = shift_and_dim(key, flat)
+    network = learned.network
+    observed = network.apply(params, learned.represent(params, flat).state, method="project")
+    unrolled = jnp.swapaxes(latent[1:], 0, 1)
+    projected = network.apply(params, unrolled.reshape(-1, *unrolled.shape[2:]), method="project")
+    predicted = network.apply(params, projected, method="predict_projection")
+    cosine = jnp.sum(_unit(predicted) * jax.lax.stop_gradient(_unit(observed)), axis=-1)
+    loss = -cosine.reshape(num_samples, steps) * targets.alive[:, 1:]
+    return jnp.concatenate([jnp.zeros_like(loss[:, :1]), loss], axis=1)
+
+
+def _mean_sample(loss: jax.Array, weight: jax.Array, steps: int) -> jax.Array:
+    """The mean sample's loss, from losses f32[S, K + 1] of the steps: the root's and the mean of the others."""
+    scale = jnp.full(steps + 1, 1.0 / steps).at[0].set(1.0)
+    present = jnp.maximum(jnp.sum(weight > 0), 1)
+    return jnp.sum(weight * (loss @ scale)) / present
+
+
+def _diagnostics(
+    learned: LearnedModel, found: Unrolled, targets: Targets, policy_loss: jax.Array, present: jax.Array
+) -> dict[str, jax.Array]:
+    """Whether the model learns: prediction against target at every unrolled step, spread of the latent states.
+
+    The errors are mean absolute ones, on the scale of values and rewards.
+    """
+    value_error = jnp.abs(learned.value.decode(found.value) - targets.value)
+    reward_error = jnp.abs(learned.reward.decode(found.reward) - _reward_targets(learned, targets))
+    known = targets.known * present[:, None]
+    metrics = {}
+    for step in range(targets.value.shape[1]):
+        metrics[f"value_error_{step}"] = weighted_mean(value_error[:, step], known[:, step])
+        metrics[f"policy_kl_{step}"] = weighted_mean(
+            policy_loss[:, step], targets.policy_weight[:, step] * present
+        )
+        if step:
+            metrics[f"reward_error_{step}"] = weighted_mean(reward_error[:, step - 1], known[:, step - 1])
+    flat = found.latent.reshape(*found.latent.shape[:2], -1)
+    outside = learned.value.outside(targets.value), learned.reward.outside(_reward_targets(learned, targets))
+    return metrics | {
+        # Over the samples, so that a representation that says the same of all shows as 0.
+        "latent_std": jnp.mean(jnp.std(flat[0], axis=0)),
+        "latent_std_unrolled": jnp.mean(jnp.std(flat[-1], axis=0)),
+        "value_clipped_share": weighted_mean(outside[0][:, 0].astype(jnp.float32), known[:, 0]),
+        "reward_clipped_share": weighted_mean(outside[1][:, 0].astype(jnp.float32), known[:, 0]),
+        "value_target": weighted_mean(targets.value[:, 0], known[:, 0]),
+        "value_prediction": weighted_mean(learned.value.decode(found.value[:, 0]), known[:, 0]),
+    }
+
+
+def _cross_entropy(target: jax.Array, logits: jax.Array) -> jax.Array:
+    """f32[...] of distributions [..., atoms]."""
+    return -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
+
+
+def _halve_gradient(x: jax.Array) -> jax.Array:
+    return 0.5 * x + 0.5 * jax.lax.stop_gradient(x)
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    """Vectors of length 1."""
+    return x / jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=-1, keepdims=True), 1e-10))

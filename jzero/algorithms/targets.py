@@ -1,0 +1,109 @@
+"""Targets of a learned model: K steps from each sampled position (MuZero, Schrittwieser et al. 2020, appendix G).
+
+Axes: S samples, K unrolled steps, L successive plies from the sampled one on, A actions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.self_play import Transition
+
+
+class Targets(NamedTuple):
+    """What the model should predict. Step 0 is the sampled position itself."""
+
+    action: jax.Array
+    """i32[S, K] the actions taken; past the end of the game random ones."""
+    reward: jax.Array
+    """f32[S, K] reward of each action for the player who took it; 0 past the end."""
+    value: jax.Array
+    """f32[S, K + 1] value for the player to move; 0 past the end."""
+    policy: jax.Array
+    """f32[S, K + 1, A] the search's policy."""
+    known: jax.Array
+    """bool[S, K + 1] false past a truncation, where neither value nor the next reward is known."""
+    policy_weight: jax.Array
+    """f32[S, K + 1] weight of the policy's loss: 0 past the end and after a fast search."""
+    alive: jax.Array
+    """bool[S, K + 1] the step is a position of the sampled game."""
+
+
+def unroll_targets(plies: Transition, value: jax.Array, key: jax.Array, unroll_steps: int) -> Targets:
+    """Targets from the plies [S, L] that follow each sample in its lane, L at least `unroll_steps` + 1.
+
+    What belongs to a later game of the lane is replaced by an absorbing state: no reward, value or policy target.
+    After a game that was cut short (truncated) nothing is known, and all is masked.
+
+    Args:
+      plies: successive plies; the state is not read.
+      value: f32[S, K + 1] value targets of the first plies.
+      key: draws the actions past the end.
+      unroll_steps: K.
+    """
+    first = jax.tree.map(lambda x: x[:, : unroll_steps + 1], plies._replace(state=()))
+    num_samples, num_actions = first.policy.shape[0], first.policy.shape[-1]
+
+    def before(flags: jax.Array) -> jax.Array:
+        """bool[S, K + 1]: one of the flags is set at an earlier step."""
+        seen = jnp.cumsum(flags, axis=1) > 0
+        return jnp.concatenate([jnp.zeros_like(seen[:, :1]), seen[:, :-1]], axis=1)
+
+    alive = ~before(first.ended)
+    # The game's own end is the first; a later one does not count.
+    known = ~before(first.truncated & alive)
+    random = jax.random.randint(key, (num_samples, unroll_steps), 0, num_actions)
+    return Targets(
+        action=jnp.where(alive[:, :-1], first.action[:, :-1], random),
+        reward=jnp.where(alive[:, :-1], first.reward[:, :-1], 0.0),
+        value=jnp.where(alive, value, 0.0),
+        policy=first.policy,
+        known=known,
+        policy_weight=jnp.where(alive, first.policy_weight, 0.0),
+        alive=alive,
+    )
+
+
+def n_step_returns(
+    plies: Transition, value: jax.Array, steps: jax.Array, *, unroll_steps: int, max_steps: int
+) -> jax.Array:
+    """Returns f32[S, K + 1] of the first plies, for their players to move.
+
+    z_t = u_t + d_t u_{t+1} + ... + d_t .. d_{t+n-1} v_{t+n}, with discounts d that are negative where the mover
+    changes and 0 at a terminal. A game cut short ends with the search's value of its last action, and a ply whose
+    action was random with the value of its state (`replay.value_targets` says why).
+
+    Args:
+      plies: successive plies [S, L], L at least K + 1 + `max_steps`.
+      value: f32[S, L] values that the returns end with.
+      steps: i32[S] steps n of each sample's returns, 1 .. `max_steps`.
+      unroll_steps: K.
+      max_steps: the largest n.
+    """
+
+    def one_step(step: jax.Array, carry: tuple) -> tuple:
+        total, factor, is_open = carry
+
+        def at(x: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(x, step, unroll_steps + 1, axis=1)
+
+        stops = is_open & ((step == steps)[:, None] | at(plies.explored))
+        cut = is_open & ~stops & at(plies.truncated)
+        goes = is_open & ~stops & ~cut
+        earned = jnp.where(stops, at(value), jnp.where(cut, at(plies.qvalue), at(plies.reward)))
+        total += jnp.where(is_open, factor * earned, 0.0)
+        return total, factor * at(plies.discount), goes & ~at(plies.ended)
+
+    zeros = jnp.zeros_like(value[:, : unroll_steps + 1])
+    carry = (zeros, jnp.ones_like(zeros), zeros == 0)
+    return jax.lax.fori_loop(0, max_steps + 1, one_step, carry)[0]
+
+
+def prefix_sums(reward: jax.Array, horizon: int) -> jax.Array:
+    """f32[S, K]: sums of rewards since the last multiple of `horizon` steps (EfficientZero's value prefix)."""
+    step = jnp.arange(reward.shape[1])
+    same = (step[:, None] // horizon == step // horizon) & (step <= step[:, None])
+    return jnp.einsum("sj,kj->sk", reward, same.astype(reward.dtype))

@@ -1,0 +1,109 @@
+"""Measurements of an agent that a run takes while it trains and at its end.
+
+Axes: B episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.env import Env, init_batch, is_finished, step_batch
+from jzero.evaluate.exact import prove_never_loses
+from jzero.evaluate.rating import Z
+
+if TYPE_CHECKING:
+    from jzero.agent import Agent
+
+
+class Strength(NamedTuple):
+    """A measured strength with its 95 % interval."""
+
+    name: str
+    """What was measured, in words."""
+    value: float
+    low: float
+    high: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """One line."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.name}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{unit}"
+
+
+Measure = Callable[["Agent"], Strength]
+
+
+def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
+    """Makes the exhaustive measurement of a small game of two: the share of all games, over every reply in both
+    seats, that the agent does not lose. 1 means that no opponent can win.
+
+    Args:
+      env: the game.
+      num_simulations: simulations a move; by default those of the run.
+    """
+
+    def measure(agent: Agent) -> Strength:
+        def act(states: Any) -> jax.Array:
+            return agent.act(states, jax.random.key(0), num_simulations=num_simulations)
+
+        proof = prove_never_loses(env, act)
+        games = proof.wins + proof.draws + proof.losses
+        share = 1 - proof.losses / games
+        simulations = num_simulations or agent.config.search.num_simulations
+        name = (
+            f"games not lost against every reply in both seats, {simulations} simulations "
+            f"({proof.losses} of {games} lost)"
+        )
+        return Strength(name, share, share, share)
+
+    return measure
+
+
+def mean_return(env: Env, *, episodes: int, num_simulations: int | None = None) -> Measure:
+    """Makes the measurement of a single player: its mean return over episodes of its own, without exploration.
+
+    The interval is the mean's normal one.
+
+    Args:
+      env: the environment of the episodes; it may differ from the training's in rewards and ends.
+      episodes: how many.
+      num_simulations: simulations a move; by default those of the run.
+    """
+
+    def measure(agent: Agent) -> Strength:
+        returns = play_episodes(env, agent, jax.random.key(1), episodes, num_simulations=num_simulations)
+        half = Z * returns.std(ddof=1) / np.sqrt(episodes) if episodes > 1 else np.inf
+        mean, simulations = returns.mean(), num_simulations or agent.config.search.num_simulations
+        name = f"mean return of {episodes} episodes, {simulations} simulations"
+        return Strength(name, float(mean), float(mean - half), float(mean + half))
+
+    return measure
+
+
+def play_episodes(
+    env: Env, agent: Agent, key: jax.Array, episodes: int, *, num_simulations: int | None = None
+) -> np.ndarray:
+    """Returns f64[B] of player 0 in `episodes` episodes played side by side to their ends."""
+    states = jax.jit(partial(init_batch, env), static_argnums=1)(jax.random.fold_in(key, 0), episodes)
+    total, ply = jnp.zeros(episodes), 0
+    while not np.asarray(is_finished(states)).all():
+        ply += 1
+        act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
+        actions = agent.act(states, act_key, num_simulations=num_simulations)
+        states, earned = _step(env, states, actions, step_key)
+        total += earned
+    return np.asarray(total, np.float64)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(env: Env, states: Any, actions: jax.Array, key: jax.Array) -> tuple[Any, jax.Array]:
+    """The states [B] after actions i32[B], and what player 0 earned, f32[B]."""
+    states = step_batch(env, states, actions, key)
+    return states, states.rewards[:, 0]

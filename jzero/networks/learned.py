@@ -1,0 +1,182 @@
+"""A learned model's network: representation, dynamics, prediction (MuZero), value prefix and projections
+(EfficientZero).
+
+Axes: B rows, A actions. A latent state is [B, width] or a map [B, H, W, width].
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jzero.networks.heads import Head
+from jzero.networks.towers import (
+    AtariTower,
+    ResidualBlock,
+    ResidualMLP,
+    ResidualTower,
+    conv,
+    flatten,
+    normalisation,
+)
+
+Memory = tuple[jax.Array, jax.Array] | tuple[()]
+"""The value prefix's LSTM state ([B, U], [B, U]); () without one."""
+
+
+class MuZeroNet(nn.Module):
+    """The three functions of MuZero (Schrittwieser et al. 2020); all outputs are float32.
+
+    Attributes:
+      num_actions: A.
+      kind: body of the representation; "mlp" has vectors as latent states, the others maps.
+      width: hidden units or channels, of the latent state too.
+      blocks: residual blocks of the representation.
+      dynamics_blocks: residual blocks of the dynamics.
+      head_width: hidden units of each head.
+      atoms: of the value and the reward.
+      prefix_width: units of the value prefix's LSTM; 0 predicts rewards instead.
+      projection_width: units of the consistency's projector and predictor; 0 has none.
+      norm: as in `ResidualTower`.
+      dtype: dtype of the computation.
+    """
+
+    num_actions: int
+    kind: Literal["mlp", "resnet", "atari"] = "mlp"
+    width: int = 64
+    blocks: int = 1
+    dynamics_blocks: int = 1
+    head_width: int = 64
+    atoms: int = 21
+    prefix_width: int = 0
+    projection_width: int = 0
+    norm: Literal["layer", "group"] = "layer"
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """The parts, under the names of their parameters."""
+        towers = {"resnet": ResidualTower, "atari": AtariTower}
+        if self.kind == "mlp":
+            self.representation = ResidualMLP(self.width, self.blocks, self.dtype)
+            self.dynamics = VectorDynamics(self.width, self.dynamics_blocks, self.num_actions, self.dtype)
+        else:
+            self.representation = towers[self.kind](self.width, self.blocks, self.norm, self.dtype)
+            self.dynamics = MapDynamics(
+                self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype
+            )
+        self.policy = Head(self.num_actions, self.head_width, self.dtype)
+        self.value = Head(self.atoms, self.head_width, self.dtype)
+        self.reward = Head(self.atoms, self.head_width, self.dtype)
+        if self.prefix_width:
+            self.prefix = nn.OptimizedLSTMCell(self.prefix_width, dtype=jnp.float32)
+        if self.projection_width:
+            self.projector = Projector(self.projection_width, self.dtype)
+            self.predictor = Projector(self.projection_width, self.dtype)
+
+    def __call__(self, observation: Any) -> Any:
+        """Touches every part, for `init`."""
+        latent = self.represent(observation)
+        rows = latent.shape[0]
+        after = self.step(latent, self.no_memory(rows), jnp.zeros(rows, jnp.int32))
+        projected = self.predict_projection(self.project(latent)) if self.projection_width else ()
+        return self.predict(latent), after, projected
+
+    def represent(self, observation: Any) -> jax.Array:
+        """The latent state of observations [B, ...], each row's numbers within [0, 1]."""
+        return to_unit_range(self.representation(observation))
+
+    def predict(self, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(policy logits f32[B, A], value logits f32[B, atoms])."""
+        return self.policy(latent), self.value(latent)
+
+    def step(
+        self, latent: jax.Array, memory: Memory, action: jax.Array
+    ) -> tuple[jax.Array, Memory, jax.Array]:
+        """The latent state and memory after actions i32[B]; reward (or value prefix) logits f32[B, atoms]."""
+        latent = to_unit_range(self.dynamics(latent, action))
+        if not self.prefix_width:
+            return latent, memory, self.reward(latent)
+        memory, output = self.prefix(memory, flatten(latent, jnp.float32))
+        return latent, memory, self.reward(output)
+
+    def no_memory(self, rows: int) -> Memory:
+        """The memory at a root and after a reset."""
+        if not self.prefix_width:
+            return ()
+        zeros = jnp.zeros((rows, self.prefix_width), jnp.float32)
+        return zeros, zeros
+
+    def project(self, latent: jax.Array) -> jax.Array:
+        """Projection f32[B, U] of a latent state (SimSiam's projector)."""
+        return self.projector(latent)
+
+    def predict_projection(self, projection: jax.Array) -> jax.Array:
+        """What the other branch's projection should be (SimSiam's predictor): f32[B, U]."""
+        return self.predictor(projection)
+
+
+class VectorDynamics(nn.Module):
+    """The change of a latent vector by an action: residual MLP of both."""
+
+    width: int
+    blocks: int
+    num_actions: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
+        """[B, width] from [B, width] and i32[B]."""
+        taken = jax.nn.one_hot(action, self.num_actions, dtype=self.dtype)
+        features = ResidualMLP(self.width, self.blocks, self.dtype)((latent, taken))
+        return latent.astype(self.dtype) + nn.Dense(self.width, dtype=self.dtype)(features)
+
+
+class MapDynamics(nn.Module):
+    """The change of a latent map by an action: a learned plane of the action, a convolution, residual blocks."""
+
+    width: int
+    blocks: int
+    num_actions: int
+    norm: Literal["layer", "group"] = "layer"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
+        """[B, H, W, width] from [B, H, W, width] and i32[B]."""
+        rows, height, width, _ = latent.shape
+        plane = nn.Embed(
+            self.num_actions, height * width, dtype=self.dtype, embedding_init=nn.initializers.normal(1)
+        )
+        latent = latent.astype(self.dtype)
+        x = jnp.concatenate([latent, plane(action).reshape(rows, height, width, 1)], axis=-1)
+        x = latent + normalisation(self.width, self.norm, self.dtype)(conv(self.width, self.dtype)(x))
+        x = nn.relu(x)
+        for _ in range(self.blocks):
+            x = ResidualBlock(self.width, self.blocks, self.norm, self.dtype)(x)
+        return nn.relu(x)
+
+
+class Projector(nn.Module):
+    """Two dense layers with LayerNorm between."""
+
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """f32[B, width] of [B, ...]."""
+        x = nn.Dense(self.width, dtype=self.dtype)(flatten(x, self.dtype))
+        x = nn.relu(nn.LayerNorm(dtype=self.dtype)(x))
+        return nn.Dense(self.width, dtype=self.dtype)(x).astype(jnp.float32)
+
+
+def to_unit_range(latent: jax.Array) -> jax.Array:
+    """Latent states f32[B, ...] with each row's numbers mapped onto [0, 1] (MuZero, appendix G)."""
+    latent = latent.astype(jnp.float32)
+    axes = tuple(range(1, latent.ndim))
+    low = jnp.min(latent, axis=axes, keepdims=True)
+    high = jnp.max(latent, axis=axes, keepdims=True)
+    return (latent - low) / jnp.maximum(high - low, 1e-5)

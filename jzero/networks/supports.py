@@ -1,0 +1,57 @@
+"""Scalars as categorical distributions: the invertible scaling h and two-hot encoding.
+
+Source: MuZero (Schrittwieser et al. 2020), appendix F; h is from Pohlen et al. 2018.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+EPSILON = 0.001
+
+
+def scale(x: jax.Array) -> jax.Array:
+    """h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x: squashes large values; elementwise."""
+    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + EPSILON * x
+
+
+def unscale(y: jax.Array) -> jax.Array:
+    """The inverse of `scale`; elementwise."""
+    root = jnp.sqrt(1 + 4 * EPSILON * (jnp.abs(y) + 1 + EPSILON))
+    # (root - 1) / (2 epsilon) without the difference of nearly equal numbers.
+    half = 2 * (jnp.abs(y) + 1 + EPSILON) / (root + 1)
+    return jnp.sign(y) * (jnp.square(half) - 1)
+
+
+class Support(NamedTuple):
+    """Atoms spread evenly over h([-limit, limit])."""
+
+    limit: float
+    """Largest absolute value that can be told apart."""
+    atoms: int
+    """How many atoms; odd, so that 0 is one of them."""
+
+    def positions(self) -> jax.Array:
+        """f32[atoms]: the atoms, on the scale of h."""
+        end = scale(jnp.float32(self.limit))
+        return jnp.linspace(-end, end, self.atoms)
+
+    def two_hot(self, values: jax.Array) -> jax.Array:
+        """Distributions f32[..., atoms] whose mean is h(values); values [...] beyond the limit are clamped.
+
+        The two neighbours of a value share the mass; a value on an atom has it all there.
+        """
+        end = scale(jnp.float32(self.limit))
+        place = (jnp.clip(scale(values), -end, end) + end) / (2 * end) * (self.atoms - 1)
+        return jnp.maximum(1 - jnp.abs(place[..., None] - jnp.arange(self.atoms)), 0.0)
+
+    def decode(self, logits: jax.Array) -> jax.Array:
+        """Values f32[...] from logits [..., atoms]: h's inverse of the mean atom."""
+        return unscale(jnp.sum(jax.nn.softmax(logits, axis=-1) * self.positions(), axis=-1))
+
+    def outside(self, values: jax.Array) -> jax.Array:
+        """bool[...]: values that `two_hot` clamps."""
+        return jnp.abs(values) > self.limit * (1 + 1e-5)
