@@ -1,4 +1,4 @@
-"""AlphaZero's loss against NumPy, and its symmetric images against the game. Axes: S samples, A actions."""
+"""AlphaZero's loss against NumPy. Axes: S samples, A actions."""
 
 import functools
 from typing import NamedTuple
@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import special
 
-from envs.connect_four import ConnectFour
 from envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.alphazero import alphazero_loss, weighted_mean
-from jzero.env import init_batch, observe_batch, step_batch
 from jzero.replay import Sample
+from tests.algorithms.positions import mid_games
 from tests.search.tables import quick_jit
 
 S, A = 7, 9
@@ -156,47 +155,6 @@ def test_the_weighted_mean():
     values, weights = jnp.array([1.0, 5.0, 9.0]), jnp.array([1.0, 0.0, 1.0])
     assert float(weighted_mean(values, weights)) == 5.0
     assert float(weighted_mean(values, 0 * weights)) == 0.0
-
-
-def mid_games(env, num_games, plies, seed):
-    """States [S] after `plies` random legal plies, and the actions i32[plies, S]."""
-    rng = np.random.default_rng(seed)
-    states, history = init_batch(env, jax.random.key(0), num_games), []
-    step = quick_jit(lambda states, actions: step_batch(env, states, actions, jax.random.key(0)))
-    for _ in range(plies):
-        legal = np.asarray(states.legal_action_mask)
-        history.append((rng.random(legal.shape) + legal).argmax(axis=1).astype(np.int32))
-        states = step(states, history[-1])
-    return states, np.array(history), step
-
-
-@pytest.mark.parametrize("env", [TicTacToe(), ConnectFour()], ids=["tic_tac_toe", "connect_four"])
-def test_an_image_is_the_position_that_the_renamed_actions_lead_to(env):
-    num_games = 400
-    states, history, step = mid_games(env, num_games, 4, seed=0)
-    rng = np.random.default_rng(1)
-    policy = special.softmax(rng.normal(size=(num_games, env.num_actions)), axis=1).astype(np.float32)
-    image, policy_image, legal_image = jax.tree.map(
-        np.asarray,
-        quick_jit(functools.partial(random_image, env.symmetries))(
-            jax.random.key(2), observe_batch(env, states), policy, states.legal_action_mask
-        ),
-    )
-    # All images of every game, by playing its renamed actions.
-    maps = [np.arange(env.num_actions), *(np.asarray(symmetry.action) for symmetry in env.symmetries)]
-    found = np.full(num_games, -1)
-    for number, renamed in enumerate(maps):
-        played = init_batch(env, jax.random.key(0), num_games)
-        for actions in history:
-            played = step(played, renamed[actions])
-        moved = np.zeros_like(policy)
-        moved[:, renamed] = policy
-        fits = (np.asarray(observe_batch(env, played)) == image).all(axis=(1, 2, 3))
-        fits &= (np.asarray(played.legal_action_mask) == legal_image).all(axis=1)
-        fits &= (moved == policy_image).all(axis=1)
-        found[fits] = number
-    assert (found >= 0).all()
-    assert stats.chisquare(np.bincount(found, minlength=len(maps))).pvalue > 1e-4
 
 
 def test_augmentation_can_be_switched_off_and_changes_only_the_view():
