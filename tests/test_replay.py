@@ -13,8 +13,9 @@ from scipy import stats
 from envs.tic_tac_toe import TicTacToe
 from jzero import replay as replay_lib
 from jzero.models import simulator_model
-from jzero.self_play import Transition, self_play, start_games
+from jzero.self_play import self_play, start_games
 from tests import tiny
+from tests.lanes import random_lane, transitions
 from tests.oracles import games as rules
 from tests.oracles import replay as oracle
 from tests.search.tables import quick_jit
@@ -22,25 +23,6 @@ from tests.search.tables import quick_jit
 add = quick_jit(replay_lib.add, static_argnames="td_lambda")
 sample = quick_jit(replay_lib.sample, static_argnames="num_samples")
 init_replay = quick_jit(replay_lib.init_replay, static_argnums=1)
-
-
-def transitions(lanes, first_id=0):
-    """Lanes of oracle plies, all of one length, as transitions [T, B]; the state of a ply is its number."""
-    fields = {
-        name: np.array([[getattr(ply, name) for ply in lane] for lane in lanes]).T
-        for name in oracle.Ply._fields
-    }
-    length, batch = fields["reward"].shape
-    ids = first_id + np.arange(length)[:, None] + 1000 * np.arange(batch)
-    floats = {name: fields[name].astype(np.float32) for name in ("reward", "discount", "value", "qvalue")}
-    flags = {name: fields[name].astype(bool) for name in ("ended", "truncated", "explored")}
-    return Transition(
-        state=ids.astype(np.int32),
-        policy=(ids[..., None] + np.array([0.25, 0.5])).astype(np.float32),
-        policy_weight=(ids % 2).astype(np.float32),
-        **floats,
-        **flags,
-    )
 
 
 def filled(lanes, capacity, plies_an_add, td_lambda=1.0):
@@ -63,27 +45,6 @@ def targets_by_id(ring):
         ids, targets = np.asarray(ring.plies.state)[rows, lane], np.asarray(ring.targets)[rows, lane]
         found |= dict(zip(ids.tolist(), targets.tolist(), strict=True))
     return found
-
-
-def random_lane(rng, length, *, mean_length=5, explored=0.15, discount=0.9):
-    """Plies with random numbers, moves that keep the turn, ends of both kinds."""
-    lane = []
-    for _ in range(length):
-        ended = rng.random() < 1 / mean_length
-        truncated = ended and rng.random() < 0.4
-        sign = rng.choice([-1.0, 1.0])
-        lane.append(
-            oracle.Ply(
-                reward=float(rng.normal()),
-                discount=0.0 if ended and not truncated else sign * discount,
-                ended=ended,
-                truncated=truncated,
-                explored=bool(rng.random() < explored),
-                value=float(rng.normal()),
-                qvalue=float(rng.normal()),
-            )
-        )
-    return lane
 
 
 def random_tic_tac_toe_game(rng):
