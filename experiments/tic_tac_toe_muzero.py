@@ -5,8 +5,8 @@
     python experiments/tic_tac_toe_muzero.py --algorithm efficientzero
 
 The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
-follows. The last line is the share of all games, over every possible opponent in both seats, that the agent does not
-lose.
+follows. The last line is the share of all games, over every possible opponent in both seats, that the agent does
+not lose.
 """
 
 from __future__ import annotations

@@ -43,6 +43,8 @@ class RunConfig:
     """Wall-clock budget in minutes, over all resumes; the final evaluation comes on top."""
     iterations: int | None = None
     """Stop after this many iterations even if time is left."""
+    target: float | None = None
+    """Stop as soon as a measurement of strength reaches this."""
     run_dir: Path | None = None
     """Directory of the run; a new one under runs/ by default."""
     resume: bool = False
@@ -311,8 +313,9 @@ class Run:
         return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
 
     def _finished(self, budget: float) -> bool:
-        limit = self.config.iterations
-        return self.seconds >= budget or (limit is not None and self.iteration >= limit)
+        limit, target = self.config.iterations, self.config.target
+        reached = target is not None and self._strength is not None and self._strength >= target
+        return reached or self.seconds >= budget or (limit is not None and self.iteration >= limit)
 
     def _one_iteration(self) -> dict[str, Any]:
         """Self-play and updates; metrics of both, with speeds."""

@@ -53,16 +53,18 @@ def unroll(learned: LearnedModel, params: Any, observation: Any, action: jax.Arr
 
     def one_step(latent: Latent, action: jax.Array) -> tuple[Latent, tuple]:
         after, reward = learned.step(params, latent._replace(state=_halve_gradient(latent.state)), action)
-        return after, (learned.predict(params, after), reward, after.state)
+        return after, (after.state, reward)
 
-    steps = action.shape[1]
-    _, ((policy, value), reward, states) = jax.lax.scan(one_step, root, action.T, unroll=steps)
-    root_policy, root_value = learned.predict(params, root)
+    num_samples, steps = action.shape
+    _, (states, reward) = jax.lax.scan(one_step, root, action.T, unroll=steps)
+    latent = jnp.concatenate([root.state[None], states])
+    # All steps are predicted in one call: small kernels cost as much as large ones.
+    policy, value = learned.predict(params, Latent(latent.reshape(-1, *latent.shape[2:])))
     return Unrolled(
-        policy=jnp.concatenate([root_policy[:, None], jnp.swapaxes(policy, 0, 1)], axis=1),
-        value=jnp.concatenate([root_value[:, None], jnp.swapaxes(value, 0, 1)], axis=1),
+        policy=jnp.swapaxes(policy.reshape(steps + 1, num_samples, -1), 0, 1),
+        value=jnp.swapaxes(value.reshape(steps + 1, num_samples, -1), 0, 1),
         reward=jnp.swapaxes(reward, 0, 1),
-        latent=jnp.concatenate([root.state[None], states]),
+        latent=latent,
     )
 
 

@@ -66,7 +66,7 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
     return measure
 
 
-def mean_return(env: Env, *, episodes: int, num_simulations: int | None = None) -> Measure:
+def mean_return(env: Env, *, episodes: int, seed: int = 0, num_simulations: int | None = None) -> Measure:
     """Makes the measurement of a single player: its mean return over episodes of its own, without exploration.
 
     The interval is the mean's normal one.
@@ -74,11 +74,12 @@ def mean_return(env: Env, *, episodes: int, num_simulations: int | None = None) 
     Args:
       env: the environment of the episodes; it may differ from the training's in rewards and ends.
       episodes: how many.
+      seed: of the episodes; with the same one they begin alike each time.
       num_simulations: simulations a move; by default those of the run.
     """
 
     def measure(agent: Agent) -> Strength:
-        returns = play_episodes(env, agent, jax.random.key(1), episodes, num_simulations=num_simulations)
+        returns = play_episodes(env, agent, jax.random.key(seed), episodes, num_simulations=num_simulations)
         half = Z * returns.std(ddof=1) / np.sqrt(episodes) if episodes > 1 else np.inf
         mean, simulations = returns.mean(), num_simulations or agent.config.search.num_simulations
         name = f"mean return of {episodes} episodes, {simulations} simulations"

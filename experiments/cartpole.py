@@ -1,0 +1,73 @@
+"""Learns CartPole-v1 with a learned model and measures the mean return of 100 episodes (500 is the most there is).
+
+    python experiments/cartpole.py                              Gumbel MuZero with 16 simulations, until 475
+    python experiments/cartpole.py --algorithm muzero           PUCT with 50 simulations
+    python experiments/cartpole.py --algorithm efficientzero    value prefix, consistency, reanalyse, priorities
+    python experiments/cartpole.py --search.num-simulations 4
+
+Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's CartPole-v1: 1 a step, at most 500.
+A run ends as soon as 100 episodes have a mean of at least 475; the last line measures 100 others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env
+from jzero.evaluate.measures import Measure, mean_return
+from jzero.run import RunConfig, main
+
+TRAIN = TrainConfig(
+    env="gymnax:CartPole-v1",
+    algorithm="gumbel_muzero",
+    search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=2),
+    network=NetworkConfig(kind="mlp", width=64, blocks=1, head_width=64),
+    muzero=MuZeroConfig(unroll_steps=5, td_steps=10, value_limit=150, reward_limit=2, atoms=41),
+    games=32,
+    plies=16,
+    replay_plies=2048,
+    warmup_iterations=4,
+    batch_size=256,
+    updates=16,
+    discount=0.99,
+    learning_rate=2e-3,
+    value_weight=0.25,
+    ema_decay=0.99,
+)
+MUZERO = replace(
+    TRAIN,
+    algorithm="muzero",
+    search=SearchConfig(policy="puct", num_simulations=50),
+    temperature_plies=500,
+)
+EFFICIENTZERO = replace(
+    MUZERO,
+    algorithm="efficientzero",
+    muzero=replace(
+        TRAIN.muzero,
+        value_prefix=True,
+        reward_limit=10,
+        consistency_weight=2.0,
+        reanalyse=0.1,
+        bootstrap="network",
+        priority_exponent=0.6,
+        priority_correction=0.4,
+    ),
+)
+PRESETS = {
+    train.algorithm: RunConfig(minutes=10, evaluate_every=15, target=475, train=train)
+    for train in (TRAIN, MUZERO, EFFICIENTZERO)
+}
+
+
+def measure(env: Env) -> Measure:
+    return mean_return(env, episodes=100)
+
+
+def final(env: Env) -> Measure:
+    return mean_return(env, episodes=100, seed=1)
+
+
+if __name__ == "__main__":
+    main("cartpole", PRESETS, measure=measure, final=final)
