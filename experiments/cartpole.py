@@ -21,14 +21,16 @@ from jzero.run import RunConfig, main
 TRAIN = TrainConfig(
     env="gymnax:CartPole-v1",
     algorithm="gumbel_muzero",
-    search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=2),
+    search=SearchConfig(
+        policy="gumbel", num_simulations=16, max_considered=2, rescale_values=False, value_scale=0.05
+    ),
     network=NetworkConfig(kind="mlp", width=64, blocks=1, head_width=64),
-    muzero=MuZeroConfig(unroll_steps=5, td_steps=10, value_limit=150, reward_limit=2, atoms=41),
-    games=32,
+    muzero=MuZeroConfig(unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=41),
+    games=16,
     plies=16,
-    replay_plies=2048,
+    replay_plies=4096,
     warmup_iterations=4,
-    batch_size=256,
+    batch_size=128,
     updates=16,
     discount=0.99,
     learning_rate=2e-3,
@@ -56,7 +58,7 @@ EFFICIENTZERO = replace(
     ),
 )
 PRESETS = {
-    train.algorithm: RunConfig(minutes=10, evaluate_every=15, target=475, train=train)
+    train.algorithm: RunConfig(minutes=10, evaluate_every=10, target=475, train=train)
     for train in (TRAIN, MUZERO, EFFICIENTZERO)
 }
 
