@@ -37,7 +37,9 @@ def training_section(metrics: Metrics) -> str:
     lines, x_label = _lines(metrics)
     losses = sorted(filter(_is_loss, lines), key=lambda name: (name != "loss", name))
     groups = [losses[first : first + len(SERIES)] for first in range(0, len(losses), len(SERIES))]
-    parts = [_losses_figure(metrics, {name: lines[name] for name in group}, x_label) for group in groups]
+    parts = [
+        _lines_figure(metrics, "Losses", {name: lines[name] for name in group}, x_label) for group in groups
+    ]
     speeds = [
         _figure(_caption(metrics, name), line_chart([lines[name]], x_label=x_label))
         for name in SPEEDS
@@ -48,10 +50,25 @@ def training_section(metrics: Metrics) -> str:
     return f"<section><h2>Training</h2>{''.join(parts)}</section>\n" if parts else ""
 
 
+def unroll_section(metrics: Metrics) -> str:
+    """The metrics of a learned model at each unrolled step ("value_error_0", "value_error_1", ...), a chart a name."""
+    lines, x_label = _lines(metrics)
+    stems: dict[str, list[str]] = {}
+    for name in filter(_is_step, lines):
+        stems.setdefault(_stem(name), []).append(name)
+    parts = []
+    for stem, names in stems.items():
+        shown = sorted(names, key=lambda name: int(name.rpartition("_")[2]))[: len(SERIES)]
+        group = {name: lines[name] for name in shown}
+        parts.append(_lines_figure(metrics, f"{spaced(stem)} at each unrolled step", group, x_label))
+    return f"<section><h2>The learned model</h2>{''.join(parts)}</section>\n" if parts else ""
+
+
 def other_section(metrics: Metrics) -> str:
     """A small chart for every other metric, those that share the word before the first "_" together."""
     lines, x_label = _lines(metrics)
-    names = [name for name in lines if not _is_loss(name) and name not in (*STRENGTH, *COUNTS, *SPEEDS)]
+    elsewhere = (*STRENGTH, *COUNTS, *SPEEDS)
+    names = [name for name in lines if not _is_loss(name) and not _is_step(name) and name not in elsewhere]
     words = [name.split("_")[0] for name in names]
     groups: dict[str, list[str]] = {}
     for name, word in zip(names[:OTHERS], words, strict=False):
@@ -88,14 +105,14 @@ def _lines(metrics: Metrics) -> tuple[dict[str, Line], str]:
     return {name: line for name, line in found.items() if line is not None}, x_label
 
 
-def _losses_figure(metrics: Metrics, lines: Mapping[str, Line], x_label: str) -> str:
+def _lines_figure(metrics: Metrics, title: str, lines: Mapping[str, Line], x_label: str) -> str:
     labels = [f"{escape(spaced(name))} {_latest(metrics, name)}" for name in lines]
     keys = "".join(
         f'<span><i style="background:var(--s{colour})"></i>{label}</span>'
         for colour, label in enumerate(labels, 1)
     )
     chart = line_chart(list(lines.values()), x_label=x_label, size=(9.4, 2.6))
-    return _figure(f"<b>Losses</b>{keys}", chart, "wide")
+    return _figure(f"<b>{escape(title)}</b>{keys}", chart, "wide")
 
 
 def _figure(caption: str, chart: str, kind: str = "") -> str:
@@ -112,3 +129,11 @@ def _latest(metrics: Metrics, name: str) -> str:
 
 def _is_loss(name: str) -> bool:
     return name == "loss" or name.endswith("_loss")
+
+
+def _is_step(name: str) -> bool:
+    return name.rpartition("_")[2].isdigit()
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("_")[0]

@@ -22,6 +22,7 @@ from jzero.show.curves import (
     other_section,
     strength_section,
     training_section,
+    unroll_section,
 )
 from jzero.show.games import games_section
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
@@ -55,6 +56,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
         strength_section(metrics, str(strength.get("unit") or "")),
         games_html,
         training_section(metrics),
+        unroll_section(metrics),
         other_section(metrics),
         _tables(config, result),
         _usage(experiment, run_dir),
