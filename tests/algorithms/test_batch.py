@@ -1,0 +1,312 @@
+"""Batches for a learned model, sample by sample against Python; reanalyse; observations that look back.
+
+Axes: S samples, K unrolled steps, T plies, B lanes.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jzero.algorithms.batch import lookahead, make_batch, observations
+from jzero.algorithms.make import make_learned
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.models import learned_model, simulator_model
+from jzero.planner import plan
+from jzero.self_play import self_play, start_games
+from tests.algorithms import rings
+from tests.algorithms.networks import tabular_model
+from tests.oracles import muzero as oracle
+from tests.oracles import replay as replay_oracle
+from tests.search.tables import quick_jit
+from tests.tiny import same_bits, tiny
+
+B, LENGTH, CAPACITY, SAMPLES, K = 24, 64, 24, 2000, 3
+WAYS = {
+    "to the end": {},
+    "n-step": {"td_steps": 4},
+    "network": {"td_steps": 4, "bootstrap": "network"},
+    "shorter with age": {"td_steps": 4, "td_age": 5 * B},
+    "searched if old": {"td_steps": 4, "search_value_age": 9 * B},
+}
+
+
+def config_of(**muzero):
+    return tiny(
+        algorithm="muzero",
+        augment=False,
+        games=B,
+        batch_size=SAMPLES,
+        muzero=MuZeroConfig(unroll_steps=K, **muzero),
+    )
+
+
+@functools.cache
+def network_values():
+    """f32[T B]: what the stand-in for a network says of each ply."""
+    return np.random.default_rng(5).uniform(-2, 2, B * LENGTH).astype(np.float32)
+
+
+def expected_value(config, lane, at, age, held):
+    """The value target of the ply `at` when the sampled ply of its game has this age."""
+    muzero = config.muzero
+    if not muzero.td_steps:
+        return replay_oracle.lambda_return(lane.plies, at, config.td_lambda)
+    old = (held - age) * config.games
+    if muzero.search_value_age and old > muzero.search_value_age:
+        return lane.plies[at].value
+    n = oracle.n_steps_of_age(old, muzero.td_steps, muzero.td_age) if muzero.td_age else muzero.td_steps
+    ends_with = [ply.value for ply in lane.plies]
+    if muzero.bootstrap == "network":
+        ends_with = network_values()[lane.number * LENGTH :][: len(lane.plies)].tolist()
+    return oracle.n_step_value(lane.plies, at, n, ends_with)
+
+
+class Lane(NamedTuple):
+    number: int
+    plies: list
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("played", [12, LENGTH], ids=["half full", "overwritten"])
+def test_every_sample_is_what_its_game_says(way, played):
+    config = config_of(**WAYS[way])
+    lanes, transitions = rings.random_lanes(B, LENGTH)
+    lanes, transitions = [lane[:played] for lane in lanes], jax.tree.map(lambda x: x[:played], transitions)
+    table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
+    learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
+    ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=lookahead(config.muzero))
+    held = min(played, CAPACITY)
+
+    def batch(ring, key):
+        return make_batch(rings.NumberedGame(), config, None, learned, (), ring, key, SAMPLES)
+
+    kept, found = jax.tree.map(np.asarray, quick_jit(batch)(ring, jax.random.key(0)))
+    assert same_bits(kept, ring)
+    seen, ends = set(), set()
+    for row in range(SAMPLES):
+        if found.drawn.weight[row] == 0:
+            assert int(ring.ready[found.drawn.lane[row]]) == 0
+            continue
+        age, number = int(found.drawn.age[row]), int(found.drawn.lane[row])
+        lane = Lane(number, lanes[number])
+        start = played - held + age
+        assert found.observation[row] == number * LENGTH + start
+        for step, at in enumerate(oracle.steps_from(lane.plies, start, K)):
+            inside = not isinstance(at, str)
+            ends.add("inside" if inside else at)
+            seen |= {(number, start)}
+            wanted = expected_value(config, lane, at, age, held) if inside else 0.0
+            np.testing.assert_allclose(found.targets.value[row, step], wanted, rtol=1e-4, atol=1e-4)
+            assert found.targets.alive[row, step] == inside
+            assert found.targets.known[row, step] == (at != "unknown")
+            weight = transitions.policy_weight[at, number] if inside else 0
+            assert found.targets.policy_weight[row, step] == weight
+            if inside:
+                np.testing.assert_array_equal(found.targets.policy[row, step], transitions.policy[at, number])
+            if inside and step < K:
+                assert found.targets.action[row, step] == transitions.action[at, number]
+                assert found.targets.reward[row, step] == transitions.reward[at, number]
+            elif step < K:
+                assert found.targets.reward[row, step] == 0
+    assert ends == {"inside", "nothing", "unknown"}
+    assert len(seen) > 4 * B
+    # What is not ready for its targets is never drawn.
+    ready = {
+        (number, index)
+        for number, lane in enumerate(lanes)
+        for index in range(played - held, played)
+        if any(ply.ended for ply in lane[index:])
+        or (config.muzero.td_steps and index < played - K - config.muzero.td_steps)
+    }
+    assert seen <= ready
+    assert len(seen) > 0.9 * len(ready)
+
+
+def test_later_observations_are_those_of_the_next_plies():
+    config = config_of(consistency_weight=1.0)
+    _, transitions = rings.random_lanes(B, LENGTH)
+    ring = rings.filled(transitions, CAPACITY)
+    run = quick_jit(lambda key: make_batch(rings.NumberedGame(), config, None, None, (), ring, key, 500)[1])
+    found = jax.tree.map(np.asarray, run(jax.random.key(1)))
+    following = found.observation[:, None] + np.arange(1, K + 1)
+    inside = found.targets.alive[:, 1:] & (found.drawn.weight > 0)[:, None]
+    assert 0.3 < inside.mean() < 0.9
+    np.testing.assert_array_equal(found.later[inside], following[inside])
+
+
+@functools.cache
+def reanalysed(share=0.25):
+    """(config, learned model, averaged weights, ring, ring afterwards, batch of 16) of a network with a say.
+
+    PUCT without noise searches the same each time.
+    """
+    config = config_of(reanalyse=share)
+    search = SearchConfig(policy="puct", num_simulations=8, dirichlet_fraction=0.0)
+    config = tiny(algorithm="muzero", augment=False, search=search, network=SMALL, muzero=config.muzero)
+    learned = make_learned(VectorGame(), config)
+    model = learned_model(VectorGame(), learned)
+    params = with_noise(quick_jit(learned.network.init)(jax.random.key(0), jnp.zeros((1, 4))))
+    _, transitions = rings.random_lanes(B, LENGTH)
+    ring = rings.filled(transitions, CAPACITY)
+
+    def batch(params, ring, key):
+        return make_batch(VectorGame(), config, model, learned, params, ring, key, 16)
+
+    after, found = quick_jit(batch)(params, ring, jax.random.key(3))
+    return config, model, params, ring, after, jax.tree.map(np.asarray, found)
+
+
+SMALL = NetworkConfig(kind="mlp", width=8, blocks=1, head_width=8)
+
+
+class VectorGame(rings.NumberedGame):
+    """Observes the number by its digits."""
+
+    def observe(self, state):
+        return (state.number // 5 ** jnp.arange(4) % 5).astype(jnp.float32)
+
+
+def with_noise(params):
+    """Parameters with which every output differs from row to row."""
+    leaves, treedef = jax.tree.flatten(params)
+    rng = np.random.default_rng(1)
+    return treedef.unflatten([np.asarray(x + 0.3 * rng.normal(size=x.shape), np.float32) for x in leaves])
+
+
+def test_reanalyse_writes_what_a_search_with_the_averaged_weights_says():
+    config, model, params, ring, after, found = reanalysed()
+    before = {name: rings.by_age(ring, getattr(ring.plies, name)) for name in ("policy", "value")}
+    now = {name: rings.by_age(after, getattr(after.plies, name)) for name in ("policy", "value")}
+    weight = rings.by_age(after, after.plies.policy_weight)
+    state = jax.tree.map(lambda x: rings.by_age(ring, x).reshape(-1, *x.shape[2:]), ring.plies.state)
+    searched = quick_jit(
+        lambda params, states: plan(
+            config.search, model, params, jax.random.key(9), states, num_simulations=8, explore=False
+        )
+    )(params, state)
+    touched = np.zeros((CAPACITY, B), bool)
+    for age, lane in zip(found.drawn.age[:4], found.drawn.lane[:4], strict=True):  # a quarter of the batch
+        touched[age : age + K + 1, lane] = True
+    assert 8 < touched.sum() <= 16
+    for name, array in (("policy", searched.policy), ("value", searched.value)):
+        expected = np.asarray(array).reshape(now[name].shape)
+        np.testing.assert_allclose(now[name][touched], expected[touched], rtol=1e-4, atol=1e-5)
+        assert np.mean(now[name][touched] != before[name][touched]) > 0.5
+        np.testing.assert_array_equal(now[name][~touched], before[name][~touched])
+    assert (weight[touched] == 1).all()
+    np.testing.assert_array_equal(weight[~touched], rings.by_age(ring, ring.plies.policy_weight)[~touched])
+    restored = after.plies._replace(
+        policy=ring.plies.policy, value=ring.plies.value, policy_weight=ring.plies.policy_weight
+    )
+    assert same_bits(after._replace(plies=restored), ring)
+
+
+def test_the_batch_learns_what_was_searched_again():
+    _, _, _, _, after, found = reanalysed()
+    policy = rings.by_age(after, after.plies.policy)
+    for row in range(16):
+        for step in np.flatnonzero(found.targets.alive[row]):
+            expected = policy[found.drawn.age[row] + step, found.drawn.lane[row]]
+            np.testing.assert_array_equal(found.targets.policy[row, step], expected)
+
+
+class TrailState(NamedTuple):
+    values: jax.Array  # f32[H] the last ones, the first of the game repeated
+    ply: jax.Array
+    current_player: jax.Array
+    legal_action_mask: jax.Array
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+class TrailRecord(NamedTuple):
+    value: jax.Array
+    legal_action_mask: jax.Array
+    observed: jax.Array  # f32[H] for the test only
+
+
+class Trail:
+    """A player sees the last three numbers of a random walk; games last 1 to 8 plies and end in both ways."""
+
+    num_actions = 2
+    num_players = 1
+    history = 3
+
+    def init(self, key):
+        return TrailState(
+            values=jnp.broadcast_to(jax.random.uniform(key), (self.history,)),
+            ply=jnp.int32(0),
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.ones(2, bool),
+            rewards=jnp.zeros(1),
+            terminated=jnp.bool_(False),
+            truncated=jnp.bool_(False),
+        )
+
+    def step(self, state, action, key):
+        over = jax.random.bernoulli(key, 0.2) | (state.ply >= 7)
+        value = state.values[-1] + 1 + jax.random.uniform(key)
+        return state._replace(
+            values=jnp.append(state.values[1:], value),
+            ply=state.ply + 1,
+            terminated=over & (action == 0),
+            truncated=over & (action == 1),
+        )
+
+    def observe(self, state):
+        return state.values
+
+    def record(self, state):
+        return TrailRecord(state.values[-1], state.legal_action_mask, state.values)
+
+    def recall(self, records):
+        return records.value
+
+
+def trail_network(params, observation):
+    rows = observation.shape[0]
+    return jnp.zeros((rows, 2)), jnp.zeros(rows)
+
+
+@functools.cache
+def trail_ring(iterations):
+    env, config = Trail(), tiny(games=16, plies=6, opening_plies=0, search=SearchConfig(num_simulations=2))
+    model = simulator_model(env, trail_network)
+    play = quick_jit(lambda key, games: self_play(env, model, config, None, key, games)[:2])
+    games, chunks = start_games(env, config, jax.random.key(0), 16), []
+    for number in range(iterations):
+        games, chunk = play(jax.random.key(number), games)
+        chunks.append(chunk)
+    recorded = jax.tree.map(lambda *x: np.concatenate(x), *chunks)
+    return recorded, rings.filled(recorded, 18, plies_an_add=6)
+
+
+@pytest.mark.parametrize("iterations", [3, 5], ids=["whole", "overwritten"])
+def test_stacks_of_frames_are_what_the_player_saw_and_never_cross_a_games_start(iterations):
+    recorded, ring = trail_ring(iterations)
+    assert recorded.ended.mean() > 0.2
+    # A stack that looks back beyond the ring cannot be made again.
+    age, lane = (x.ravel() for x in np.mgrid[0 if iterations == 3 else 2 : 18, 0:16])
+    found = quick_jit(functools.partial(observations, Trail()))(ring, age[:, None], lane)
+    expected = rings.by_age(ring, ring.plies.state.observed)[age, lane]
+    np.testing.assert_array_equal(found[:, 0], expected)
+    assert (expected[:, 0] != expected[:, 2]).mean() > 0.5
+    # Windows of several plies are the same plies.
+    pair = quick_jit(functools.partial(observations, Trail()))(ring, np.stack([age, age], 1)[:, ::-1], lane)
+    np.testing.assert_array_equal(pair[:, 1], expected)
+
+
+def test_no_stack_that_was_cut_by_the_rings_end_is_learned_from():
+    """The records before the ring's oldest ply are gone, so the first stacks of a running game are not known."""
+    _, ring = trail_ring(5)
+    config = tiny(algorithm="muzero", augment=False, games=16, muzero=MuZeroConfig(unroll_steps=2))
+    run = quick_jit(lambda key: make_batch(Trail(), config, None, None, (), ring, key, 1000)[1])
+    found = jax.tree.map(np.asarray, run(jax.random.key(0)))
+    expected = rings.by_age(ring, ring.plies.state.observed)[found.drawn.age, found.drawn.lane]
+    right = (found.observation == expected).all(axis=1) | (found.drawn.weight == 0)
+    assert right.all(), f"{(~right).mean():.1%} of the samples see frames that the player did not see"
