@@ -124,7 +124,7 @@ def test_a_compiled_scan_is_ale_py_driven_from_python(game, kwargs, settings, la
 
 
 def test_steps_without_a_loop_keep_their_order():
-    env, actions = make("ale:pong"), random_actions("pong", 8, num_games=1)
+    env, actions = make("ale:pong"), random_actions("pong", 16, num_games=1)
 
     def run(state):
         newest = [state.frames[-1]]
