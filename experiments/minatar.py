@@ -5,9 +5,9 @@
     python experiments/minatar.py --algorithm muzero
     python experiments/minatar.py --minutes 600 --iterations 12500     1,000,000 frames
 
-Needs pip install "jzero[envs]". The games are gymnax's ports (Young and Tian 2019) with the minimal action set; they
-have no sticky actions, and a game is cut short after 1,000 frames, of which the agent sees nothing. Frames are
-iterations x games x plies. A random player earns about 0.5 in Breakout; DQN after 1,000,000 frames about 9.
+Needs pip install "jzero[envs]". The games are gymnax's ports (Young and Tian 2019) with the minimal action set;
+they have no sticky actions, and a game is cut short after 1,000 frames, of which the agent sees nothing. Frames
+are iterations x games x plies. A random player earns about 0.5 in Breakout; DQN after 1,000,000 frames about 9.
 """
 
 from __future__ import annotations

@@ -60,6 +60,8 @@ class Env(Protocol):
     - `symmetries`: a tuple of `Symmetry`, the identity left out;
     - `fingerprint(state)`: u32[2] that tells positions apart;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
+    - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has
+      to begin new games;
     - `restart(state, key)`: the first state of the game after the finished `state`, where `init` cannot know it (an
       emulator that starts again by itself); `init(key)` where it is missing;
     - `record(state)`, `history` and `recall(records)`: what a replay keeps of a state, for observations that look

@@ -40,6 +40,18 @@ class Replay(NamedTuple):
         return (self.head - self.held + age) % self.targets.shape[0]
 
 
+def cut(replay: Replay) -> Replay:
+    """The ring with the games in progress cut short at their last ply, for lanes that cannot go on with them."""
+    last, plies = replay.rows(replay.held - 1), replay.plies
+    ended = plies.ended[last]
+    return replay._replace(
+        plies=plies._replace(
+            ended=plies.ended.at[last].set(True),
+            truncated=plies.truncated.at[last].set(jnp.where(ended, plies.truncated[last], True)),
+        )
+    )
+
+
 class Draw(NamedTuple):
     """Which plies were drawn."""
 

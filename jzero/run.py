@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +32,7 @@ from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
 from jzero.search import tree_nbytes
 from jzero.show.report import write_report
-from jzero.train import Program, TrainState, make_program
+from jzero.train import Program, TrainState, begin_new_games, make_model, make_program
 
 CHECKPOINTS = "checkpoints"
 
@@ -194,6 +196,9 @@ class Run:
             template = {"state": self.program.abstract, "seconds": np.float32(0)}
             self.saved_iteration, saved = checkpoint.restore(self.path / CHECKPOINTS, template)
             self.state: TrainState = saved["state"]
+            if getattr(env, "external", False):
+                renew = jax.jit(partial(begin_new_games, env, config.train), donate_argnums=0)
+                self.state = renew(self.state)
             self.seconds = float(saved["seconds"])
         else:
             self.state = self.program.init()
@@ -213,6 +218,7 @@ class Run:
                 resumed_at=self.iteration if config.resume else None,
             )
         self._stop = False
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Run:
         """Catches Ctrl-C and SIGTERM until the run is left."""
@@ -329,6 +335,7 @@ class Run:
             self.state, metrics = self.program.learn(self.state)
             losses = {name: float(value) for name, value in metrics.items()}
         self._check_finite(play_metrics | losses)
+        self._warn_of_clipping(losses)
         positions = train.games * train.plies
         full = play_metrics.pop("full_search_share")
         searched = full * train.search.num_simulations + (1 - full) * train.fast_simulations
@@ -344,6 +351,7 @@ class Run:
             **self._totals,
             "evaluations_per_second": evaluations / (played - begun),
             "self_play_share": (played - begun) / seconds,
+            "replay_ratio": int(self.state.updates) * train.batch_size / self.positions,
             **losses,
             **play_metrics,
         }
@@ -356,6 +364,19 @@ class Run:
                 f"stopped and this iteration not saved: lower --learning-rate or --max-grad-norm, then "
                 f"{resume_command(self.experiment, self.path)}"
             )
+
+    def _warn_of_clipping(self, losses: dict[str, float]) -> None:
+        """Says once when targets lie outside of what the heads can express."""
+        for kind in ("value", "reward"):
+            share = losses.get(f"{kind}_clipped_share", 0.0)
+            if share > 0 and kind not in self._warned:
+                self._warned.add(kind)
+                limit = getattr(self.config.train.muzero, f"{kind}_limit")
+                warnings.warn(
+                    f"{share:.2%} of the {kind} targets of iteration {self.iteration} are outside of "
+                    f"+-{limit:g} and were clamped; raise --muzero.{kind}-limit in a new run",
+                    stacklevel=2,
+                )
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:
@@ -407,7 +428,17 @@ class Run:
 
     def _check_resumable(self, path: Path) -> None:
         saved = _saved_config(self.experiment, path)
-        fixed = ("env", "seed", "games", "plies", "replay_plies", "network", "ema_decay")
+        fixed = (
+            "env",
+            "seed",
+            "algorithm",
+            "games",
+            "plies",
+            "replay_plies",
+            "network",
+            "muzero",
+            "ema_decay",
+        )
         changed = [
             line
             for line in differences(saved, self.config.train)
@@ -423,11 +454,15 @@ class Run:
         train = self.config.train
         size = sum(x.size for x in jax.tree.leaves(self.state.params))
         games, states = train.games // jax.device_count(), self.state.games.states
-        tree = tree_nbytes(games, self.env.num_actions, train.search.num_simulations + 1, states)
+        roots = jax.eval_shape(make_model(self.env, train).root, self.state.averaged, states)
+        tree = tree_nbytes(games, self.env.num_actions, train.search.num_simulations + 1, roots.embedding)
+        replay = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
         return (
-            f"{train.games} games side by side on {jax.device_count()} {jax.devices()[0].platform} device(s), "
+            f"{train.algorithm}, {train.games} games side by side on {jax.device_count()} "
+            f"{jax.devices()[0].platform} device(s), "
             f"{train.search.policy} search with {train.search.num_simulations} simulations "
-            f"(trees of {tree / 2**20:,.0f} MiB a device), "
+            f"(trees of {tree / 2**20:,.0f} MiB a device), replay of "
+            f"{train.games * train.replay_plies:,} positions ({replay / 2**20:,.0f} MiB), "
             f"{train.network.kind} network of {size:,} parameters, seed {train.seed}"
         )
 

@@ -22,7 +22,7 @@ from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
 from jzero.env import Env
 from jzero.models import Model
-from jzero.replay import Replay, add, init_replay
+from jzero.replay import Replay, add, cut, init_replay
 from jzero.search.tree import vary_like
 from jzero.self_play import Games, self_play, start_games
 
@@ -155,6 +155,12 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         learn=_repeat(shard(learn_once, state_out), config.updates, on_cpu=_on_cpu(mesh)),
         abstract=abstract_state(env, config, mesh),
     )
+
+
+def begin_new_games(env: Env, config: TrainConfig, state: TrainState) -> TrainState:
+    """`state` with its games cut short and new ones begun: an emulator's games are lost with its process."""
+    games = start_games(env, config, jax.random.fold_in(state.key, state.iteration), config.games)
+    return state._replace(games=games, replay=cut(state.replay))
 
 
 def _init_function(env: Env, config: TrainConfig) -> Callable[[], TrainState]:

@@ -51,7 +51,7 @@ def training_section(metrics: Metrics) -> str:
 
 
 def unroll_section(metrics: Metrics) -> str:
-    """The metrics of a learned model at each unrolled step ("value_error_0", "value_error_1", ...), a chart a name."""
+    """What a learned model's metrics say of each unrolled step ("value_error_0", "value_error_1", ...)."""
     lines, x_label = _lines(metrics)
     stems: dict[str, list[str]] = {}
     for name in filter(_is_step, lines):
