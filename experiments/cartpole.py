@@ -52,7 +52,6 @@ EFFICIENTZERO = replace(
         reward_limit=10,
         consistency_weight=2.0,
         reanalyse=0.1,
-        bootstrap="network",
         priority_exponent=0.6,
         priority_correction=0.4,
     ),

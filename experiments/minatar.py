@@ -1,13 +1,14 @@
 """Learns a MinAtar game with a learned model and measures the mean return of 50 full episodes.
 
     python experiments/minatar.py                                      Breakout, EfficientZero, 100,000 frames
-    python experiments/minatar.py --env gymnax:Asterix-MinAtar         or SpaceInvaders, Freeway
+    python experiments/minatar.py --env "gymnax:Asterix-MinAtar?sticky_actions=0.1"
     python experiments/minatar.py --algorithm muzero
     python experiments/minatar.py --minutes 600 --iterations 12500     1,000,000 frames
 
-Needs pip install "jzero[envs]". The games are gymnax's ports (Young and Tian 2019) with the minimal action set;
-they have no sticky actions, and a game is cut short after 1,000 frames, of which the agent sees nothing. Frames
-are iterations x games x plies. A random player earns about 0.5 in Breakout; DQN after 1,000,000 frames about 9.
+Needs pip install "jzero[envs]". The games are gymnax's ports of MinAtar (Young and Tian 2019) with the sticky
+actions of the original, but with the actions that a game uses only, and a game is cut short after 1,000 frames
+(Freeway 2,500). Frames are iterations x games x plies. A random player earns about 0.5 in Breakout; DQN after
+1,000,000 frames about 9 (Young and Tian 2019).
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from jzero.evaluate.measures import Measure, mean_return
 from jzero.run import RunConfig, main
 
 GUMBEL_MUZERO = TrainConfig(
-    env="gymnax:Breakout-MinAtar",
+    env="gymnax:Breakout-MinAtar?sticky_actions=0.1",
     algorithm="gumbel_muzero",
-    search=SearchConfig(policy="gumbel", num_simulations=16, rescale_values=True),
-    network=NetworkConfig(kind="mlp", width=256, blocks=1, head_width=64),
+    search=SearchConfig(policy="gumbel", num_simulations=16, rescale_values=False),
+    network=NetworkConfig(kind="mlp", width=128, blocks=1, head_width=64),
     muzero=MuZeroConfig(unroll_steps=5, td_steps=5, value_limit=100, reward_limit=5, atoms=51),
     games=16,
     plies=5,

@@ -13,6 +13,7 @@ Rules, which `jzero.check_env` verifies:
 By convention an illegal action loses at once: the game is over, -1 for the mover and +1 for everyone else.
 """
 
+import ast
 import dataclasses
 import difflib
 import importlib
@@ -162,11 +163,14 @@ def make(name: str, **kwargs: Any) -> Env:
 
     `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
     of your own ("my_module:MyGame"; the working directory is searched too). A package registers names by
-    entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon.
+    entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon. More keyword
+    arguments may stand in the name itself, as Python literals: "gymnax:Breakout-MinAtar?sticky_actions=0.1".
 
     Raises:
       ValueError: no such name, module or class, or the object does not have what an environment needs.
     """
+    name, _, options = name.partition("?")
+    kwargs |= _options(name, options)
     registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     prefix, colon, rest = name.partition(":")
     if name in registered:
@@ -181,6 +185,20 @@ def make(name: str, **kwargs: Any) -> Env:
     if missing:
         raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
     return env
+
+
+def _options(name: str, text: str) -> dict[str, Any]:
+    """Keyword arguments from "key=literal&key=literal"."""
+    found = {}
+    for option in filter(None, text.split("&")):
+        key, _, value = option.partition("=")
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise ValueError(
+                f"env {name!r}: cannot read the option {option!r}; expected key=literal, such as sticky_actions=0.1"
+            ) from None
+    return found
 
 
 def _load(name: str, target: str) -> Callable[..., Env]:

@@ -336,6 +336,8 @@ class Run:
             losses = {name: float(value) for name, value in metrics.items()}
         self._check_finite(play_metrics | losses)
         self._warn_of_clipping(losses)
+        if not play_metrics["games_finished_share"]:
+            del play_metrics["game_length"], play_metrics["first_player_return"]
         positions = train.games * train.plies
         full = play_metrics.pop("full_search_share")
         searched = full * train.search.num_simulations + (1 - full) * train.fast_simulations

@@ -28,6 +28,8 @@ class Games(NamedTuple):
     """i32[B] plies played in each game."""
     opening: jax.Array
     """i32[B] plies at the start of each game that are random."""
+    earned: jax.Array
+    """f32[B] what the first player has earned so far."""
 
 
 class Transition(NamedTuple):
@@ -75,6 +77,7 @@ def _at_first_ply(config: TrainConfig, key: jax.Array, states: Any) -> Games:
         states=states,
         ply=jnp.zeros(batch_size, jnp.int32),
         opening=jax.random.randint(key, (batch_size,), 0, config.opening_plies + 1),
+        earned=jnp.zeros(batch_size),
     )
 
 
@@ -106,10 +109,10 @@ def self_play(
             ended=ended,
             truncated=after.truncated & ~after.terminated,
         )
-        metrics = _measure(transition, found, games, after)
+        next_games = Games(after, games.ply + 1, games.opening, games.earned + after.rewards[:, 0])
+        metrics = _measure(transition, found, next_games)
         new = _restart_games(env, config, new_key, after)
-        games = _where(ended, new, Games(after, games.ply + 1, games.opening))
-        return games, (transition, metrics)
+        return _where(ended, new, next_games), (transition, metrics)
 
     games, (transitions, metrics) = jax.lax.scan(one_ply, games, jax.random.split(key, config.plies))
     return games, transitions, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)
@@ -162,14 +165,14 @@ def _where(mask: jax.Array, new: Games, old: Games) -> Games:
     return jax.tree.map(choose, new, old)
 
 
-def _measure(transition: Transition, found: Plan, games: Games, after: Any) -> dict[str, jax.Array]:
-    """Sums over the batch, to be divided by counts at the end."""
+def _measure(transition: Transition, found: Plan, games: Games) -> dict[str, jax.Array]:
+    """Sums over the batch, to be divided by counts at the end; `games` after the ply."""
     log_prior = jnp.log(jnp.maximum(found.prior, 1e-12))
     log_policy = jnp.log(jnp.maximum(found.policy, 1e-12))
     return {
         "games": jnp.sum(transition.ended, dtype=jnp.float32),
-        "game_plies": jnp.sum(jnp.where(transition.ended, games.ply + 1, 0), dtype=jnp.float32),
-        "first_player_reward": jnp.sum(jnp.where(transition.ended, after.rewards[:, 0], 0.0)),
+        "game_plies": jnp.sum(jnp.where(transition.ended, games.ply, 0), dtype=jnp.float32),
+        "first_player_return": jnp.sum(jnp.where(transition.ended, games.earned, 0.0)),
         "policy_entropy": -jnp.sum(found.policy * log_policy),
         "policy_kl_to_prior": jnp.sum(found.policy * (log_policy - log_prior)),
         "full_searches": jnp.sum(transition.policy_weight),

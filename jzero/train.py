@@ -233,7 +233,7 @@ def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.
     return {
         "games_finished_share": sums["games"] / positions,
         "game_length": sums["game_plies"] / games,
-        "first_player_reward": sums["first_player_reward"] / games,
+        "first_player_return": sums["first_player_return"] / games,
         "policy_entropy": sums["policy_entropy"] / positions,
         "policy_kl_to_prior": sums["policy_kl_to_prior"] / positions,
         "full_search_share": sums["full_searches"] / positions,

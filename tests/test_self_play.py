@@ -198,7 +198,9 @@ def test_metrics_are_what_the_transitions_say():
     ply = np.count_nonzero(transitions.state.board, axis=-1)
     assert metrics["game_plies"] == (ply + 1)[transitions.ended].sum()
     first = np.where(transitions.state.current_player == 0, transitions.reward, -transitions.reward)
-    assert metrics["first_player_reward"] == first[transitions.ended].sum()
+    assert (
+        metrics["first_player_return"] == first[transitions.ended].sum()
+    )  # tic-tac-toe pays at the end only
     policy = transitions.policy.astype(np.float64)
     legal = transitions.state.legal_action_mask
     np.testing.assert_allclose(metrics["policy_entropy"], stats.entropy(policy, axis=-1).sum(), rtol=1e-4)

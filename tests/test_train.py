@@ -193,7 +193,7 @@ def test_metrics_of_self_play_are_means():
     sums = {
         "games": 4.0,
         "game_plies": 28.0,
-        "first_player_reward": -2.0,
+        "first_player_return": -2.0,
         "policy_entropy": 50.0,
         "policy_kl_to_prior": 25.0,
         "full_searches": 75.0,
@@ -201,7 +201,7 @@ def test_metrics_of_self_play_are_means():
     assert {name: float(value) for name, value in play_metrics(sums, 100.0).items()} == {
         "games_finished_share": 0.04,
         "game_length": 7.0,
-        "first_player_reward": -0.5,
+        "first_player_return": -0.5,
         "policy_entropy": 0.5,
         "policy_kl_to_prior": 0.25,
         "full_search_share": 0.75,

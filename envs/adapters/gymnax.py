@@ -4,9 +4,9 @@ Any gymnax game whose actions are a `Discrete` space, with gymnax's default para
 neither scaled nor clipped. A natural end is `terminated`; gymnax's limit of steps is `truncated` (a step may
 set both).
 
-MinAtar here is gymnax's variant, not the original of Young and Tian (2019): no sticky actions (the original
-repeats the last action with probability 0.1), only the actions that a game uses, and a limit of steps, which the
-original has in Freeway alone. Observations are uint8 [10, 10, C] of 0 and 1.
+MinAtar here is gymnax's variant, not the original of Young and Tian (2019): only the actions that a game uses, a
+limit of steps, which the original has in Freeway alone, and no sticky actions unless asked for; the original
+repeats the last action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_actions=0.1". Observations are uint8 [10, 10, C] of 0 and 1.
 
 | game          | actions A                              |  C | steps | difficulty                               |
 |---------------|----------------------------------------|----|-------|------------------------------------------|
@@ -42,6 +42,7 @@ class GymnaxState(NamedTuple):
     rewards: jax.Array  # f32[1]: of the last step, as gymnax gives it
     terminated: jax.Array  # bool[]: ended by the game's rules
     truncated: jax.Array  # bool[]: gymnax's limit of steps is reached
+    last_action: jax.Array  # i32[]: what was done last, 0 at the start; sticky actions repeat it
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,8 @@ class GymnaxEnv:
     """gymnax's environment."""
     params: Any
     """gymnax's parameters of it."""
+    sticky_actions: float = 0.0
+    """The chance that a step repeats what was done last instead of the action (Machado et al. 2018)."""
 
     num_players = 1
 
@@ -69,16 +72,22 @@ class GymnaxEnv:
             rewards=jnp.zeros(1, jnp.float32),
             terminated=jnp.bool_(False),
             truncated=jnp.bool_(False),
+            last_action=jnp.int32(0),
         )
 
     def step(self, state: GymnaxState, action: jax.Array, key: jax.Array) -> GymnaxState:
         """The state after `action` (i32[]) by gymnax's `step_env`, which never starts a new game."""
+        if self.sticky_actions:
+            key, sticky_key = jax.random.split(key)
+            repeats = jax.random.bernoulli(sticky_key, self.sticky_actions)
+            action = jnp.where(repeats, state.last_action, action)
         _, inner, reward, terminated, _ = self.inner.step_env(key, state.inner, action, self.params)
         next_state = state._replace(
             inner=inner,
             rewards=jnp.reshape(reward, 1).astype(jnp.float32),
             terminated=jnp.asarray(terminated, bool),
             truncated=jnp.asarray(self.inner.is_truncated(inner, self.params), bool),
+            last_action=jnp.asarray(action, jnp.int32),
         )
         return keep_finished(state, next_state)
 
@@ -89,12 +98,14 @@ class GymnaxEnv:
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
 
 
-def make(name: str) -> GymnaxEnv:
+def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     """The gymnax game `name`, such as "CartPole-v1" or "Breakout-MinAtar".
+
+    `sticky_actions` is the chance that a step repeats what was done last.
 
     Raises:
       ImportError: gymnax is not installed.
-      ValueError: gymnax has no such game, it cannot be built (MNISTBandit-bsuite downloads its images), or its
+      ValueError: `sticky_actions` is no probability, gymnax has no such game, it cannot be built (MNISTBandit-bsuite downloads its images), or its
         actions are continuous.
     """
     try:
@@ -102,6 +113,8 @@ def make(name: str) -> GymnaxEnv:
         from gymnax.environments import spaces
     except ImportError as error:
         raise ImportError(f'gymnax games need gymnax ({error}): pip install "jzero[envs]"') from error
+    if not 0 <= sticky_actions <= 1:
+        raise ValueError(f"sticky_actions is {sticky_actions!r}; it must be a probability, 0 to 1")
     if name not in gymnax.registered_envs:
         raise ValueError(_unknown(name, gymnax.registered_envs))
     try:
@@ -114,7 +127,7 @@ def make(name: str) -> GymnaxEnv:
             f"gymnax game {name!r} has continuous actions ({type(space).__name__}{list(space.shape)}); "
             "jzero needs a Discrete space: choose another game"
         )
-    return GymnaxEnv(name=name, num_actions=int(space.n), inner=inner, params=params)
+    return GymnaxEnv(name=name, num_actions=int(space.n), inner=inner, params=params, sticky_actions=sticky_actions)
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -341,7 +341,8 @@ def advance(train: TrainConfig, games: Games, action: jax.Array, key: jax.Array,
     """Plays `action` i32[B], or a random one in a game's opening; with `restart` finished games begin anew."""
     random_key, new_key = jax.random.split(key)
     action = jnp.where(games.ply < games.opening, random_action(games.states, random_key), action)
-    after = Games(step_batch(ENV, games.states, action, key), games.ply + 1, games.opening)
+    after = step_batch(ENV, games.states, action, key)
+    after = Games(after, games.ply + 1, games.opening, games.earned + after.rewards[:, 0])
     if not restart:
         return after
     new = start_games(ENV, train, new_key, len(action))
