@@ -1,12 +1,12 @@
 """Learns the rules of tic-tac-toe and how to play it, and proves whether the agent can lose.
 
-    python experiments/tic_tac_toe_muzero.py                                Gumbel MuZero, 5 minutes
+    python experiments/tic_tac_toe_muzero.py                                Gumbel MuZero
     python experiments/tic_tac_toe_muzero.py --algorithm muzero             visit counts and PUCT
-    python experiments/tic_tac_toe_muzero.py --algorithm efficientzero
+    python experiments/tic_tac_toe_muzero.py --algorithm efficientzero      value prefix and consistency too
 
 The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
-follows. The last line is the share of all games, over every possible opponent in both seats, that the agent does
-not lose.
+follows. A run ends as soon as a proof finds that no opponent can win, or after 15 minutes; the last line is the
+share of all games, over every possible opponent in both seats, that the agent does not lose.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from jzero.evaluate.measures import share_not_lost
 from jzero.run import RunConfig, main
 
 GUMBEL_MUZERO = RunConfig(
-    minutes=5,
+    minutes=15,
     evaluate_every=15,
+    target=1.0,
     train=TrainConfig(
         env="tic_tac_toe",
         algorithm="gumbel_muzero",

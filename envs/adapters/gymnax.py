@@ -6,7 +6,8 @@ set both).
 
 MinAtar here is gymnax's variant, not the original of Young and Tian (2019): only the actions that a game uses, a
 limit of steps, which the original has in Freeway alone, and no sticky actions unless asked for; the original
-repeats the last action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_actions=0.1". Observations are uint8 [10, 10, C] of 0 and 1.
+repeats the last action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_actions=0.1". Observations are uint8
+[10, 10, C] of 0 and 1.
 
 | game          | actions A                              |  C | steps | difficulty                               |
 |---------------|----------------------------------------|----|-------|------------------------------------------|
@@ -105,8 +106,8 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
 
     Raises:
       ImportError: gymnax is not installed.
-      ValueError: `sticky_actions` is no probability, gymnax has no such game, it cannot be built (MNISTBandit-bsuite downloads its images), or its
-        actions are continuous.
+      ValueError: `sticky_actions` is no probability, gymnax has no such game, it cannot be built
+        (MNISTBandit-bsuite downloads its images), or its actions are continuous.
     """
     try:
         import gymnax
@@ -127,7 +128,9 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
             f"gymnax game {name!r} has continuous actions ({type(space).__name__}{list(space.shape)}); "
             "jzero needs a Discrete space: choose another game"
         )
-    return GymnaxEnv(name=name, num_actions=int(space.n), inner=inner, params=params, sticky_actions=sticky_actions)
+    return GymnaxEnv(
+        name=name, num_actions=int(space.n), inner=inner, params=params, sticky_actions=sticky_actions
+    )
 
 
 def _unknown(name: str, known: list[str]) -> str:
