@@ -44,7 +44,7 @@ MUZERO = replace(
     temperature_plies=500,
 )
 EFFICIENTZERO = replace(
-    MUZERO,
+    TRAIN,
     algorithm="efficientzero",
     muzero=replace(
         TRAIN.muzero,

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.config import NetworkConfig
-from jzero.networks import make_network
-from jzero.networks.towers import ResidualTower
+from jzero.config import MuZeroConfig, NetworkConfig
+from jzero.networks import MuZeroNet, make_learned_network, make_network
+from jzero.networks.heads import Head
+from jzero.networks.learned import to_unit_range
+from jzero.networks.towers import AtariTower, ResidualTower
 from tests.search.tables import quick_jit
 
 BOARD = (6, 5, 3)
@@ -89,7 +91,8 @@ def tower_outputs(norm, width):
     scales = np.repeat([1.0, 1e3], width // 2).astype(np.float32)
     kernel = variables["params"]["Conv_0"]["kernel"] * scales
     variables = {"params": {**variables["params"], "Conv_0": {"kernel": kernel}}}
-    features = quick_jit(tower.apply)(variables, boards(3)).reshape(3, *BOARD[:2], width)
+    features = quick_jit(tower.apply)(variables, boards(3))
+    assert features.shape == (3, *BOARD[:2], width)
     convolution = nn.Conv(width, (3, 3), use_bias=False)
     before = quick_jit(convolution.apply)({"params": {"kernel": kernel}}, boards(3))
     return np.asarray(features, np.float64), np.asarray(before, np.float64)
@@ -147,3 +150,141 @@ def test_a_convolution_needs_a_board(observation):
     network = make_network(NetworkConfig(kind="resnet", width=8, blocks=1), 3)
     with pytest.raises(ValueError, match=r"use --network\.kind mlp"):
         network.init(jax.random.key(0), observation)
+
+
+def noisy(params):
+    """Parameters that give every layer a say."""
+    leaves, treedef = jax.tree.flatten(params)
+    rng = np.random.default_rng(1)
+    return treedef.unflatten([np.asarray(x + 0.1 * rng.normal(size=x.shape), np.float32) for x in leaves])
+
+
+def test_a_head_starts_at_zero_and_reads_maps_and_vectors():
+    head = Head(5, 8)
+    for features in (boards(3), boards(3)[:, 0, 0]):
+        found, params = head.init_with_output(jax.random.key(0), features)
+        assert (found.shape, found.dtype) == ((3, 5), jnp.float32)
+        assert not np.asarray(found).any()
+        assert len({tuple(row) for row in head.apply(noisy(params), features).tolist()}) == 3
+
+
+def test_pixels_become_maps_of_six_by_six():
+    tower = AtariTower(8, 1)
+    pixels = np.random.default_rng(0).integers(256, size=(2, 96, 96, 3)).astype(np.uint8)
+    maps, params = quick_jit(tower.init_with_output)(jax.random.key(0), pixels)
+    assert maps.shape == (2, 6, 6, 8)
+    # Bytes are brought to 0 .. 1 first, so floats of the same size are the same picture.
+    same = quick_jit(tower.apply)(params, pixels.astype(np.float32))
+    np.testing.assert_array_equal(maps, same)
+    kernel = params["params"]["Conv_0"]["kernel"]
+    first = nn.Conv(4, (3, 3), 2, use_bias=False).apply({"params": {"kernel": kernel}}, pixels / 255)
+    assert 0.1 < float(jnp.std(first)) < 2
+    with pytest.raises(ValueError, match=r"needs pixels \[96, 96, C\]"):
+        tower.init(jax.random.key(0), boards(2))
+
+
+LEARNED = {
+    "mlp": ({"kind": "mlp"}, {}),
+    "efficientzero": ({"kind": "mlp"}, {"value_prefix": True, "consistency_weight": 2.0}),
+    "resnet": ({"kind": "resnet"}, {}),
+    "bf16": ({"kind": "resnet", "bf16": True}, {"value_prefix": True, "consistency_weight": 2.0}),
+}
+
+
+@functools.cache
+def learned_network(kind):
+    """(network, first parameters, parameters that give every layer a say)."""
+    network, muzero = LEARNED[kind]
+    config = NetworkConfig(width=8, blocks=1, head_width=8, **network)
+    net = make_learned_network(
+        config, MuZeroConfig(prefix_width=6, projection_width=5, atoms=11, **muzero), 3
+    )
+    params = quick_jit(net.init)(jax.random.key(0), boards(1))
+    return net, params, noisy(params)
+
+
+def everything(net, params, observation, action):
+    """All that a learned network says of observations and one action each."""
+
+    def call(params, observation, action):
+        latent = net.apply(params, observation, method="represent")
+        memory = net.no_memory(len(action))
+        after, memory, reward = net.apply(params, latent, memory, action, method="step")
+        policy, value = net.apply(params, after, method="predict")
+        found = {"latent": latent, "after": after, "reward": reward, "policy": policy, "value": value}
+        if net.prefix_width:
+            found["memory"] = memory[0]
+        if net.projection_width:
+            found["projection"] = net.apply(params, after, method="project")
+            found["prediction"] = net.apply(params, found["projection"], method="predict_projection")
+        return found
+
+    return jax.tree.map(np.asarray, quick_jit(call)(params, observation, action))
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_a_learned_network_says_what_was_asked_for_in_float32(kind):
+    net, first, params = learned_network(kind)
+    action = np.array([0, 1, 2, 1])
+    found = everything(net, params, boards(4), action)
+    latent = (4, 8) if "mlp" in LEARNED[kind][0].values() else (4, *BOARD[:2], 8)
+    shapes = {"latent": latent, "after": latent, "reward": (4, 11), "policy": (4, 3), "value": (4, 11)}
+    if LEARNED[kind][1]:
+        shapes |= {"memory": (4, 6), "projection": (4, 5), "prediction": (4, 5)}
+    assert {name: array.shape for name, array in found.items()} == shapes
+    assert {array.dtype for array in found.values()} == {np.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(first)} == {np.dtype("float32")}
+    for name in ("latent", "after"):
+        rows = found[name].reshape(4, -1)
+        np.testing.assert_allclose(rows.min(axis=1), 0, atol=1e-6)
+        np.testing.assert_allclose(rows.max(axis=1), 1, atol=1e-6)
+    before = everything(net, first, boards(4), action)
+    assert not any(before[name].any() for name in ("reward", "policy", "value"))
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_a_row_of_a_learned_network_depends_on_its_action_and_on_no_other_row(kind):
+    net, _, params = learned_network(kind)
+    batch, action = boards(5), np.array([0, 1, 2, 1, 0])
+    one = everything(net, params, batch, action)
+    mates = np.concatenate([batch[:2], 100 * boards(3, seed=1)])
+    two = everything(net, params, mates, np.array([0, 1, 0, 2, 1]))
+    for name in one:
+        np.testing.assert_array_equal(one[name][:2], two[name][:2], err_msg=name)
+    other = everything(net, params, batch, (action + 1) % 3)
+    np.testing.assert_array_equal(one["latent"], other["latent"])
+    for name in one.keys() - {"latent"}:
+        assert (one[name] != other[name]).any(axis=tuple(range(1, one[name].ndim))).all(), name
+
+
+def test_the_memory_of_a_value_prefix_matters_and_begins_at_zero():
+    net, _, params = learned_network("efficientzero")
+    latent, action = net.apply(params, boards(2), method="represent"), np.array([0, 1])
+    zero = net.no_memory(2)
+    assert not any(np.asarray(part).any() for part in zero)
+    _, memory, first = net.apply(params, latent, zero, action, method="step")
+    _, _, second = net.apply(params, latent, memory, action, method="step")
+    assert (np.asarray(first) != np.asarray(second)).any(axis=1).all()
+    assert MuZeroNet(3).no_memory(2) == ()
+
+
+def test_the_range_of_a_latent_state_is_its_own_and_a_constant_one_stays_finite():
+    latent = jnp.array([[1.0, 3.0, 2.0], [-5.0, 5.0, 0.0], [4.0, 4.0, 4.0]])
+    expected = [[0.0, 1.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 0.0]]
+    np.testing.assert_allclose(to_unit_range(latent), expected, atol=1e-6)
+    assert np.isfinite(jax.grad(lambda x: jnp.sum(to_unit_range(x) ** 2))(latent)).all()
+
+
+@pytest.mark.parametrize("level", [0, None], ids=["compiled little", "compiled"])
+def test_gradients_of_a_latent_state_are_finite_however_they_are_compiled(level):
+    """The largest number may be computed twice, with different rounding: then no number equals it."""
+    net, _, params = learned_network("mlp")
+    observation = np.random.default_rng(3).normal(size=(500, 4)).astype(np.float32)
+    params = noisy(net.init(jax.random.key(0), observation))
+    options = {} if level is None else {"xla_backend_optimization_level": level}
+
+    def loss(params):
+        return jnp.sum(net.apply(params, observation, method="represent") ** 2)
+
+    grads = jax.jit(jax.grad(loss), compiler_options=options)(params)
+    assert all(np.isfinite(grad).all() for grad in jax.tree.leaves(grads))
