@@ -149,6 +149,8 @@ def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
     register(monkeypatch, tmp_path, fake="fake_adapter:Adapter")
     env = make("fake:some_game", size=9)
     assert (env.game, env.size) == ("some_game", 9)
+    env = make("fake:some_game?size=3")
+    assert (env.game, env.size) == ("some_game", 3)
 
 
 def test_make_finds_modules_in_the_working_directory(monkeypatch, tmp_path):
@@ -174,6 +176,8 @@ def test_the_games_of_this_repository_are_registered():
             "no_such_module:Game",
             "cannot import the module 'no_such_module': No module named 'no_such_module'",
         ),
+        ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
+        ("two_piles?size=a b", "cannot read the option 'size=a b'"),
         ("tests.env_examples:TwoPilez", "module 'tests.env_examples' has no class 'TwoPilez'"),
         (
             "collections:OrderedDict",

@@ -16,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from envs.tic_tac_toe import TicTacToe
 from jzero import checkpoint
 from jzero import run as run_lib
 from jzero.config import NetworkConfig
@@ -160,6 +161,52 @@ def test_the_time_ends_a_run(tmp_path):
     train(dataclasses.replace(config, minutes=(spent + 0.5) / 60, resume=True))
     *earlier, last = [line["seconds"] for line in read_metrics(tmp_path / "run")]
     assert last >= spent + 0.5 > earlier[-1]
+
+
+def test_a_run_ends_at_its_target(tmp_path):
+    strengths = iter([0.25, 0.5, 0.75, 1.0])
+
+    def measure(agent):
+        return Strength("rising", next(strengths), 0.0, 1.0)
+
+    config = settings(tmp_path / "run", 20, evaluate_every=1e-6, target=0.75)
+    assert int(train(config, measure).iteration) == 3
+
+
+def test_targets_that_are_clamped_are_told_of_once(tmp_path):
+    def clip(run):
+        learn = run.program.learn
+
+        def clipping(state):
+            state, metrics = learn(state)
+            return state, metrics | {"reward_clipped_share": np.float32(0.25)}
+
+        run.program = run.program._replace(learn=clipping)
+
+    with pytest.warns(
+        UserWarning, match="25.00% of the reward targets of iteration 2 .* raise --muzero.rew"
+    ) as told:
+        train(settings(tmp_path / "run", 4), prepare=clip)
+    assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
+
+
+def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch):
+    run_dir = tmp_path / "run"
+    before = train(settings(run_dir, 2))
+    monkeypatch.setattr(TicTacToe, "external", True, raising=False)
+    with Run("tiny", TicTacToe(), settings(run_dir, 2, resume=True)) as run:
+        after = run.state
+    assert np.asarray(before.games.ply).any()
+    assert not np.asarray(after.games.ply).any()
+    assert not np.asarray(after.games.states.board).any()
+    newest = (int(before.replay.head) - 1) % before.replay.targets.shape[0]
+    was, now = before.replay.plies, after.replay.plies
+    # The games in progress are cut short; what had ended stays as it was.
+    assert now.ended[newest].all()
+    np.testing.assert_array_equal(now.truncated[newest], was.truncated[newest] | ~was.ended[newest])
+    others = np.arange(len(was.ended)) != newest
+    np.testing.assert_array_equal(now.ended[others], was.ended[others])
+    assert same_bits(before.params, after.params)
 
 
 def test_another_seed_gives_another_run(reference, tmp_path):
@@ -465,3 +512,17 @@ def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
     assert len(read_metrics(run_dir)) == 2
     record = json.loads((run_dir / "config.json").read_text())
     assert record["experiment"] == "tiny"
+
+
+def test_the_algorithm_chooses_the_preset(tmp_path):
+    presets = {
+        name: RunConfig(minutes=minutes, train=tiny(algorithm=name))
+        for minutes, name in enumerate(("gumbel_muzero", "muzero"), start=1)
+    }
+    assert run_lib.parse("tiny", presets, []) == presets["gumbel_muzero"]
+    assert run_lib.parse("tiny", presets, ["--algorithm", "muzero"]) == presets["muzero"]
+    assert run_lib.parse("tiny", presets, ["--algorithm=muzero", "--seed", "4"]).train.seed == 4
+    with pytest.raises(
+        ValueError, match=r"algorithm is 'alphazero'; this experiment has .* gumbel_muzero, muzero"
+    ):
+        run_lib.parse("tiny", presets, ["--algorithm", "alphazero"])

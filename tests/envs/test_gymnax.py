@@ -191,6 +191,31 @@ def test_it_passes_shard_maps_check(name):
     assert jax.eval_shape(sharded, keys).terminated.shape == (2,)
 
 
+@pytest.mark.parametrize("chance", [0.1, 1.0])
+def test_sticky_actions_repeat_what_was_done_last(chance):
+    env = make(f"gymnax:Breakout-MinAtar?sticky_actions={chance}")
+    states, _, actions, _ = roll(env, uniform(env), 64, 30)
+    done, before = states.last_action[1:], states.last_action[:-1]
+    going = ~is_finished(states)[:-1]
+    different = going & (actions != before)
+    repeated = different & (done == before)
+    assert ((done == actions) | (done == before))[going].all()
+    share, number = repeated.sum() / different.sum(), different.sum()
+    assert abs(share - chance) < 4 * np.sqrt(chance * (1 - chance) / number) + 1e-9
+    # What was done is what the game saw: replayed without stickiness it is the same game.
+    plain = make("gymnax:Breakout-MinAtar")
+    step = jax.jit(jax.vmap(plain.step))
+    now = jax.tree.map(lambda x: x[0], states)
+    for ply in range(30):
+        now = step(now, done[ply], jax.random.split(jax.random.key(ply), 64))
+        assert (now.inner.pos == states.inner.pos[ply + 1]).all()
+
+
+def test_sticky_actions_are_a_probability():
+    with pytest.raises(ValueError, match=r"sticky_actions is 1.5; it must be a probability"):
+        make("gymnax:CartPole-v1?sticky_actions=1.5")
+
+
 def test_unknown_games_are_named_with_the_nearest():
     with pytest.raises(ValueError, match=r"unknown gymnax game 'cartpole': did you mean 'CartPole-v1'"):
         make("gymnax:cartpole")

@@ -1,0 +1,126 @@
+"""Measurements of an agent against what is known of it. Axes: B episodes."""
+
+import copy
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs.tic_tac_toe import TicTacToe
+from jzero.env import keep_finished
+from jzero.evaluate.measures import mean_return, play_episodes, share_not_lost
+from tests.oracles import games as rules
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+class WalkState(NamedTuple):
+    length: jax.Array  # i32[] steps this walk takes
+    ply: jax.Array
+    current_player: jax.Array
+    legal_action_mask: jax.Array
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+class Walk:
+    """A walk of 1 to 5 steps, drawn at its start; step t pays t + 1 for action 0 and nothing for action 1."""
+
+    num_actions, num_players = 2, 1
+
+    def init(self, key):
+        length = jax.random.randint(key, (), 1, 6)
+        no = jnp.bool_(False)
+        return WalkState(length, jnp.int32(0), jnp.int32(0), jnp.ones(2, bool), jnp.zeros(1), no, no)
+
+    def step(self, state, action, key):
+        ply = state.ply + 1
+        reward = jnp.where(action == 0, ply, 0).astype(jnp.float32)[None]
+        ends = ply >= state.length
+        after = state._replace(
+            ply=ply, rewards=reward, terminated=ends & (ply < 5), truncated=ends & (ply == 5)
+        )
+        return keep_finished(state, after)
+
+    def observe(self, state):
+        return state.ply[None].astype(jnp.float32)
+
+
+def agent(choose):
+    """An agent of one rule, `choose(states, num_simulations)`, that says it searches 7 times."""
+    return SimpleNamespace(
+        act=lambda states, key, *, num_simulations=None: choose(states, num_simulations),
+        config=SimpleNamespace(search=SimpleNamespace(num_simulations=7)),
+    )
+
+
+def always(action):
+    return agent(lambda states, _: jnp.full(states.terminated.shape, action, jnp.int32))
+
+
+def test_returns_are_the_sums_of_whole_episodes():
+    returns = play_episodes(Walk(), always(0), jax.random.key(3), 200)
+    sums = {sum(range(1, length + 1)): length for length in range(1, 6)}
+    assert set(returns.tolist()) == set(sums)
+    assert not play_episodes(Walk(), always(1), jax.random.key(3), 50).any()
+
+
+def test_the_mean_return_has_the_normal_interval_of_its_episodes():
+    found = mean_return(Walk(), episodes=200, seed=3)(always(0))
+    returns = play_episodes(Walk(), always(0), jax.random.key(3), 200)
+    assert found.value == pytest.approx(returns.mean())
+    half = 1.959964 * returns.std(ddof=1) / np.sqrt(200)
+    assert (found.low, found.high) == pytest.approx((returns.mean() - half, returns.mean() + half))
+    assert found.name == "mean return of 200 episodes, 7 simulations"
+    # The same seed gives the same episodes, another one others.
+    assert mean_return(Walk(), episodes=200, seed=3)(always(0)) == found
+    assert mean_return(Walk(), episodes=200, seed=4)(always(0)).value != found.value
+
+
+def test_the_simulations_asked_for_reach_the_agent():
+    asked = []
+
+    def choose(states, num_simulations):
+        asked.append(num_simulations)
+        return jnp.zeros(states.terminated.shape, jnp.int32)
+
+    assert mean_return(Walk(), episodes=3, num_simulations=2)(agent(choose)).name.endswith(", 2 simulations")
+    assert set(asked) == {2}
+
+
+def test_one_episode_has_no_interval():
+    found = mean_return(Walk(), episodes=1)(always(0))
+    assert (found.low, found.high) == (-np.inf, np.inf)
+
+
+def first_legal(states, _):
+    return jnp.argmax(states.legal_action_mask, axis=-1).astype(jnp.int32)
+
+
+def outcomes_of_first_legal(position, seat):
+    """[draws, wins, losses] of all games against the player of `seat` that always takes the first empty cell."""
+    if position.is_terminal():
+        result = position.returns()[seat]
+        return np.array([result == 0, result > 0, result < 0], int)
+    actions = position.legal_actions()
+    if position.current_player() == seat:
+        actions = actions[:1]
+    found = np.zeros(3, int)
+    for action in actions:
+        after = copy.deepcopy(position)
+        after.apply_action(action)
+        found += outcomes_of_first_legal(after, seat)
+    return found
+
+
+def test_the_share_not_lost_is_that_of_all_games_by_the_plain_rules():
+    expected = sum(outcomes_of_first_legal(rules.TicTacToe(), seat) for seat in range(2))
+    found = share_not_lost(TicTacToe())(agent(first_legal))
+    losses, games = expected[2], expected.sum()
+    assert found.value == found.low == found.high == 1 - losses / games
+    assert f"({losses} of {games} lost)" in found.name
+    assert 0 < losses < games
