@@ -8,9 +8,10 @@ import numpy as np
 from scipy import stats
 
 from envs.tic_tac_toe import TicTacToe
+from jzero.algorithms.make import make_algorithm
 from jzero.config import SearchConfig
 from jzero.env import is_finished, step_batch
-from jzero.models import simulator_model
+from jzero.models import Model, simulator_model
 from jzero.self_play import self_play, start_games
 from tests.search.tables import quick_jit
 from tests.tiny import Race, same_bits, tiny
@@ -260,3 +261,39 @@ def test_temperature_draws_early_moves_in_proportion_to_visits():
     policy = transitions.policy[1]
     np.testing.assert_array_equal(policy[np.arange(512), reply], policy.max(-1))
     assert (policy.max(-1) < 0.5).any()
+
+
+def test_a_batch_of_games_costs_a_call_of_the_network_for_each_simulation_of_a_ply():
+    """7 plies of 100 games with 50 simulations are 350 calls of batch 100, not 35,000 of batch 1."""
+    env = TicTacToe()
+    config = tiny(
+        games=100,
+        plies=7,
+        algorithm="gumbel_muzero",
+        search=SearchConfig(num_simulations=50),
+    )
+    algorithm = make_algorithm(env, config)
+    calls = []
+
+    def counted(name, batch):
+        jax.debug.callback(lambda rows: calls.append((name, rows)), batch.shape[0])
+
+    def root(params, states):
+        counted("root", states.current_player)
+        return algorithm.model.root(params, states)
+
+    def recurrent(params, key, action, latent):
+        counted("recurrent", action)
+        return algorithm.model.recurrent(params, key, action, latent)
+
+    run = quick_jit(
+        lambda params, games: (
+            self_play(env, Model(root, recurrent), config, params, jax.random.key(1), games)[1].action
+        )
+    )
+    games = start_games(env, config, jax.random.key(0), config.games)
+    jax.block_until_ready(run(algorithm.init(jax.random.key(2)), games))
+    jax.effects_barrier()
+    assert calls.count(("root", 100)) == 7
+    assert calls.count(("recurrent", 100)) == 350
+    assert len(calls) == 357
