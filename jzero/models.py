@@ -99,9 +99,13 @@ class LearnedModel(NamedTuple):
     discount: float
     """Discount an edge, negative where two players alternate."""
 
+    def call(self, params: Any, *arguments: Any, method: str) -> Any:
+        """What a method of the network gives."""
+        return self.network.apply(params, *arguments, method=method)
+
     def represent(self, params: Any, observation: Any) -> Latent:
         """The root's latent state of observations [B, ...]."""
-        state = self.network.apply(params, observation, method="represent")
+        state = self.call(params, observation, method="represent")
         if not self.network.prefix_width:
             return Latent(state)
         zeros = jnp.zeros_like(state, shape=state.shape[:1])
@@ -110,7 +114,7 @@ class LearnedModel(NamedTuple):
 
     def predict(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """(policy logits f32[B, A], value logits f32[B, atoms])."""
-        return self.network.apply(params, latent.state, method="predict")
+        return self.call(params, latent.state, method="predict")
 
     def evaluate(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """(policy logits f32[B, A], value f32[B])."""
@@ -132,7 +136,7 @@ class LearnedModel(NamedTuple):
         memory = latent.memory
         if self.network.prefix_width:
             memory = jax.tree.map(lambda x: jnp.where(self._resets(latent)[:, None], 0.0, x), memory)
-        state, memory, logits = self.network.apply(params, latent.state, memory, action, method="step")
+        state, memory, logits = self.call(params, latent.state, memory, action, method="step")
         if not self.network.prefix_width:
             return Latent(state), logits
         return Latent(state, memory, self.reward.decode(logits), latent.depth + 1), logits

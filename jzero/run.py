@@ -74,7 +74,7 @@ class RunConfig:
             check("cpu_devices", self.cpu_devices, low=1)
 
 
-Presets = RunConfig | Mapping[str, RunConfig]
+Presets = RunConfig | Mapping[Any, RunConfig]
 """An experiment's preset, or one for each value of --algorithm, the first being the default."""
 
 

@@ -146,11 +146,10 @@ def _consistency(
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), later)  # [S * K, ...]
     if config.augment and is_picture(flat):
         flat = shift_and_dim(key, flat)
-    network = learned.network
-    observed = network.apply(params, learned.represent(params, flat).state, method="project")
+    observed = learned.call(params, learned.represent(params, flat).state, method="project")
     unrolled = jnp.swapaxes(latent[1:], 0, 1)
-    projected = network.apply(params, unrolled.reshape(-1, *unrolled.shape[2:]), method="project")
-    predicted = network.apply(params, projected, method="predict_projection")
+    projected = learned.call(params, unrolled.reshape(-1, *unrolled.shape[2:]), method="project")
+    predicted = learned.call(params, projected, method="predict_projection")
     cosine = jnp.sum(_unit(predicted) * jax.lax.stop_gradient(_unit(observed)), axis=-1)
     loss = -cosine.reshape(num_samples, steps) * targets.alive[:, 1:]
     return jnp.concatenate([jnp.zeros_like(loss[:, :1]), loss], axis=1)

@@ -6,7 +6,7 @@ Axes: B rows, A actions. A latent state is [B, width] or a map [B, H, W, width].
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import flax.linen as nn
 import jax
@@ -99,7 +99,7 @@ class MuZeroNet(nn.Module):
         latent = to_unit_range(self.dynamics(latent, action))
         if not self.prefix_width:
             return latent, memory, self.reward(latent)
-        memory, output = self.prefix(memory, flatten(latent, jnp.float32))
+        memory, output = self.prefix(cast(Any, memory), flatten(latent, jnp.float32))
         return latent, memory, self.reward(output)
 
     def no_memory(self, rows: int) -> Memory:

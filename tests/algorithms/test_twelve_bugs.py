@@ -222,15 +222,28 @@ def test_bug_03_a_search_with_the_exact_model_is_value_iteration(discount):
     np.testing.assert_array_equal(found[True][0], actions)
 
 
-def test_bug_03_the_reward_of_the_edge_to_a_leaf_counts():
-    """With exact values one visit of each action is enough."""
-    successor, reward, roots = layered_games(16)
-    expected = best_values(successor, reward, -1.0)
-    values = expected.max(axis=1).astype(np.float32)
-    learned = tabular_model(successor, reward, discount=-1.0, value=values, prefix=True)
-    _, qvalues, visits, _ = searched(learned, roots, "gumbel", simulations=3)
-    assert (visits == 1).all()
-    np.testing.assert_allclose(qvalues, expected[roots], atol=1e-3)
+@pytest.mark.parametrize("discount", [0.9, -0.9], ids=["one player", "two players"])
+@pytest.mark.parametrize("prefix", [False, True], ids=["rewards", "prefixes"])
+def test_bug_03_what_is_backed_up_along_a_path_is_exact(discount, prefix):
+    """Where all actions are alike and values are exact, every backup says the same: the value of its node."""
+    reward = np.random.default_rng(0).uniform(-1, 1, 12)
+    reward[-1] = 0
+    value = np.zeros(12)
+    for place in range(11)[::-1]:
+        value[place] = reward[place] + discount * value[place + 1]
+    successor = np.repeat(np.minimum(np.arange(12) + 1, 11)[:, None], 2, axis=1)
+    learned = tabular_model(
+        successor,
+        np.repeat(reward[:, None], 2, axis=1).astype(np.float32),
+        discount=discount,
+        value=value.astype(np.float32),
+        prefix=prefix,
+        horizon=3,
+    )
+    starts = np.arange(5)
+    _, qvalues, visits, _ = searched(learned, starts, "puct", simulations=40, actions=2)
+    assert visits.sum(axis=1).tolist() == [40] * 5
+    np.testing.assert_allclose(qvalues, np.repeat(value[starts][:, None], 2, axis=1), atol=2e-3)
 
 
 # 4. One counter of the value prefix for the whole batch
