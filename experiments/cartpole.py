@@ -22,7 +22,7 @@ TRAIN = TrainConfig(
     env="gymnax:CartPole-v1",
     algorithm="gumbel_muzero",
     search=SearchConfig(
-        policy="gumbel", num_simulations=16, max_considered=2, rescale_values=False, value_scale=0.2
+        policy="gumbel", num_simulations=16, max_considered=2, rescale_values=False, value_scale=1.0
     ),
     network=NetworkConfig(kind="mlp", width=64, blocks=1, head_width=64),
     muzero=MuZeroConfig(unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=41),
@@ -35,7 +35,7 @@ TRAIN = TrainConfig(
     discount=0.99,
     learning_rate=2e-3,
     value_weight=0.25,
-    ema_decay=0.99,
+    ema_decay=0.995,
 )
 MUZERO = replace(
     TRAIN,
