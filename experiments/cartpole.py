@@ -22,13 +22,13 @@ TRAIN = TrainConfig(
     env="gymnax:CartPole-v1",
     algorithm="gumbel_muzero",
     search=SearchConfig(
-        policy="gumbel", num_simulations=16, max_considered=2, rescale_values=False, value_scale=1.0
+        policy="gumbel", num_simulations=16, max_considered=2, rescale_values=False, value_scale=0.2
     ),
     network=NetworkConfig(kind="mlp", width=64, blocks=1, head_width=64),
     muzero=MuZeroConfig(unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=41),
     games=16,
     plies=16,
-    replay_plies=4096,
+    replay_plies=1024,
     warmup_iterations=4,
     batch_size=128,
     updates=16,
