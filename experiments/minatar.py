@@ -35,7 +35,7 @@ GUMBEL_MUZERO = TrainConfig(
     discount=0.97,
     learning_rate=1e-3,
     value_weight=0.25,
-    ema_decay=0.99,
+    ema_decay=0.995,
 )
 MUZERO = replace(
     GUMBEL_MUZERO,

@@ -403,7 +403,7 @@ def test_bug_07_zero_at_a_terminal_and_the_bootstrap_at_a_time_limit(td_steps):
     lane = [*terminal, *cut, *terminal, *terminal, *terminal, *terminal]
     transitions = rings.lanes_lib.transitions([lane])
     transitions = transitions._replace(
-        state=rings.Numbered(np.arange(12)[:, None], np.ones((12, 1, 2), bool))
+        state=rings.Numbered(np.arange(12, dtype=np.int32)[:, None], np.ones((12, 1, 2), bool))
     )
     muzero = MuZeroConfig(unroll_steps=3, td_steps=td_steps)
     config = tiny(algorithm="muzero", augment=False, muzero=muzero)
