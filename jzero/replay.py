@@ -183,12 +183,12 @@ def draw(replay: Replay, key: jax.Array, num_samples: int, *, correction: float 
         return Draw(age, lane, (ready > 0).astype(jnp.float32))
     age = (jnp.arange(capacity) - (replay.head - replay.held)) % capacity  # of every row of the ring
     mass = jnp.where(age[:, None] < replay.ready, replay.priority, 0.0)
-    lane_mass = jnp.sum(mass, axis=0)
     # A lane, then a ply of it: sums over a whole ring would lose small priorities to rounding.
-    lane = _in_proportion(lane_key, jnp.broadcast_to(lane_mass, (num_samples, batch_size)))
-    of_lane = mass[:, lane].T
-    row = _in_proportion(ply_key, of_lane)
-    drawn = jnp.take_along_axis(of_lane, row[:, None], axis=1)[:, 0]
+    up_to = jnp.cumsum(mass, axis=0)
+    lane_mass = up_to[-1]
+    lane = _first_above(jnp.cumsum(lane_mass)[:, None], jnp.zeros(num_samples, jnp.int32), lane_key)
+    row = _first_above(up_to, lane, ply_key)
+    drawn = mass[row, lane]
     number, total = jnp.sum(replay.ready), jnp.sum(lane_mass)
     share = jnp.maximum(drawn / jnp.maximum(total, 1e-30), 1e-30)
     weight = jnp.where(drawn > 0, (jnp.maximum(number, 1) * share) ** -correction, 0.0)
@@ -202,11 +202,12 @@ def set_priority(replay: Replay, drawn: Draw, priority: jax.Array, exponent: flo
     return replay._replace(priority=changed)
 
 
-def _in_proportion(key: jax.Array, mass: jax.Array) -> jax.Array:
-    """i32[S]: an index of each row of `mass` f32[S, N], in proportion to it, never one without any."""
-    total = jnp.cumsum(mass, axis=1)
-    point = jax.random.uniform(key, (mass.shape[0], 1)) * total[:, -1:]
-    index = jnp.sum(total <= point, axis=1)
-    # The point can round up to the total: then the last index with mass.
-    last = mass.shape[1] - 1 - jnp.argmax(mass[:, ::-1] > 0, axis=1)
-    return jnp.minimum(index, last).astype(jnp.int32)
+def _first_above(up_to: jax.Array, column: jax.Array, key: jax.Array) -> jax.Array:
+    """i32[S]: rows of cumulative masses f32[N, M], each in proportion to the masses of its column i32[S]."""
+    point = jax.random.uniform(key, column.shape) * up_to[-1, column]
+    low, high = jnp.zeros_like(column), jnp.full_like(column, up_to.shape[0] - 1)
+    for _ in range((up_to.shape[0] - 1).bit_length()):
+        middle = (low + high) // 2
+        above = up_to[middle, column] > point
+        low, high = jnp.where(above, low, middle + 1), jnp.where(above, middle, high)
+    return jnp.minimum(low, high)
