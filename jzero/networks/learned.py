@@ -67,6 +67,9 @@ class MuZeroNet(nn.Module):
             self.dynamics = MapDynamics(
                 self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype
             )
+        self.policy_input, self.value_input, self.reward_input = (
+            Squeeze(norm=self.norm, dtype=self.dtype) for _ in range(3)
+        )
         self.policy = Head(self.num_actions, self.head_width, self.dtype)
         self.value = Head(self.atoms, self.head_width, self.dtype)
         self.reward = Head(self.atoms, self.head_width, self.dtype)
@@ -90,16 +93,17 @@ class MuZeroNet(nn.Module):
 
     def predict(self, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(policy logits f32[B, A], value logits f32[B, atoms])."""
-        return self.policy(latent), self.value(latent)
+        return self.policy(self.policy_input(latent)), self.value(self.value_input(latent))
 
     def step(
         self, latent: jax.Array, memory: Memory, action: jax.Array
     ) -> tuple[jax.Array, Memory, jax.Array]:
         """The latent state and memory after actions i32[B]; reward (or value prefix) logits f32[B, atoms]."""
         latent = to_unit_range(self.dynamics(latent, action))
+        features = self.reward_input(latent)
         if not self.prefix_width:
-            return latent, memory, self.reward(latent)
-        memory, output = self.prefix(cast(Any, memory), flatten(latent, jnp.float32))
+            return latent, memory, self.reward(features)
+        memory, output = self.prefix(cast(Any, memory), flatten(features, jnp.float32))
         return latent, memory, self.reward(output)
 
     def no_memory(self, rows: int) -> Memory:
@@ -159,6 +163,28 @@ class MapDynamics(nn.Module):
         return nn.relu(x)
 
 
+class Squeeze(nn.Module):
+    """What a head reads of a map: few channels, by a 1x1 convolution (EfficientZero); vectors stay as they are.
+
+    Attributes:
+      channels: channels.
+      norm: as in `ResidualTower`.
+      dtype: dtype of the computation.
+    """
+
+    channels: int = 16
+    norm: Literal["layer", "group"] = "layer"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, latent: jax.Array) -> jax.Array:
+        """[B, H, W, channels] of [B, H, W, C], or [B, F] of [B, F]."""
+        if latent.ndim == 2:
+            return latent
+        x = nn.Conv(self.channels, (1, 1), use_bias=False, dtype=self.dtype)(latent.astype(self.dtype))
+        return nn.relu(normalisation(self.channels, self.norm, self.dtype)(x))
+
+
 class Projector(nn.Module):
     """Two dense layers with LayerNorm between."""
 
@@ -175,8 +201,9 @@ class Projector(nn.Module):
 
 def to_unit_range(latent: jax.Array) -> jax.Array:
     """Latent states f32[B, ...] with each row's numbers mapped onto [0, 1] (MuZero, appendix G)."""
-    latent = latent.astype(jnp.float32)
-    axes = tuple(range(1, latent.ndim))
-    low = jnp.min(latent, axis=axes, keepdims=True)
-    high = jnp.max(latent, axis=axes, keepdims=True)
-    return (latent - low) / jnp.maximum(high - low, 1e-5)
+    rows = latent.astype(jnp.float32).reshape(latent.shape[0], -1)
+    # By their places: the gradient of a maximum divides by how many numbers equal it, and none does where XLA
+    # computes the numbers twice with different rounding.
+    low = jnp.take_along_axis(rows, jnp.argmin(rows, axis=1, keepdims=True), axis=1)
+    high = jnp.take_along_axis(rows, jnp.argmax(rows, axis=1, keepdims=True), axis=1)
+    return ((rows - low) / jnp.maximum(high - low, 1e-5)).reshape(latent.shape)
