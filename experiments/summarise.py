@@ -44,14 +44,17 @@ class Config:
     """Run directories."""
     out: Path
     """The JSON file."""
+    every: int = 0
+    """Also keep the losses of every so many iterations; 0 keeps none."""
     picture: Path | None = None
     """Also draw the curves and a game's boards as an SVG file."""
 
 
-def gather(run: Path) -> dict[str, Any]:
-    """What is kept of one run."""
-    config = read_json(run / CONFIG) or {}
-    curve = [line for line in read_metrics(run) if line.get("strength") is not None]
+def gather(run: Path, every: int = 0) -> dict[str, Any]:
+    """What is kept of one run; see `Config.every`."""
+    config, metrics = read_json(run / CONFIG) or {}, read_metrics(run)
+    curve = [line for line in metrics if line.get("strength") is not None]
+    losses = [line for line in metrics if every and "loss" in line and line["iteration"] % every == 0]
     settings = config.get("config") or {}
     return {
         "minutes": settings.get("minutes"),
@@ -60,7 +63,13 @@ def gather(run: Path) -> dict[str, Any]:
         "result": read_json(run / "result.json"),
         "match": read_json(run / "match.json"),
         "curve": [{name: _short(line.get(name)) for name in CURVE} for line in curve],
+        "losses": [{name: _short(line[name]) for name in line if _is_of_losses(name)} for line in losses],
     }
+
+
+def _is_of_losses(name: str) -> bool:
+    kept = (*CURVE[:3], "updates", "loss", "positions_per_second", "self_play_share")
+    return name in kept or name.endswith("_loss")
 
 
 def _short(value: Any) -> Any:
@@ -110,7 +119,7 @@ def _nested(svg: str, x: float, y: float, width: float, height: float) -> str:
 
 def main(config: Config) -> None:
     """Writes the file and the picture, and prints the mean strength."""
-    runs = [gather(run) for run in config.runs]
+    runs = [gather(run, config.every) for run in config.runs]
     values = [run["result"]["strength"]["value"] for run in runs]
     summary = {"mean_strength": statistics.mean(values), "strengths": values, "runs": runs}
     config.out.parent.mkdir(parents=True, exist_ok=True)
