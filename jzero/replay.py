@@ -168,28 +168,32 @@ def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
     )
 
 
-def draw(replay: Replay, key: jax.Array, num_samples: int, *, correction: float = 1.0) -> Draw:
+def draw(
+    replay: Replay, key: jax.Array, num_samples: int, *, correction: float = 1.0, history: int = 1
+) -> Draw:
     """Chooses plies that are ready: uniformly, or in proportion to their priorities.
 
     Without priorities: a lane uniformly, then a ply uniformly among its ready ones. With them: P(i) ~ p_i ** alpha,
     and importance weights (N P(i)) ** -correction over their largest in the draw (Schaul et al. 2016, section 3.4).
+    Observations look back on `history` plies: where the ring has overwritten some of them, none is drawn.
     """
     capacity, batch_size = replay.targets.shape
     lane_key, ply_key = jax.random.split(key)
+    oldest = jnp.where(replay.head > capacity, history - 1, 0)
+    choices = jnp.maximum(replay.ready - oldest, 0)  # [B]
     if isinstance(replay.priority, tuple):
         lane = jax.random.randint(lane_key, (num_samples,), 0, batch_size)
-        ready = replay.ready[lane]
-        age = jax.random.randint(ply_key, (num_samples,), 0, jnp.maximum(ready, 1))
-        return Draw(age, lane, (ready > 0).astype(jnp.float32))
+        age = oldest + jax.random.randint(ply_key, (num_samples,), 0, jnp.maximum(choices[lane], 1))
+        return Draw(age, lane, (choices[lane] > 0).astype(jnp.float32))
     age = (jnp.arange(capacity) - (replay.head - replay.held)) % capacity  # of every row of the ring
-    mass = jnp.where(age[:, None] < replay.ready, replay.priority, 0.0)
+    mass = jnp.where((age >= oldest)[:, None] & (age[:, None] < replay.ready), replay.priority, 0.0)
     # A lane, then a ply of it: sums over a whole ring would lose small priorities to rounding.
     up_to = jnp.cumsum(mass, axis=0)
     lane_mass = up_to[-1]
     lane = _first_above(jnp.cumsum(lane_mass)[:, None], jnp.zeros(num_samples, jnp.int32), lane_key)
     row = _first_above(up_to, lane, ply_key)
     drawn = mass[row, lane]
-    number, total = jnp.sum(replay.ready), jnp.sum(lane_mass)
+    number, total = jnp.sum(choices), jnp.sum(lane_mass)
     share = jnp.maximum(drawn / jnp.maximum(total, 1e-30), 1e-30)
     weight = jnp.where(drawn > 0, (jnp.maximum(number, 1) * share) ** -correction, 0.0)
     return Draw(age[row], lane, weight / jnp.maximum(jnp.max(weight), 1e-30))

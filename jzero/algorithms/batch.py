@@ -54,11 +54,12 @@ def make_batch(
     """
     muzero, steps = config.muzero, config.muzero.unroll_steps
     draw_key, search_key, action_key, image_key = jax.random.split(key, 4)
-    drawn = draw(replay, draw_key, num_samples, correction=muzero.priority_correction)
+    history = getattr(env, "history", 1)
+    drawn = draw(replay, draw_key, num_samples, correction=muzero.priority_correction, history=history)
     length = steps + muzero.td_steps + 1
     window = jnp.minimum(drawn.age[:, None] + jnp.arange(length), replay.held - 1)  # [S, L]
     if muzero.reanalyse:
-        count = round(muzero.reanalyse * num_samples)
+        count = max(1, round(muzero.reanalyse * num_samples))
         searched = window[:count, : steps + 1]
         replay = _reanalyse(
             env, config, model, learned, averaged, replay, searched, drawn.lane[:count], search_key

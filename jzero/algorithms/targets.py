@@ -95,7 +95,7 @@ def n_step_returns(
         goes = is_open & ~stops & ~cut
         earned = jnp.where(stops, at(value), jnp.where(cut, at(plies.qvalue), at(plies.reward)))
         total += jnp.where(is_open, factor * earned, 0.0)
-        return total, factor * at(plies.discount), goes & ~at(plies.ended)
+        return total, factor * at(plies.discount), goes
 
     zeros = jnp.zeros_like(value[:, : unroll_steps + 1])
     carry = (zeros, jnp.ones_like(zeros), zeros == 0)

@@ -310,3 +310,12 @@ def test_no_stack_that_was_cut_by_the_rings_end_is_learned_from():
     expected = rings.by_age(ring, ring.plies.state.observed)[found.drawn.age, found.drawn.lane]
     right = (found.observation == expected).all(axis=1) | (found.drawn.weight == 0)
     assert right.all(), f"{(~right).mean():.1%} of the samples see frames that the player did not see"
+
+
+def test_a_small_share_reanalyses_one_sample():
+    _, _, _, ring, after, found = reanalysed(0.01)
+    changed = rings.by_age(after, after.plies.value) != rings.by_age(ring, ring.plies.value)
+    ages, lanes = np.nonzero(changed)
+    assert 0 < len(ages) <= K + 1
+    assert set(lanes.tolist()) == {int(found.drawn.lane[0])}
+    assert found.drawn.age[0] <= ages.min() <= ages.max() <= found.drawn.age[0] + K
