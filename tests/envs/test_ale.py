@@ -250,7 +250,7 @@ def test_a_state_varies_over_the_mesh_as_its_action_does():
 
 def test_more_devices_are_refused():
     env, rows = make("ale:pong"), jax.sharding.PartitionSpec("devices")
-    mesh = jax.sharding.AbstractMesh((2,), ("devices",))
+    mesh = jax.sharding.AbstractMesh((2,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
     start = jax.shard_map(jax.vmap(env.init), mesh=mesh, in_specs=rows, out_specs=rows)
     with pytest.raises(ValueError, match=r"'ale:pong' runs on one device, got a mesh of 2"):
         jax.eval_shape(start, jax.random.split(KEY, 2))
