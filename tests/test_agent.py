@@ -171,9 +171,9 @@ def test_a_low_temperature_is_greedy_and_a_high_one_uniform(run, states):
 
 
 def test_visits_are_drawn_from_with_puct(run, states):
-    config = tiny(search=SearchConfig(policy="puct", num_simulations=8))
+    config = tiny(search=SearchConfig(policy="puct", num_simulations=32))
     agent = Agent(make(TINY.env), config, run[1].params)
-    counts = shares(agent, states, 8, 1.0)
+    counts = shares(agent, states, 32, 1.0)
     assert np.count_nonzero(counts) > 1
     assert counts.argmax() == int(agent.act(states, KEY)[0])
 

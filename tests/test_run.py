@@ -223,7 +223,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
     options = ["--run-dir", run_dir, "--checkpoint-every", 1e-9, "--evaluate-every", 1e-9]
     child = start_python("-c", CHILD, 4, *options, cache=cache)
     wait_for(lambda: (run_dir / "checkpoints" / "3").exists(), child)
-    assert child.stdout.readline().startswith("tiny: 8 games")
+    assert child.stdout.readline().startswith("tiny: alphazero, 8 games")
     while child.stdout.readline() != "hangs\n":
         pass
     child.kill()

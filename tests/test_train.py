@@ -186,7 +186,7 @@ def test_the_state_is_donated():
     after, _ = functions.play(state)
     assert state.replay.plies.policy.is_deleted()
     functions.learn(after)
-    assert after.params["params"]["Dense_0"]["kernel"].is_deleted()
+    assert after.params["params"]["policy"]["Dense_0"]["kernel"].is_deleted()
 
 
 def test_metrics_of_self_play_are_means():
