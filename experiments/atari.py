@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import jax
 
+from envs.adapters.ale import AleEnv
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, make
 from jzero.evaluate.measures import Measure, mean_return
@@ -83,7 +84,9 @@ ON_CPU = {
 
 
 def measure(env: Env) -> Measure:
-    whole_games = make(f"ale:{env.name}?evaluation=True")  # pyrefly: ignore
+    assert isinstance(env, AleEnv)
+    options = f"evaluation=True&sticky_actions={env.sticky_actions}&max_frames={env.max_frames}"
+    whole_games = make(f"ale:{env.name}?{options}")
     on_cpu = jax.default_backend() == "cpu"
     return mean_return(whole_games, episodes=2 if on_cpu else 32, num_simulations=4 if on_cpu else None)
 

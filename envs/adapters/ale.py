@@ -80,6 +80,10 @@ class AleEnv:
     """A, the game's minimal set."""
     new_pool: Callable[[int], Any]
     """ale-py's vector of so many emulators."""
+    sticky_actions: float
+    """The chance that a frame repeats the action before."""
+    max_frames: int
+    """The length at which a game is truncated."""
     pools: dict[int, Any] = field(default_factory=dict)
     """The emulators by their number."""
 
@@ -248,7 +252,8 @@ def make(
             autoreset_mode="SameStep",
         )
 
-    return AleEnv(name=name, num_actions=len(new_pool(1).ale.get_action_set()), new_pool=new_pool)
+    num_actions = len(new_pool(1).ale.get_action_set())
+    return AleEnv(name, num_actions, new_pool, sticky_actions, max_frames)
 
 
 def _per_pool(function: Callable[[jax.Array], _Seen]) -> Callable[[jax.Array], _Seen]:
