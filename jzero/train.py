@@ -159,7 +159,10 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
 
 def begin_new_games(env: Env, config: TrainConfig, state: TrainState) -> TrainState:
     """`state` with its games cut short and new ones begun: an emulator's games are lost with its process."""
-    games = start_games(env, config, jax.random.fold_in(state.key, state.iteration), config.games)
+    key = jax.random.fold_in(
+        jax.random.fold_in(state.key, 2), state.iteration
+    )  # streams 0 and 1: play, learn
+    games = start_games(env, config, key, config.games)
     return state._replace(games=games, replay=cut(state.replay))
 
 
@@ -178,7 +181,7 @@ def _init_function(env: Env, config: TrainConfig) -> Callable[[], TrainState]:
             averaged=params,
             opt_state=optimizer.init(params),
             games=games,
-            replay=init_replay(one_ply, config.replay_plies, prioritised=config.muzero.priority_exponent > 0),
+            replay=init_replay(one_ply, config.replay_plies, prioritised=algorithm.prioritised),
             key=jax.random.fold_in(key, 2),
             iteration=jnp.int32(0),
             updates=jnp.int32(0),

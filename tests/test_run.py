@@ -19,6 +19,7 @@ import pytest
 from envs.tic_tac_toe import TicTacToe
 from jzero import checkpoint
 from jzero import run as run_lib
+from jzero.algorithms.make import make_algorithm
 from jzero.config import NetworkConfig
 from jzero.env import make
 from jzero.evaluate.record import record_games
@@ -192,9 +193,12 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
 
 def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch):
     run_dir = tmp_path / "run"
-    before = train(settings(run_dir, 2))
+    learned = tiny(algorithm="muzero")  # AlphaZero cannot search in an emulator
+    before = train(settings(run_dir, 2, train=learned))
     monkeypatch.setattr(TicTacToe, "external", True, raising=False)
-    with Run("tiny", TicTacToe(), settings(run_dir, 2, resume=True)) as run:
+    with pytest.raises(ValueError, match="'alphazero' searches by stepping states"):
+        make_algorithm(TicTacToe(), TINY)
+    with Run("tiny", TicTacToe(), settings(run_dir, 2, train=learned, resume=True)) as run:
         after = run.state
     assert np.asarray(before.games.ply).any()
     assert not np.asarray(after.games.ply).any()

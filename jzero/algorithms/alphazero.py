@@ -42,15 +42,19 @@ def alphazero_loss(
         observation = image_of_observation(symmetries, image, observation)
         policy, legal = (image_of_policy(symmetries, image, x) for x in (policy, legal))
     logits, value = apply(params, observation)
-    log_prior = jax.nn.log_softmax(mask_logits(logits, legal), axis=-1)
-    log_target = jnp.log(jnp.maximum(policy, jnp.finfo(jnp.float32).tiny))
-    # 0 * -inf would be NaN where an action is illegal.
-    divergence = jnp.sum(jnp.where(policy > 0, policy * (log_target - log_prior), 0.0), axis=-1)
-
+    divergence = policy_divergence(policy, mask_logits(logits, legal))
     policy_loss = weighted_mean(divergence, batch.weight * batch.policy_weight)
     value_loss = weighted_mean(jnp.square(value - batch.value), batch.weight)
     loss = policy_loss + value_weight * value_loss
     return loss, {"loss": loss, "policy_loss": policy_loss, "value_loss": value_loss}
+
+
+def policy_divergence(policy: jax.Array, logits: jax.Array) -> jax.Array:
+    """KL divergence f32[...] in nats of the target `policy` [..., A] from the policy of the `logits` [..., A]."""
+    log_target = jnp.log(jnp.maximum(policy, jnp.finfo(jnp.float32).tiny))
+    # 0 * -inf would be NaN where an action is illegal.
+    terms = jnp.where(policy > 0, policy * (log_target - jax.nn.log_softmax(logits, axis=-1)), 0.0)
+    return jnp.sum(terms, axis=-1)
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_action, image_of_observation, image_of_policy
 from jzero.algorithms.muzero import Batch
-from jzero.algorithms.targets import n_step_returns, unroll_targets
+from jzero.algorithms.targets import merge_axes, n_step_returns, unroll_targets
 from jzero.config import MuZeroConfig, TrainConfig
 from jzero.env import Env, observe_batch
 from jzero.models import LearnedModel, Model
@@ -118,7 +118,7 @@ def _reanalyse(
     """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring."""
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
     legal = _at(replay, flat, lanes, replay.plies.state.legal_action_mask)
-    observation = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), observations(env, replay, age, lane))
+    observation = merge_axes(observations(env, replay, age, lane))
     found = plan_root(
         config.search,
         model,
@@ -155,9 +155,8 @@ def _value_targets(
         return _at(replay, window[:, : steps + 1], drawn.lane[:, None], replay.targets)
     value = plies.value
     if muzero.bootstrap == "network":
-        seen = observations(env, replay, window, drawn.lane)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), seen)
-        value = learned.evaluate(averaged, learned.represent(averaged, flat))[1].reshape(window.shape)
+        seen = merge_axes(observations(env, replay, window, drawn.lane))
+        value = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(window.shape)
     # Lanes advance together, so a ply is as old, in positions, as what all lanes have played since.
     old = (replay.held - drawn.age) * config.games
     num_steps = jnp.full_like(drawn.age, muzero.td_steps)
@@ -185,6 +184,5 @@ def _images(symmetries: tuple, image: jax.Array, observation: Any) -> Any:
     if not leaves:
         return observation
     length = leaves[0].shape[1]
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), observation)
-    found = image_of_observation(symmetries, jnp.repeat(image, length), flat)
+    found = image_of_observation(symmetries, jnp.repeat(image, length), merge_axes(observation))
     return jax.tree.map(lambda x: x.reshape(-1, length, *x.shape[1:]), found)

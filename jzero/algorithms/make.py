@@ -30,6 +30,8 @@ class Algorithm(NamedTuple):
     """(params, batch, key) -> loss, (metrics, priorities of the samples)."""
     remember: Callable[[Replay, Any, Any], Replay]
     """(replay, batch, priorities) -> replay."""
+    prioritised: bool
+    """The replay keeps priorities."""
     lookahead: int | None
     """How many later plies make a ply ready for learning; None waits for the end of its game."""
 
@@ -38,7 +40,8 @@ def make_algorithm(env: Env, config: TrainConfig) -> Algorithm:
     """The algorithm that `config.algorithm` names.
 
     Raises:
-      ValueError: the environment has more players than a learned model's single value can serve.
+      ValueError: the environment has more players than a learned model's single value can serve, or AlphaZero
+        cannot search in it.
     """
     return _alphazero(env, config) if config.algorithm == "alphazero" else _muzero(env, config)
 
@@ -66,6 +69,11 @@ def make_apply(env: Env, config: TrainConfig) -> Apply:
 
 
 def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
+    if getattr(env, "external", False) or hasattr(env, "record"):
+        raise ValueError(
+            f"algorithm 'alphazero' searches by stepping states, and a state of {config.env!r} is not the whole "
+            "game; use --algorithm muzero, gumbel_muzero or efficientzero"
+        )
     network = make_network(config.network, env.num_actions)
     apply = make_apply(env, config)
 
@@ -81,6 +89,7 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
         batch=lambda averaged, replay, key, size: (replay, sample(replay, key, size)),
         loss=loss,
         remember=lambda replay, batch, priorities: replay,
+        prioritised=False,
         lookahead=None,
     )
 
@@ -102,6 +111,7 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
         batch=batch,
         loss=lambda params, batch, key: muzero_loss(learned, config, params, batch, key),
         remember=remember,
+        prioritised=exponent > 0,
         lookahead=lookahead(config.muzero),
     )
 

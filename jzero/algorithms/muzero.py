@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jzero.algorithms.alphazero import weighted_mean
+from jzero.algorithms.alphazero import policy_divergence, weighted_mean
 from jzero.algorithms.augment import is_picture, shift_and_dim
-from jzero.algorithms.targets import Targets, prefix_sums
+from jzero.algorithms.targets import Targets, merge_axes, prefix_sums
 from jzero.config import TrainConfig
 from jzero.models import Latent, LearnedModel
 from jzero.replay import Draw
@@ -59,7 +59,7 @@ def unroll(learned: LearnedModel, params: Any, observation: Any, action: jax.Arr
     _, (states, reward) = jax.lax.scan(one_step, root, action.T, unroll=steps)
     latent = jnp.concatenate([root.state[None], states])
     # All steps are predicted in one call: small kernels cost as much as large ones.
-    policy, value = learned.predict(params, Latent(latent.reshape(-1, *latent.shape[2:])))
+    policy, value = learned.predict(params, Latent(merge_axes(latent)))
     return Unrolled(
         policy=jnp.swapaxes(policy.reshape(steps + 1, num_samples, -1), 0, 1),
         value=jnp.swapaxes(value.reshape(steps + 1, num_samples, -1), 0, 1),
@@ -109,13 +109,10 @@ def muzero_loss(
 
 def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dict[str, jax.Array]:
     """Losses f32[S, K + 1] of each step, 0 where nothing is known; a policy's is its divergence from the target."""
-    log_policy = jax.nn.log_softmax(found.policy)
-    log_target = jnp.log(jnp.maximum(targets.policy, jnp.finfo(jnp.float32).tiny))
-    divergence = jnp.sum(targets.policy * (log_target - log_policy), axis=-1)
     prefix = _reward_targets(learned, targets)
     reward = _cross_entropy(learned.reward.two_hot(prefix), found.reward) * targets.known[:, :-1]
     return {
-        "policy_loss": divergence * targets.policy_weight,
+        "policy_loss": policy_divergence(targets.policy, found.policy) * targets.policy_weight,
         "value_loss": _cross_entropy(learned.value.two_hot(targets.value), found.value) * targets.known,
         # The reward belongs to the step that it leads to.
         "reward_loss": jnp.concatenate([jnp.zeros_like(reward[:, :1]), reward], axis=1),
@@ -143,12 +140,11 @@ def _consistency(
     No gradient flows through the observed branch (SimSiam, Chen and He 2021); 0 at the root and past the end.
     """
     num_samples, steps = targets.action.shape
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), later)  # [S * K, ...]
+    flat = merge_axes(later)  # [S * K, ...]
     if config.augment and is_picture(flat):
         flat = shift_and_dim(key, flat)
     observed = learned.call(params, learned.represent(params, flat).state, method="project")
-    unrolled = jnp.swapaxes(latent[1:], 0, 1)
-    projected = learned.call(params, unrolled.reshape(-1, *unrolled.shape[2:]), method="project")
+    projected = learned.call(params, merge_axes(jnp.swapaxes(latent[1:], 0, 1)), method="project")
     predicted = learned.call(params, projected, method="predict_projection")
     cosine = jnp.sum(_unit(predicted) * jax.lax.stop_gradient(_unit(observed)), axis=-1)
     loss = -cosine.reshape(num_samples, steps) * targets.alive[:, 1:]
@@ -186,8 +182,8 @@ def _diagnostics(
         # Over the samples, so that a representation that says the same of all shows as 0.
         "latent_std": jnp.mean(jnp.std(flat[0], axis=0)),
         "latent_std_unrolled": jnp.mean(jnp.std(flat[-1], axis=0)),
-        "value_clipped_share": weighted_mean(outside[0][:, 0].astype(jnp.float32), known[:, 0]),
-        "reward_clipped_share": weighted_mean(outside[1][:, 0].astype(jnp.float32), known[:, 0]),
+        "value_clipped_share": weighted_mean(outside[0].astype(jnp.float32), known),
+        "reward_clipped_share": weighted_mean(outside[1].astype(jnp.float32), known[:, :-1]),
         "value_target": weighted_mean(targets.value[:, 0], known[:, 0]),
         "value_prediction": weighted_mean(learned.value.decode(found.value[:, 0]), known[:, 0]),
     }

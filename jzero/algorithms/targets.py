@@ -5,7 +5,7 @@ Axes: S samples, K unrolled steps, L successive plies from the sampled one on, A
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +100,11 @@ def n_step_returns(
     zeros = jnp.zeros_like(value[:, : unroll_steps + 1])
     carry = (zeros, jnp.ones_like(zeros), zeros == 0)
     return jax.lax.fori_loop(0, max_steps + 1, one_step, carry)[0]
+
+
+def merge_axes(tree: Any) -> Any:
+    """Arrays [S, L, ...] as [S * L, ...]."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
 def prefix_sums(reward: jax.Array, horizon: int) -> jax.Array:

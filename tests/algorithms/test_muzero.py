@@ -144,9 +144,10 @@ def test_diagnostics_are_errors_of_each_step_on_the_scale_of_values():
     # A latent state of the scripted network is the pair (row, step).
     np.testing.assert_allclose(metrics["latent_std"], np.std(np.arange(S)) / 2, rtol=1e-5)
     np.testing.assert_allclose(metrics["latent_std_unrolled"], np.std(np.arange(S)) / 2, rtol=1e-5)
-    clipped = np.abs(targets.value[present, 0]) > VALUE.limit
+    known = np.asarray(targets.known) & np.asarray(present)[:, None]
+    clipped = np.abs(targets.value)[known] > VALUE.limit
     np.testing.assert_allclose(metrics["value_clipped_share"], clipped.mean(), rtol=1e-5)
-    clipped = np.abs(targets.reward[present, 0]) > REWARD.limit
+    clipped = np.abs(targets.reward)[known[:, :-1]] > REWARD.limit
     np.testing.assert_allclose(metrics["reward_clipped_share"], clipped.mean(), rtol=1e-5)
 
 
@@ -193,5 +194,5 @@ def test_predictions_that_fit_leave_the_targets_entropy():
         np.testing.assert_allclose(grads[name], 0, atol=1e-6)
     assert metrics["value_loss"] > 0  # two-hot targets have an entropy
     # Clamped targets are not reached.
-    inside = (np.abs(targets.value[:, 0]) <= VALUE.limit).all()
+    inside = (np.abs(targets.value) <= VALUE.limit).all()
     assert inside == (metrics["value_clipped_share"] == 0)
