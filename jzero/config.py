@@ -31,6 +31,11 @@ class SearchConfig:
     """PUCT: concentration of the noise."""
     pb_c_init: float = 1.25
     """PUCT: c_1."""
+    worlds: int = 1
+    """Hidden information: how many worlds a move searches, each drawn consistently with what the mover has seen."""
+    reuse: bool = False
+    """Self-play goes on with the subtree of the action played, until the weights change (a simulator without chance
+    and hidden information only)."""
     min_value_range: float = 0.01
     """Rescaled Q-values are divided by at least this much, so that noise is not blown up (EfficientZero's soft
     min-max)."""
@@ -44,6 +49,7 @@ class SearchConfig:
         check("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
         check("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
         check("search.pb_c_init", self.pb_c_init, above=0)
+        check("search.worlds", self.worlds, low=1)
         check("search.min_value_range", self.min_value_range, above=0)
 
 
@@ -51,11 +57,11 @@ class SearchConfig:
 class NetworkConfig:
     """The network: policy and value, and with a learned model its representation and dynamics."""
 
-    kind: Literal["mlp", "resnet", "atari"] = "mlp"
-    """Residual MLP on the flattened observation, residual tower of 3x3 convolutions on a board, or EfficientZero's
-    network for pixels [96, 96, C] (a learned model only)."""
+    kind: Literal["mlp", "resnet", "transformer", "atari"] = "mlp"
+    """Residual MLP on the flattened observation, residual tower of 3x3 convolutions on a board, transformer over
+    the observation's tokens (AlphaZero only), or EfficientZero's network for pixels (learned models only)."""
     width: int = 384
-    """Hidden units (mlp) or channels (resnet, atari); also of a learned model's latent state."""
+    """Hidden units (mlp, transformer) or channels (resnet, atari); also of a learned model's latent state."""
     blocks: int = 3
     """Residual blocks of two layers each, in the representation."""
     dynamics_blocks: int = 1
@@ -164,11 +170,15 @@ class TrainConfig:
     random_move_fraction: float = 0.0
     """Chance that self-play takes a uniformly random legal action after the search, at every ply."""
     temperature_plies: int = 0
-    """PUCT: plies in which actions are drawn in proportion to visits; greedy afterwards."""
+    """PUCT or worlds: plies in which actions are drawn from the search's policy; greedy afterwards."""
     fast_simulations: int = 0
     """Simulations of a fast move (playout-cap randomisation); 0 switches it off."""
     full_search_fraction: float = 1.0
     """Share of plies searched with all simulations; only these train the policy."""
+    resign_below: float = -1.0
+    """Two players: the mover resigns when the search's value is below this; -1 is off."""
+    resign_holdout: float = 0.1
+    """Share of games in which nobody resigns, to see how often resigning would have been wrong."""
     discount: float = 1.0
     """Discount a ply; the sign of two-player games is added by the model."""
     td_lambda: float = 1.0
@@ -200,8 +210,9 @@ class TrainConfig:
             check(name, getattr(self, name), low=1)
         for name in ("opening_plies", "temperature_plies", "fast_simulations", "warmup_iterations"):
             check(name, getattr(self, name), low=0)
-        for name in ("random_move_fraction", "discount", "td_lambda"):
+        for name in ("random_move_fraction", "resign_holdout", "discount", "td_lambda"):
             check(name, getattr(self, name), low=0, high=1)
+        check("resign_below", self.resign_below, low=-1, below=0)
         check("full_search_fraction", self.full_search_fraction, above=0, high=1)
         check("replay_plies", self.replay_plies, low=self.plies)
         check("learning_rate", self.learning_rate, above=0)
@@ -211,6 +222,8 @@ class TrainConfig:
         check("ema_decay", self.ema_decay, low=0, below=1)
         if self.network.kind == "atari" and self.algorithm == "alphazero":
             raise ValueError("network.kind is 'atari'; it has a learned model only: use mlp or resnet")
+        if self.network.kind == "transformer" and self.algorithm != "alphazero":
+            raise ValueError("network.kind is 'transformer'; it has no learned model: use mlp or resnet")
         if self.full_search_fraction < 1:
             check("fast_simulations (with full_search_fraction below 1)", self.fast_simulations, low=1)
 

@@ -18,7 +18,8 @@ from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 from jzero.search.tree import vary_like
 
 Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
-"""(params, observation [B, ...]) -> (policy logits f32[B, A], value f32[B])."""
+"""(params, observation [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every player has a
+value of its own: the player to move first, then the others in the order of their seats."""
 
 
 class Model(NamedTuple):
@@ -28,13 +29,20 @@ class Model(NamedTuple):
     """(params, states [B]) -> prior logits [B, A], value [B], embedding."""
     recurrent: Callable[[Any, jax.Array, jax.Array, Any], tuple[RecurrentFnOutput, Any]]
     """(params, key, action [B], embedding) -> (reward, discount, prior logits, value), embedding."""
+    to_play: Callable[[Any], jax.Array] | None = None
+    """embedding -> i32[B] the player to move, where every player has a value of its own: values and rewards are
+    then [B, P], by seat."""
+    resample: Callable[[Any, jax.Array, int], Any] | None = None
+    """(states [B], key, W) -> states [B * W]: W worlds of each, next to each other, that agree with what its player
+    to move has seen; None where a state hides nothing."""
 
 
 def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
     """AlphaZero's model: the environment itself, with a network for policy and value.
 
     The embedding of a node is the environment's state. Values and rewards are those of the player to move at a
-    node, so the discount of an edge is negative when the mover changes, and 0 at a terminal.
+    node, so the discount of an edge is negative when the mover changes, and 0 at a terminal. Where the environment
+    `has_player_values` they are those of all players, and no sign changes.
 
     Args:
       env: the environment.
@@ -54,7 +62,23 @@ def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
         logits, value = evaluate(params, after)
         return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
 
-    return Model(root, recurrent)
+    to_play = (lambda states: states.current_player) if has_player_values(env) else None
+    return Model(root, recurrent, to_play, resampler(env))
+
+
+def resampler(env: Env) -> Callable[[Any, jax.Array, int], Any] | None:
+    """The environment's `resample` for a batch of states and of worlds; None if it has none."""
+    resample = getattr(env, "resample", None)
+    if resample is None:
+        return None
+
+    def worlds(states: Any, key: jax.Array, num_worlds: int) -> Any:
+        shape = (states.terminated.shape[0], num_worlds)
+        # The state is not mapped over its worlds: what `resample` derives from it alone is computed once.
+        drawn = jax.vmap(jax.vmap(resample, in_axes=(None, 0)))(states, jax.random.split(key, shape))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), drawn)
+
+    return worlds
 
 
 def cached_simulator(env: Env, apply: Apply, *, discount: float = 1.0) -> EvaluationCache:
@@ -176,10 +200,12 @@ def learned_model(env: Env, learned: LearnedModel) -> Model:
 
 
 def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, jax.Array]]:
-    """(params, states [B]) -> (logits f32[B, A] of the legal actions, values f32[B])."""
+    """(params, states [B]) -> (logits f32[B, A] of the legal actions, values f32[B] or [B, P])."""
 
     def evaluate(params: Any, states: Any) -> tuple[jax.Array, jax.Array]:
         logits, value = apply(params, observe_batch(env, states))
+        if has_player_values(env):
+            value = by_seat(value, states.current_player)
         return mask_logits(logits, states.legal_action_mask), value
 
     return evaluate
@@ -188,9 +214,9 @@ def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, 
 def _advance(
     env: Env, key: jax.Array, action: jax.Array, states: Any, discount: float
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """(reward f32[B], discount f32[B], states [B]) of one step."""
+    """(reward f32[B] or [B, P], discount f32[B], states [B]) of one step."""
     after = step_batch(env, states, action, key)
-    return mover_reward(states, after), edge_discount(states, after, discount), after
+    return *edge(env, states, after, discount), after
 
 
 def mask_logits(logits: jax.Array, legal: jax.Array) -> jax.Array:
@@ -198,12 +224,35 @@ def mask_logits(logits: jax.Array, legal: jax.Array) -> jax.Array:
     return jnp.where(legal | ~jnp.any(legal, axis=-1, keepdims=True), logits, -jnp.inf)
 
 
-def mover_reward(states: Any, after: Any) -> jax.Array:
-    """Reward f32[B] of the step from `states` to `after` for the player who moved."""
-    return jnp.take_along_axis(after.rewards, states.current_player[:, None], axis=-1)[:, 0]
+def has_player_values(env: Env) -> bool:
+    """Whether every player has a value of its own: more than two players, or two whose rewards do not sum to 0."""
+    return env.num_players > 2 or (env.num_players == 2 and not getattr(env, "zero_sum", True))
 
 
-def edge_discount(states: Any, after: Any, discount: float) -> jax.Array:
-    """f32[B]: `discount`, negative when the player to move changes, 0 when the game has terminated."""
+def by_seat(values: jax.Array, mover: jax.Array) -> jax.Array:
+    """Values [B, P] by seat, of values [B, P] that begin with those of the player to move i32[B]."""
+    return _rolled(values, -mover)
+
+
+def from_mover(values: jax.Array, mover: jax.Array) -> jax.Array:
+    """Values [B, P] that begin with those of the player to move i32[B], of values by seat: undoes `by_seat`."""
+    return _rolled(values, mover)
+
+
+def _rolled(values: jax.Array, shift: jax.Array) -> jax.Array:
+    num_players = values.shape[-1]
+    return jnp.take_along_axis(values, (jnp.arange(num_players) + shift[:, None]) % num_players, axis=-1)
+
+
+def edge(env: Env, states: Any, after: Any, discount: float) -> tuple[jax.Array, jax.Array]:
+    """Reward and discount of the steps from `states` [B] to `after`.
+
+    For the player who moved, f32[B], with a discount that is negative where the player to move changes; or of all
+    players, f32[B, P], where the environment `has_player_values`. The discount f32[B] is 0 where the game has
+    terminated.
+    """
+    if has_player_values(env):
+        return after.rewards, jnp.where(after.terminated, 0.0, discount)
+    reward = jnp.take_along_axis(after.rewards, states.current_player[:, None], axis=-1)[:, 0]
     sign = jnp.where(after.current_player == states.current_player, 1.0, -1.0)
-    return jnp.where(after.terminated, 0.0, sign * discount)
+    return reward, jnp.where(after.terminated, 0.0, sign * discount)

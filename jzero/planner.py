@@ -1,11 +1,13 @@
 """How an agent chooses: the search that a configuration describes, over a model.
 
-Axes: B games, A actions.
+Axes: B games, A actions, W worlds, P players. A model with a value for every player gives values [B, P] by seat
+wherever [B] stands below; Q-values that choose actions are always those of the player to move.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -14,6 +16,8 @@ import jax.numpy as jnp
 from jzero import search
 from jzero.config import SearchConfig
 from jzero.models import Model
+from jzero.search import scores
+from jzero.search.tree import Tree
 
 
 class Plan(NamedTuple):
@@ -22,13 +26,15 @@ class Plan(NamedTuple):
     action: jax.Array
     """i32[B] the chosen action."""
     policy: jax.Array
-    """f32[B, A] the target for the policy network: improved policy (Gumbel) or shares of visits (PUCT)."""
+    """f32[B, A] the target for the policy network: improved policy (Gumbel, worlds) or shares of visits (PUCT)."""
     value: jax.Array
     """f32[B] expected Q-value under `policy`, for the player to move."""
     qvalue: jax.Array
     """f32[B] Q-value of the chosen action."""
     prior: jax.Array
     """f32[B, A] the network's policy."""
+    evaluations: jax.Array
+    """i32[B] rows of the network's batches that the search took."""
 
 
 def plan(
@@ -51,23 +57,17 @@ def plan(
       params: of the model's network.
       key: consumed.
       states: environment states; rows that are finished give an arbitrary action.
-      num_simulations: simulations a game, at least 1.
+      num_simulations: simulations a game, or a world of it, at least 1.
       explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT) or none.
-      temperature: PUCT only, [] or [B]: actions are drawn in proportion to `visits ** (1 / temperature)`.
+      temperature: PUCT or worlds, [] or [B]: actions are drawn in proportion to `policy ** (1 / temperature)`.
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
     """
-    return plan_root(
-        config,
-        model,
-        params,
-        key,
-        model.root(params, states),
-        ~states.legal_action_mask,
-        num_simulations=num_simulations,
-        explore=explore,
-        temperature=temperature,
-        leaves=leaves,
-    )
+    root = model.root(params, states)
+    invalid = ~states.legal_action_mask
+    options = {"num_simulations": num_simulations, "explore": explore, "leaves": leaves}
+    if model.resample is None:
+        return plan_root(config, model, params, key, root, invalid, temperature=temperature, **options)
+    return _plan_worlds(config, model, params, key, root, invalid, temperature=temperature, **options)
 
 
 def plan_root(
@@ -80,17 +80,111 @@ def plan_root(
     **options: Any,
 ) -> Plan:
     """Searches from what the model says of the states; args as in `search_root`."""
+    return plan_tree(config, model, params, key, root, invalid, **options)[0]
+
+
+def plan_tree(
+    config: SearchConfig,
+    model: Model,
+    params: Any,
+    key: jax.Array,
+    root: search.RootFnOutput,
+    invalid: jax.Array,
+    **options: Any,
+) -> tuple[Plan, Tree]:
+    """`plan_root`, and the tree, of which `jzero.search.subtree` can keep a part."""
     output = search_root(config, model, params, key, root, invalid, **options)
-    summary = cast(search.Tree, output.search_tree).summary()
+    tree = cast(Tree, output.search_tree)
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
-    visited = jnp.where(summary.visit_counts > 0, policy, 0.0)
-    mass = jnp.maximum(jnp.sum(visited, axis=-1), jnp.finfo(jnp.float32).tiny)
+    visited = tree.summary().visit_counts > 0
+    rows = jnp.full(action.shape, 1 + jnp.asarray(options["num_simulations"]), jnp.int32)
+    return _summarise(root, action, policy, visited, _root_qvalues(model, tree), rows), tree
+
+
+def _plan_worlds(
+    config: SearchConfig,
+    model: Model,
+    params: Any,
+    key: jax.Array,
+    root: search.RootFnOutput,
+    invalid: jax.Array,
+    *,
+    num_simulations: int,
+    explore: bool,
+    temperature: float | jax.Array,
+    leaves: int,
+) -> Plan:
+    """Searches `config.worlds` worlds of each game and averages their roots.
+
+    The root is evaluated once for all of a game's worlds, since its player sees the same in each. A ply at which no
+    game of the batch leaves a choice takes no search.
+    """
+    num_worlds, batch_size = config.worlds, invalid.shape[0]
+
+    def searched() -> Plan:
+        world_key, search_key = jax.random.split(key)
+        assert model.resample is not None
+        logits, value = (jnp.repeat(x, num_worlds, axis=0) for x in (root.prior_logits, root.value))
+        worlds = search.RootFnOutput(
+            prior_logits=logits,
+            value=value,
+            embedding=model.resample(root.embedding, world_key, num_worlds),
+        )
+        found = search.search_worlds(
+            _policy(config, explore),
+            params,
+            search_key,
+            worlds,
+            model.recurrent,
+            num_simulations,
+            invalid,
+            num_worlds=num_worlds,
+            improve=functools.partial(scores.completed_by_mix_value, **_improvement(config)),
+            temperature=jnp.reshape(jnp.asarray(temperature), (-1,)),
+            leaves=leaves,
+            to_play=model.to_play,
+        )
+        tree = cast(Tree, found.worlds.search_tree)
+        by_world = _root_qvalues(model, tree)
+        by_world = by_world.reshape(batch_size, num_worlds, *by_world.shape[1:])
+        seen = tree.summary().visit_counts.reshape(by_world.shape[:3]) > 0
+        seen = seen.reshape(seen.shape + (1,) * (by_world.ndim - 3))
+        qvalues = jnp.sum(jnp.where(seen, by_world, 0.0), axis=1) / jnp.maximum(jnp.sum(seen, axis=1), 1)
+        rows = jnp.full(batch_size, 1 + num_worlds * num_simulations, jnp.int32)
+        return _summarise(root, found.action, found.action_weights, found.visit_counts > 0, qvalues, rows)
+
+    def forced() -> Plan:
+        legal = (~invalid).astype(jnp.float32)
+        action = jnp.argmax(legal, axis=-1).astype(jnp.int32)
+        value = jnp.asarray(root.value)
+        return Plan(action, legal, value, value, legal, jnp.ones_like(action))
+
+    return jax.lax.cond(jnp.any(jnp.sum(~invalid, axis=-1) > 1), searched, forced)
+
+
+def _root_qvalues(model: Model, tree: Tree) -> jax.Array:
+    """Q-values of the root's actions, f32[B, A] or f32[B, A, P]; 0 where unvisited."""
+    return tree.summary().qvalues if model.to_play is None else tree.root_player_qvalues()
+
+
+def _summarise(
+    root: search.RootFnOutput,
+    action: jax.Array,
+    policy: jax.Array,
+    visited: jax.Array,
+    qvalues: jax.Array,
+    evaluations: jax.Array,
+) -> Plan:
+    """The plan of a root with Q-values f32[B, A] or f32[B, A, P] of the actions that are `visited` bool[B, A]."""
+    weights = jnp.where(visited, policy, 0.0)
+    weights = weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), jnp.finfo(jnp.float32).tiny)
     return Plan(
         action=action,
         policy=policy,
-        value=jnp.sum(visited * summary.qvalues, axis=-1) / mass,
-        qvalue=jnp.take_along_axis(summary.qvalues, action[:, None], axis=-1)[:, 0],
+        value=jnp.einsum("ba,ba...->b...", weights, qvalues),
+        qvalue=jax.vmap(lambda q, a: q[a])(qvalues, action),
         prior=jax.nn.softmax(root.prior_logits, axis=-1),
+        evaluations=evaluations,
     )
 
 
@@ -112,38 +206,45 @@ def search_root(
     Args as in `plan`; `root` is what the model says of the states, `invalid` bool[B, A] what is illegal there,
     and `options` are those of the policies in `jzero.search`.
     """
-    if config.policy == "gumbel":
-        return search.gumbel_muzero_policy(
-            params,
-            key,
-            root,
-            model.recurrent,
-            num_simulations,
-            invalid_actions=invalid,
-            qtransform=functools.partial(
-                search.qtransform_completed_by_mix_value,
-                value_scale=config.value_scale,
-                maxvisit_init=config.maxvisit_init,
-                rescale_values=config.rescale_values,
-                epsilon=config.min_value_range,
-            ),
-            max_num_considered_actions=config.max_considered,
-            gumbel_scale=1.0 if explore else 0.0,
-            **options,
-        )
-    return search.muzero_policy(
+    if config.policy == "puct":
+        options["temperature"] = jnp.reshape(temperature, (-1, 1))
+    return _policy(config, explore)(
         params,
         key,
         root,
         model.recurrent,
         num_simulations,
         invalid_actions=invalid,
+        to_play=model.to_play,
+        **options,
+    )
+
+
+def _policy(config: SearchConfig, explore: bool) -> Callable[..., search.PolicyOutput]:
+    """The search policy with the configuration's constants, with or without self-play's noise."""
+    if config.policy == "gumbel":
+        return functools.partial(
+            search.gumbel_muzero_policy,
+            qtransform=functools.partial(search.qtransform_completed_by_mix_value, **_improvement(config)),
+            max_num_considered_actions=config.max_considered,
+            gumbel_scale=1.0 if explore else 0.0,
+        )
+    return functools.partial(
+        search.muzero_policy,
         qtransform=functools.partial(
             search.qtransform_by_parent_and_siblings, epsilon=config.min_value_range
         ),
         dirichlet_fraction=config.dirichlet_fraction if explore else 0.0,
         dirichlet_alpha=config.dirichlet_alpha,
         pb_c_init=config.pb_c_init,
-        temperature=jnp.reshape(temperature, (-1, 1)),
-        **options,
     )
+
+
+def _improvement(config: SearchConfig) -> dict[str, Any]:
+    """How Q-values are scaled before they improve a policy."""
+    return {
+        "value_scale": config.value_scale,
+        "maxvisit_init": config.maxvisit_init,
+        "rescale_values": config.rescale_values,
+        "epsilon": config.min_value_range,
+    }

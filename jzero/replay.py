@@ -1,8 +1,8 @@
 """Replay on the device: a ring of plies for every game lane, with value targets and sampling.
 
-Axes: R plies of the ring, B game lanes, T new plies, S samples, L successive plies, A actions. A lane is a stream
-of games in the order they were played. A position can be sampled once its game has ended, or once as many later
-plies are known as its targets need; the others wait at the end of their lane and nothing of them is thrown away.
+Axes: R plies of the ring, B game lanes, T new plies, S samples, L successive plies, A actions, P players. A lane
+is a stream of games in the order they were played. A position can be sampled once its game has ended, or once as
+many later plies are known as its targets need; the others wait at the end of their lane and nothing is thrown away.
 An age is a ply's place in its lane, counted from the oldest ply the ring holds.
 """
 
@@ -22,7 +22,7 @@ class Replay(NamedTuple):
     plies: Transition
     """[R, B] recorded plies."""
     targets: jax.Array
-    """f32[R, B] value targets, right where the game has ended."""
+    """f32[R, B] value targets, right where the game has ended; f32[R, B, P] where every player has a value."""
     ready: jax.Array
     """i32[B] how many plies of each lane, from the oldest, can be sampled."""
     head: jax.Array
@@ -73,7 +73,7 @@ class Sample(NamedTuple):
     policy_weight: jax.Array
     """f32[S] weights of the policy loss."""
     value: jax.Array
-    """f32[S] value targets for the player to move."""
+    """f32[S] value targets for the player to move, or f32[S, P] by seat."""
     weight: jax.Array
     """f32[S] 1, or 0 where the lane had nothing to sample."""
 
@@ -81,10 +81,10 @@ class Sample(NamedTuple):
 def init_replay(transition: Transition, capacity: int, *, prioritised: bool = False) -> Replay:
     """An empty ring of `capacity` plies for transitions shaped like `transition` [B] (arrays or shapes)."""
     plies = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), transition)
-    batch_size = transition.reward.shape[0]
+    batch_size = transition.ended.shape[0]
     return Replay(
         plies=plies,
-        targets=jnp.zeros((capacity, batch_size), jnp.float32),
+        targets=jnp.zeros((capacity, *transition.value.shape), jnp.float32),
         ready=jnp.zeros(batch_size, jnp.int32),
         head=jnp.int32(0),
         priority=jnp.zeros((capacity, batch_size), jnp.float32) if prioritised else (),
@@ -100,7 +100,7 @@ def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead:
       td_lambda: of the targets; see `value_targets`.
       lookahead: how many later plies make a ply of an unfinished game ready; None for those of finished games only.
     """
-    capacity, num_plies = replay.targets.shape[0], transitions.reward.shape[0]
+    capacity, num_plies = replay.targets.shape[0], transitions.ended.shape[0]
     start = replay.head % capacity
 
     def write(ring: jax.Array, new: jax.Array) -> jax.Array:
@@ -119,7 +119,7 @@ def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead:
         # New plies have the highest priority, so that each is likely to be seen once.
         highest = jnp.max(priority)
         highest = jnp.where(highest > 0, highest, 1.0)
-        priority = write(priority, jnp.broadcast_to(highest, transitions.reward.shape))
+        priority = write(priority, jnp.broadcast_to(highest, transitions.ended.shape))
     return Replay(
         plies=plies,
         targets=jnp.roll(targets, oldest, axis=0),
@@ -130,7 +130,7 @@ def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead:
 
 
 def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.Array]:
-    """Value targets of plies [R, B] in time order, for the player to move, and where they are known.
+    """Value targets of plies [R, B] in time order, for the player to move or by seat, and where they are known.
 
     z_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda z_{t+1}), where d_t is negative if the mover changes and 0 at a
     terminal. A game cut short ends with the search's value of its last action instead (bootstrap). Where a random
@@ -138,20 +138,25 @@ def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.A
     nothing about the search's play (Watkins' Q(lambda)).
 
     Returns:
-      targets f32[R, B]; known bool[R, B], true up to the last ply of a game that has ended.
+      targets f32[R, B] or f32[R, B, P]; known bool[R, B], true up to the last ply of a game that has ended.
     """
+
+    def each(of_ply: jax.Array, like: jax.Array) -> jax.Array:
+        """[B] as it stands beside `like`, [B] or [B, P]."""
+        return of_ply.reshape(of_ply.shape + (1,) * (like.ndim - of_ply.ndim))
 
     def one_ply(later: tuple, ply: Transition) -> tuple:
         next_target, next_value, next_known = later
         mixed = (1 - td_lambda) * next_value + td_lambda * next_target
-        target = jnp.where(ply.ended, ply.reward, ply.reward + ply.discount * mixed)
-        target = jnp.where(ply.truncated, ply.qvalue, target)
-        target = jnp.where(ply.explored, ply.value, target)
+        target = ply.reward + jnp.where(each(ply.ended, mixed), 0.0, each(ply.discount, mixed) * mixed)
+        target = jnp.where(each(ply.truncated, target), ply.qvalue, target)
+        target = jnp.where(each(ply.explored, target), ply.value, target)
         known = next_known | ply.ended
         return (target, ply.value, known), (target, known)
 
     zeros = jnp.zeros_like(plies.reward[0])
-    _, (targets, known) = jax.lax.scan(one_ply, (zeros, zeros, zeros > 0), plies, reverse=True)
+    nothing = jnp.zeros_like(plies.ended[0])
+    _, (targets, known) = jax.lax.scan(one_ply, (zeros, zeros, nothing), plies, reverse=True)
     return targets, known
 
 
@@ -177,7 +182,7 @@ def draw(
     and importance weights (N P(i)) ** -correction over their largest in the draw (Schaul et al. 2016, section 3.4).
     Observations look back on `history` plies: where the ring has overwritten some of them, none is drawn.
     """
-    capacity, batch_size = replay.targets.shape
+    capacity, batch_size = replay.targets.shape[:2]
     lane_key, ply_key = jax.random.split(key)
     oldest = jnp.where(replay.head > capacity, history - 1, 0)
     choices = jnp.maximum(replay.ready - oldest, 0)  # [B]

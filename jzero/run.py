@@ -339,9 +339,7 @@ class Run:
         if not play_metrics["games_finished_share"]:
             del play_metrics["game_length"], play_metrics["first_player_return"]
         positions = train.games * train.plies
-        full = play_metrics.pop("full_search_share")
-        searched = full * train.search.num_simulations + (1 - full) * train.fast_simulations
-        evaluations = positions * (searched + 1)
+        evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
         self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
         seconds = time.monotonic() - begun

@@ -117,7 +117,9 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     optimizer = make_optimizer(config)
 
     def shard(function: Callable, out_specs: Any) -> Callable:
-        return jax.shard_map(function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs)
+        return jax.shard_map(
+            function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs, check_vma=False
+        )
 
     def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         key = _device_key(state.key, 0, state.iteration)
@@ -233,14 +235,21 @@ def mean_over_devices(tree: Any) -> Any:
 def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.Array]:
     """Means from sums over the games of one iteration's self-play, `positions` plies in all."""
     games = jnp.maximum(sums["games"], 1e-9)
-    return {
+    means = {
         "games_finished_share": sums["games"] / positions,
         "game_length": sums["game_plies"] / games,
         "first_player_return": sums["first_player_return"] / games,
         "policy_entropy": sums["policy_entropy"] / positions,
         "policy_kl_to_prior": sums["policy_kl_to_prior"] / positions,
-        "full_search_share": sums["full_searches"] / positions,
+        "evaluations_per_position": sums["evaluations"] / positions,
     }
+    if "resigned" in sums:
+        checks = jnp.maximum(sums["resign_checks"], 1e-9)
+        means |= {
+            "resigned_share": sums["resigned"] / games,
+            "resign_error_share": sums["resign_errors"] / checks,
+        }
+    return means
 
 
 def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:

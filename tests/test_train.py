@@ -196,7 +196,10 @@ def test_metrics_of_self_play_are_means():
         "first_player_return": -2.0,
         "policy_entropy": 50.0,
         "policy_kl_to_prior": 25.0,
-        "full_searches": 75.0,
+        "evaluations": 300.0,
+        "resigned": 1.0,
+        "resign_checks": 4.0,
+        "resign_errors": 1.0,
     }
     assert {name: float(value) for name, value in play_metrics(sums, 100.0).items()} == {
         "games_finished_share": 0.04,
@@ -204,7 +207,9 @@ def test_metrics_of_self_play_are_means():
         "first_player_return": -0.5,
         "policy_entropy": 0.5,
         "policy_kl_to_prior": 0.25,
-        "full_search_share": 0.75,
+        "evaluations_per_position": 3.0,
+        "resigned_share": 0.25,
+        "resign_error_share": 0.25,
     } | {"games_finished_share": pytest.approx(0.04)}
     none = play_metrics(dict.fromkeys(sums, 0.0), 100.0)
     assert not any(float(value) for value in none.values())

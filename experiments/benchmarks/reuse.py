@@ -37,7 +37,8 @@ from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, TrainConfig
 from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, step_batch
-from jzero.evaluate.arena import Player, Turn, play_match
+from jzero.evaluate.arena import play_match
+from jzero.evaluate.turns import Player, Turn
 from jzero.models import cached_simulator
 from jzero.planner import search_root
 from jzero.run_dir import to_json
@@ -342,7 +343,7 @@ def advance(train: TrainConfig, games: Games, action: jax.Array, key: jax.Array,
     random_key, new_key = jax.random.split(key)
     action = jnp.where(games.ply < games.opening, random_action(games.states, random_key), action)
     after = step_batch(ENV, games.states, action, key)
-    after = Games(after, games.ply + 1, games.opening, games.earned + after.rewards[:, 0])
+    after = games._replace(states=after, ply=games.ply + 1, earned=games.earned + after.rewards[:, 0])
     if not restart:
         return after
     new = start_games(ENV, train, new_key, len(action))

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.env import Env, observe_batch
-from jzero.models import Apply, mask_logits
+from jzero.models import Apply, from_mover, mask_logits
 from jzero.replay import Sample
 
 
 def alphazero_loss(
     env: Env, apply: Apply, params: Any, batch: Sample, key: jax.Array, *, value_weight: float, augment: bool
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Cross-entropy of the policy plus `value_weight` times the squared error of the value.
+    """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean).
 
     Args:
       env: gives observations and symmetries.
@@ -44,7 +44,9 @@ def alphazero_loss(
     logits, value = apply(params, observation)
     divergence = policy_divergence(policy, mask_logits(logits, legal))
     policy_loss = weighted_mean(divergence, batch.weight * batch.policy_weight)
-    value_loss = weighted_mean(jnp.square(value - batch.value), batch.weight)
+    target = batch.value if value.ndim == 1 else from_mover(batch.value, batch.state.current_player)
+    error = jnp.square(value - target)
+    value_loss = weighted_mean(jnp.mean(error.reshape(*batch.weight.shape, -1), axis=-1), batch.weight)
     loss = policy_loss + value_weight * value_loss
     return loss, {"loss": loss, "policy_loss": policy_loss, "value_loss": value_loss}
 

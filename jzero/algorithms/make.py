@@ -12,8 +12,15 @@ from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
 from jzero.env import Env, observe_batch
-from jzero.models import Apply, LearnedModel, Model, learned_model, simulator_model
-from jzero.networks import Support, make_learned_network, make_network
+from jzero.models import (
+    Apply,
+    LearnedModel,
+    Model,
+    has_player_values,
+    learned_model,
+    simulator_model,
+)
+from jzero.networks import PolicyValueNet, Support, make_learned_network, make_network
 from jzero.replay import Replay, sample, set_priority
 
 
@@ -65,7 +72,31 @@ def make_learned(env: Env, config: TrainConfig) -> LearnedModel:
 
 def make_apply(env: Env, config: TrainConfig) -> Apply:
     """AlphaZero's network as a function of parameters and observations."""
-    return cast(Apply, make_network(config.network, env.num_actions).apply)
+    return cast(Apply, _network(env, config).apply)
+
+
+def _network(env: Env, config: TrainConfig) -> PolicyValueNet:
+    num_values = env.num_players if has_player_values(env) else 1
+    return make_network(config.network, env.num_actions, num_values)
+
+
+def _check_search(env: Env, config: TrainConfig) -> None:
+    """Raises ValueError for options that do not fit the environment."""
+    hides = hasattr(env, "resample")
+    if config.search.worlds > 1 and not hides:
+        raise ValueError(
+            f"search.worlds is {config.search.worlds}; {config.env!r} hides nothing (it has no "
+            "resample(state, key)), so its worlds would all be the same: use 1"
+        )
+    if config.search.reuse and hides:
+        raise ValueError(
+            f"search.reuse is True; {config.env!r} hides information, and its worlds are drawn anew at every move: "
+            "use --search.no-reuse"
+        )
+    if config.resign_below > -1 and (env.num_players != 2 or has_player_values(env)):
+        raise ValueError(
+            f"resign_below is {config.resign_below:g}; resigning is for two players whose rewards sum to 0: use -1"
+        )
 
 
 def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
@@ -74,8 +105,8 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
             f"algorithm 'alphazero' searches by stepping states, and a state of {config.env!r} is not the whole "
             "game; use --algorithm muzero, gumbel_muzero or efficientzero"
         )
-    network = make_network(config.network, env.num_actions)
-    apply = make_apply(env, config)
+    _check_search(env, config)
+    network, apply = _network(env, config), make_apply(env, config)
 
     def loss(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
         total, metrics = alphazero_loss(
@@ -95,6 +126,13 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
 
 
 def _muzero(env: Env, config: TrainConfig) -> Algorithm:
+    simulator_only = {
+        "search.worlds": config.search.worlds > 1,
+        "search.reuse": config.search.reuse,
+        "resign_below": config.resign_below > -1,
+    }
+    for name in (name for name, is_set in simulator_only.items() if is_set):
+        raise ValueError(f"{name} is set; it needs the environment itself: use --algorithm alphazero")
     learned = make_learned(env, config)
     model = learned_model(env, learned)
     exponent = config.muzero.priority_exponent

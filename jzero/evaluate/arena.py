@@ -1,11 +1,10 @@
 """Matches between two players: batched, both seats, random openings.
 
-Axes: G games (in `Turn`, rows), P = G / 2 pairs, A actions.
+Axes: G games, P = G / 2 pairs, A actions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,21 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Env, is_finished
-from jzero.evaluate.batches import check_legal, padded_chunks
 from jzero.evaluate.rating import mean_interval
-
-
-class Turn(NamedTuple):
-    """What a player is asked: one move in every row that `rows` marks. Unmarked rows only fill the batch."""
-
-    states: Any  # batched state, every leaf [G, ...]
-    histories: list[list[int]]  # of each row, the actions since the game's first state
-    rows: np.ndarray  # bool[G]
-    key: jax.Array  # a fresh key
-
-
-Player = Callable[[Turn], np.ndarray]
-"""Returns i32[G] actions; those of unmarked rows may be anything."""
+from jzero.evaluate.turns import Player, play_out
 
 
 class Tally(NamedTuple):
@@ -111,26 +97,8 @@ def play_match(
     openings = np.asarray(opening).T.repeat(2, axis=0)
     histories = [row[row >= 0].tolist() for row in openings]
     seats = np.arange(num_games) % 2
-    rewards = jnp.zeros((num_games, 2), jnp.float32)
-    ply = 0
-    while True:
-        mover, legal, finished = jax.device_get(_view(states))
-        if finished.all():
-            break
-        player_key, opponent_key, step_key = jax.random.split(jax.random.fold_in(play_key, ply), 3)
-        actions = np.zeros(num_games, np.int32)
-        for name, side, turn, side_key in (
-            ("player", player, mover == seats, player_key),
-            ("opponent", opponent, mover != seats, opponent_key),
-        ):
-            rows = np.flatnonzero(turn & ~finished)
-            actions[rows] = _ask(side, states, histories, rows, side_key, num_games // 2)
-            check_legal(actions[rows], legal[rows], [histories[row] for row in rows], name)
-        states, rewards = _step(env, states, rewards, actions, step_key)
-        for row in np.flatnonzero(~finished):
-            histories[row].append(int(actions[row]))
-        ply += 1
-    return _summarise(np.asarray(rewards), seats, np.asarray(first), histories)
+    rewards = play_out(env, states, seats, player, opponent, histories, play_key, group=2)
+    return _summarise(rewards, seats, np.asarray(first), histories)
 
 
 def _check_match(env: Env, num_games: int, opening_plies: int | tuple[int, int]) -> tuple[int, int]:
@@ -143,19 +111,6 @@ def _check_match(env: Env, num_games: int, opening_plies: int | tuple[int, int])
     if not 0 <= low <= high:
         raise ValueError(f"opening_plies: expected a number >= 0 or (low, high), got {opening_plies}")
     return low, high
-
-
-def _ask(
-    player: Player, states: Any, histories: list[list[int]], rows: np.ndarray, key: jax.Array, size: int
-) -> np.ndarray:
-    """The player's actions i32[N] in rows i32[N], asked for in batches of `size`."""
-    actions = np.zeros(len(rows), np.int32)
-    for number, (chunk, count) in enumerate(padded_chunks(rows, size)):
-        marked = np.arange(size) < count
-        chunk_key = jax.random.fold_in(key, number)
-        turn = Turn(_take(states, chunk), [list(histories[row]) for row in chunk], marked, chunk_key)
-        actions[number * size :][:count] = np.asarray(player(turn))[:count]
-    return actions
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -190,32 +145,10 @@ def _where_row(rows: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
     return jnp.where(rows.reshape(rows.shape + (1,) * (new.ndim - 1)), new, old)
 
 
-@partial(jax.jit, static_argnums=0)
-def _step(
-    env: Env, states: Any, rewards: jax.Array, actions: jax.Array, key: jax.Array
-) -> tuple[Any, jax.Array]:
-    """One ply of all games [G], the two of a pair with the same chance; adds up the rewards f32[G, 2]."""
-    keys = jnp.repeat(jax.random.split(key, len(actions) // 2), 2, axis=0)
-    states = jax.vmap(env.step)(states, actions, keys)
-    return states, rewards + states.rewards
-
-
-@jax.jit
-def _view(states: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What the host needs of states [G]: to move i32[G], legal actions bool[G, A], finished bool[G]."""
-    return states.current_player, states.legal_action_mask, is_finished(states)
-
-
-@jax.jit
-def _take(states: Any, rows: jax.Array) -> Any:
-    """The states of the given rows i32[N]."""
-    return jax.tree.map(lambda leaf: leaf[rows], states)
-
-
 def _summarise(
     rewards: np.ndarray, seats: np.ndarray, first: np.ndarray, histories: list[list[int]]
 ) -> MatchResult:
-    """Counts the games: rewards f32[G, 2], the player's seats i32[G], who moved first i32[G]."""
+    """Counts the games: rewards f64[G, 2], the player's seats i32[G], who moved first i32[G]."""
     games = np.arange(len(seats))
     outcomes = np.sign(rewards[games, seats] - rewards[games, 1 - seats]).astype(np.int8)
     scores = (outcomes + 1) / 2

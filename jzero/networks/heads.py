@@ -38,19 +38,24 @@ class PolicyValueNet(nn.Module):
       body: observation -> features [B, ...].
       num_actions: A.
       head_width: hidden units of each head.
+      num_values: 1, or P where every player has a value of its own.
       dtype: dtype of the computation; outputs are float32.
     """
 
     body: nn.Module
     num_actions: int
     head_width: int = 64
+    num_values: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, observation: Any) -> tuple[jax.Array, jax.Array]:
-        """(policy logits f32[B, A], value f32[B] in (-1, 1)) for the player who observes."""
+        """(policy logits f32[B, A], value f32[B] in (-1, 1)) for the player who observes.
+
+        With several values f32[B, P]: the observer's, then those of the players after it.
+        """
         features = self.body(observation)
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
         logits = Head(self.num_actions, self.head_width, self.dtype, name="policy")(features)
-        value = Head(1, self.head_width, self.dtype, name="value")(features)
-        return logits, jnp.tanh(value[:, 0])
+        value = jnp.tanh(Head(self.num_values, self.head_width, self.dtype, name="value")(features))
+        return logits, value[:, 0] if self.num_values == 1 else value

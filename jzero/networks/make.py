@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import jax.numpy as jnp
 
 from jzero.config import MuZeroConfig, NetworkConfig
 from jzero.networks.heads import PolicyValueNet
 from jzero.networks.learned import MuZeroNet
 from jzero.networks.towers import ResidualMLP, ResidualTower
+from jzero.networks.transformer import Transformer
 
 
-def make_network(config: NetworkConfig, num_actions: int) -> PolicyValueNet:
-    """A policy and value network for `num_actions` actions."""
+def make_network(config: NetworkConfig, num_actions: int, num_values: int = 1) -> PolicyValueNet:
+    """A policy and value network for `num_actions` actions and one value, or one for each player."""
     dtype = jnp.bfloat16 if config.bf16 else jnp.float32
     if config.kind == "mlp":
         body = ResidualMLP(config.width, config.blocks, dtype=dtype)
+    elif config.kind == "transformer":
+        body = Transformer(config.width, config.blocks, dtype=dtype)
     else:
         body = ResidualTower(config.width, config.blocks, norm=config.norm, dtype=dtype)
-    return PolicyValueNet(body, num_actions, config.head_width, dtype=dtype)
+    return PolicyValueNet(body, num_actions, config.head_width, num_values, dtype=dtype)
 
 
 def make_learned_network(config: NetworkConfig, muzero: MuZeroConfig, num_actions: int) -> MuZeroNet:
     """The network of a learned model for `num_actions` actions."""
     return MuZeroNet(
         num_actions=num_actions,
-        kind=config.kind,
+        kind=cast(Any, config.kind),  # no transformer: TrainConfig refuses it
         width=config.width,
         blocks=config.blocks,
         dynamics_blocks=config.dynamics_blocks,

@@ -202,6 +202,19 @@ class Tree:
             qvalues=self.qvalues(self.ROOT_INDEX),
         )
 
+    def root_player_qvalues(self) -> jax.Array:
+        """f32[B, A, P]: Q-values of the root's actions for every player, 0 where unvisited.
+
+        Of a tree with several values; `qvalues` has those of the player to move alone.
+        """
+        root = self.children[:, self.ROOT_INDEX]
+        node = jnp.maximum(node_index(root[..., CHILD].astype(jnp.int32)), 0)
+        child = jnp.take_along_axis(self.nodes, node[..., None], axis=1)
+        value, reward = jnp.split(child[..., PLAYER_VALUES:], 2, axis=-1)
+        qvalues = reward + child[..., DISCOUNT, None] * value
+        by_player = jax.vmap(by_action, in_axes=(-1, None, None, None, None), out_axes=-1)
+        return by_player(qvalues, self.actions_of(root), root[..., VISITS] > 0, self.num_actions, 0.0)
+
     def _child_nodes(self) -> jax.Array:
         """i32[B, N, S] node index of each slot, UNVISITED where there is none."""
         code = self.children[..., CHILD].astype(jnp.int32)

@@ -68,7 +68,8 @@ def search_worlds(
       num_worlds: W.
       improve: scales the averaged Q-values that are added to the prior's logits (a `functools.partial` of
         `scores.completed_by_mix_value` with options of one's own).
-      temperature: actions are drawn in proportion to `action_weights ** (1 / temperature)`; 0 takes the best.
+      temperature: [] or [B]: actions are drawn in proportion to `action_weights ** (1 / temperature)`; 0 takes the
+        best.
       **options: passed to `policy`.
 
     Raises:
@@ -102,9 +103,10 @@ def search_worlds(
     prior = mean(jax.nn.softmax(_masked(root.prior_logits, invalid_actions), axis=-1))
     logits = jnp.where(prior > 0, jnp.log(jnp.maximum(prior, scores.TINY)), -jnp.inf)
     logits = logits + _improvement(logits, visits, qvalues, raw_value, mean(summary.value), improve)
-    tempered = (logits - jnp.max(logits, axis=-1, keepdims=True)) / jnp.maximum(temperature, 1e-6)
-    drawn = jax.random.categorical(action_key, tempered)
-    action = jnp.where(jnp.asarray(temperature) > 0, drawn, jnp.argmax(logits, axis=-1))
+    temperature = jnp.broadcast_to(jnp.asarray(temperature), (batch_size,))
+    tempered = logits - jnp.max(logits, axis=-1, keepdims=True)
+    drawn = jax.random.categorical(action_key, tempered / jnp.maximum(temperature, 1e-6)[:, None])
+    action = jnp.where(temperature > 0, drawn, jnp.argmax(logits, axis=-1))
     return WorldsOutput(
         action=action.astype(jnp.int32),
         action_weights=jax.nn.softmax(logits, axis=-1),

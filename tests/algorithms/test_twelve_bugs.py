@@ -21,7 +21,7 @@ from jzero.algorithms.muzero import Batch, muzero_loss, unroll
 from jzero.algorithms.targets import Targets, prefix_sums
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import init_batch, step_batch
-from jzero.models import Latent, edge_discount, learned_model, mover_reward
+from jzero.models import Latent, edge, learned_model
 from jzero.networks import Support
 from jzero.planner import plan, search_root
 from jzero.replay import Draw
@@ -55,6 +55,7 @@ def tic_tac_toe_games():
         noise = rng.uniform(-1, 1, (2, 64)).astype(
             np.float32
         )  # search values, which outcomes do not depend on
+        reward, discount = edge(env, states, after, 1.0)
         ply = Transition(
             state=states,
             action=action,
@@ -63,8 +64,8 @@ def tic_tac_toe_games():
             value=noise[0],
             qvalue=noise[1],
             explored=np.zeros(64, bool),
-            reward=mover_reward(states, after),
-            discount=edge_discount(states, after, 1.0),
+            reward=reward,
+            discount=discount,
             ended=after.terminated,
             truncated=np.zeros(64, bool),
         )

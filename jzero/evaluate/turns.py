@@ -1,0 +1,131 @@
+"""What a player at a table is asked, and the plies of many games played side by side.
+
+Axes: G games (in `Turn`, rows), A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.env import Env, is_finished
+from jzero.evaluate.batches import check_legal, padded_chunks
+
+
+class Turn(NamedTuple):
+    """What a player is asked: one move in every row that `rows` marks. Unmarked rows only fill the batch."""
+
+    states: Any  # batched state, every leaf [G, ...]
+    histories: list[list[int]]  # of each row, the actions since the game's first state
+    rows: np.ndarray  # bool[G]
+    key: jax.Array  # a fresh key
+
+
+Player = Callable[[Turn], np.ndarray]
+"""Returns i32[G] actions; those of unmarked rows may be anything."""
+
+
+def as_player(act: Callable[[Any, jax.Array], jax.Array]) -> Player:
+    """A player of a pure function: (states [G], key) -> actions i32[G]."""
+    act = jax.jit(act)
+    return lambda turn: np.asarray(act(turn.states, turn.key))
+
+
+def play_out(
+    env: Env,
+    states: Any,
+    own_seat: np.ndarray,
+    player: Player,
+    opponent: Player,
+    histories: list[list[int]],
+    key: jax.Array,
+    *,
+    group: int,
+) -> np.ndarray:
+    """Plays games side by side to their ends: `player` in one seat, `opponent` in all others.
+
+    Each is asked once a ply for all its rows, in batches of G / `group` rows.
+
+    Args:
+        env: the game.
+        states: [G] where the games begin.
+        own_seat: i32[G] the player's seat.
+        player: the one.
+        opponent: the others.
+        histories: of each game, the actions so far; those of the games are added.
+        key: decides the game's chance and the players' keys.
+        group: games in a row that share all chance of the game; divides G.
+
+    Returns:
+        f64[G, P]: what every seat earned.
+
+    Raises:
+        ValueError: a player chose an illegal action.
+    """
+    num_games, ply = len(own_seat), 0
+    returns = np.zeros((num_games, env.num_players))
+    while True:
+        mover, finished = jax.device_get(_view(states))
+        if finished.all():
+            return returns
+        *side_keys, step_key = jax.random.split(jax.random.fold_in(key, ply), 3)
+        actions = np.zeros(num_games, np.int32)
+        sides = (("player", player, mover == own_seat), ("opponent", opponent, mover != own_seat))
+        for (name, side, turn), side_key in zip(sides, side_keys, strict=True):
+            rows = np.flatnonzero(turn & ~finished)
+            actions[rows] = _ask(name, side, states, histories, rows, side_key, num_games // group)
+        states = _step(env, states, actions, step_key, group)
+        returns += np.asarray(states.rewards)
+        for row in np.flatnonzero(~finished):
+            histories[row].append(int(actions[row]))
+        ply += 1
+
+
+def _ask(
+    name: str,
+    player: Player,
+    states: Any,
+    histories: list[list[int]],
+    rows: np.ndarray,
+    key: jax.Array,
+    size: int,
+) -> np.ndarray:
+    """The player's actions i32[N] in rows i32[N], asked for in batches of `size`.
+
+    Raises:
+        ValueError: an action is illegal; the message calls the player `name`.
+    """
+    actions = np.zeros(len(rows), np.int32)
+    for number, (chunk, count) in enumerate(padded_chunks(rows, size)):
+        marked = np.arange(size) < count
+        chunk_key = jax.random.fold_in(key, number)
+        turn = Turn(_take(states, chunk), [list(histories[row]) for row in chunk], marked, chunk_key)
+        chosen = np.asarray(player(turn))[:count]
+        legal = np.asarray(turn.states.legal_action_mask)[:count]
+        check_legal(chosen, legal, turn.histories[:count], name)
+        actions[number * size :][:count] = chosen
+    return actions
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _step(env: Env, states: Any, actions: jax.Array, key: jax.Array, group: int) -> Any:
+    """One ply of all games [G]; the chance of the game is the same in each group of `group` games in a row."""
+    keys = jnp.repeat(jax.random.split(key, len(actions) // group), group, axis=0)
+    return jax.vmap(env.step)(states, actions, keys)
+
+
+@jax.jit
+def _view(states: Any) -> tuple[jax.Array, jax.Array]:
+    """What the host needs of states [G]: who is to move i32[G], finished bool[G]."""
+    return states.current_player, is_finished(states)
+
+
+@jax.jit
+def _take(states: Any, rows: jax.Array) -> Any:
+    """The states of the given rows i32[N]."""
+    return jax.tree.map(lambda leaf: leaf[rows], states)

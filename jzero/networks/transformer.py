@@ -1,0 +1,59 @@
+"""A transformer over the tokens of an observation: cards, players, pieces.
+
+Axes: B rows, n tokens, f features of a token, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Transformer(nn.Module):
+    """Pre-normalised attention between tokens (Vaswani et al. 2017; Xiong et al. 2020), read by a summary token.
+
+    A leaf [B, n, f] of the observation is n tokens, a leaf [B, f] one. Every leaf has its own embedding and every
+    token its own learned position, which tells a network the card or the seat that the token stands for.
+
+    Attributes:
+      width: D; heads of 32 units each, at least one.
+      blocks: blocks of attention and of two dense layers with 4 D hidden units.
+      dtype: dtype of the computation.
+    """
+
+    width: int
+    blocks: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, observation: Any) -> jax.Array:
+        """Features [B, D] of an observation.
+
+        Raises:
+          ValueError: a leaf of the observation is neither [f] nor [n, f].
+        """
+        x = jnp.concatenate([self._embed(leaf) for leaf in jax.tree.leaves(observation)], axis=1)
+        position = self.param("position", nn.initializers.normal(0.02), (x.shape[1] + 1, self.width))
+        x = jnp.pad(x, ((0, 0), (1, 0), (0, 0))) + position.astype(self.dtype)
+        for _ in range(self.blocks):
+            x = x + self._attend(nn.LayerNorm(dtype=self.dtype)(x))
+            y = nn.Dense(4 * self.width, dtype=self.dtype)(nn.LayerNorm(dtype=self.dtype)(x))
+            x = x + nn.Dense(self.width, dtype=self.dtype)(nn.gelu(y))
+        return nn.LayerNorm(dtype=self.dtype)(x[:, 0])
+
+    def _embed(self, leaf: jax.Array) -> jax.Array:
+        """Tokens [B, n, D] of a leaf."""
+        if leaf.ndim not in (2, 3):
+            raise ValueError(
+                f"network.kind 'transformer' needs observations of leaves [f] or [n, f], not {leaf.shape[1:]}; use "
+                "--network.kind mlp or resnet"
+            )
+        tokens = leaf if leaf.ndim == 3 else leaf[:, None]
+        return nn.Dense(self.width, dtype=self.dtype)(tokens.astype(self.dtype))
+
+    def _attend(self, x: jax.Array) -> jax.Array:
+        heads = max(1, self.width // 32)
+        return jnp.asarray(nn.MultiHeadDotProductAttention(heads, dtype=self.dtype)(x))

@@ -1,0 +1,154 @@
+"""Self-play's switches: trees that go on with the game, and resigning. Axes: T plies, B games."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.tic_tac_toe import TicTacToe
+from jzero import search
+from jzero.config import SearchConfig
+from jzero.models import simulator_model
+from jzero.planner import plan_tree
+from jzero.replay import value_targets
+from jzero.self_play import self_play, start_games
+from tests.search.tables import quick_jit
+from tests.tiny import tiny, uniform_apply
+
+KEY = jax.random.key(0)
+GAMES, PLIES, SIMULATIONS = 64, 12, 16
+
+
+@functools.cache
+def played(apply, **changes):
+    """(first games, transitions [T, B], metrics) of one iteration."""
+    config = tiny(games=GAMES, plies=PLIES, opening_plies=0, **changes)
+    env = TicTacToe()
+    model = simulator_model(env, apply)
+
+    @quick_jit
+    def run(key):
+        games = start_games(env, config, key, GAMES)
+        return games, *self_play(env, model, config, None, key, games)[1:]
+
+    return jax.tree.map(np.asarray, run(KEY))
+
+
+def test_a_reused_tree_is_the_one_that_the_search_itself_goes_on_with():
+    config = SearchConfig(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0, reuse=True)
+    _, transitions, _ = played(uniform_apply, search=config)
+    env = TicTacToe()
+    model = simulator_model(env, uniform_apply)
+    options = {"num_simulations": SIMULATIONS, "num_nodes": 2 * SIMULATIONS + 1, "explore": False}
+
+    def search_from(states, tree):
+        root, invalid = model.root(None, states), ~states.legal_action_mask
+        return plan_tree(config, model, None, KEY, root, invalid, tree=tree, **options)
+
+    @quick_jit
+    def first(states):
+        return search_from(states, None)
+
+    @quick_jit
+    def next_one(states, tree, action):
+        return search_from(states, search.subtree(tree, action))
+
+    at = [jax.tree.map(lambda x, t=t: x[t], transitions) for t in range(PLIES)]
+    found, tree = first(at[0].state)
+    for t in range(PLIES):
+        np.testing.assert_allclose(found.policy, at[t].policy, atol=1e-6)
+        np.testing.assert_allclose(found.value, at[t].value, atol=1e-5)
+        if t + 1 < PLIES:
+            kept = np.where(at[t].ended, -1, at[t].action)
+            found, tree = next_one(at[t + 1].state, tree, kept)
+    # What was kept shows: policies are shares of visits, here of more of them than one search makes.
+    later = transitions.policy[1:][~transitions.ended[:-1]]
+    assert (np.abs(later * SIMULATIONS - np.round(later * SIMULATIONS)) > 1e-3).any()
+
+
+def test_without_reuse_every_search_starts_alone():
+    config = SearchConfig(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0)
+    _, transitions, _ = played(uniform_apply, search=config)
+    visits = transitions.policy * SIMULATIONS
+    np.testing.assert_allclose(visits, np.round(visits), atol=1e-3)
+
+
+def test_playout_caps_and_reuse_go_together():
+    config = SearchConfig(num_simulations=8, reuse=True)
+    _, transitions, metrics = played(
+        uniform_apply, search=config, full_search_fraction=0.5, fast_simulations=2
+    )
+    full = transitions.policy_weight == 1
+    assert 0 < full.mean() < 1
+    assert metrics["evaluations"] == np.where(full, 1 + 8, 1 + 2).sum()
+
+
+def gloomy_apply(params, observation):
+    """A network that finds every position with five stones or more lost for its mover."""
+    batch = observation.shape[0]
+    stones = jnp.sum(observation.reshape(batch, -1), axis=-1)
+    return jnp.zeros((batch, 9)), jnp.where(stones >= 5, -1.0, 0.0)
+
+
+RESIGNING = {
+    "search": SearchConfig(policy="puct", num_simulations=1, dirichlet_fraction=0.0),
+    "random_move_fraction": 1.0,
+    "resign_below": -0.5,
+    "resign_holdout": 0.25,
+}
+
+
+def optimist(params, observation):
+    """`gloomy_apply` turned round: after one simulation the mover of the position before it is gloomy."""
+    logits, value = gloomy_apply(params, observation)
+    return logits, -value
+
+
+def test_who_resigns_loses_and_the_hold_out_plays_on():
+    games, transitions, metrics = played(optimist, **RESIGNING)
+    # Games of the first ply only: those that begin later have their own lot.
+    first_end = transitions.ended.argmax(axis=0)
+    stubborn = games.never_resigns
+    assert 4 < stubborn.sum() < 32  # binomial(64, 1/4)
+    hopeless = transitions.value < RESIGNING["resign_below"]
+    assert hopeless.any()
+    resigns, errors, checks = 0, 0, 0
+    for lane in range(GAMES):
+        last = first_end[lane]
+        gave_up = np.flatnonzero(hopeless[: last + 1, lane])
+        if stubborn[lane]:
+            board = transitions.state.board[last, lane].copy()
+            board[transitions.action[last, lane]] = 1
+            assert (board != 0).all() or transitions.reward[last, lane] == 1  # full, or won
+            if len(gave_up):
+                checks += 1
+                mover = transitions.state.current_player
+                sign = 1 if mover[gave_up[0], lane] == mover[last, lane] else -1
+                errors += sign * transitions.reward[last, lane] >= 0
+        elif len(gave_up):
+            resigns += 1
+            assert gave_up[0] == last
+            assert transitions.reward[last, lane] == -1
+            assert transitions.discount[last, lane] == 0
+            assert not transitions.truncated[last, lane]
+    assert resigns > 10
+    assert checks > 2
+    # The metrics count the games that began later too.
+    assert metrics["resigned"] >= resigns
+    assert metrics["resign_checks"] >= checks
+    assert metrics["resign_errors"] >= errors
+    assert 0 < metrics["resign_errors"] < metrics["resign_checks"]
+    played_well = transitions._replace(explored=np.zeros_like(transitions.explored))
+    targets, known = value_targets(jax.tree.map(jnp.asarray, played_well), 1.0)
+    lost = transitions.ended & (transitions.reward == -1)
+    assert lost.any()
+    assert (np.asarray(targets)[lost] == -1).all()
+    assert np.asarray(known)[lost].all()
+
+
+def test_a_value_of_minus_one_never_resigns_while_it_is_off():
+    _, transitions, metrics = played(optimist, **(RESIGNING | {"resign_below": -1.0}))
+    assert (transitions.value < -0.5).any()
+    assert (transitions.reward >= 0).all()
+    assert "resigned" not in metrics
