@@ -34,16 +34,16 @@ PRESET = RunConfig(
     train=TrainConfig(
         env="blob?players=4&cards=5",
         search=SearchConfig(
-            policy="gumbel", num_simulations=10, worlds=4, rescale_values=False, value_scale=0.2
+            policy="gumbel", num_simulations=10, worlds=4, rescale_values=False, value_scale=0.7
         ),
         network=NetworkConfig(kind="mlp", width=256, blocks=2),
         games=256,
         plies=24,
         temperature_plies=1000,
-        td_lambda=1.0,
+        td_lambda=0.9,
         replay_plies=24 * 20,
         batch_size=1024,
-        updates=12,
+        updates=24,
         learning_rate=1e-3,
         ema_decay=0.995,
         augment=False,
@@ -51,7 +51,7 @@ PRESET = RunConfig(
 )
 
 # With a GPU or TPU: as many passes over the data with 8 times the games, in batches 4 times larger.
-ACCELERATED = replace(PRESET, train=replace(PRESET.train, games=8 * 256, batch_size=4 * 1024, updates=2 * 12))
+ACCELERATED = replace(PRESET, train=replace(PRESET.train, games=8 * 256, batch_size=4 * 1024, updates=2 * 24))
 
 
 def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:

@@ -13,7 +13,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -21,8 +21,9 @@ import tyro
 
 import jzero
 from jzero.devices import set_up
-from jzero.evaluate.arena import Player, Turn, play_match
+from jzero.evaluate.arena import play_match
 from jzero.evaluate.engines import open_spiel_mcts, random_player
+from jzero.evaluate.turns import Player, Turn
 
 
 @dataclass(frozen=True)
@@ -54,32 +55,39 @@ def agent_player(agent: jzero.Agent, num_simulations: int) -> Player:
     return play
 
 
-def main(config: Config) -> None:
-    """Plays the match."""
-    set_up()
-    agent = jzero.load(config.run_dir)
-    name = agent.config.env
-    if config.opponent == "random":
-        opponent, against = random_player(agent.env), "a random player"
-    else:
-        opponent = open_spiel_mcts(name, config.opponent_simulations, config.seed)
-        against = f"OpenSpiel's MCTS with {config.opponent_simulations} simulations"
+def play(
+    agent: jzero.Agent,
+    opponent: Player,
+    against: str,
+    *,
+    simulations: int,
+    games: int,
+    opening_plies: int | tuple[int, int],
+    seed: int,
+) -> dict[str, Any]:
+    """Plays and prints a match of the agent `against` an opponent; returns its record."""
     begun = time.monotonic()
     result = play_match(
         agent.env,
-        agent_player(agent, config.simulations),
+        agent_player(agent, simulations),
         opponent,
-        num_games=config.games,
-        key=jax.random.key(config.seed),
-        opening_plies=config.opening_plies,
+        num_games=games,
+        key=jax.random.key(seed),
+        opening_plies=opening_plies,
     )
-    record = {
-        "env": name,
+    low, high = result.interval
+    print(
+        f"{agent.config.env}, {simulations} simulations, against {against}: "
+        f"{result.wins} won, {result.draws} drawn, {result.losses} lost of {games}; "
+        f"score {result.score:.3f} [{low:.3f}, {high:.3f}]"
+    )
+    return {
+        "env": agent.config.env,
         "opponent": against,
-        "simulations": config.simulations,
-        "games": config.games,
-        "opening_plies": config.opening_plies,
-        "seed": config.seed,
+        "simulations": simulations,
+        "games": games,
+        "opening_plies": opening_plies,
+        "seed": seed,
         "wins": result.wins,
         "draws": result.draws,
         "losses": result.losses,
@@ -88,12 +96,27 @@ def main(config: Config) -> None:
         "distinct_games": result.distinct_games,
         "seconds": round(time.monotonic() - begun, 1),
     }
-    (config.run_dir / "match.json").write_text(json.dumps(record, indent=2) + "\n")
-    low, high = result.interval
-    print(
-        f"{name}, {config.simulations} simulations, against {against}: {result.wins} won, {result.draws} drawn, "
-        f"{result.losses} lost of {config.games}; score {result.score:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def main(config: Config) -> None:
+    """Plays the match."""
+    set_up()
+    agent = jzero.load(config.run_dir)
+    if config.opponent == "random":
+        opponent, against = random_player(agent.env), "a random player"
+    else:
+        opponent = open_spiel_mcts(agent.config.env, config.opponent_simulations, config.seed)
+        against = f"OpenSpiel's MCTS with {config.opponent_simulations} simulations"
+    record = play(
+        agent,
+        opponent,
+        against,
+        simulations=config.simulations,
+        games=config.games,
+        opening_plies=config.opening_plies,
+        seed=config.seed,
     )
+    (config.run_dir / "match.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

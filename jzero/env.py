@@ -130,6 +130,11 @@ def replace(state: Any, **fields: Any) -> Any:
     return state._replace(**fields)
 
 
+def seeded_key(seed: jax.Array | int, ply: jax.Array | int) -> jax.Array:
+    """The key of a recorded game's first state (ply 0) or of its `ply`-th step, from the game's seed."""
+    return jax.random.fold_in(jax.random.key(seed), ply)
+
+
 def init_batch(env: Env, key: jax.Array, batch_size: int) -> Any:
     """First states of `batch_size` games: every leaf has a leading axis [B]."""
     return jax.vmap(env.init)(jax.random.split(key, batch_size))

@@ -455,12 +455,16 @@ class Run:
         size = sum(x.size for x in jax.tree.leaves(self.state.params))
         games, states = train.games // jax.device_count(), self.state.games.states
         roots = jax.eval_shape(make_model(self.env, train).root, self.state.averaged, states)
-        tree = tree_nbytes(games, self.env.num_actions, train.search.num_simulations + 1, roots.embedding)
+        nodes = train.search.num_simulations * (2 if train.search.reuse else 1) + 1
+        players = roots.value.shape[1] if roots.value.ndim == 2 else 1
+        rows = games * train.search.worlds
+        tree = tree_nbytes(rows, self.env.num_actions, nodes, roots.embedding, players)
+        worlds = f"{train.search.worlds} worlds x " if train.search.worlds > 1 else ""
         replay = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
         return (
             f"{train.algorithm}, {train.games} games side by side on {jax.device_count()} "
             f"{jax.devices()[0].platform} device(s), "
-            f"{train.search.policy} search with {train.search.num_simulations} simulations "
+            f"{train.search.policy} search with {worlds}{train.search.num_simulations} simulations "
             f"(trees of {tree / 2**20:,.0f} MiB a device), replay of "
             f"{train.games * train.replay_plies:,} positions ({replay / 2**20:,.0f} MiB), "
             f"{train.network.kind} network of {size:,} parameters, seed {train.seed}"

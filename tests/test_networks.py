@@ -13,6 +13,7 @@ from jzero.networks import MuZeroNet, make_learned_network, make_network
 from jzero.networks.heads import Head
 from jzero.networks.learned import to_unit_range
 from jzero.networks.towers import AtariTower, ResidualTower
+from jzero.networks.transformer import Transformer
 from tests.search.tables import quick_jit
 
 BOARD = (6, 5, 3)
@@ -288,3 +289,70 @@ def test_gradients_of_a_latent_state_are_finite_however_they_are_compiled(level)
 
     grads = jax.jit(jax.grad(loss), compiler_options=options)(params)
     assert all(np.isfinite(grad).all() for grad in jax.tree.leaves(grads))
+
+
+TOKENS = NetworkConfig(kind="transformer", width=32, blocks=2)
+
+
+def token_observation(batch=5, seed=0):
+    """Six tokens of three features, two of four, and a single one."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    return {
+        "cards": jax.random.normal(keys[0], (batch, 6, 3)),
+        "players": jax.random.normal(keys[1], (batch, 2, 4)),
+        "table": jax.random.normal(keys[2], (batch, 5)),
+    }
+
+
+def test_a_transformer_attends_to_every_token_and_knows_its_place():
+    net = make_network(TOKENS, 7, num_values=3)
+    observation = token_observation()
+    params = noisy(net.init(jax.random.key(0), observation))
+    logits, value = net.apply(params, observation)
+    assert logits.shape == (5, 7)
+    assert value.shape == (5, 3)
+    assert (np.abs(value) < 1).all()
+    for name, leaf in observation.items():
+        tokens = leaf.shape[1] if leaf.ndim == 3 else 1
+        for token in range(tokens):
+            at = (slice(None), token) if leaf.ndim == 3 else slice(None)
+            changed = net.apply(params, observation | {name: leaf.at[at].add(1.0)})[0]
+            assert (np.abs(changed - logits).max(axis=1) > 1e-5).all(), (name, token)
+    swapped = observation["cards"][:, jnp.array([1, 0, 2, 3, 4, 5])]
+    assert not np.allclose(net.apply(params, observation | {"cards": swapped})[0], logits, atol=1e-5)
+
+
+def test_a_row_of_a_transformer_does_not_depend_on_the_others():
+    net = make_network(TOKENS, 7)
+    observation = token_observation()
+    params = noisy(net.init(jax.random.key(0), observation))
+    together = net.apply(params, observation)
+    alone = net.apply(params, jax.tree.map(lambda x: x[3:4], observation))
+    np.testing.assert_allclose(alone[0][0], together[0][3], atol=1e-5)
+    np.testing.assert_allclose(alone[1][0], together[1][3], atol=1e-5)
+
+
+def test_a_transformers_attention_is_a_softmax_over_all_tokens():
+    """One block's attention by hand: heads of 32 units, the query of every token against the keys of all."""
+    net = Transformer(width=64, blocks=1)
+    observation = token_observation(batch=2)
+    params = net.init(jax.random.key(0), observation)
+    _, state = net.apply(params, observation, capture_intermediates=True)
+    attention = params["params"]["MultiHeadDotProductAttention_0"]
+    x = np.asarray(state["intermediates"]["LayerNorm_0"]["__call__"][0])
+
+    def project(name):
+        return np.einsum("bnd,dhe->bnhe", x, attention[name]["kernel"]) + attention[name]["bias"]
+
+    query, key, value = map(project, ("query", "key", "value"))
+    assert query.shape == (2, 6 + 2 + 1 + 1, 2, 32)
+    scores = np.exp(np.einsum("bnhe,bmhe->bhnm", query, key) / np.sqrt(32))
+    mixed = np.einsum("bhnm,bmhe->bnhe", scores / scores.sum(-1, keepdims=True), value)
+    expected = np.einsum("bnhe,hed->bnd", mixed, attention["out"]["kernel"]) + attention["out"]["bias"]
+    found = state["intermediates"]["MultiHeadDotProductAttention_0"]["__call__"][0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_transformer_needs_tokens():
+    with pytest.raises(ValueError, match=r"needs observations of leaves \[f\] or \[n, f\], not \(3, 3, 2\)"):
+        make_network(TOKENS, 7).init(jax.random.key(0), jnp.zeros((1, 3, 3, 2)))

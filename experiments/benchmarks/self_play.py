@@ -9,10 +9,7 @@ the same network, simulations, games and minibatches. Needs pgx: `pip install -e
 from __future__ import annotations
 
 import json
-import resource
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,15 +26,15 @@ import tyro  # noqa: E402
 from hardware import provenance  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 from peer import Peer, PeerConfig, make_peer  # noqa: E402
+from timing import Ours, network_alone, timed  # noqa: E402
 
 from envs.connect_four import ConnectFour  # noqa: E402
-from jzero.algorithms.make import make_apply  # noqa: E402
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig  # noqa: E402
 from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
 from jzero.networks import PolicyValueNet, make_network  # noqa: E402
 from jzero.planner import plan  # noqa: E402
 from jzero.self_play import start_games  # noqa: E402
-from jzero.train import AXIS, Program, make_mesh, make_model, make_program  # noqa: E402
+from jzero.train import AXIS, make_mesh, make_model  # noqa: E402
 
 ENV = ConnectFour()
 
@@ -88,39 +85,6 @@ def train_config(config: Config, network: NetworkConfig) -> TrainConfig:
     )
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, float]:
-    """Wall seconds and CPU seconds (of all threads) until the function's result is there."""
-    wall, cpu = time.perf_counter(), _cpu_seconds()
-    jax.block_until_ready(function())
-    return time.perf_counter() - wall, _cpu_seconds() - cpu
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-class Ours:
-    """One iteration of the compiled program, with the state kept in between."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        self.program: Program = make_program(ENV, config)
-        self.state = self.program.init()
-        for _ in range(3):  # so that the replay holds finished games, and everything is compiled
-            self.play()
-            self.learn()
-
-    def play(self) -> Any:
-        """Self-play of one iteration."""
-        self.state, metrics = self.program.play(self.state)
-        return metrics
-
-    def learn(self) -> Any:
-        """Its updates."""
-        self.state, metrics = self.program.learn(self.state)
-        return metrics
-
-
 class Theirs:
     """The same of the peer."""
 
@@ -141,7 +105,7 @@ def against_peer(config: Config, name: str) -> dict[str, Any]:
     """Positions a second of self-play and learning, ours and the peer's in turn."""
     network = NETWORKS[name]
     train = train_config(config, network)
-    ours = Ours(train)
+    ours = Ours(ENV, train)
     base = PeerConfig(
         batch_size=config.games,
         num_simulations=config.simulations,
@@ -163,7 +127,7 @@ def against_peer(config: Config, name: str) -> dict[str, Any]:
         play_seconds.append(play_wall)
         for peer, theirs in peers.items():
             speed[peer].append(positions / timed(theirs.both)[0])
-    alone = network_alone(config, train)
+    alone = network_alone(ENV, train, config.rounds)
     return {
         "network": name,
         "positions_per_second": {who: round(statistics.median(values)) for who, values in speed.items()},
@@ -177,25 +141,6 @@ def against_peer(config: Config, name: str) -> dict[str, Any]:
         ),
         "share_of_self_play_outside_network": round(1 - alone / statistics.median(play_seconds), 3),
     }
-
-
-def network_alone(config: Config, train: TrainConfig) -> float:
-    """Seconds that the network calls of one iteration's self-play take by themselves, on the same devices."""
-    mesh, apply = make_mesh(), make_apply(ENV, train)
-    states = start_games(ENV, train, jax.random.key(0), config.games).states
-    observation = observe_batch(ENV, states)
-    params = make_network(train.network, ENV.num_actions).init(jax.random.key(0), observation)
-
-    def evaluate(params: Any, observation: jax.Array) -> jax.Array:
-        def once(_: Any, observation: jax.Array) -> jax.Array:
-            _, value = apply(params, observation)
-            return observation + 1e-6 * value[:, None, None, None]  # each call depends on the one before
-
-        return jax.lax.fori_loop(0, config.plies * (config.simulations + 1), once, observation)
-
-    run = jax.jit(jax.shard_map(evaluate, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=P(AXIS)))
-    timed(lambda: run(params, observation))
-    return statistics.median(timed(lambda: run(params, observation))[0] for _ in range(config.rounds))
 
 
 def hundred_games(config: Config) -> dict[str, Any]:

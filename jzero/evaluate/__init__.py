@@ -1,8 +1,9 @@
 """How strong a player is: matches, ratings, exhaustive proofs, test positions, known opponents."""
 
-from jzero.evaluate.arena import MatchResult, Player, Tally, Turn, play_match
+from jzero.evaluate.arena import MatchResult, Tally, play_match
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
 from jzero.evaluate.exact import ExactResult, SeatProof, prove_never_loses
+from jzero.evaluate.minimax import minimax_player
 from jzero.evaluate.positions import (
     ILLEGAL,
     PlyScore,
@@ -15,6 +16,8 @@ from jzero.evaluate.positions import (
     score_positions,
 )
 from jzero.evaluate.rating import Ratings, bradley_terry, mean_interval, wilson_interval
+from jzero.evaluate.table import TableResult, play_tables
+from jzero.evaluate.turns import Player, Turn, as_player
 
 __all__ = [
     "ILLEGAL",
@@ -27,16 +30,20 @@ __all__ = [
     "PositionSet",
     "Ratings",
     "SeatProof",
+    "TableResult",
     "Tally",
     "Turn",
+    "as_player",
     "bitbully_player",
     "bradley_terry",
     "grade_actions",
     "load_positions",
     "make_position_set",
     "mean_interval",
+    "minimax_player",
     "open_spiel_mcts",
     "play_match",
+    "play_tables",
     "positions_states",
     "prove_never_loses",
     "random_player",

@@ -11,7 +11,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -20,8 +20,8 @@ import jax
 import numpy as np
 
 from jzero.env import Env
-from jzero.evaluate.arena import Player, Turn
 from jzero.evaluate.positions import ILLEGAL
+from jzero.evaluate.turns import Player, Turn
 
 _WORKER = Path(__file__).with_name("bitbully_worker.py")
 
@@ -39,13 +39,18 @@ def _draw(num_actions: int, legal: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def open_spiel_mcts(
-    game_name: str, num_simulations: int, seed: int = 0, *, uct_c: float = 2.0, rollouts: int = 1
+    game_name: str,
+    num_simulations: int,
+    seed: int = 0,
+    *,
+    uct_c: float = 2.0,
+    rollouts: int = 1,
+    translate: Callable[[Sequence[int]], list[int]] | None = None,
 ) -> Player:
     """OpenSpiel's C++ UCT search with random rollouts, which also proves wins and losses as it searches.
 
-    The game must be free of chance and its actions must have OpenSpiel's numbers (as Connect Four's and
-    tic-tac-toe's have). Every move is a new search whose seed comes from `seed`, the turn's key and the row,
-    so a match gives the same games again and its games differ from each other.
+    The game must be free of chance. Every move is a new search whose seed comes from `seed`, the turn's key and
+    the row, so a match gives the same games again and its games differ from each other.
 
     Args:
         game_name: OpenSpiel's name of the game, with parameters if any, such as "connect_four".
@@ -53,6 +58,8 @@ def open_spiel_mcts(
         seed: any whole number >= 0.
         uct_c: exploration constant.
         rollouts: random games averaged to value one leaf.
+        translate: a game's actions in OpenSpiel's numbers; no two legal actions of a position may have the same
+            one. None where the numbers are the same, as Connect Four's and tic-tac-toe's are.
 
     Raises:
         ImportError: OpenSpiel is not installed.
@@ -73,7 +80,13 @@ def open_spiel_mcts(
         words = np.asarray(jax.random.key_data(turn.key)).ravel().tolist()
         for row in np.flatnonzero(turn.rows):
             (word,) = np.random.SeedSequence([seed, *words, int(row)]).generate_state(1)
-            actions[row] = choose(turn.histories[row], int(word) >> 1)
+            history = turn.histories[row]
+            if translate is None:
+                actions[row] = choose(history, int(word) >> 1)
+            else:
+                chosen = choose(translate(history), int(word) >> 1)
+                legal = np.flatnonzero(turn.states.legal_action_mask[row]).tolist()
+                actions[row] = next(a for a in legal if translate([*history, a])[-1] == chosen)
         return actions
 
     return play

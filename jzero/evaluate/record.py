@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import init_batch, is_finished, step_batch
+from jzero.env import is_finished, seeded_key
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -20,29 +20,38 @@ def record_games(
     """Games of the agent against itself, each opened by `opening_plies` of its policy at temperature 1.
 
     Returns:
-      `{"env": name, "games": [{"title", "actions", "values", "outcome"}]}`; `values` are the network's, for
-      the player to move at each ply, `outcome` the sum of each player's rewards.
+      `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome"}]}`; `values` are the network's,
+      for the player to move at each ply, `outcome` the sum of each player's rewards. The seed tells all chance of
+      the game, see `jzero.env.seeded_key`.
     """
     env = agent.env
-    key, init_key = jax.random.split(key)
-    states = init_batch(env, init_key, num_games)
-    step = jax.jit(lambda states, actions, key: step_batch(env, states, actions, key))
+    key, seed_key = jax.random.split(key)
+    seeds = jax.random.randint(seed_key, (num_games,), 0, 2**31 - 1)
+    states = jax.vmap(lambda seed: env.init(seeded_key(seed, 0)))(seeds)
+    step = jax.jit(
+        jax.vmap(
+            lambda state, action, seed, ply: env.step(state, action, seeded_key(seed, ply)), (0, 0, 0, None)
+        )
+    )
     games: list[dict[str, Any]] = [
-        {"title": f"Game {index + 1}", "actions": [], "values": []} for index in range(num_games)
+        {"title": f"Game {index + 1}", "seed": int(seed), "actions": [], "values": []}
+        for index, seed in enumerate(seeds)
     ]
     outcome = np.zeros((num_games, env.num_players))
     for ply in range(max_plies):
         running = ~np.asarray(is_finished(states))
         if not running.any():
             break
-        key, act_key, step_key = jax.random.split(key, 3)
+        key, act_key = jax.random.split(key)
         temperature = 1.0 if ply < opening_plies else 0.0
         actions = agent.act(states, act_key, temperature=temperature)
         values = np.asarray(agent.evaluate(states)[1])
+        if values.ndim > 1:
+            values = values[np.arange(num_games), states.current_player]
         for index in np.flatnonzero(running):
             games[index]["actions"].append(int(actions[index]))
             games[index]["values"].append(round(float(values[index]), 4))
-        states = step(states, jnp.asarray(actions), step_key)
+        states = step(states, jnp.asarray(actions), seeds, ply + 1)
         outcome += np.asarray(states.rewards)
     for game, total in zip(games, outcome, strict=True):
         game["outcome"] = total.tolist()

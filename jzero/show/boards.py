@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jzero.env import Env, is_finished
+from jzero.env import Env, is_finished, seeded_key
 
 
 class Position(NamedTuple):
@@ -59,24 +59,25 @@ def data_url(svg: str) -> str:
     return "data:image/svg+xml;charset=utf-8," + svg.strip().translate(str.maketrans(codes))
 
 
-def replay(env: Env, actions: Sequence[int]) -> list[Position]:
+def replay(env: Env, actions: Sequence[int], seed: int | None = None) -> list[Position]:
     """The positions of a game from its actions: [number of actions + 1], the first position included.
 
     Raises:
-      ValueError: an action is illegal, so the game was not one of this environment; or chance decides in it.
+      ValueError: an action is illegal, so the game was not one of this environment; or chance decides in it and its
+        seed (see `jzero.env.seeded_key`) is not known.
     """
-    return list(_replay(env, tuple(actions)))
+    return list(_replay(env, tuple(actions), (0, 1) if seed is None else (seed, seed)))
 
 
 @functools.lru_cache(maxsize=64)
-def _replay(env: Env, actions: tuple[int, ...]) -> tuple[Position, ...]:
-    init, step = _without_chance(env)
-    state, certain = init()
+def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple[Position, ...]:
+    init, step = _with_two_seeds(env)
+    state, certain = init(seeds)
     positions = [_position(env, state)]
     for ply, action in enumerate(actions):
         if not (0 <= action < env.num_actions and state.legal_action_mask[action]):
             raise ValueError(f"action {action} of ply {ply} is illegal: the game is of another environment")
-        state, same = step(state, jnp.int32(action))
+        state, same = step(state, jnp.int32(action), seeds, ply + 1)
         certain &= same
         positions.append(_position(env, state))
     if not certain:
@@ -85,21 +86,22 @@ def _replay(env: Env, actions: tuple[int, ...]) -> tuple[Position, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _without_chance(env: Env) -> tuple[Callable, Callable]:
-    """`init` and `step` without a key; each also tells (bool[]) that two different keys give the same view.
+def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
+    """`init` and `step` by the first of two seeds; each also tells (bool[]) that both give the same view.
 
     Compiled once an environment, however many games and reports.
     """
-    keys = jax.random.split(jax.random.key(0), 2)
 
-    def both(move: Callable[[jax.Array], Any]) -> tuple[Any, jax.Array]:
-        state, other = move(keys[0]), move(keys[1])
+    def both(move: Callable[[jax.Array], Any], seeds: Any, ply: Any) -> tuple[Any, jax.Array]:
+        state, other = (move(seeded_key(seed, ply)) for seed in seeds)
         views = [(env.observe(s), s.legal_action_mask, s.current_player, s.rewards) for s in (state, other)]
         same = jax.tree.leaves(jax.tree.map(lambda a, b: (a == b).all(), *views))
         return state, jnp.stack(same).all()
 
-    step = jax.jit(lambda state, action: both(lambda key: env.step(state, action, key)))
-    return jax.jit(lambda: both(env.init)), step
+    step = jax.jit(
+        lambda state, action, seeds, ply: both(lambda key: env.step(state, action, key), seeds, ply)
+    )
+    return jax.jit(lambda seeds: both(env.init, seeds, 0)), step
 
 
 def _position(env: Any, state: Any) -> Position:
@@ -113,6 +115,6 @@ def drawn(env: Env | None, game: Mapping[str, Any]) -> tuple[list[Position], str
     if not hasattr(env, "svg"):
         return [], "its environment draws no pictures: it has no svg(state)"
     try:
-        return replay(env, game["actions"]), ""
+        return replay(env, game["actions"], game.get("seed")), ""
     except Exception as error:
         return [], f"{type(error).__name__}: {error}"

@@ -161,6 +161,25 @@ def test_open_spiel_mcts_plays_only_the_rows_asked_for():
     assert actions[1] in (1, 5)  # completes four in a row
 
 
+@needs_open_spiel
+def test_open_spiel_mcts_plays_a_game_whose_actions_have_other_numbers():
+    # A mirrored Connect Four whose second player's columns are not mirrored.
+    def translate(history):
+        return [6 - action if ply % 2 == 0 else action for ply, action in enumerate(history)]
+
+    histories = [[1, 0, 1, 0, 1, 0], [1, 5, 2, 5, 6, 5, 6]]  # completes four in a row, in either seat
+    states = jax.tree.map(lambda *leaves: np.stack(leaves), *[state_after(translate(h)) for h in histories])
+    mcts = open_spiel_mcts("connect_four", 200, translate=translate)
+    assert mcts(Turn(states, histories, np.ones(2, bool), KEY)).tolist() == [1, 5]
+
+
+def state_after(moves):
+    state = FOUR.init(KEY)
+    for move in moves:
+        state = FOUR.step(state, move, KEY)
+    return state
+
+
 @pytest.mark.parametrize("build", [BitBullyProcess, lambda: open_spiel_mcts("connect_four", 10)])
 def test_a_missing_extra_is_one_line_with_the_command(build, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -15,13 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from envs.blob import Blob
 from envs.tic_tac_toe import TicTacToe
+from jzero.agent import Agent
+from jzero.algorithms.make import make_algorithm
+from jzero.evaluate.record import record_games
 from jzero.show import games as games_module
 from jzero.show import write_report
 from jzero.show.boards import Album, data_url, drawn, replay
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, line_chart, series
 from jzero.show.words import duration, short_number, whole_number
+from tests.tiny import tiny
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 # Crosses take the middle row.
@@ -295,6 +300,23 @@ def test_replay_gives_every_position_and_who_moves():
     assert [position.svg for position in found] == [
         env.svg(state) for state in positions(env, GAME["actions"])
     ]
+
+
+def test_a_seed_replays_a_game_of_chance():
+    env = Blob(players=3, cards=1)
+    config = tiny(env="blob?players=3&cards=1")
+    agent = Agent(env, config, make_algorithm(env, config).init(jax.random.key(0)))
+    record = record_games(agent, num_games=2, key=jax.random.key(0))
+    one, other = record["games"]
+    assert one["seed"] != other["seed"]
+    assert len(one["values"]) == len(one["actions"]) == 6
+    for game in record["games"]:
+        found = replay(env, game["actions"], game["seed"])
+        assert found[-1].mover is None
+        assert len({position.svg for position in found}) == 7
+    assert drawn(env, one)[1] == ""
+    without_seed = drawn(env, {"actions": one["actions"]})[1]
+    assert "chance decides" in without_seed or "is illegal" in without_seed
 
 
 def test_values_are_turned_to_the_first_players_side():

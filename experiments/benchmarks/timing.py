@@ -1,0 +1,83 @@
+"""What the benchmarks of self-play share: a run of the compiled program, and the time of its network alone."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from jzero.algorithms.make import make_algorithm, make_apply
+from jzero.config import TrainConfig
+from jzero.env import Env, observe_batch
+from jzero.self_play import start_games
+from jzero.train import AXIS, Program, make_mesh, make_program
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, float]:
+    """Wall seconds and CPU seconds (of all threads) until the function's result is there."""
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    jax.block_until_ready(function())
+    return time.perf_counter() - wall, _cpu_seconds() - cpu
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+class Ours:
+    """One iteration of the compiled program, with the state kept in between."""
+
+    def __init__(self, env: Env, config: TrainConfig) -> None:
+        self.program: Program = make_program(env, config)
+        self.state = self.program.init()
+        for _ in range(3):  # so that the replay holds finished games, and everything is compiled
+            self.play()
+            self.learn()
+
+    def play(self) -> Any:
+        """Self-play of one iteration."""
+        self.state, self.metrics = self.program.play(self.state)
+        return self.metrics
+
+    def learn(self) -> Any:
+        """Its updates."""
+        self.state, metrics = self.program.learn(self.state)
+        return metrics
+
+
+def network_alone(env: Env, train: TrainConfig, rounds: int) -> float:
+    """Seconds that the network calls of one iteration's self-play take by themselves, on the same devices.
+
+    Each ply takes a call for the roots of all games and one a simulation for the worlds of all games.
+    """
+    mesh, apply = make_mesh(), make_apply(env, train)
+    states = start_games(env, train, jax.random.key(0), train.games).states
+    params = make_algorithm(env, train).init(jax.random.key(0))
+    roots = observe_batch(env, states)
+    worlds = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), roots)
+
+    def evaluate(params: Any, roots: Any, worlds: Any) -> Any:
+        def once(_: Any, observation: Any) -> Any:
+            logits, value = apply(params, observation)
+            small = 1e-6 * (jnp.sum(logits) + jnp.sum(value))  # each call depends on the one before
+            return jax.tree.map(lambda x: x + small.astype(x.dtype), observation)
+
+        def one_ply(_: Any, carry: tuple) -> tuple:
+            roots, worlds = carry
+            return once(_, roots), jax.lax.fori_loop(0, train.search.num_simulations, once, worlds)
+
+        return jax.lax.fori_loop(0, train.plies, one_ply, (roots, worlds))
+
+    rows = P(AXIS)
+    run = jax.jit(
+        jax.shard_map(evaluate, mesh=mesh, in_specs=(P(), rows, rows), out_specs=rows, check_vma=False)
+    )
+    timed(lambda: run(params, roots, worlds))
+    return statistics.median(timed(lambda: run(params, roots, worlds))[0] for _ in range(rounds))

@@ -1,0 +1,194 @@
+"""Players of Blob that need no training: random legal moves, and rules of thumb.
+
+    python experiments/blob_players.py                     rules against random players and against themselves
+    python experiments/blob_players.py --players 5 --cards 3
+
+Both are functions (states [B], key) -> actions i32[B] for use inside of jit. The rule-based player looks at
+`env.observe` alone, so it cannot know hidden cards.
+
+Axes: B states, R seats relative to the mover, T cards of the largest hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from envs.blob import CARDS, RANKS, SUIT_OF, SUITS, Blob, BlobObservation
+from jzero.env import init_batch, observe_batch, step_batch
+
+Act = Callable[[Any, jax.Array], jax.Array]  # states [B], key -> actions i32[B]
+
+RUFF = 0.3  # how often a trump takes a trick that its rank alone would not
+LAZY = 0.8  # how often a player who wants no more tricks beats a card that it could beat
+
+
+def random_legal(env: Blob) -> Act:
+    """Everyone's legal actions, one of them at random."""
+    del env
+
+    def act(states: Any, key: jax.Array) -> jax.Array:
+        logits = jnp.where(states.legal_action_mask, 0.0, -jnp.inf)
+        return jax.random.categorical(key, logits).astype(jnp.int32)
+
+    return act
+
+
+def rule_based(env: Blob) -> Act:
+    """Bids what is most worth bidding and plays the card that makes the bid most likely.
+
+    Every card in the hand is taken for a coin that brings a trick with some chance, told from the cards that are
+    out, the voids shown and who still wants tricks; the card to be played, from who is still to play.
+    """
+
+    def act(states: Any, key: jax.Array) -> jax.Array:
+        del key
+        utilities = jax.vmap(lambda view: _utilities(view, env.max_cards))(observe_batch(env, states))
+        return jnp.argmax(jnp.where(states.legal_action_mask, utilities, -jnp.inf), axis=1).astype(jnp.int32)
+
+    return act
+
+
+def _utilities(view: BlobObservation, max_cards: int) -> jax.Array:
+    """f32[66]: what every action is worth."""
+    now, later = _chances(view, max_cards)
+    hand = view.cards[:, 0]
+    held = jnp.argsort(-hand)[:max_cards]  # the cards in the hand first
+    coins = (hand * later)[held]
+    bids = jnp.arange(RANKS + 1)
+    worth = jnp.zeros(RANKS + 1).at[: max_cards + 1].set(_heads(coins)) * (10 + bids)
+    wanted = jnp.round(view.players[0, 3] * max_cards).astype(jnp.int32)
+    left = jnp.round(view.table[7] * max_cards).astype(jnp.int32)
+    played = jnp.where(np.eye(max_cards, dtype=bool), now[held][:, None], coins)  # [card played, coin]
+    made = jax.vmap(_heads)(played)[:, jnp.clip(wanted, 0, max_cards)]
+    lost = (wanted < 0) | (wanted > left)  # then take what others want
+    value = jnp.where(lost, now[held], made) - 1e-4 * later[held]
+    return jnp.concatenate([jnp.zeros(CARDS).at[held].set(value), worth])
+
+
+def _heads(coins: jax.Array) -> jax.Array:
+    """f32[T + 1]: the chance of each number of heads, given the chance of every coin (f32[T])."""
+    none = jnp.zeros(coins.shape[0] + 1).at[0].set(1.0)
+
+    def toss(chances: jax.Array, coin: jax.Array) -> tuple[jax.Array, None]:
+        return chances * (1 - coin) + jnp.roll(chances, 1) * coin, None
+
+    return jax.lax.scan(toss, none, coins)[0]
+
+
+def _chances(view: BlobObservation, max_cards: int) -> tuple[jax.Array, jax.Array]:
+    """f32[52] twice: how likely every card takes a trick if played now, and if kept for later."""
+    seats = view.players.shape[0]
+    hand, trump, led, beats, higher = (view.cards[:, column] for column in (0, 2, 3, 5, 6))
+    played, on_table = (
+        view.cards[:, 7:].sum(axis=1),
+        view.cards[:, 7 + seats + 1 :].sum(axis=0),
+    )  # [52], [R - 1]
+    unseen = 1 - hand - played
+    others = view.players[1:]
+    held = jnp.round(view.table[7] * max_cards) - on_table
+    void = others[:, 10:14]
+
+    def holds(number: jax.Array) -> jax.Array:
+        """[R - 1, ...]: the chance that a hand has one of `number` [...] cards that are out."""
+        share = jnp.minimum(number / jnp.maximum(unseen.sum(), 1), 1)
+        return 1 - (1 - share) ** held.reshape(-1, *[1] * number.ndim)
+
+    in_suit = unseen.reshape(SUITS, RANKS).sum(axis=1)
+    has_suit = jnp.where(void > 0, 0.0, holds(in_suit))  # [R - 1, S]
+    has_higher = jnp.where(void[:, SUIT_OF] > 0, 0.0, holds(higher * 12))  # [R - 1, C]
+    trump_suit = view.table[:SUITS]
+    has_trump = has_suit @ trump_suit
+    ruffs = (1 - has_suit) * (1 - trump_suit) * has_trump[:, None]
+    wants = (others[:, 1] == 0) | (others[:, 3] > 0)
+    eager = jnp.where(wants, 1.0, LAZY)[:, None]
+    beaten = eager * jnp.minimum(has_higher + ruffs[:, SUIT_OF], 1)  # where the card is led, or its suit
+    later = (1 - beaten).prod(axis=0)
+    some_led = led.any()
+    led_suit = led.reshape(SUITS, RANKS)[:, 0]
+    ruffing = (trump > 0) & some_led & (led == 0)
+    overruffed = eager * (1 - has_suit @ led_suit)[:, None] * has_higher
+    to_act = others[:, 8:9] > 0
+    now = jnp.where(to_act, 1 - jnp.where(ruffing, overruffed, beaten), 1.0).prod(axis=0)
+    return jnp.where(some_led, beats, 1.0) * now, 1 - (1 - later) * (1 - RUFF * trump)
+
+
+class Outcome(NamedTuple):
+    """What a seat did on average."""
+
+    score: np.ndarray  # f32[P]: Blob's points a round
+    made: np.ndarray  # f32[P]: share of bids made
+    bid: np.ndarray  # f32[P]: tricks bid
+
+
+def play_rounds(env: Blob, players: list[Act], num_rounds: int, seed: int) -> Outcome:
+    """Averages over `num_rounds` single rounds with `players` at the seats 0 .. P - 1.
+
+    Raises:
+      ValueError: `env` plays more than one round, or the players are not P.
+    """
+    if len(env.hand_sizes) != 1 or len(players) != env.num_players:
+        raise ValueError(
+            f"players are {len(players)} and rounds {len(env.hand_sizes)}; expected one player a seat "
+            f"({env.num_players}) and a single round: give Blob(players=..., cards=...)"
+        )
+
+    def decide(states: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+        act_key, step_key = jax.random.split(key)
+        choices = jnp.stack([act(states, act_key) for act in dict.fromkeys(players)])
+        index = jnp.asarray([list(dict.fromkeys(players)).index(act) for act in players])
+        chosen = jnp.take_along_axis(choices, index[states.current_player][None], axis=0)[0]
+        states = step_batch(env, states, chosen, step_key)
+        return states, states.rewards
+
+    @jax.jit
+    def play(key: jax.Array) -> Any:
+        init_key, key = jax.random.split(key)
+        first = init_batch(env, init_key, num_rounds)
+        decisions = env.num_players * (1 + env.max_cards)
+        return jax.lax.scan(decide, first, jax.random.split(key, decisions))[0]
+
+    last = jax.tree.map(np.asarray, play(jax.random.key(seed)))
+    made = last.tricks == last.bids
+    return Outcome(last.scores.mean(axis=0), made.mean(axis=0), last.bids.mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Config:
+    """Who plays how many rounds."""
+
+    players: int = 4
+    """Players."""
+    cards: int = 5
+    """Cards each."""
+    rounds: int = 2000
+    """Rounds of every match."""
+    seed: int = 0
+    """Seed of deals and random players."""
+
+
+def main(config: Config) -> None:
+    """Prints scores and shares of bids made, seat by seat."""
+    env = Blob(config.players, config.cards)
+    rules, random = rule_based(env), random_legal(env)
+    matches = {
+        "all random": [random] * env.players,
+        "all by rules": [rules] * env.players,
+        "seat 0 by rules, others random": [rules] + [random] * (env.players - 1),
+        "seat 0 random, others by rules": [random] + [rules] * (env.players - 1),
+    }
+    for name, seats in matches.items():
+        outcome = play_rounds(env, seats, config.rounds, config.seed)
+        print(
+            f"{name}: score {outcome.score.round(2)}, bids made {outcome.made.round(3)}, bid {outcome.bid.round(2)}"
+        )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

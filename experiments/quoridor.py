@@ -1,0 +1,102 @@
+"""Trains Quoridor from scratch and measures it against players that know the game.
+
+    python experiments/quoridor.py                                     5 x 5, 3 walls each: 60 minutes
+    python experiments/quoridor.py --env "quoridor?size=9&walls=10"    the game that is sold in a box
+    python experiments/quoridor.py --help                              every option
+
+Needs `pip install -e ".[test]"`. While it trains, strength is the score against a minimax of 2 plies. At the end
+the agent, with 64 simulations, plays 200 games against each of three opponents, in both seats, from paired openings
+of 0 to 4 random plies: one that walks along the shortest way, a minimax of 4 plies, OpenSpiel's MCTS with 1,000
+simulations. The last line is the score against the minimax, which looks 2 plies ahead on boards larger than 5 x 5,
+where 4 take too long on a CPU. A game cut short by the ply limit is a draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+from match import agent_player, play
+from quoridor_players import minimax, opponents
+
+from envs.quoridor import Quoridor
+from jzero.agent import Agent
+from jzero.config import NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env
+from jzero.evaluate.arena import play_match
+from jzero.evaluate.measures import Measure, Strength
+from jzero.run import RunConfig, main
+
+SIMULATIONS = 64
+OPENING_PLIES = (0, 4)
+
+PRESET = RunConfig(
+    minutes=60,
+    evaluate_every=300,
+    train=TrainConfig(
+        env="quoridor?size=5&walls=3",
+        search=SearchConfig(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
+        network=NetworkConfig(kind="mlp", width=256, blocks=3),
+        games=512,
+        plies=8,
+        opening_plies=4,
+        td_lambda=0.8,
+        replay_plies=256,
+        batch_size=1024,
+        updates=16,
+        learning_rate=1e-3,
+        ema_decay=0.999,
+    ),
+)
+
+# With a GPU or TPU: as many passes over the data with 8 times the games, in batches 4 times larger.
+ACCELERATED = replace(PRESET, train=replace(PRESET.train, games=8 * 512, batch_size=4 * 1024, updates=2 * 16))
+
+
+def score(env: Env) -> Measure:
+    """Makes the measurement during training."""
+    assert isinstance(env, Quoridor)
+    opponent = minimax(env, 2)
+
+    def measure(agent: Agent) -> Strength:
+        result = play_match(
+            env,
+            agent_player(agent, SIMULATIONS),
+            opponent,
+            num_games=64,
+            key=jax.random.key(0),
+            opening_plies=OPENING_PLIES,
+        )
+        name = f"score in 64 games against a minimax of 2 plies, {SIMULATIONS} simulations"
+        return Strength(name, result.score, *result.interval)
+
+    return measure
+
+
+def scores(env: Env) -> Measure:
+    """Makes the measurement at the end."""
+    assert isinstance(env, Quoridor)
+    players = opponents(env, depth=4 if env.size <= 5 else 2)
+
+    def measure(agent: Agent) -> Strength:
+        records = {
+            name: play(
+                agent,
+                player,
+                against,
+                simulations=SIMULATIONS,
+                games=200,
+                opening_plies=OPENING_PLIES,
+                seed=0,
+            )
+            for name, (against, player) in players.items()
+        }
+        record = records["minimax"]
+        name = f"score in {record['games']} games against {record['opponent']}, {SIMULATIONS} simulations"
+        return Strength(name, record["score"], *record["interval"])
+
+    return measure
+
+
+if __name__ == "__main__":
+    main("quoridor", PRESET, measure=score, final=scores, accelerated=ACCELERATED)

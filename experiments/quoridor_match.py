@@ -1,0 +1,74 @@
+"""Plays a trained agent against each Quoridor opponent, both seats, paired openings of 0 to 4 random plies.
+
+    python experiments/quoridor_match.py --run-dir runs/quoridor/20261121-101500
+
+The opponents: one that walks along the shortest way, minimax, OpenSpiel's MCTS. Needs `pip install -e ".[test]"`.
+Prints the scores with their 95 % intervals and writes them to `match.json` in the run directory.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from match import play
+from quoridor_players import opponents
+
+import jzero
+from envs.quoridor import Quoridor
+from jzero.devices import set_up
+
+
+@dataclass(frozen=True)
+class Config:
+    """Who plays how many games."""
+
+    run_dir: Path
+    """The agent's run."""
+    opponents: tuple[Literal["greedy", "minimax", "open_spiel_mcts"], ...] = (
+        "greedy",
+        "minimax",
+        "open_spiel_mcts",
+    )
+    """Whom it plays against."""
+    depth: int = 4
+    """Plies that minimax looks ahead."""
+    opponent_simulations: int = 1000
+    """Simulations a move of OpenSpiel's MCTS."""
+    simulations: int = 64
+    """Simulations a move of the agent; 0 plays its raw policy."""
+    games: int = 200
+    """Games against each; each opening is played twice with the seats swapped."""
+    opening_plies: tuple[int, int] = (0, 4)
+    """Fewest and most random plies before the players begin."""
+    seed: int = 0
+    """Seed of the openings and of the opponents."""
+
+
+def main(config: Config) -> None:
+    """Plays the matches."""
+    set_up()
+    agent = jzero.load(config.run_dir)
+    if not isinstance(agent.env, Quoridor):
+        raise SystemExit(f"error: run_dir: {config.run_dir} is a run of {agent.config.env}, not of quoridor")
+    players = opponents(agent.env, config.depth, config.opponent_simulations, config.seed)
+    records = {}
+    for name in config.opponents:
+        against, player = players[name]
+        records[name] = play(
+            agent,
+            player,
+            against,
+            simulations=config.simulations,
+            games=config.games,
+            opening_plies=config.opening_plies,
+            seed=config.seed,
+        )
+    (config.run_dir / "match.json").write_text(json.dumps(records, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

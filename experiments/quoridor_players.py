@@ -1,0 +1,108 @@
+"""Opponents for Quoridor: along the shortest way, minimax, OpenSpiel's MCTS.
+
+Functions of one state, which the player to move sees from its own side. Axes: N rows and columns, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.quoridor import Quoridor, QuoridorState
+from jzero.evaluate.engines import open_spiel_mcts
+from jzero.evaluate.minimax import minimax_player
+from jzero.evaluate.turns import Player, as_player
+
+
+def distances(env: Quoridor, state: QuoridorState) -> jax.Array:
+    """i32[2]: moves that the mover's and the opponent's pawn are away from their goals, pawns ignored."""
+    return env.way_lengths(state).reshape(2, -1)[jnp.arange(2), state.pawns]
+
+
+def heuristic(env: Quoridor, state: QuoridorState) -> jax.Array:
+    """f32[] in (-1, 1): by how many moves the mover is ahead; a wall in hand counts a hundredth of a move."""
+    own, other = distances(env, state)
+    walls = state.walls_left.astype(jnp.float32)
+    return (other - own + (walls[0] - walls[1]) / 100) / (env.size**2 + env.walls / 100)
+
+
+def order(env: Quoridor, state: QuoridorState) -> jax.Array:
+    """f32[A]: moves of the pawn first, the nearest to the goal before others; then walls near the opponent."""
+    size = env.size
+    walks = size**2 - env.way_lengths(state)[0].ravel()
+    anchors = np.stack(np.divmod(np.arange((size - 1) ** 2), size - 1)) + 0.5
+    pawn = jnp.stack(jnp.divmod(state.pawns[1].astype(jnp.int32), size))
+    walls = -jnp.abs(anchors - pawn[:, None]).sum(axis=0)
+    return jnp.concatenate([walks.astype(jnp.float32), walls, walls])
+
+
+def greedy_action(env: Quoridor, state: QuoridorState, key: jax.Array) -> jax.Array:
+    """i32[]: the move of the pawn that leaves the shortest way; among several of these a random one."""
+    cells = env.size**2
+    length = jnp.where(state.legal_action_mask[:cells], env.way_lengths(state)[0].ravel(), cells + 1)
+    return jax.random.categorical(key, jnp.where(length == length.min(), 0.0, -jnp.inf)).astype(jnp.int32)
+
+
+def greedy(env: Quoridor) -> Player:
+    """Walks along a shortest way and never places a wall."""
+
+    def act(states: QuoridorState, key: jax.Array) -> jax.Array:
+        keys = jax.random.split(key, states.terminated.shape[0])
+        return jax.vmap(partial(greedy_action, env))(states, keys)
+
+    return as_player(act)
+
+
+def minimax(env: Quoridor, depth: int = 4) -> Player:
+    """Looks `depth` plies ahead and compares the lengths of the ways; equal moves at random."""
+    return minimax_player(env, partial(heuristic, env), depth, partial(order, env))
+
+
+def mcts(env: Quoridor, num_simulations: int = 1000, seed: int = 0) -> Player:
+    """OpenSpiel's UCT with random rollouts. The game is cut after 4 N^2 plies there."""
+    name = f"quoridor(board_size={env.size},wall_count={env.walls})"
+    return open_spiel_mcts(name, num_simulations, seed, translate=partial(open_spiel_actions, env))
+
+
+def opponents(
+    env: Quoridor, depth: int = 4, num_simulations: int = 1000, seed: int = 0
+) -> dict[str, tuple[str, Player]]:
+    """All of them: what each is, in words, and the player."""
+    return {
+        "greedy": ("the shortest way", greedy(env)),
+        "minimax": (f"a minimax of {depth} plies", minimax(env, depth)),
+        "open_spiel_mcts": (
+            f"OpenSpiel's MCTS with {num_simulations} simulations",
+            mcts(env, num_simulations, seed),
+        ),
+    }
+
+
+def open_spiel_actions(env: Quoridor, history: Sequence[int]) -> list[int]:
+    """A game's actions in OpenSpiel's numbers: x + (2 N - 1) y on a board whose odd rows and columns are walls.
+
+    Moves of a pawn have the numbers that they have from the cell (1, 1); a straight jump has the step's.
+    """
+    size, width = env.size, 2 * env.size - 1
+    pawns = [(size - 1, size // 2), (0, size // 2)]
+    translated = []
+    for ply, action in enumerate(history):
+        mover = ply % 2
+        drawn = int(action if mover == 0 else env.turn[action])  # on the board with player 0 at the bottom
+        if drawn < size**2:
+            cell = divmod(drawn, size)
+            down, right = cell[0] - pawns[mover][0], cell[1] - pawns[mover][1]
+            if 0 in (down, right):
+                down, right = np.sign(down), np.sign(right)
+            pawns[mover] = cell
+            x, y = 2 + 2 * right, 2 + 2 * down
+        else:
+            vertical, anchor = divmod(drawn - size**2, (size - 1) ** 2)
+            row, column = divmod(anchor, size - 1)
+            x, y = (2 * column + 1, 2 * row) if vertical else (2 * column, 2 * row + 1)
+        translated.append(int(x + width * y))
+    return translated
