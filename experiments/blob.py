@@ -34,11 +34,13 @@ PRESET = RunConfig(
     train=TrainConfig(
         env="blob?players=4&cards=5",
         search=SearchConfig(
-            policy="gumbel", num_simulations=10, worlds=4, rescale_values=False, value_scale=0.7
+            policy="gumbel", num_simulations=10, worlds=4, rescale_values=False, value_scale=0.5
         ),
         network=NetworkConfig(kind="mlp", width=256, blocks=2),
         games=256,
         plies=24,
+        opening_plies=4,
+        random_move_fraction=0.02,
         temperature_plies=1000,
         td_lambda=0.9,
         replay_plies=24 * 20,

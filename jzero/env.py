@@ -60,6 +60,8 @@ class Env(Protocol):
     - `name`, `zero_sum`;
     - `symmetries`: a tuple of `Symmetry`, the identity left out;
     - `fingerprint(state)`: u32[2] that tells positions apart;
+    - `resample(state, key)`: the state with what its player to move cannot see drawn anew, consistently with all
+      that it has seen; the same for states that differ in hidden things only. Searches then plan in such worlds;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
     - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has
       to begin new games;

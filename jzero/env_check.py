@@ -73,6 +73,11 @@ def _trace_problems(env: Env) -> Iterator[str]:
             code = _describe(jax.eval_shape(env.fingerprint, state))
             if code != "uint32[2]":
                 yield f"fingerprint(state) is {code}, not uint32[2]"
+        call = "resample(state, key)"
+        if hasattr(env, "resample"):
+            redrawn = jax.eval_shape(env.resample, state, key)
+            if jax.tree.map(_describe, redrawn) != jax.tree.map(_describe, state):
+                yield "resample(state, key) returns another structure, shape or dtype than the state it is given"
     except Exception as error:  # whatever the environment raises is the finding
         reason = next(iter(str(error).strip().splitlines()), "")
         yield (
@@ -131,6 +136,7 @@ class _Game(NamedTuple):
     step: Callable  # states, actions i32[G], key, ply -> states
     observe: Callable  # states -> observations
     fingerprint: Callable  # states -> u32[G, 2]; only where the environment has one
+    resample: Callable  # states, key -> states; likewise
 
 
 def _compile(env: Any, num_games: int) -> _Game:
@@ -138,6 +144,9 @@ def _compile(env: Any, num_games: int) -> _Game:
 
     def step(states: Any, actions: jax.Array, key: jax.Array, ply: jax.Array) -> Any:
         return step_batch(env, states, actions, jax.random.fold_in(key, ply))
+
+    def resample(states: Any, key: jax.Array) -> Any:
+        return jax.vmap(env.resample)(states, jax.random.split(key, num_games))
 
     def on_host(function: Callable) -> Callable:
         compiled = jax.jit(function)
@@ -148,6 +157,7 @@ def _compile(env: Any, num_games: int) -> _Game:
         step=on_host(step),
         observe=on_host(lambda states: observe_batch(env, states)),
         fingerprint=on_host(lambda states: jax.vmap(env.fingerprint)(states)),
+        resample=on_host(resample),
     )
 
 
@@ -176,6 +186,8 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
         has_chance |= _differ(next_states, game.step(states, actions, other_key, ply)).any()
         if hasattr(env, "fingerprint"):
             note(ply, _fingerprint_rules(game.fingerprint(states), states, observations, seen))
+        if hasattr(env, "resample"):
+            note(ply, _resample_rules(game, states, observations, key, other_key))
         all_finished = is_finished(states).all()  # and have just been stepped once more
         states = next_states
         if all_finished:
@@ -236,6 +248,33 @@ def _fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: 
     views = _rows((states.current_player, observations))
     clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
     yield np.array(clash), "two positions with different observations or movers have one fingerprint"
+
+
+def _resample_rules(
+    game: _Game, states: Any, observations: Any, key: jax.Array, other_key: jax.Array
+) -> Rules:
+    """What the player to move knows must not change, and what it does not know must not matter."""
+    worlds, going = game.resample(states, key), ~is_finished(states)
+    known = {
+        "observation": (observations, game.observe(worlds)),
+        "legal actions": (states.legal_action_mask, worlds.legal_action_mask),
+        "player to move": (states.current_player, worlds.current_player),
+        "end of the game": (is_finished(states), is_finished(worlds)),
+    }
+    changed = {name: going & _differ(before, after) for name, (before, after) in known.items()}
+    for name, rows in changed.items():
+        yield (
+            rows,
+            f"resample changes the {name}: redraw only what the player to move cannot see, and let `observe` "
+            "show nothing else",
+        )
+    yield (
+        going
+        & ~np.any(list(changed.values()), axis=0)
+        & _differ(game.resample(states, other_key), game.resample(worlds, other_key)),
+        "resample gives two results for states that differ in hidden things only: compute them from what the "
+        "player to move knows, or a search can tell the hidden things",
+    )
 
 
 def _svg_problems(env: Env, states: Any) -> list[str]:

@@ -267,7 +267,40 @@ def step_with_luck(self, state, action, key):
 
 calls = itertools.count()
 
+
+def resample_moving(self, state, key):
+    return state._replace(current_player=1 - state.current_player)
+
+
+def resample_knowing(self, state, key):
+    """Adds to what nobody sees, instead of drawing it."""
+    return state._replace(piles=state.piles + 1)
+
+
+def resample_other_dtype(self, state, key):
+    return state._replace(piles=state.piles.astype(jnp.float32))
+
+
 BROKEN = {
+    "resample of the board": case(
+        "resample changes the observation: redraw only what the player to move cannot see",
+        resample=resample_knowing,
+    ),
+    "resample of the mover": case(
+        "resample changes the player to move",
+        resample=resample_moving,
+    ),
+    "resample from hidden things": case(
+        "resample gives two results for states that differ in hidden things only",
+        resample=resample_knowing,
+        observe=lambda self, state: jnp.zeros(2),
+        symmetries=(),
+        fingerprint=lambda self, state: jnp.stack([jnp.uint32(0), state.current_player.astype(jnp.uint32)]),
+    ),
+    "resample to another dtype": case(
+        "resample(state, key) returns another structure, shape or dtype",
+        resample=resample_other_dtype,
+    ),
     # Found without playing.
     "no method": case("it lacks the method observe(state)", observe=None),
     "count of the wrong type": case("num_actions is 'four', not an int", num_actions="four"),

@@ -3,10 +3,10 @@
     python experiments/benchmarks/games.py --out experiments/benchmarks/results/games_cpu.json
     python experiments/benchmarks/games.py --cells blob --games 4096      a GPU's size
 
-Published, to read the numbers beside: a Quoridor engine of Rust, tokio and ONNX Runtime on 9 x 9 with 400 visits
-and a residual network of 5 blocks makes 7,600 evaluations a second on a CPU and 38,000 on an RTX 5080. A Blob program
-with 4.9 million parameters plays 5.7 to 6.8 rounds a minute with 4 workers; its best, with 32 processes and an RTX
-4060, is 1,049, 741 and 310 at 2 x 20, 3 x 30 and 5 x 50 worlds x simulations.
+Published, to read the numbers beside: a Quoridor engine of Rust, tokio and ONNX Runtime on 9 x 9, 400 visits and a
+residual network of 5 blocks, makes 7,600 evaluations a second on a CPU and 38,000 on an RTX 5080. A Blob program
+with 4.9 million parameters plays 5.7 to 6.8 rounds a minute with 4 workers; its best, with 32 processes and an
+RTX 4060, is 1,049, 741 and 310 at 2 x 20, 3 x 30 and 5 x 50 worlds x simulations.
 """
 
 from __future__ import annotations
