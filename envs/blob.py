@@ -62,7 +62,8 @@ class BlobObservation(NamedTuple):
 class Blob:
     """One round of `cards` cards each, its dealer and trump drawn at random; or a whole game of `rounds`.
 
-    A player's reward comes when a round ends: its score / (10 + T), T the largest hand of the configuration.
+    A player's reward comes when a round ends: its score / (R (10 + T)) with R rounds and T cards in the largest
+    hand, so that a game's return lies in [0, 1].
     """
 
     players: int = 4
@@ -88,6 +89,11 @@ class Blob:
     def hand_sizes(self) -> tuple[int, ...]:
         """Cards each, by round."""
         return (self.cards,) if self.rounds is None else self.rounds
+
+    @property
+    def points(self) -> int:
+        """Points that a reward of 1 stands for: all that a player can score in a game."""
+        return (10 + self.max_cards) * len(self.hand_sizes)
 
     @property
     def max_cards(self) -> int:
@@ -139,8 +145,7 @@ class Blob:
         size = self._hand_size(state)
         return BlobObservation(
             cards=_card_features(state, seat),
-            players=_player_features(state, seat, size, (10 + self.max_cards) * len(self.hand_sizes))
-            / self._player_scales(),
+            players=_player_features(state, seat, size, self.points) / self._player_scales(),
             table=_table_features(state, size, self.max_cards, len(self.hand_sizes)),
         )
 
@@ -210,7 +215,7 @@ class Blob:
             scores=state.scores + points.astype(jnp.int16),
             leader=jnp.where(full, taker, state.leader).astype(jnp.int8),
             current_player=jnp.where(full, taker, (state.current_player + 1) % self.players),
-            rewards=(points / (10 + self.max_cards)).astype(jnp.float32),
+            rewards=(points / self.points).astype(jnp.float32),
             terminated=round_over & (state.round == len(self.hand_sizes) - 1),
         )
         return state, round_over

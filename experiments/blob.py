@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import jax
+import numpy as np
 from blob_players import rule_based
 from match import agent_player
 
@@ -60,7 +61,10 @@ def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
     """Makes the measurement with `num_deals` deals, each played from every seat."""
 
     def make(env: Env) -> Measure:
-        assert isinstance(env, Blob)
+        if not isinstance(env, Blob) or env.rounds is not None:
+            raise ValueError(
+                f"env is {env}; this experiment measures single rounds: give blob?players=4&cards=5"
+            )
         rules = as_player(rule_based(env))
 
         def measure(agent: Agent) -> Strength:
@@ -71,26 +75,24 @@ def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
                 num_deals=num_deals,
                 key=jax.random.key(seed),
             )
-            return describe(env, result, agent)
+            simulations = agent.config.search.num_simulations
+            return describe(env, result, agent, "rule-based players", simulations)
 
         return measure
 
     return make
 
 
-def describe(env: Blob, result: TableResult, agent: Agent) -> Strength:
-    """Points a round above the others; prints how often the bids were hit."""
-    scale = 10 + env.max_cards  # of the rewards
-    own, others = scale * result.own.mean(), scale * result.others.mean()
-    hits = TableResult(result.returns > 0)
-    search = agent.config.search
+def describe(env: Blob, result: TableResult, agent: Agent, others: str, simulations: int) -> Strength:
+    """Points a round above the `others`, and in the name the points and how often the bids were hit."""
+    own, their = env.points * result.own.mean(), env.points * result.others.mean()
+    hits = TableResult((result.returns > 0).astype(float))
     name = (
-        f"points a round above rule-based players at the same table ({result.own.size} rounds, {search.worlds} x "
-        f"{search.num_simulations} simulations; {own:.2f} against {others:.2f}, bids hit {hits.own.mean():.1%} "
-        f"against {hits.others.mean():.1%})"
+        f"points a round above {others} at the same table ({result.own.size} rounds, {agent.config.search.worlds} "
+        f"x {simulations} simulations; {own:.2f} against {their:.2f}, bids hit {hits.own.mean():.1%} against "
+        f"{hits.others.mean():.1%})"
     )
-    mean, low, high = result.compare()
-    return Strength(name, scale * mean, scale * low, scale * high)
+    return Strength(name, *(env.points * np.array(result.compare())).tolist())
 
 
 if __name__ == "__main__":

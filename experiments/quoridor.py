@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import jax
 from match import agent_player, play
-from quoridor_players import minimax, opponents
+from quoridor_players import OPPONENTS, minimax, opponent
 
 from envs.quoridor import Quoridor
 from jzero.agent import Agent
@@ -76,7 +76,7 @@ def score(env: Env) -> Measure:
 def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
     assert isinstance(env, Quoridor)
-    players = opponents(env, depth=4 if env.size <= 5 else 2)
+    players = {name: opponent(env, name) for name in OPPONENTS}
 
     def measure(agent: Agent) -> Strength:
         records = {

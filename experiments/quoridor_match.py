@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 from match import play
-from quoridor_players import opponents
+from quoridor_players import OPPONENTS, Opponent, opponent
 
 import jzero
 from envs.quoridor import Quoridor
@@ -28,14 +27,10 @@ class Config:
 
     run_dir: Path
     """The agent's run."""
-    opponents: tuple[Literal["greedy", "minimax", "open_spiel_mcts"], ...] = (
-        "greedy",
-        "minimax",
-        "open_spiel_mcts",
-    )
+    opponents: tuple[Opponent, ...] = OPPONENTS
     """Whom it plays against."""
-    depth: int = 4
-    """Plies that minimax looks ahead."""
+    depth: int | None = None
+    """Plies that minimax looks ahead: by default 4, or 2 on boards larger than 5 x 5."""
     opponent_simulations: int = 1000
     """Simulations a move of OpenSpiel's MCTS."""
     simulations: int = 64
@@ -54,10 +49,9 @@ def main(config: Config) -> None:
     agent = jzero.load(config.run_dir)
     if not isinstance(agent.env, Quoridor):
         raise SystemExit(f"error: run_dir: {config.run_dir} is a run of {agent.config.env}, not of quoridor")
-    players = opponents(agent.env, config.depth, config.opponent_simulations, config.seed)
     records = {}
     for name in config.opponents:
-        against, player = players[name]
+        against, player = opponent(agent.env, name, config.depth, config.opponent_simulations, config.seed)
         records[name] = play(
             agent,
             player,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,9 @@ from envs.quoridor import Quoridor, QuoridorState
 from jzero.evaluate.engines import open_spiel_mcts
 from jzero.evaluate.minimax import minimax_player
 from jzero.evaluate.turns import Player, as_player
+
+Opponent = Literal["greedy", "minimax", "open_spiel_mcts"]
+OPPONENTS: tuple[Opponent, ...] = ("greedy", "minimax", "open_spiel_mcts")
 
 
 def distances(env: Quoridor, state: QuoridorState) -> jax.Array:
@@ -63,23 +67,32 @@ def minimax(env: Quoridor, depth: int = 4) -> Player:
 
 
 def mcts(env: Quoridor, num_simulations: int = 1000, seed: int = 0) -> Player:
-    """OpenSpiel's UCT with random rollouts. The game is cut after 4 N^2 plies there."""
+    """OpenSpiel's UCT with random rollouts.
+
+    Raises:
+        ValueError: games may be longer than OpenSpiel's, which end after 4 N^2 plies.
+    """
+    if env.ply_limit > 4 * env.size**2:
+        raise ValueError(
+            f"max_plies is {env.ply_limit}; OpenSpiel ends a game after {4 * env.size**2} plies: use at most that"
+        )
     name = f"quoridor(board_size={env.size},wall_count={env.walls})"
     return open_spiel_mcts(name, num_simulations, seed, translate=partial(open_spiel_actions, env))
 
 
-def opponents(
-    env: Quoridor, depth: int = 4, num_simulations: int = 1000, seed: int = 0
-) -> dict[str, tuple[str, Player]]:
-    """All of them: what each is, in words, and the player."""
-    return {
-        "greedy": ("the shortest way", greedy(env)),
-        "minimax": (f"a minimax of {depth} plies", minimax(env, depth)),
-        "open_spiel_mcts": (
-            f"OpenSpiel's MCTS with {num_simulations} simulations",
-            mcts(env, num_simulations, seed),
-        ),
-    }
+def opponent(
+    env: Quoridor, name: Opponent, depth: int | None = None, num_simulations: int = 1000, seed: int = 0
+) -> tuple[str, Player]:
+    """What the opponent is, in words, and the player.
+
+    Minimax looks 4 plies ahead by default, and 2 on boards larger than 5 x 5, where 4 take too long on a CPU.
+    """
+    if name == "greedy":
+        return "the shortest way", greedy(env)
+    if name == "minimax":
+        depth = depth or (4 if env.size <= 5 else 2)
+        return f"a minimax of {depth} plies", minimax(env, depth)
+    return f"OpenSpiel's MCTS with {num_simulations} simulations", mcts(env, num_simulations, seed)
 
 
 def open_spiel_actions(env: Quoridor, history: Sequence[int]) -> list[int]:

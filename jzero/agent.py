@@ -60,7 +60,7 @@ class Agent:
 
         Args:
           states: environment states, every leaf [B, ...]; finished ones get an arbitrary action.
-          key: a random key; without temperature the choice does not depend on it.
+          key: a random key; without temperature only the worlds of hidden information depend on it.
           num_simulations: simulations a state; None for the number of the training run, 0 for the raw policy.
           temperature: 0 takes the best action; otherwise actions are drawn in proportion to
             `policy ** (1 / temperature)`.

@@ -79,6 +79,10 @@ class NetworkConfig:
         check("network.blocks", self.blocks, low=0)
         check("network.dynamics_blocks", self.dynamics_blocks, low=0)
         check("network.head_width", self.head_width, low=1)
+        if self.kind == "transformer" and self.width % 32:
+            raise ValueError(
+                f"network.width is {self.width}; a transformer's heads have 32 units: use a multiple of 32"
+            )
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,8 @@ class TrainConfig:
     plies: int = 16
     """Plies each game advances by in one iteration."""
     opening_plies: int = 0
-    """A new game begins with 0 to this many random plies, which are not learned from; for diverse positions."""
+    """A new game begins with 0 to this many random plies, for diverse positions; no value is learned from what the
+    random actions led to."""
     random_move_fraction: float = 0.0
     """Chance that self-play takes a uniformly random legal action after the search, at every ply."""
     temperature_plies: int = 0

@@ -175,6 +175,7 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
     states, seen = game.init(key), {}
     note(0, _start_rules(states, twin.init(key)))
     has_chance = _differ(states, game.init(other_key)).any()
+    draws = not hasattr(env, "resample")
     for ply in range(max_plies):
         observations = game.observe(states)
         actions = _random_actions(states, seed, ply)
@@ -188,11 +189,17 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
             note(ply, _fingerprint_rules(game.fingerprint(states), states, observations, seen))
         if hasattr(env, "resample"):
             note(ply, _resample_rules(game, states, observations, key, other_key))
+            draws |= _differ(game.resample(states, key), game.resample(states, other_key)).any()
         all_finished = is_finished(states).all()  # and have just been stepped once more
         states = next_states
         if all_finished:
             break
     problems = [f"{text} (first at ply {ply})" for text, ply in first_ply.items()]
+    if not draws:
+        problems.append(
+            "resample draws nothing: it gives the same for all keys, so a search would see the true state; redraw "
+            "what is hidden, or drop it where nothing is"
+        )
     problems += _svg_problems(env, states)
     if not has_chance:  # else one key may treat a game and its image differently
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
@@ -253,7 +260,10 @@ def _fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: 
 def _resample_rules(
     game: _Game, states: Any, observations: Any, key: jax.Array, other_key: jax.Array
 ) -> Rules:
-    """What the player to move knows must not change, and what it does not know must not matter."""
+    """What the player to move knows must not change, and what is redrawn must not matter.
+
+    Hidden things that `resample` never redraws cannot be told from known ones here.
+    """
     worlds, going = game.resample(states, key), ~is_finished(states)
     known = {
         "observation": (observations, game.observe(worlds)),

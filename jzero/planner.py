@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     value: jax.Array
     """f32[B] expected Q-value under `policy`, for the player to move."""
     qvalue: jax.Array
-    """f32[B] Q-value of the chosen action."""
+    """f32[B] Q-value of the chosen action; `value` where no simulation tried it."""
     prior: jax.Array
     """f32[B, A] the network's policy."""
     evaluations: jax.Array
@@ -120,6 +120,7 @@ def _plan_worlds(
     game of the batch leaves a choice takes no search.
     """
     num_worlds, batch_size = config.worlds, invalid.shape[0]
+    choices = jnp.sum(~invalid, axis=-1)
 
     def searched() -> Plan:
         world_key, search_key = jax.random.split(key)
@@ -144,14 +145,13 @@ def _plan_worlds(
             leaves=leaves,
             to_play=model.to_play,
         )
-        tree = cast(Tree, found.worlds.search_tree)
-        by_world = _root_qvalues(model, tree)
-        by_world = by_world.reshape(batch_size, num_worlds, *by_world.shape[1:])
-        seen = tree.summary().visit_counts.reshape(by_world.shape[:3]) > 0
-        seen = seen.reshape(seen.shape + (1,) * (by_world.ndim - 3))
-        qvalues = jnp.sum(jnp.where(seen, by_world, 0.0), axis=1) / jnp.maximum(jnp.sum(seen, axis=1), 1)
+        qvalues = found.qvalues if model.to_play is None else found.player_qvalues
         rows = jnp.full(batch_size, 1 + num_worlds * num_simulations, jnp.int32)
-        return _summarise(root, found.action, found.action_weights, found.visit_counts > 0, qvalues, rows)
+        visited = found.visit_counts > 0
+        plan = _summarise(root, found.action, found.action_weights, visited, qvalues, rows)
+        # A row's plan must not depend on its batch mates: without a choice it is the same as in `forced`.
+        kept = forced()._replace(evaluations=rows)
+        return jax.tree.map(lambda own, other: jnp.where(_beside(choices > 1, own), own, other), plan, kept)
 
     def forced() -> Plan:
         legal = (~invalid).astype(jnp.float32)
@@ -159,7 +159,12 @@ def _plan_worlds(
         value = jnp.asarray(root.value)
         return Plan(action, legal, value, value, legal, jnp.ones_like(action))
 
-    return jax.lax.cond(jnp.any(jnp.sum(~invalid, axis=-1) > 1), searched, forced)
+    return jax.lax.cond(jnp.any(choices > 1), searched, forced)
+
+
+def _beside(of_row: jax.Array, like: jax.Array) -> jax.Array:
+    """[B] with as many axes as `like` [B, ...]."""
+    return of_row.reshape(of_row.shape + (1,) * (like.ndim - 1))
 
 
 def _root_qvalues(model: Model, tree: Tree) -> jax.Array:
@@ -178,11 +183,15 @@ def _summarise(
     """The plan of a root with Q-values f32[B, A] or f32[B, A, P] of the actions that are `visited` bool[B, A]."""
     weights = jnp.where(visited, policy, 0.0)
     weights = weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), jnp.finfo(jnp.float32).tiny)
+    value = jnp.einsum("ba,ba...->b...", weights, qvalues)
+    tried, qvalue = jax.vmap(lambda visited, q, action: (visited[action], q[action]))(
+        visited, qvalues, action
+    )
     return Plan(
         action=action,
         policy=policy,
-        value=jnp.einsum("ba,ba...->b...", weights, qvalues),
-        qvalue=jax.vmap(lambda q, a: q[a])(qvalues, action),
+        value=value,
+        qvalue=jnp.where(_beside(tried, qvalue), qvalue, value),
         prior=jax.nn.softmax(root.prior_logits, axis=-1),
         evaluations=evaluations,
     )

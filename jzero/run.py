@@ -338,6 +338,8 @@ class Run:
         self._warn_of_clipping(losses)
         if not play_metrics["games_finished_share"]:
             del play_metrics["game_length"], play_metrics["first_player_return"]
+        if not play_metrics.get("resign_checks", 1):
+            del play_metrics["resign_error_share"]
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
@@ -455,7 +457,10 @@ class Run:
         size = sum(x.size for x in jax.tree.leaves(self.state.params))
         games, states = train.games // jax.device_count(), self.state.games.states
         roots = jax.eval_shape(make_model(self.env, train).root, self.state.averaged, states)
-        nodes = train.search.num_simulations * (2 if train.search.reuse else 1) + 1
+        # Of a reused tree there are two at a time: what was kept and what grows from it.
+        nodes = train.search.num_simulations + 1
+        if train.search.reuse:
+            nodes = 2 * (2 * train.search.num_simulations + 1)
         players = roots.value.shape[1] if roots.value.ndim == 2 else 1
         rows = games * train.search.worlds
         tree = tree_nbytes(rows, self.env.num_actions, nodes, roots.embedding, players)

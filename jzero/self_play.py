@@ -80,12 +80,13 @@ def _restart_games(env: Env, config: TrainConfig, key: jax.Array, finished: Any)
 
 def _at_first_ply(config: TrainConfig, key: jax.Array, states: Any) -> Games:
     batch_size = states.terminated.shape[0]
+    opening_key, resign_key = jax.random.split(key)
     return Games(
         states=states,
         ply=jnp.zeros(batch_size, jnp.int32),
-        opening=jax.random.randint(key, (batch_size,), 0, config.opening_plies + 1),
+        opening=jax.random.randint(opening_key, (batch_size,), 0, config.opening_plies + 1),
         earned=jnp.zeros(batch_size),
-        never_resigns=jax.random.bernoulli(jax.random.fold_in(key, 1), config.resign_holdout, (batch_size,)),
+        never_resigns=jax.random.bernoulli(resign_key, config.resign_holdout, (batch_size,)),
         gave_up=jnp.full(batch_size, -1),
     )
 
@@ -144,6 +145,7 @@ def _search(
     With playout-cap randomisation (KataGo) a ply is searched fully or fast.
     """
     temperature = (games.ply < config.temperature_plies).astype(jnp.float32)
+    full_key, key = jax.random.split(key)
 
     def search(num_simulations: int) -> tuple[Plan, Tree | None]:
         options = {"num_simulations": num_simulations, "explore": True, "temperature": temperature}
@@ -153,7 +155,7 @@ def _search(
 
     if config.full_search_fraction == 1:
         return jnp.bool_(True), *search(config.search.num_simulations)
-    full = jax.random.bernoulli(jax.random.fold_in(key, 1), config.full_search_fraction)
+    full = jax.random.bernoulli(full_key, config.full_search_fraction)
     found, tree = jax.lax.cond(
         full, lambda: search(config.search.num_simulations), lambda: search(config.fast_simulations)
     )
@@ -240,7 +242,7 @@ def _measure(config: TrainConfig, transition: Transition, found: Plan, games: Ga
     }
     if config.resign_below > -1:
         own_return = jnp.where(games.gave_up == 0, games.earned, -games.earned)
-        checked = transition.ended & games.never_resigns & (games.gave_up >= 0)
+        checked = transition.ended & ~transition.truncated & games.never_resigns & (games.gave_up >= 0)
         sums |= {
             "resigned": transition.ended & ~games.never_resigns & (games.gave_up >= 0),
             "resign_checks": checked,

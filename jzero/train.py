@@ -23,7 +23,6 @@ from jzero.config import TrainConfig
 from jzero.env import Env
 from jzero.models import Model
 from jzero.replay import Replay, add, cut, init_replay
-from jzero.search.tree import vary_like
 from jzero.self_play import Games, self_play, start_games
 
 AXIS = "devices"
@@ -117,6 +116,7 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     optimizer = make_optimizer(config)
 
     def shard(function: Callable, out_specs: Any) -> Callable:
+        # Unchecked: an environment's own loops would have to declare what varies over the devices.
         return jax.shard_map(
             function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs, check_vma=False
         )
@@ -132,9 +132,7 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         batch_key, loss_key = jax.random.split(_device_key(state.key, 1, state.updates))
         size = config.batch_size // num_devices
         replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size)
-        # Differentiating with respect to a device-varying copy keeps the gradient local until it is averaged.
-        local = jax.tree.map(lambda x: vary_like(x, state.games.ply), state.params)
-        grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(local, batch, loss_key)
+        grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(state.params, batch, loss_key)
         replay = algorithm.remember(replay, batch, priorities)
         grads, metrics = mean_over_devices((grads, metrics))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -247,6 +245,7 @@ def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.
         checks = jnp.maximum(sums["resign_checks"], 1e-9)
         means |= {
             "resigned_share": sums["resigned"] / games,
+            "resign_checks": sums["resign_checks"],
             "resign_error_share": sums["resign_errors"] / checks,
         }
     return means

@@ -53,6 +53,9 @@ def test_defaults_are_within_their_ranges():
         (TrainConfig, "max_grad_norm", 0.0, "max_grad_norm"),
         (TrainConfig, "ema_decay", 1.0, "ema_decay is 1.0; it must be at least 0 and less than 1"),
         (TrainConfig, "full_search_fraction", 0.0, "full_search_fraction"),
+        (TrainConfig, "resign_below", 0.0, "resign_below is 0.0; it must be at least -1 and less than 0"),
+        (TrainConfig, "resign_holdout", 1.5, "resign_holdout"),
+        (SearchConfig, "worlds", 0, "search.worlds is 0; it must be at least 1"),
         (TrainConfig, "full_search_fraction", 0.5, "fast_simulations .* is 0; it must be at least 1"),
         (RunConfig, "minutes", 0.0, "minutes is 0.0; it must be greater than 0"),
         (RunConfig, "iterations", 0, "iterations is 0"),
@@ -116,3 +119,10 @@ def test_configs_are_frozen_hashable_and_typed(cls):
         setattr(cls(), dataclasses.fields(cls)[0].name, 1)
     assert hash(cls()) == hash(cls())
     assert typing.get_type_hints(cls).keys() >= {field.name for field in dataclasses.fields(cls)}
+
+
+def test_a_transformer_has_whole_heads_and_no_learned_model():
+    with pytest.raises(ValueError, match="network.width is 100; a transformer's heads have 32 units"):
+        NetworkConfig(kind="transformer", width=100)
+    with pytest.raises(ValueError, match="'transformer'; it has no learned model"):
+        TrainConfig(algorithm="muzero", network=NetworkConfig(kind="transformer", width=64))

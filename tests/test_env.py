@@ -282,6 +282,10 @@ def resample_other_dtype(self, state, key):
 
 
 BROKEN = {
+    "resample of nothing": case(
+        "resample draws nothing: it gives the same for all keys",
+        resample=lambda self, state, key: state,
+    ),
     "resample of the board": case(
         "resample changes the observation: redraw only what the player to move cannot see",
         resample=resample_knowing,

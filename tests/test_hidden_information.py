@@ -260,6 +260,24 @@ def test_self_play_records_values_and_rewards_by_seat():
     np.testing.assert_allclose(targets, np.broadcast_to(transitions.reward[-1], (9, 4, 3)))
 
 
+def test_a_learned_model_refuses_two_players_whose_rewards_do_not_sum_to_zero():
+    env = Race()
+    make_algorithm(env, tiny(algorithm="muzero"))
+    selfish = type("Selfish", (Race,), {"zero_sum": False})()
+    with pytest.raises(ValueError, match=r"each of the 2 players .* needs its own"):
+        make_algorithm(selfish, tiny(algorithm="muzero"))
+
+
+def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
+    env = Blob(players=3, cards=3)
+    forced = jax.tree.map(lambda x: x[:2], mid_round(env, 4, 9))
+    free = jax.tree.map(lambda x: x[:2], mid_round(env, 4, 4))
+    alone = found_by(env, forced)
+    mixed = found_by(env, jax.tree.map(lambda *x: jnp.concatenate(x), forced, free))
+    for name in ("action", "policy", "value", "qvalue"):
+        np.testing.assert_allclose(getattr(mixed, name)[:2], getattr(alone, name), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "says"),
     [
@@ -275,7 +293,11 @@ def test_self_play_records_values_and_rewards_by_seat():
             {"algorithm": "muzero", "resign_below": -0.9},
             "resign_below is set; it needs the env",
         ),
-        ("blob", {"algorithm": "muzero"}, "learns one value for one or two players"),
+        (
+            "blob",
+            {"algorithm": "muzero"},
+            "learns one value, for one player or for two whose rewards sum to 0",
+        ),
         (
             "blob",
             {"network": NetworkConfig(kind="resnet")},

@@ -1,5 +1,6 @@
 """Self-play's switches: trees that go on with the game, and resigning. Axes: T plies, B games."""
 
+import dataclasses
 import functools
 
 import jax
@@ -82,6 +83,17 @@ def test_playout_caps_and_reuse_go_together():
     full = transitions.policy_weight == 1
     assert 0 < full.mean() < 1
     assert metrics["evaluations"] == np.where(full, 1 + 8, 1 + 2).sum()
+    # The root of a kept tree has more visits than its own search makes: the policy is sharper than without.
+    _, alone, _ = played(
+        uniform_apply,
+        search=dataclasses.replace(config, reuse=False),
+        full_search_fraction=0.5,
+        fast_simulations=2,
+    )
+    first = np.all(alone.state.board[0] == 0, axis=-1)
+    assert first.all()
+    np.testing.assert_allclose(transitions.policy[0], alone.policy[0], atol=1e-6)
+    assert not np.allclose(transitions.policy[1], alone.policy[1], atol=1e-3)
 
 
 def gloomy_apply(params, observation):
@@ -105,40 +117,45 @@ def optimist(params, observation):
     return logits, -value
 
 
+def finished_games(transitions):
+    """(lane, plies of the game) of every game that ended; a lane's first game begins with the first ply."""
+    for lane in range(GAMES):
+        start = 0
+        for end in np.flatnonzero(transitions.ended[:, lane]):
+            yield lane, np.arange(start, end + 1)
+            start = end + 1
+
+
 def test_who_resigns_loses_and_the_hold_out_plays_on():
     games, transitions, metrics = played(optimist, **RESIGNING)
-    # Games of the first ply only: those that begin later have their own lot.
-    first_end = transitions.ended.argmax(axis=0)
     stubborn = games.never_resigns
     assert 4 < stubborn.sum() < 32  # binomial(64, 1/4)
     hopeless = transitions.value < RESIGNING["resign_below"]
-    assert hopeless.any()
+    mover, reward = transitions.state.current_player, transitions.reward
     resigns, errors, checks = 0, 0, 0
-    for lane in range(GAMES):
-        last = first_end[lane]
-        gave_up = np.flatnonzero(hopeless[: last + 1, lane])
-        if stubborn[lane]:
-            board = transitions.state.board[last, lane].copy()
-            board[transitions.action[last, lane]] = 1
-            assert (board != 0).all() or transitions.reward[last, lane] == 1  # full, or won
-            if len(gave_up):
-                checks += 1
-                mover = transitions.state.current_player
-                sign = 1 if mover[gave_up[0], lane] == mover[last, lane] else -1
-                errors += sign * transitions.reward[last, lane] >= 0
-        elif len(gave_up):
+    for lane, plies in finished_games(transitions):
+        last = plies[-1]
+        gave_up = plies[hopeless[plies, lane]]
+        resigned = reward[last, lane] == -1  # a move in tic-tac-toe cannot lose
+        if plies[0] == 0:
+            assert resigned == (len(gave_up) > 0 and not stubborn[lane])
+        if resigned:
             resigns += 1
-            assert gave_up[0] == last
-            assert transitions.reward[last, lane] == -1
+            assert gave_up.tolist() == [last]
             assert transitions.discount[last, lane] == 0
             assert not transitions.truncated[last, lane]
-    assert resigns > 10
-    assert checks > 2
-    # The metrics count the games that began later too.
-    assert metrics["resigned"] >= resigns
-    assert metrics["resign_checks"] >= checks
-    assert metrics["resign_errors"] >= errors
-    assert 0 < metrics["resign_errors"] < metrics["resign_checks"]
+        else:
+            board = transitions.state.board[last, lane].copy()
+            board[transitions.action[last, lane]] = 1
+            assert (board != 0).all() or reward[last, lane] == 1  # full, or won
+            if len(gave_up):
+                checks += 1
+                sign = 1 if mover[gave_up[0], lane] == mover[last, lane] else -1
+                errors += sign * reward[last, lane] >= 0
+    assert metrics["resigned"] == resigns > 10
+    assert metrics["resign_checks"] == checks > 2
+    assert metrics["resign_errors"] == errors > 0
+    assert errors < checks
     played_well = transitions._replace(explored=np.zeros_like(transitions.explored))
     targets, known = value_targets(jax.tree.map(jnp.asarray, played_well), 1.0)
     lost = transitions.ended & (transitions.reward == -1)

@@ -1,7 +1,7 @@
 """Speed of self-play in Quoridor and Blob, and how much of it is not the network.
 
     python experiments/benchmarks/games.py --out experiments/benchmarks/results/games_cpu.json
-    python experiments/benchmarks/games.py --cells blob --games 4096      a GPU's size
+    python experiments/benchmarks/games.py --cells "blob 5x50" --games 4096      a GPU's size
 
 Published, to read the numbers beside: a Quoridor engine of Rust, tokio and ONNX Runtime on 9 x 9, 400 visits and a
 residual network of 5 blocks, makes 7,600 evaluations a second on a CPU and 38,000 on an RTX 5080. A Blob program

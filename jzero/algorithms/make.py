@@ -55,10 +55,10 @@ def make_algorithm(env: Env, config: TrainConfig) -> Algorithm:
 
 def make_learned(env: Env, config: TrainConfig) -> LearnedModel:
     """The learned model that a configuration describes."""
-    if env.num_players > 2:
+    if has_player_values(env):
         raise ValueError(
-            f"algorithm {config.algorithm!r} learns one value for one or two players, and this environment has "
-            f"{env.num_players}; use --algorithm alphazero"
+            f"algorithm {config.algorithm!r} learns one value, for one player or for two whose rewards sum to 0, "
+            f"and each of the {env.num_players} players of {config.env!r} needs its own; use --algorithm alphazero"
         )
     muzero = config.muzero
     return LearnedModel(
@@ -82,7 +82,7 @@ def _network(env: Env, config: TrainConfig) -> PolicyValueNet:
 
 def _check_search(env: Env, config: TrainConfig) -> None:
     """Raises ValueError for options that do not fit the environment."""
-    hides = hasattr(env, "resample")
+    hides = getattr(env, "resample", None) is not None
     if config.search.worlds > 1 and not hides:
         raise ValueError(
             f"search.worlds is {config.search.worlds}; {config.env!r} hides nothing (it has no "
@@ -106,7 +106,8 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
             "game; use --algorithm muzero, gumbel_muzero or efficientzero"
         )
     _check_search(env, config)
-    network, apply = _network(env, config), make_apply(env, config)
+    network = _network(env, config)
+    apply = cast(Apply, network.apply)
 
     def loss(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
         total, metrics = alphazero_loss(
@@ -131,8 +132,10 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
         "search.reuse": config.search.reuse,
         "resign_below": config.resign_below > -1,
     }
-    for name in (name for name, is_set in simulator_only.items() if is_set):
-        raise ValueError(f"{name} is set; it needs the environment itself: use --algorithm alphazero")
+    if needing := [name for name, is_set in simulator_only.items() if is_set]:
+        raise ValueError(
+            f"{' and '.join(needing)} is set; it needs the environment itself: use --algorithm alphazero"
+        )
     learned = make_learned(env, config)
     model = learned_model(env, learned)
     exponent = config.muzero.priority_exponent

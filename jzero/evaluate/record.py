@@ -47,7 +47,7 @@ def record_games(
         actions = agent.act(states, act_key, temperature=temperature)
         values = np.asarray(agent.evaluate(states)[1])
         if values.ndim > 1:
-            values = values[np.arange(num_games), states.current_player]
+            values = values[np.arange(num_games), np.asarray(states.current_player)]
         for index in np.flatnonzero(running):
             games[index]["actions"].append(int(actions[index]))
             games[index]["values"].append(round(float(values[index]), 4))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +74,6 @@ def play_tables(env: Env, player: Player, opponent: Player, *, num_deals: int, k
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _deal(env: Env, num_deals: int, key: jax.Array) -> jax.Array:
+def _deal(env: Env, num_deals: int, key: jax.Array) -> Any:
     """First states [G], each deal P times in a row."""
     return jax.tree.map(lambda x: jnp.repeat(x, env.num_players, axis=0), init_batch(env, key, num_deals))

@@ -19,7 +19,7 @@ class Transformer(nn.Module):
     token its own learned position, which tells a network the card or the seat that the token stands for.
 
     Attributes:
-      width: D; heads of 32 units each, at least one.
+      width: D, a multiple of 32: heads have 32 units each.
       blocks: blocks of attention and of two dense layers with 4 D hidden units.
       dtype: dtype of the computation.
     """
@@ -55,5 +55,4 @@ class Transformer(nn.Module):
         return nn.Dense(self.width, dtype=self.dtype)(tokens.astype(self.dtype))
 
     def _attend(self, x: jax.Array) -> jax.Array:
-        heads = max(1, self.width // 32)
-        return jnp.asarray(nn.MultiHeadDotProductAttention(heads, dtype=self.dtype)(x))
+        return jnp.asarray(nn.MultiHeadDotProductAttention(self.width // 32, dtype=self.dtype)(x))

@@ -202,6 +202,11 @@ class Tree:
             qvalues=self.qvalues(self.ROOT_INDEX),
         )
 
+    @property
+    def root_player(self) -> jax.Array:
+        """i32[B]: the player to move at the root, of a tree with several values."""
+        return self.nodes[:, self.ROOT_INDEX, PLAYER].astype(jnp.int32)
+
     def root_player_qvalues(self) -> jax.Array:
         """f32[B, A, P]: Q-values of the root's actions for every player, 0 where unvisited.
 

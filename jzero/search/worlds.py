@@ -35,6 +35,8 @@ class WorldsOutput(NamedTuple):
     qvalues: jax.Array
     """f32[B, A] the mean Q-value of the root's actions over the worlds that visited them, 0 if none did; every
     world counts alike, however often it came."""
+    player_qvalues: jax.Array
+    """f32[B, A, P] the same for every player, of a search with `to_play`; else f32[B, A, 1]."""
     value: jax.Array
     """f32[B] the mean value of the root."""
     worlds: PolicyOutput
@@ -97,9 +99,16 @@ def search_worlds(
         return jnp.mean(by_world(x), axis=1)
 
     visits, raw_value = mean(summary.visit_counts), mean(cast(Tree, output.search_tree).raw_values[:, 0])
-    visited = by_world(summary.visit_counts > 0)
-    total = jnp.sum(jnp.where(visited, by_world(summary.qvalues), 0.0), axis=1)
-    qvalues = total / jnp.maximum(jnp.sum(visited, axis=1), 1)
+    visited = by_world(summary.visit_counts > 0)[..., None]
+    tree = cast(Tree, output.search_tree)
+    qvalues = summary.qvalues[..., None] if tree.num_players == 1 else tree.root_player_qvalues()
+    total = jnp.sum(jnp.where(visited, by_world(qvalues), 0.0), axis=1)
+    player_qvalues = total / jnp.maximum(jnp.sum(visited, axis=1), 1)
+    qvalues = player_qvalues[..., 0]
+    if tree.num_players > 1:
+        qvalues = jnp.take_along_axis(player_qvalues, by_world(tree.root_player)[:, :1, None], axis=-1)[
+            ..., 0
+        ]
     prior = mean(jax.nn.softmax(_masked(root.prior_logits, invalid_actions), axis=-1))
     logits = jnp.where(prior > 0, jnp.log(jnp.maximum(prior, scores.TINY)), -jnp.inf)
     logits = logits + _improvement(logits, visits, qvalues, raw_value, mean(summary.value), improve)
@@ -112,6 +121,7 @@ def search_worlds(
         action_weights=jax.nn.softmax(logits, axis=-1),
         visit_counts=visits,
         qvalues=qvalues,
+        player_qvalues=player_qvalues,
         value=mean(summary.value),
         worlds=output,
     )

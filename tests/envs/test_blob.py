@@ -150,7 +150,7 @@ def test_games_of_rounds_follow_the_rules():
                 position.apply_action(int(games.actions[ply, game]))
                 ply += 1
             earned = np.array(position.scores())
-            assert np.allclose(games.states.rewards[ply, game], earned / 13)
+            assert np.allclose(games.states.rewards[ply, game], earned / (13 * len(env.rounds)))
             scores += earned
         last = one(games.states, ply, game)
         assert last.terminated

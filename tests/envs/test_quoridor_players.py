@@ -196,7 +196,8 @@ def test_mcts_finds_the_last_step_from_either_side():
 
 
 def test_every_opponent_plays_legally_and_beats_random_play():
-    for against, player in players.opponents(SMALL, depth=2, num_simulations=50).values():
+    for name in players.OPPONENTS:
+        against, player = players.opponent(SMALL, name, depth=2, num_simulations=50)
         result = play_match(SMALL, player, random_player(SMALL), num_games=10, key=KEY, opening_plies=(0, 4))
         assert result.score >= 0.7, against
 

@@ -9,8 +9,8 @@ from envs.blob import Blob
 from envs.tic_tac_toe import TicTacToe
 from jzero.config import SearchConfig
 from jzero.env import init_batch, step_batch
+from jzero.evaluate.rollouts import random_returns, rollout_model
 from jzero.planner import plan
-from jzero.rollouts import random_returns, rollout_model
 from tests.search.tables import quick_jit
 from tests.tiny import Race
 

@@ -11,8 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jzero.config import SearchConfig
 from jzero.env import Env, is_finished, step_batch
+from jzero.evaluate.turns import Player, as_player
 from jzero.models import Model, edge, has_player_values, mask_logits, resampler
+from jzero.planner import plan
 from jzero.search import RecurrentFnOutput, RootFnOutput
 
 
@@ -21,7 +24,7 @@ def rollout_model(env: Env, *, discount: float = 1.0) -> Model:
 
     def root(params: Any, states: Any) -> RootFnOutput:
         del params
-        value = _for_mover(env, states, jnp.zeros_like(states.rewards))  # no choice depends on it
+        value = _for_mover(env, states, random_returns(env, states, jax.random.key(0), discount))
         return RootFnOutput(prior_logits=_equal_priors(states), value=value, embedding=states)
 
     def recurrent(
@@ -37,6 +40,13 @@ def rollout_model(env: Env, *, discount: float = 1.0) -> Model:
 
     to_play = (lambda states: states.current_player) if has_player_values(env) else None
     return Model(root, recurrent, to_play, resampler(env))
+
+
+def rollout_player(env: Env, config: SearchConfig, num_simulations: int) -> Player:
+    """The player of matches that searches by rollouts, with the constants and worlds of `config`."""
+    model = rollout_model(env)
+    options: Any = {"num_simulations": num_simulations, "explore": False}
+    return as_player(lambda states, key: plan(config, model, None, key, states, **options).action)
 
 
 def random_returns(env: Env, states: Any, key: jax.Array, discount: float) -> jax.Array:
