@@ -122,7 +122,7 @@ def test_configs_are_frozen_hashable_and_typed(cls):
 
 
 def test_a_transformer_has_whole_heads_and_no_learned_model():
-    with pytest.raises(ValueError, match="network.width is 100; a transformer's heads have 32 units"):
+    with pytest.raises(ValueError, match=r"network\.width is 100; a transformer's heads have 32 units"):
         NetworkConfig(kind="transformer", width=100)
     with pytest.raises(ValueError, match="'transformer'; it has no learned model"):
         TrainConfig(algorithm="muzero", network=NetworkConfig(kind="transformer", width=64))
