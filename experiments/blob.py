@@ -40,10 +40,9 @@ PRESET = RunConfig(
         network=NetworkConfig(kind="mlp", width=256, blocks=2),
         games=256,
         plies=24,
-        opening_plies=4,
-        random_move_fraction=0.02,
+        opening_plies=4,  # random bids: else all soon bid 0, and no other bid's value is learned
         temperature_plies=1000,
-        td_lambda=0.9,
+        td_lambda=1.0,
         replay_plies=24 * 20,
         batch_size=1024,
         updates=24,

@@ -95,7 +95,8 @@ def picture(runs: list[dict[str, Any]], games: dict[str, Any]) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     chart = _nested(text.getvalue(), 0, 0, 500, 280)
-    positions = replay(make(games["env"]), games["games"][0]["actions"])
+    game = games["games"][0]
+    positions = replay(make(games["env"]), game["actions"], game.get("seed"))
     plies = [round(share * (len(positions) - 1)) for share in (0.3, 0.55, 0.8, 1.0)]
     boards = [
         _nested(positions[ply].svg, 510 + 190 * (index % 2), 4 + 138 * (index // 2), 150, 129)
