@@ -2,7 +2,7 @@
 
 A process of its own, because JAX's devices are fixed when it starts:
 
-    python -m tests.mesh_worker <CPU devices of this process> <iterations> [more]
+    python -m tests.mesh_worker <CPU devices of this process> <iterations> [more | options]
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ import optax
 from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.alphazero import alphazero_loss
+from jzero.config import SearchConfig
 from jzero.devices import set_up
 from jzero.env import make
 from jzero.models import simulator_model
@@ -124,8 +125,30 @@ def error_of_an_update(env, config):
     return max(float(np.abs(one - other).max()) for _, one, other in pairs) / step
 
 
-def main(cpu_devices, iterations, more_checks):
-    set_up(cpu_devices=cpu_devices, cache=os.environ["JAX_COMPILATION_CACHE_DIR"])
+OPTIONS = {
+    "worlds": {
+        "env": "blob?players=3&cards=1",
+        "plies": 6,
+        "opening_plies": 0,
+        "temperature_plies": 6,
+        "search": SearchConfig(num_simulations=2, worlds=2),
+    },
+    "reuse and resignation": {
+        "search": SearchConfig(num_simulations=4, reuse=True),
+        "resign_below": -1e-6,
+    },
+}
+
+
+def trained_with(changes, iterations):
+    """Whether all devices have the same weights after some iterations with other settings, and the metrics."""
+    config = tiny(**changes)
+    state, log = train(make_program(make(config.env), config), iterations)
+    weights = by_device((state.params, state.averaged, state.opt_state))
+    return {"equal": len(set(weights)) == 1, "log": log}
+
+
+def main(iterations, more_checks):
     config = tiny(plies=9, ema_decay=0.9)
     env = make(config.env)
     program = make_program(env, config)
@@ -163,4 +186,10 @@ def main(cpu_devices, iterations, more_checks):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), more_checks=len(sys.argv) > 3)
+    set_up(cpu_devices=int(sys.argv[1]), cache=os.environ["JAX_COMPILATION_CACHE_DIR"])
+    if sys.argv[3:] == ["options"]:
+        print(
+            json.dumps({name: trained_with(changes, int(sys.argv[2])) for name, changes in OPTIONS.items()})
+        )
+    else:
+        main(int(sys.argv[2]), more_checks=sys.argv[3:] == ["more"])

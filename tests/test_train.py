@@ -14,7 +14,9 @@ from tests.tiny import (
     Race,
     numbers,
     same_bits,
+    start_python,
     tiny,
+    worker_report,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -69,6 +71,19 @@ def test_self_play_has_one_collective_and_the_search_none(four_devices):
 
 def test_an_update_follows_the_mean_gradient_of_the_devices(four_devices):
     assert four_devices["update"] < 1e-3
+
+
+@pytest.mark.slow
+def test_options_of_self_play_work_on_a_mesh(cache):
+    found = worker_report(start_python("-m", "tests.mesh_worker", 4, 3, "options", cache=cache), seconds=900)
+    for option in found.values():
+        assert option["equal"]
+        assert all(np.isfinite(float.fromhex(x)) for line in option["log"] for x in line.values())
+    # Two bids with a choice in two worlds, the dealer's with one on some devices only, then cards without any: a
+    # search takes 1 + 2 x 2 evaluations, a ply without a choice 1.
+    evaluations = float.fromhex(found["worlds"]["log"][0]["evaluations_per_position"])
+    assert (5 + 5 + 1 + 1 + 1 + 1) / 6 < evaluations < (5 + 5 + 5 + 1 + 1 + 1) / 6
+    assert float.fromhex(found["reuse and resignation"]["log"][-1]["resigned_share"]) > 0
 
 
 def test_what_does_not_divide_by_the_devices_is_refused(four_devices):

@@ -190,8 +190,8 @@ def finish(child: subprocess.Popen, seconds: float = 240) -> tuple[str, str]:
         pytest.fail(f"the child process did not end in {seconds} s:\n{out[-2000:]}\n{err[-2000:]}")
 
 
-def worker_report(child: subprocess.Popen) -> dict[str, Any]:
+def worker_report(child: subprocess.Popen, seconds: float = 240) -> dict[str, Any]:
     """What `tests.mesh_worker` printed."""
-    out, err = finish(child)
+    out, err = finish(child, seconds)
     assert child.returncode == 0, err[-3000:]
     return json.loads(out.splitlines()[-1])
