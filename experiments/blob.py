@@ -40,7 +40,9 @@ PRESET = RunConfig(
         network=NetworkConfig(kind="mlp", width=256, blocks=2),
         games=256,
         plies=24,
-        opening_plies=4,  # random bids: else all soon bid 0, and no other bid's value is learned
+        # Random bids whose results count: else all soon bid 0, and no other bid's value is learned.
+        opening_plies=4,
+        cut_at_random_moves=False,
         temperature_plies=1000,
         td_lambda=1.0,
         replay_plies=24 * 20,

@@ -170,10 +170,12 @@ class TrainConfig:
     plies: int = 16
     """Plies each game advances by in one iteration."""
     opening_plies: int = 0
-    """A new game begins with 0 to this many random plies, for diverse positions; no value is learned from what the
-    random actions led to."""
+    """A new game begins with 0 to this many random plies, for diverse positions."""
     random_move_fraction: float = 0.0
     """Chance that self-play takes a uniformly random legal action after the search, at every ply."""
+    cut_at_random_moves: bool = True
+    """Cut value targets at random moves, where the search's value stands in; else what they led to is learned from
+    as part of the play, which finds out what actions are worth that the search has given up."""
     temperature_plies: int = 0
     """PUCT or worlds: plies in which actions are drawn from the search's policy; greedy afterwards."""
     fast_simulations: int = 0

@@ -54,7 +54,7 @@ class Transition(NamedTuple):
     qvalue: jax.Array
     """f32[B] the search's value of the action it chose."""
     explored: jax.Array
-    """bool[B] a random action was taken instead of the chosen one."""
+    """bool[B] a random action was taken instead of the chosen one, and the value target is to be cut here."""
     reward: jax.Array
     """f32[B] reward of the player who moved, or f32[B, P]."""
     discount: jax.Array
@@ -117,7 +117,7 @@ def self_play(
             policy_weight=jnp.broadcast_to(full, ended.shape).astype(jnp.float32),
             value=found.value,
             qvalue=found.qvalue,
-            explored=explored,
+            explored=explored & config.cut_at_random_moves,
             reward=reward,
             discount=discount,
             ended=ended,

@@ -167,3 +167,18 @@ def test_a_value_of_minus_one_never_resigns_while_it_is_off():
     assert (transitions.value < -0.5).any()
     assert (transitions.reward >= 0).all()
     assert "resigned" not in metrics
+
+
+def test_random_moves_cut_targets_unless_they_are_part_of_the_play():
+    changes = {"random_move_fraction": 0.5, "search": SearchConfig(num_simulations=4)}
+    _, cut, _ = played(uniform_apply, **changes)
+    _, whole, _ = played(uniform_apply, **changes, cut_at_random_moves=False)
+    assert 0.4 < cut.explored.mean() < 0.6
+    assert not whole.explored.any()
+    np.testing.assert_array_equal(cut.action, whole.action)
+    targets, known = (np.asarray(x) for x in value_targets(jax.tree.map(jnp.asarray, whole), 1.0))
+    winner = whole.ended & (whole.reward == 1)
+    for lane, plies in finished_games(whole):
+        signs = np.where((plies[-1] - plies) % 2, -1, 1)
+        np.testing.assert_allclose(targets[plies, lane], signs * winner[plies[-1], lane], atol=1e-6)
+    assert known.any()
