@@ -269,12 +269,13 @@ calls = itertools.count()
 
 
 def resample_moving(self, state, key):
-    return state._replace(current_player=1 - state.current_player)
+    other = jax.random.bernoulli(key)
+    return state._replace(current_player=jnp.where(other, 1 - state.current_player, state.current_player))
 
 
 def resample_knowing(self, state, key):
     """Adds to what nobody sees, instead of drawing it."""
-    return state._replace(piles=state.piles + 1)
+    return state._replace(piles=state.piles + 1 + jax.random.bernoulli(key))
 
 
 def resample_other_dtype(self, state, key):
