@@ -186,7 +186,7 @@ def policy_error(params, replay):
 def test_updates_learn_what_the_search_found():
     state, functions = played(3, updates=40)
     losses, errors = [], [policy_error(state.params, state.replay)]
-    for _ in range(5):
+    for _ in range(15):
         state, metrics = functions.learn(state)
         losses.append({name: float(value) for name, value in metrics.items()})
     errors.append(policy_error(state.params, state.replay))
@@ -224,6 +224,7 @@ def test_metrics_of_self_play_are_means():
         "policy_kl_to_prior": 0.25,
         "evaluations_per_position": 3.0,
         "resigned_share": 0.25,
+        "resign_checks": 4.0,
         "resign_error_share": 0.25,
     } | {"games_finished_share": pytest.approx(0.04)}
     none = play_metrics(dict.fromkeys(sums, 0.0), 100.0)
