@@ -18,12 +18,13 @@ from typing import Literal
 import jax
 import tyro
 from blob import describe
-from blob_players import random_legal, rule_based
+from blob_players import rule_based
 from match import agent_player
 
 import jzero
 from envs.blob import Blob
 from jzero.devices import set_up
+from jzero.env import random_actions
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, as_player
@@ -58,7 +59,7 @@ def main(config: Config) -> None:
         )
     simulations = config.simulations or agent.config.search.num_simulations
     others: dict[Opponent, Player] = {
-        "random": as_player(random_legal(env)),
+        "random": as_player(random_actions),
         "rules": as_player(rule_based(env)),
         "rollouts": rollout_player(env, agent.config.search, simulations),
     }

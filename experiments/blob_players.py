@@ -1,10 +1,6 @@
-"""Players of Blob that need no training: random legal moves, and rules of thumb.
+"""A player of Blob by rules of thumb, for use inside of jit.
 
-    python experiments/blob_players.py                     rules against random players and against themselves
-    python experiments/blob_players.py --players 5 --cards 3
-
-Both are functions (states [B], key) -> actions i32[B] for use inside of jit. The rule-based player looks at
-`env.observe` alone, so it cannot know hidden cards.
+It looks at `env.observe` alone, so it cannot know hidden cards. `blob_match.py` plays against it.
 
 Axes: B states, R seats relative to the mover, T cards of the largest hand.
 """
@@ -12,32 +8,19 @@ Axes: B states, R seats relative to the mover, T cards of the largest hand.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from envs.blob import CARDS, RANKS, SUIT_OF, SUITS, Blob, BlobObservation
-from jzero.env import init_batch, observe_batch, step_batch
+from jzero.env import observe_batch
 
 Act = Callable[[Any, jax.Array], jax.Array]  # states [B], key -> actions i32[B]
 
 RUFF = 0.3  # how often a trump takes a trick that its rank alone would not
 LAZY = 0.8  # how often a player who wants no more tricks beats a card that it could beat
-
-
-def random_legal(env: Blob) -> Act:
-    """Everyone's legal actions, one of them at random."""
-    del env
-
-    def act(states: Any, key: jax.Array) -> jax.Array:
-        logits = jnp.where(states.legal_action_mask, 0.0, -jnp.inf)
-        return jax.random.categorical(key, logits).astype(jnp.int32)
-
-    return act
 
 
 def rule_based(env: Blob) -> Act:
@@ -117,78 +100,3 @@ def _chances(view: BlobObservation, max_cards: int) -> tuple[jax.Array, jax.Arra
     to_act = others[:, 8:9] > 0
     now = jnp.where(to_act, 1 - jnp.where(ruffing, overruffed, beaten), 1.0).prod(axis=0)
     return jnp.where(some_led, beats, 1.0) * now, 1 - (1 - later) * (1 - RUFF * trump)
-
-
-class Outcome(NamedTuple):
-    """What a seat did on average."""
-
-    score: np.ndarray  # f32[P]: Blob's points a round
-    made: np.ndarray  # f32[P]: share of bids made
-    bid: np.ndarray  # f32[P]: tricks bid
-
-
-def play_rounds(env: Blob, players: list[Act], num_rounds: int, seed: int) -> Outcome:
-    """Averages over `num_rounds` single rounds with `players` at the seats 0 .. P - 1.
-
-    Raises:
-      ValueError: `env` plays more than one round, or the players are not P.
-    """
-    if len(env.hand_sizes) != 1 or len(players) != env.num_players:
-        raise ValueError(
-            f"players are {len(players)} and rounds {len(env.hand_sizes)}; expected one player a seat "
-            f"({env.num_players}) and a single round: give Blob(players=..., cards=...)"
-        )
-
-    def decide(states: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-        act_key, step_key = jax.random.split(key)
-        choices = jnp.stack([act(states, act_key) for act in dict.fromkeys(players)])
-        index = jnp.asarray([list(dict.fromkeys(players)).index(act) for act in players])
-        chosen = jnp.take_along_axis(choices, index[states.current_player][None], axis=0)[0]
-        states = step_batch(env, states, chosen, step_key)
-        return states, states.rewards
-
-    @jax.jit
-    def play(key: jax.Array) -> Any:
-        init_key, key = jax.random.split(key)
-        first = init_batch(env, init_key, num_rounds)
-        decisions = env.num_players * (1 + env.max_cards)
-        return jax.lax.scan(decide, first, jax.random.split(key, decisions))[0]
-
-    last = jax.tree.map(np.asarray, play(jax.random.key(seed)))
-    made = last.tricks == last.bids
-    return Outcome(last.scores.mean(axis=0), made.mean(axis=0), last.bids.mean(axis=0))
-
-
-@dataclass(frozen=True)
-class Config:
-    """Who plays how many rounds."""
-
-    players: int = 4
-    """Players."""
-    cards: int = 5
-    """Cards each."""
-    rounds: int = 2000
-    """Rounds of every match."""
-    seed: int = 0
-    """Seed of deals and random players."""
-
-
-def main(config: Config) -> None:
-    """Prints scores and shares of bids made, seat by seat."""
-    env = Blob(config.players, config.cards)
-    rules, random = rule_based(env), random_legal(env)
-    matches = {
-        "all random": [random] * env.players,
-        "all by rules": [rules] * env.players,
-        "seat 0 by rules, others random": [rules] + [random] * (env.players - 1),
-        "seat 0 random, others by rules": [random] + [rules] * (env.players - 1),
-    }
-    for name, seats in matches.items():
-        outcome = play_rounds(env, seats, config.rounds, config.seed)
-        print(
-            f"{name}: score {outcome.score.round(2)}, bids made {outcome.made.round(3)}, bid {outcome.bid.round(2)}"
-        )
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))

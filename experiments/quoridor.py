@@ -53,9 +53,17 @@ PRESET = RunConfig(
 ACCELERATED = replace(PRESET, train=replace(PRESET.train, games=8 * 512, batch_size=4 * 1024, updates=2 * 16))
 
 
+def _quoridor(env: Env) -> Quoridor:
+    if not isinstance(env, Quoridor):
+        raise ValueError(
+            f"env is {env}; this experiment's opponents play Quoridor: give quoridor?size=5&walls=3"
+        )
+    return env
+
+
 def score(env: Env) -> Measure:
     """Makes the measurement during training."""
-    assert isinstance(env, Quoridor)
+    env = _quoridor(env)
     opponent = minimax(env, 2)
 
     def measure(agent: Agent) -> Strength:
@@ -75,7 +83,7 @@ def score(env: Env) -> Measure:
 
 def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
-    assert isinstance(env, Quoridor)
+    env = _quoridor(env)
     players = {name: opponent(env, name) for name in OPPONENTS}
 
     def measure(agent: Agent) -> Strength:

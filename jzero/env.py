@@ -160,6 +160,21 @@ def record_batch(env: Env, states: Any) -> Any:
     return states if record is None else jax.vmap(record)(states)
 
 
+def random_actions(states: Any, key: jax.Array) -> jax.Array:
+    """i32[B], uniform over the legal actions of each of `states` [B]; arbitrary where there is none."""
+    logits = jnp.where(states.legal_action_mask, 0.0, -jnp.inf)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def where_rows(rows: jax.Array, new: Any, old: Any) -> Any:
+    """Pytrees [B, ...]: `new` in the rows bool[B] that are marked, else `old`."""
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(rows.reshape(rows.shape + (1,) * (old.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, new, old)
+
+
 def observe_batch(env: Env, states: Any) -> Any:
     """Observations of B states, each from the side of its player to move."""
     return jax.vmap(env.observe)(states)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jzero import search
 from jzero.config import SearchConfig
+from jzero.env import where_rows
 from jzero.models import Model
 from jzero.search import scores
 from jzero.search.tree import Tree
@@ -151,7 +152,7 @@ def _plan_worlds(
         plan = _summarise(root, found.action, found.action_weights, visited, qvalues, rows)
         # A row's plan must not depend on its batch mates: without a choice it is the same as in `forced`.
         kept = forced()._replace(evaluations=rows)
-        return jax.tree.map(lambda own, other: jnp.where(_beside(choices > 1, own), own, other), plan, kept)
+        return where_rows(choices > 1, plan, kept)
 
     def forced() -> Plan:
         legal = (~invalid).astype(jnp.float32)
@@ -160,11 +161,6 @@ def _plan_worlds(
         return Plan(action, legal, value, value, legal, jnp.ones_like(action))
 
     return jax.lax.cond(jnp.any(choices > 1), searched, forced)
-
-
-def _beside(of_row: jax.Array, like: jax.Array) -> jax.Array:
-    """[B] with as many axes as `like` [B, ...]."""
-    return of_row.reshape(of_row.shape + (1,) * (like.ndim - 1))
 
 
 def _root_qvalues(model: Model, tree: Tree) -> jax.Array:
@@ -191,7 +187,7 @@ def _summarise(
         action=action,
         policy=policy,
         value=value,
-        qvalue=jnp.where(_beside(tried, qvalue), qvalue, value),
+        qvalue=where_rows(tried, qvalue, value),
         prior=jax.nn.softmax(root.prior_logits, axis=-1),
         evaluations=evaluations,
     )

@@ -14,11 +14,21 @@ import jax
 import jax.numpy as jnp
 
 from jzero.config import TrainConfig
-from jzero.env import Env, forfeit, init_batch, is_finished, record_batch, restart_batch, step_batch
+from jzero.env import (
+    Env,
+    forfeit,
+    init_batch,
+    is_finished,
+    random_actions,
+    record_batch,
+    restart_batch,
+    step_batch,
+    where_rows,
+)
 from jzero.models import Model, edge
 from jzero.planner import Plan, plan, plan_tree
 from jzero.search import subtree
-from jzero.search.tree import Tree, vary_like
+from jzero.search.tree import Tree
 
 
 class Games(NamedTuple):
@@ -129,7 +139,7 @@ def self_play(
         metrics = _measure(config, transition, found, next_games)
         new = _restart_games(env, config, new_key, after)
         kept = None if tree is None else subtree(tree, jnp.where(ended, -1, action))
-        return (_where(ended, new, next_games), kept), (transition, metrics)
+        return (where_rows(ended, new, next_games), kept), (transition, metrics)
 
     kept = _no_tree(model, config, params, games) if config.search.reuse else None
     keys = jax.random.split(key, config.plies)
@@ -191,7 +201,7 @@ def _no_tree(model: Model, config: TrainConfig, params: Any, games: Games) -> Tr
     shapes = jax.eval_shape(
         lambda: _go_on(model, config, params, jax.random.key(0), games, None, **options)[1]
     )
-    tree = jax.tree.map(lambda x: vary_like(jnp.zeros(x.shape, x.dtype), games.ply), shapes)
+    tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return subtree(tree, jnp.full_like(games.ply, -1))
 
 
@@ -215,17 +225,7 @@ def _maybe_random(
     choice_key, action_key = jax.random.split(key)
     explored = games.ply < games.opening
     explored |= jax.random.bernoulli(choice_key, config.random_move_fraction, explored.shape)
-    logits = jnp.where(games.states.legal_action_mask, 0.0, -jnp.inf)
-    return explored, jnp.where(explored, jax.random.categorical(action_key, logits), action)
-
-
-def _where(mask: jax.Array, new: Games, old: Games) -> Games:
-    """Rows of `new` where `mask` [B], else of `old`."""
-
-    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - 1)), vary_like(new, old), old)
-
-    return jax.tree.map(choose, new, old)
+    return explored, jnp.where(explored, random_actions(games.states, action_key), action)
 
 
 def _measure(config: TrainConfig, transition: Transition, found: Plan, games: Games) -> dict[str, jax.Array]:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from envs.blob import Blob
-from experiments.blob_players import play_rounds, random_legal, rule_based
-from jzero.env import init_batch, step_batch
+from experiments.blob_players import rule_based
+from jzero.env import init_batch, random_actions, step_batch
+from jzero.evaluate import TableResult, as_player, play_tables
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-PLAYERS = [random_legal, rule_based]
+PLAYERS = {"random": lambda env: random_actions, "rules": rule_based}
 
 
 def visited(env, act, num_games, seed):
@@ -30,7 +31,7 @@ def visited(env, act, num_games, seed):
     return jax.tree.map(np.asarray, play(jax.random.key(seed)))
 
 
-@pytest.mark.parametrize("make", PLAYERS)
+@pytest.mark.parametrize("make", PLAYERS.values(), ids=PLAYERS)
 @pytest.mark.parametrize("env", [Blob(), Blob(3, 13), Blob(8, 1), Blob(3, rounds=(2, 3))], ids=str)
 def test_players_take_legal_actions_only(env, make):
     last, (states, actions) = visited(env, make(env), num_games=64, seed=0)
@@ -43,16 +44,18 @@ def test_random_players_take_every_legal_action():
     env = Blob(3, 1)
     states = init_batch(env, jax.random.key(0), 1)
     many = jax.tree.map(lambda leaf: jnp.repeat(leaf, 400, axis=0), states)
-    actions = np.asarray(random_legal(env)(many, jax.random.key(1)))
+    actions = np.asarray(random_actions(many, jax.random.key(1)))
     assert np.bincount(actions, minlength=54)[52:].min() > 150
 
 
 def test_rules_beat_random_players_clearly():
     env = Blob()
-    outcome = play_rounds(env, [rule_based(env), *[random_legal(env)] * 3], num_rounds=500, seed=0)
-    assert outcome.score[0] > outcome.score[1:].max() + 3
-    assert outcome.made[0] > 0.45
-    assert outcome.made[1:].max() < 0.3
+    rules, random = as_player(rule_based(env)), as_player(random_actions)
+    result = play_tables(env, rules, random, num_deals=125, key=jax.random.key(0))
+    assert env.points * result.compare()[0] > 3
+    made = TableResult((result.returns > 0).astype(float))
+    assert made.own.mean() > 0.45
+    assert made.others.mean() < 0.3
 
 
 def test_rules_do_not_see_hidden_cards():
@@ -128,11 +131,3 @@ def test_bids_follow_the_strength_of_the_hand():
     ]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert (rule_based(env)(batch, jax.random.key(0)) - 52).tolist() == [3, 0]
-
-
-def test_matches_need_a_player_a_seat_and_a_single_round():
-    with pytest.raises(ValueError, match=r"players are 1 and rounds 1; expected one player a seat \(4\)"):
-        play_rounds(Blob(), [random_legal(Blob())], num_rounds=1, seed=0)
-    env = Blob(3, rounds=(1, 1))
-    with pytest.raises(ValueError, match="players are 3 and rounds 2"):
-        play_rounds(env, [random_legal(env)] * 3, num_rounds=1, seed=0)

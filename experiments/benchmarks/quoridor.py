@@ -29,7 +29,7 @@ from jax.sharding import PartitionSpec as P
 
 from envs.quoridor import Quoridor
 from jzero.devices import set_up
-from jzero.env import init_batch, is_finished, step_batch
+from jzero.env import init_batch, is_finished, step_batch, where_rows
 from jzero.train import AXIS, make_mesh
 
 
@@ -55,7 +55,7 @@ class Config:
     """Where to write the result as JSON."""
 
 
-def random_actions(key: jax.Array, mask: jax.Array) -> jax.Array:
+def fast_random_actions(key: jax.Array, mask: jax.Array) -> jax.Array:
     """i32[B], uniform over the legal actions of bool[B, A]: one random number a game picks a bit of the mask."""
     batch, num_actions = mask.shape
     bits = jnp.pad(mask, ((0, 0), (0, -num_actions % 32))).reshape(batch, -1, 32).astype(jnp.uint32)
@@ -94,12 +94,8 @@ class Ours:
             def ply(carry: tuple[Any, jax.Array], key: jax.Array) -> tuple[tuple[Any, jax.Array], jax.Array]:
                 states = step_batch(env, *carry, key)
                 over = is_finished(states)
-                chosen = [
-                    jnp.where(over.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-                    for new, old in zip(jax.tree.leaves(first), jax.tree.leaves(states), strict=True)
-                ]
-                states = jax.tree.unflatten(jax.tree.structure(states), chosen)
-                return (states, random_actions(key, states.legal_action_mask)), over
+                states = where_rows(over, first, states)
+                return (states, fast_random_actions(key, states.legal_action_mask)), over
 
             keys = jax.random.split(key, config.plies)
             (states, actions), over = jax.lax.scan(ply, (states, actions), keys)
@@ -112,7 +108,7 @@ class Ours:
         )
         self.play = jax.jit(sharded, donate_argnums=(0, 1))
         self.states = init_batch(env, jax.random.key(0), batch * devices)
-        self.actions = random_actions(jax.random.key(1), self.states.legal_action_mask)
+        self.actions = fast_random_actions(jax.random.key(1), self.states.legal_action_mask)
         self.plies = batch * devices * config.plies
         self.calls = self.games = self.with_walls = 0
         for _ in range(3):  # compiles, and plays until games of all ages are under way

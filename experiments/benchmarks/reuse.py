@@ -36,7 +36,7 @@ from jzero import search
 from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, TrainConfig
 from jzero.devices import set_up
-from jzero.env import init_batch, is_finished, step_batch
+from jzero.env import init_batch, is_finished, random_actions, step_batch, where_rows
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.turns import Player, Turn
 from jzero.models import cached_simulator
@@ -128,20 +128,6 @@ def choose(
 def tree_of(output: PolicyOutput) -> Tree:
     """The search's tree, by its real type."""
     return cast(Tree, output.search_tree)
-
-
-def random_action(states: Any, key: jax.Array) -> jax.Array:
-    """Uniformly random legal actions i32[B]."""
-    return jax.random.categorical(key, jnp.where(states.legal_action_mask, 0.0, -jnp.inf))
-
-
-def where_rows(rows: jax.Array, new: Any, old: Any) -> Any:
-    """`new` in the rows bool[B] that are marked, else `old`; leaves [B, ...]."""
-
-    def one(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(rows.reshape(rows.shape + (1,) * (new.ndim - 1)), new, old)
-
-    return jax.tree.map(one, new, old)
 
 
 # Reuse
@@ -273,7 +259,7 @@ def random_openings(config: Config) -> Any:
     states = init_batch(ENV, key, config.games)
     length = jax.random.randint(length_key, (config.games,), low, high + 1)
     for ply in range(high):
-        action = random_action(states, jax.random.fold_in(key, ply))
+        action = random_actions(states, jax.random.fold_in(key, ply))
         states = where_rows(ply < length, step_batch(ENV, states, action, key), states)
     return states
 
@@ -341,7 +327,7 @@ class CachedSearch:
 def advance(train: TrainConfig, games: Games, action: jax.Array, key: jax.Array, *, restart: bool) -> Games:
     """Plays `action` i32[B], or a random one in a game's opening; with `restart` finished games begin anew."""
     random_key, new_key = jax.random.split(key)
-    action = jnp.where(games.ply < games.opening, random_action(games.states, random_key), action)
+    action = jnp.where(games.ply < games.opening, random_actions(games.states, random_key), action)
     after = step_batch(ENV, games.states, action, key)
     after = games._replace(states=after, ply=games.ply + 1, earned=games.earned + after.rewards[:, 0])
     if not restart:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Env, is_finished
+from jzero.env import Env, is_finished, random_actions, where_rows
 from jzero.evaluate.rating import mean_interval
 from jzero.evaluate.turns import Player, play_out
 
@@ -127,22 +127,16 @@ def _open(
         states, going = carry
         ply, key = step
         choice_key, chance_key = jax.random.split(key)
-        noise = jax.random.uniform(choice_key, states.legal_action_mask.shape, minval=1.0, maxval=2.0)
-        actions = (noise * states.legal_action_mask).argmax(axis=-1).astype(jnp.int32)
+        actions = random_actions(states, choice_key)
         after = jax.vmap(env.step)(states, actions, jax.random.split(chance_key, num_pairs))
         going = going & (ply < length) & ~is_finished(after)
-        states = jax.tree.map(partial(_where_row, going), after, states)
+        states = where_rows(going, after, states)
         return (states, going), jnp.where(going, actions, -1)
 
     plies = (jnp.arange(high), jax.random.split(key, high))
     (states, _), opening = jax.lax.scan(random_move, (states, jnp.ones(num_pairs, bool)), plies)
     paired = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), (states, first))
     return *paired, opening
-
-
-def _where_row(rows: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    """`new` in the rows bool[G] that are marked, else `old`; both [G, ...]."""
-    return jnp.where(rows.reshape(rows.shape + (1,) * (new.ndim - 1)), new, old)
 
 
 def _summarise(

@@ -12,30 +12,23 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 import jax
 import numpy as np
 
-from jzero.env import Env
+from jzero.env import Env, random_actions
 from jzero.evaluate.positions import ILLEGAL
-from jzero.evaluate.turns import Player, Turn
+from jzero.evaluate.turns import Player, Turn, as_player
 
 _WORKER = Path(__file__).with_name("bitbully_worker.py")
 
 
 def random_player(env: Env) -> Player:
     """A player that draws uniformly from the legal actions."""
-    return lambda turn: np.asarray(_draw(env.num_actions, turn.states.legal_action_mask, turn.key))
-
-
-@partial(jax.jit, static_argnums=0)
-def _draw(num_actions: int, legal: jax.Array, key: jax.Array) -> jax.Array:
-    """One of the actions marked in bool[G, A] for every row, i32[G]."""
-    noise = jax.random.uniform(key, (legal.shape[0], num_actions), minval=1.0, maxval=2.0)
-    return (noise * legal).argmax(axis=-1)
+    del env
+    return as_player(random_actions)
 
 
 def open_spiel_mcts(

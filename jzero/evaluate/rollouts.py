@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.config import SearchConfig
-from jzero.env import Env, is_finished, step_batch
+from jzero.env import Env, is_finished, random_actions, step_batch
 from jzero.evaluate.turns import Player, as_player
 from jzero.models import Model, edge, has_player_values, mask_logits, resampler
 from jzero.planner import plan
@@ -58,8 +58,7 @@ def random_returns(env: Env, states: Any, key: jax.Array, discount: float) -> ja
     def one_ply(carry: tuple) -> tuple:
         states, returns, weight, key = carry
         key, action_key, step_key = jax.random.split(key, 3)
-        action = jax.random.categorical(action_key, _equal_priors(states))
-        states = step_batch(env, states, action, step_key)
+        states = step_batch(env, states, random_actions(states, action_key), step_key)
         return states, returns + weight * states.rewards, weight * discount, key
 
     start = (states, jnp.zeros_like(states.rewards), jnp.ones_like(states.rewards), key)
