@@ -149,6 +149,11 @@ class Blob:
             table=_table_features(state, size, self.max_cards, len(self.hand_sizes)),
         )
 
+    def reveal(self, state: BlobState) -> jax.Array:
+        """f32[R, 52]: the hands of all, the mover's first."""
+        seat = (state.current_player + np.arange(self.players)) % self.players
+        return _unpack(state.hands[seat]).astype(jnp.float32)
+
     def resample(self, state: BlobState, key: jax.Array) -> BlobState:
         """`state` with the cards that the mover cannot see dealt anew: a uniform draw from all deals that agree
         with its own hand, the cards played, the sizes of the hands and the voids shown.

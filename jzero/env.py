@@ -62,6 +62,8 @@ class Env(Protocol):
     - `fingerprint(state)`: u32[2] that tells positions apart;
     - `resample(state, key)`: the state with what its player to move cannot see drawn anew, consistently with all
       that it has seen; the same for states that differ in hidden things only. Searches then plan in such worlds;
+    - `reveal(state)`: what the player to move cannot see, as a pytree of arrays. AlphaZero's values (not its
+      policy) may then depend on it: a search looks at it in the worlds that it draws, and only there;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
     - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has
       to begin new games;
@@ -96,6 +98,15 @@ class Symmetry(NamedTuple):
 
     observation: Callable[[Any], Any]  # the observation (unbatched) of the renamed position
     action: np.ndarray  # i32[A], a permutation: policy'[action[a]] = policy[a]
+
+
+class Revealed(NamedTuple):
+    """What a network is given of an environment that has `reveal`."""
+
+    seen: Any
+    """The observation."""
+    hidden: Any
+    """What `reveal` gives; for values only."""
 
 
 StateT = TypeVar("StateT", bound=State)
@@ -178,6 +189,12 @@ def where_rows(rows: jax.Array, new: Any, old: Any) -> Any:
 def observe_batch(env: Env, states: Any) -> Any:
     """Observations of B states, each from the side of its player to move."""
     return jax.vmap(env.observe)(states)
+
+
+def reveal_batch(env: Env, states: Any) -> Any:
+    """What AlphaZero's network is given of B states: observations, or `Revealed` ones."""
+    reveal, seen = getattr(env, "reveal", None), observe_batch(env, states)
+    return seen if reveal is None else Revealed(seen, jax.vmap(reveal)(states))
 
 
 def make(name: str, **kwargs: Any) -> Env:

@@ -1,6 +1,6 @@
 """check_env: says in plain words what is wrong with an environment. G games, A actions, P players."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from jzero.env import (
     step_batch,
 )
 
-Rules = Iterator[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
+Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
 
 
 class EnvError(ValueError):
@@ -65,6 +65,15 @@ def _trace_problems(env: Env) -> Iterator[str]:
         observation = jax.eval_shape(env.observe, state)
         if not jax.tree.leaves(observation):
             yield "observe(state) returns no array"
+        if hasattr(env, "reveal"):
+            call = "reveal(state)"
+            if not jax.tree.leaves(jax.eval_shape(env.reveal, state)):
+                yield "reveal(state) returns no array; drop it where nothing is hidden"
+            if not hasattr(env, "resample"):
+                yield (
+                    "it has reveal but no resample(state, key), so a search would look at what is really hidden: "
+                    "add resample, or drop reveal"
+                )
         call = "symmetries"
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
             yield from _symmetry_problems(env, index, symmetry, observation)
@@ -135,7 +144,8 @@ class _Game(NamedTuple):
     init: Callable  # key -> states [G]
     step: Callable  # states, actions i32[G], key, ply -> states
     observe: Callable  # states -> observations
-    fingerprint: Callable  # states -> u32[G, 2]; only where the environment has one
+    reveal: Callable  # states -> what is hidden; only where the environment has it
+    fingerprint: Callable  # states -> u32[G, 2]; likewise
     resample: Callable  # states, key -> states; likewise
 
 
@@ -156,6 +166,7 @@ def _compile(env: Any, num_games: int) -> _Game:
         init=on_host(lambda key: init_batch(env, key, num_games)),
         step=on_host(step),
         observe=on_host(lambda states: observe_batch(env, states)),
+        reveal=on_host(lambda states: jax.vmap(env.reveal)(states)),
         fingerprint=on_host(lambda states: jax.vmap(env.fingerprint)(states)),
         resample=on_host(resample),
     )
@@ -185,6 +196,10 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
         note(ply, _repeat_rules(observations, twin.observe(states), "observe"))
         note(ply, _repeat_rules(next_states, twin.step(states, actions, key, ply), "step"))
         has_chance |= _differ(next_states, game.step(states, actions, other_key, ply)).any()
+        if hasattr(env, "reveal"):
+            revealed = game.reveal(states)
+            note(ply, [(~_finite(revealed), "what reveal returns has a NaN or an infinity")])
+            note(ply, _repeat_rules(revealed, twin.reveal(states), "reveal"))
         if hasattr(env, "fingerprint"):
             note(ply, _fingerprint_rules(game.fingerprint(states), states, observations, seen))
         if hasattr(env, "resample"):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jzero.env import Env, observe_batch, step_batch
+from jzero.env import Env, observe_batch, reveal_batch, step_batch
 from jzero.networks import MuZeroNet, Support
 from jzero.networks.learned import Memory
 from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
@@ -203,7 +203,7 @@ def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, 
     """(params, states [B]) -> (logits f32[B, A] of the legal actions, values f32[B] or [B, P])."""
 
     def evaluate(params: Any, states: Any) -> tuple[jax.Array, jax.Array]:
-        logits, value = apply(params, observe_batch(env, states))
+        logits, value = apply(params, reveal_batch(env, states))
         if has_player_values(env):
             value = by_seat(value, states.current_player)
         return mask_logits(logits, states.legal_action_mask), value

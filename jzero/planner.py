@@ -63,12 +63,11 @@ def plan(
       temperature: PUCT or worlds, [] or [B]: actions are drawn in proportion to `policy ** (1 / temperature)`.
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
     """
-    root = model.root(params, states)
-    invalid = ~states.legal_action_mask
     options = {"num_simulations": num_simulations, "explore": explore, "leaves": leaves}
-    if model.resample is None:
-        return plan_root(config, model, params, key, root, invalid, temperature=temperature, **options)
-    return _plan_worlds(config, model, params, key, root, invalid, temperature=temperature, **options)
+    if model.resample is not None:
+        return _plan_worlds(config, model, params, key, states, temperature=temperature, **options)
+    root, invalid = model.root(params, states), ~states.legal_action_mask
+    return plan_root(config, model, params, key, root, invalid, temperature=temperature, **options)
 
 
 def plan_root(
@@ -107,8 +106,7 @@ def _plan_worlds(
     model: Model,
     params: Any,
     key: jax.Array,
-    root: search.RootFnOutput,
-    invalid: jax.Array,
+    states: Any,
     *,
     num_simulations: int,
     explore: bool,
@@ -117,21 +115,26 @@ def _plan_worlds(
 ) -> Plan:
     """Searches `config.worlds` worlds of each game and averages their roots.
 
-    The root is evaluated once for all of a game's worlds, since its player sees the same in each. A ply at which no
-    game of the batch leaves a choice takes no search.
+    The states themselves are not evaluated: they hold what their players cannot see. A ply at which no game of the
+    batch leaves a choice takes no search.
     """
-    num_worlds, batch_size = config.worlds, invalid.shape[0]
+    num_worlds, invalid = config.worlds, ~states.legal_action_mask
     choices = jnp.sum(~invalid, axis=-1)
+    world_key, search_key = jax.random.split(key)
+    assert model.resample is not None
+    worlds = model.root(params, model.resample(states, world_key, num_worlds))
+
+    def mean(rows: Any) -> jax.Array:
+        return jnp.mean(jnp.reshape(rows, (-1, num_worlds, *jnp.shape(rows)[1:])), axis=1)
+
+    # The policy is the same in every world of a game, the value where the environment reveals nothing.
+    root = search.RootFnOutput(
+        prior_logits=jnp.asarray(worlds.prior_logits)[::num_worlds],
+        value=mean(worlds.value),
+        embedding=states,
+    )
 
     def searched() -> Plan:
-        world_key, search_key = jax.random.split(key)
-        assert model.resample is not None
-        logits, value = (jnp.repeat(x, num_worlds, axis=0) for x in (root.prior_logits, root.value))
-        worlds = search.RootFnOutput(
-            prior_logits=logits,
-            value=value,
-            embedding=model.resample(root.embedding, world_key, num_worlds),
-        )
         found = search.search_worlds(
             _policy(config, explore),
             params,
@@ -147,9 +150,8 @@ def _plan_worlds(
             to_play=model.to_play,
         )
         qvalues = found.qvalues if model.to_play is None else found.player_qvalues
-        rows = jnp.full(batch_size, 1 + num_worlds * num_simulations, jnp.int32)
-        visited = found.visit_counts > 0
-        plan = _summarise(root, found.action, found.action_weights, visited, qvalues, rows)
+        rows = jnp.full_like(choices, num_worlds * (1 + num_simulations))
+        plan = _summarise(root, found.action, found.action_weights, found.visit_counts > 0, qvalues, rows)
         # A row's plan must not depend on its batch mates: without a choice it is the same as in `forced`.
         kept = forced()._replace(evaluations=rows)
         return where_rows(choices > 1, plan, kept)
@@ -157,8 +159,7 @@ def _plan_worlds(
     def forced() -> Plan:
         legal = (~invalid).astype(jnp.float32)
         action = jnp.argmax(legal, axis=-1).astype(jnp.int32)
-        value = jnp.asarray(root.value)
-        return Plan(action, legal, value, value, legal, jnp.ones_like(action))
+        return Plan(action, legal, root.value, root.value, legal, jnp.full_like(choices, num_worlds))
 
     return jax.lax.cond(jnp.any(choices > 1), searched, forced)
 

@@ -42,6 +42,13 @@ def quick_compilation(cache: Path) -> Iterator[None]:
             yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Frees a module's compiled programs: thousands of them exhaust a process's memory maps (a crash in XLA)."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def file_size_limit() -> Iterator[Callable[[int], None]]:
     """Makes the kernel refuse what would let a file grow past so many bytes, as a full disk does."""

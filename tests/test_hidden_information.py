@@ -12,7 +12,7 @@ from envs.blob import Blob
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.make import make_algorithm
 from jzero.config import NetworkConfig, SearchConfig
-from jzero.env import init_batch, make, step_batch
+from jzero.env import init_batch, make, reveal_batch, step_batch
 from jzero.models import by_seat, edge, from_mover, simulator_model
 from jzero.planner import plan, search_root
 from jzero.replay import Sample, value_targets
@@ -27,24 +27,22 @@ WORLDS = 3
 def readable_network(seen: list | None = None):
     """A "network" for any game of P players, whose outputs depend on all of the observation by fixed weights.
 
-    It adds the number of rows of each call to `seen`, when the call is traced.
+    Its logits depend on all that the mover sees, its values on what is hidden as well. It adds the number of rows of
+    each call to `seen`, when the call is traced.
     """
 
-    def apply(params, observation):
-        num_actions, num_players = params
-        rows = jax.tree.leaves(observation)[0].shape[0]
+    def mixed(observation, outputs):
+        leaves = jax.tree.leaves(observation)
+        flat = jnp.concatenate([x.reshape(len(x), -1) for x in leaves], axis=-1)
+        return flat @ jax.random.normal(jax.random.key(7), (flat.shape[-1], outputs)) / 4
+
+    def apply(_, observation):
         if seen is not None:
-            seen.append(rows)
-        flat = jnp.concatenate([x.reshape(rows, -1) for x in jax.tree.leaves(observation)], axis=-1)
-        weights = jax.random.normal(jax.random.key(7), (flat.shape[-1], num_actions + num_players))
-        out = flat @ weights / 4
-        return out[:, :num_actions], jnp.tanh(out[:, num_actions:])
+            seen.append(len(observation.hidden))
+        num_players = observation.hidden.shape[1]
+        return mixed(observation.seen, 66), jnp.tanh(mixed(observation, num_players))
 
-    return lambda _, observation: apply((66, seen_players(observation)), observation)
-
-
-def seen_players(observation) -> int:
-    return observation.players.shape[-2]
+    return apply
 
 
 @functools.cache
@@ -74,9 +72,9 @@ def found_by(env: Blob, states, seen: list | None = None, **changes):
 def test_every_batch_of_the_network_is_full():
     env, seen = Blob(players=3, cards=3), []
     found = found_by(env, mid_round(env, 5, 4), seen)
-    # One call for the roots, one in the loop over simulations: games, and games x worlds.
-    assert set(seen) == {5, 5 * WORLDS}
-    assert (found.evaluations == 1 + 8 * WORLDS).all()
+    # One call for the roots, one in the loop over simulations: games x worlds.
+    assert set(seen) == {5 * WORLDS}
+    assert (found.evaluations == WORLDS * (1 + 8)).all()
 
 
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
@@ -89,6 +87,17 @@ def test_a_search_does_not_see_hidden_cards(policy):
         found_by(env, states, policy=policy), found_by(env, other, policy=policy), strict=True
     ):
         np.testing.assert_array_equal(one, two)
+
+
+def test_values_see_the_worlds_and_the_policy_does_not():
+    env = Blob(players=4, cards=4)
+    states = mid_round(env, 8, 7)
+    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
+    algorithm = make_algorithm(env, tiny(env="blob?players=4&cards=4"))
+    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(KEY, x.shape), algorithm.init(KEY))
+    one, two = (quick_jit(algorithm.model.root)(params, x) for x in (states, other))
+    np.testing.assert_array_equal(one.prior_logits, two.prior_logits)
+    assert (np.abs(one.value - two.value).max(axis=1) > 1e-4).all()
 
 
 def test_worlds_are_drawn_next_to_each_other_and_keep_what_the_mover_sees():
@@ -112,9 +121,10 @@ def test_a_ply_that_leaves_no_choice_takes_no_search():
     assert (legal.sum(axis=1) == 1).all()
     np.testing.assert_array_equal(found.action, legal.argmax(axis=1))
     np.testing.assert_array_equal(found.policy, legal)
-    assert (found.evaluations == 1).all()
-    value = simulator_model(env, readable_network()).root(None, states).value
-    np.testing.assert_allclose(found.value, value, atol=1e-6)
+    assert (found.evaluations == WORLDS).all()
+    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 4))
+    np.testing.assert_allclose(found.value, found_by(env, other).value, atol=1e-6)
+    assert found.value.std(axis=0).min() > 1e-3
 
 
 def max_n(env: Blob, state) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -141,7 +151,7 @@ def test_vector_values_choose_what_exhaustive_max_n_chooses():
     games = 60
     states = mid_round(env, games, 4)  # bids are made, one card lies on the table
     model = simulator_model(
-        env, lambda _, seen: (jnp.zeros((len(seen.table), 66)), jnp.zeros((len(seen.table), 3)))
+        env, lambda _, view: (jnp.zeros((len(view.hidden), 66)), jnp.zeros((len(view.hidden), 3)))
     )
     model = model._replace(resample=None)
     config = SearchConfig(policy="puct", dirichlet_fraction=0.0)
@@ -217,7 +227,7 @@ def test_the_loss_compares_the_movers_view_with_targets_by_seat():
     env = Blob(players=4, cards=3)
     states = mid_round(env, 16, 6)
     network = readable_network()
-    logits, value = network(None, jax.vmap(env.observe)(states))
+    logits, value = network(None, reveal_batch(env, states))
     sample = Sample(
         state=states,
         policy=jax.nn.softmax(jnp.where(states.legal_action_mask, logits, -jnp.inf)),
@@ -254,7 +264,7 @@ def test_self_play_records_values_and_rewards_by_seat():
     np.testing.assert_allclose(transitions.reward[-1][exact], ((10 + bids) / 12)[exact], atol=1e-6)
     assert metrics["first_player_return"] == pytest.approx(transitions.reward[-1][:, 0].sum(), abs=1e-5)
     forced = state.legal_action_mask.sum(axis=-1).max(axis=-1) == 1
-    assert metrics["evaluations"] == np.where(forced, 1, 1 + 2 * 4).sum() * 4
+    assert metrics["evaluations"] == np.where(forced, 2, 2 * (1 + 4)).sum() * 4
     targets, known = value_targets(jax.tree.map(jnp.asarray, transitions), 1.0)
     assert known.all()
     np.testing.assert_allclose(targets, np.broadcast_to(transitions.reward[-1], (9, 4, 3)))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
-from jzero.env import Env, observe_batch
+from jzero.env import Env, reveal_batch
 from jzero.models import Apply, from_mover, mask_logits
 from jzero.replay import Sample
 
@@ -34,7 +34,7 @@ def alphazero_loss(
       the loss; its parts: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
       `value_loss`.
     """
-    observation = observe_batch(env, batch.state)
+    observation = reveal_batch(env, batch.state)
     policy, legal = batch.policy, batch.state.legal_action_mask
     symmetries = getattr(env, "symmetries", ())
     if augment and symmetries:

@@ -11,7 +11,7 @@ from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
-from jzero.env import Env, observe_batch
+from jzero.env import Env, observe_batch, reveal_batch
 from jzero.models import (
     Apply,
     LearnedModel,
@@ -88,6 +88,17 @@ def _check_search(env: Env, config: TrainConfig) -> None:
             f"search.worlds is {config.search.worlds}; {config.env!r} hides nothing (it has no "
             "resample(state, key)), so its worlds would all be the same: use 1"
         )
+    reveals = hasattr(env, "reveal")
+    if reveals and not hides:
+        raise ValueError(
+            f"{config.env!r} has reveal but no resample(state, key): its values would see what is really hidden; add "
+            "resample, or drop reveal"
+        )
+    if reveals and config.augment and getattr(env, "symmetries", ()):
+        raise ValueError(
+            f"augment is True; {config.env!r} has symmetries of its observation, but what it reveals would stay as "
+            "it is: use --no-augment"
+        )
     if config.search.reuse and hides:
         raise ValueError(
             f"search.reuse is True; {config.env!r} hides information, and its worlds are drawn anew at every move: "
@@ -117,7 +128,7 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
 
     return Algorithm(
         model=simulator_model(env, apply, discount=config.discount),
-        init=lambda key: network.init(key, _one_observation(env, key)),
+        init=lambda key: network.init(key, reveal_batch(env, _one_state(env, key))),
         batch=lambda averaged, replay, key, size: (replay, sample(replay, key, size)),
         loss=loss,
         remember=lambda replay, batch, priorities: replay,
@@ -148,7 +159,7 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
 
     return Algorithm(
         model=model,
-        init=lambda key: learned.network.init(key, _one_observation(env, key)),
+        init=lambda key: learned.network.init(key, observe_batch(env, _one_state(env, key))),
         batch=batch,
         loss=lambda params, batch, key: muzero_loss(learned, config, params, batch, key),
         remember=remember,
@@ -157,6 +168,6 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
     )
 
 
-def _one_observation(env: Env, key: jax.Array) -> Any:
-    """An observation [1, ...] of a first state."""
-    return observe_batch(env, jax.tree.map(lambda x: x[None], env.init(key)))
+def _one_state(env: Env, key: jax.Array) -> Any:
+    """A first state [1, ...]."""
+    return jax.tree.map(lambda x: x[None], env.init(key))

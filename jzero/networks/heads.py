@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jzero.env import Revealed
 from jzero.networks.towers import flatten
 
 
@@ -36,6 +37,7 @@ class PolicyValueNet(nn.Module):
 
     Attributes:
       body: observation -> features [B, ...].
+      critic: (features, what is hidden) -> features for the value, of observations that are `Revealed`.
       num_actions: A.
       head_width: hidden units of each head.
       num_values: 1, or P where every player has a value of its own.
@@ -43,6 +45,7 @@ class PolicyValueNet(nn.Module):
     """
 
     body: nn.Module
+    critic: nn.Module
     num_actions: int
     head_width: int = 64
     num_values: int = 1
@@ -52,10 +55,13 @@ class PolicyValueNet(nn.Module):
     def __call__(self, observation: Any) -> tuple[jax.Array, jax.Array]:
         """(policy logits f32[B, A], value f32[B] in (-1, 1)) for the player who observes.
 
-        With several values f32[B, P]: the observer's, then those of the players after it.
+        With several values f32[B, P]: the observer's, then those of the players after it. Where the observation is
+        `Revealed`, the values depend on what is hidden and the policy does not.
         """
-        features = self.body(observation)
+        seen, hidden = observation if isinstance(observation, Revealed) else (observation, None)
+        features = self.body(seen)
+        judged = features if hidden is None else self.critic((features, hidden))
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
         logits = Head(self.num_actions, self.head_width, self.dtype, name="policy")(features)
-        value = jnp.tanh(Head(self.num_values, self.head_width, self.dtype, name="value")(features))
+        value = jnp.tanh(Head(self.num_values, self.head_width, self.dtype, name="value")(judged))
         return logits, value[:, 0] if self.num_values == 1 else value

@@ -22,7 +22,8 @@ def make_network(config: NetworkConfig, num_actions: int, num_values: int = 1) -
         body = Transformer(config.width, config.blocks, dtype=dtype)
     else:
         body = ResidualTower(config.width, config.blocks, norm=config.norm, dtype=dtype)
-    return PolicyValueNet(body, num_actions, config.head_width, num_values, dtype=dtype)
+    critic = ResidualMLP(config.width, config.blocks, dtype=dtype)
+    return PolicyValueNet(body, critic, num_actions, config.head_width, num_values, dtype=dtype)
 
 
 def make_learned_network(config: NetworkConfig, muzero: MuZeroConfig, num_actions: int) -> MuZeroNet:
