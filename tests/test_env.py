@@ -302,6 +302,15 @@ BROKEN = {
         symmetries=(),
         fingerprint=lambda self, state: jnp.stack([jnp.uint32(0), state.current_player.astype(jnp.uint32)]),
     ),
+    "reveal without resample": case(
+        "it has reveal but no resample(state, key), so a search would look at what is really hidden",
+        reveal=lambda self, state: state.piles,
+    ),
+    "reveal of nothing": case(
+        "reveal(state) returns no array; drop it where nothing is hidden",
+        reveal=lambda self, state: (),
+        resample=lambda self, state, key: state,
+    ),
     "resample to another dtype": case(
         "resample(state, key) returns another structure, shape or dtype",
         resample=resample_other_dtype,
@@ -428,6 +437,11 @@ def test_check_env_says_what_is_broken(case):
     message, members = BROKEN[case]
     (problem,) = problems_of(broken(members))
     assert message in problem
+
+
+def test_check_env_says_that_what_is_revealed_is_not_finite():
+    members = {"reveal": lambda self, state: 1.0 / (state.piles - 1), "resample": resample_knowing}
+    assert any("what reveal returns has a NaN or an infinity" in problem for problem in problems_of(broken(members)))
 
 
 def test_check_env_lists_all_that_is_broken():

@@ -319,6 +319,19 @@ def test_the_observation_says_what_the_mover_sees(env):
             assert np.allclose(seen.table[game], table)
 
 
+def test_what_is_revealed_are_all_hands_the_movers_first():
+    num_games = 12
+    games = random_play(FOUR, num_games, seed=9)
+    reveal = jax.jit(jax.vmap(FOUR.reveal))
+    for ply in range(0, decisions(FOUR), 3):
+        revealed = np.asarray(reveal(one(games.states, ply)))
+        for game in range(num_games):
+            position = oracle_at(games, ply, game)
+            seats = [(position.mover() + i) % 4 for i in range(4)]
+            expected = [[card in position.hands[seat] for card in DECK] for seat in seats]
+            assert (revealed[game] == expected).all()
+
+
 def seen_by_mover(position, env):
     """The three arrays of an observation of a single round, from the plain rules."""
     mover, size, seats = position.mover(), position.size, position.players
