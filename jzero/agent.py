@@ -92,7 +92,10 @@ class Agent:
         return jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
 
     def evaluate(self, states: Any) -> tuple[jax.Array, jax.Array]:
-        """The network alone: (policy f32[B, A], value f32[B] for the player to move), without search."""
+        """The network alone, without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
+
+        Where the environment has `reveal`, the value is that of the states as they are, hidden things included.
+        """
         root = self._root(self.params, states)
         return jax.nn.softmax(root.prior_logits, axis=-1), root.value
 

@@ -18,8 +18,8 @@ from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 from jzero.search.tree import vary_like
 
 Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
-"""(params, what `reveal_batch` gives [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every player has a
-value of its own: the player to move first, then the others in the order of their seats."""
+"""(params, what `reveal_batch` gives [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every
+player has a value of its own: the player to move first, then the others in the order of their seats."""
 
 
 class Model(NamedTuple):

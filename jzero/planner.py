@@ -159,7 +159,8 @@ def _plan_worlds(
     def forced() -> Plan:
         legal = (~invalid).astype(jnp.float32)
         action = jnp.argmax(legal, axis=-1).astype(jnp.int32)
-        return Plan(action, legal, root.value, root.value, legal, jnp.full_like(choices, num_worlds))
+        value = jnp.asarray(root.value)
+        return Plan(action, legal, value, value, legal, jnp.full_like(choices, num_worlds))
 
     return jax.lax.cond(jnp.any(choices > 1), searched, forced)
 

@@ -26,13 +26,13 @@ from jzero.agent import Agent
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
 from jzero.env import Env, make
+from jzero.estimate import describe
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
-from jzero.search import tree_nbytes
 from jzero.show.report import write_report
-from jzero.train import Program, TrainState, begin_new_games, make_model, make_program
+from jzero.train import Program, TrainState, begin_new_games, make_program
 
 CHECKPOINTS = "checkpoints"
 
@@ -74,7 +74,9 @@ class RunConfig:
             check("cpu_devices", self.cpu_devices, low=1)
 
 
-Presets = RunConfig | Mapping[Any, RunConfig]
+Preset = RunConfig | Callable[[str, Env], RunConfig]
+"""Settings, or a function that makes them of an environment's name and the environment."""
+Presets = Preset | Mapping[Any, Preset]
 """An experiment's preset, or one for each value of --algorithm, the first being the default."""
 
 
@@ -106,6 +108,9 @@ def main(
         if accelerated is not None and jax.default_backend() != "cpu":
             config = parse(experiment, accelerated, argv)
         env = make(config.train.env)
+        preset = _preset(default, argv)
+        if callable(preset) and not config.resume:
+            config = parse(experiment, preset(config.train.env, env), argv)
         with Run(experiment, env, config, _command()) as run:
             return run.train(measure(env), (final or measure)(env))
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -116,7 +121,8 @@ def main(
 
 def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
     """The options `argv` over the preset or, with --resume, over the settings of the run to go on with."""
-    default = _preset(presets, argv)
+    preset = _preset(presets, argv)
+    default = RunConfig() if callable(preset) else preset
     description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
     config = tyro.cli(RunConfig, args=argv, default=default, description=description)
     if not config.resume:
@@ -127,9 +133,9 @@ def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
     )
 
 
-def _preset(presets: Presets, argv: Sequence[str]) -> RunConfig:
+def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
     """The preset of the algorithm that the options name."""
-    if isinstance(presets, RunConfig):
+    if not isinstance(presets, Mapping):
         return presets
     options = " ".join(argv).replace("--algorithm=", "--algorithm ").split()
     chosen = next(iter(presets))
@@ -263,7 +269,8 @@ class Run:
         """
         started = time.monotonic() - self.seconds
         if self.leads:
-            print(f"{self.experiment}: {self._describe()}\nrun directory: {self.path}")
+            said = describe(self.env, self.config.train, self.state)
+            print(f"{self.experiment}: {said}\nrun directory: {self.path}")
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)
@@ -451,29 +458,6 @@ class Run:
                 f"the checkpoint in {path} does not fit: {'; '.join(changed)}; leave these options out to resume, "
                 f"or start a new run"
             )
-
-    def _describe(self) -> str:
-        train = self.config.train
-        size = sum(x.size for x in jax.tree.leaves(self.state.params))
-        games, states = train.games // jax.device_count(), self.state.games.states
-        roots = jax.eval_shape(make_model(self.env, train).root, self.state.averaged, states)
-        # Of a reused tree there are two at a time: what was kept and what grows from it.
-        nodes = train.search.num_simulations + 1
-        if train.search.reuse:
-            nodes = 2 * (2 * train.search.num_simulations + 1)
-        players = roots.value.shape[1] if roots.value.ndim == 2 else 1
-        rows = games * train.search.worlds
-        tree = tree_nbytes(rows, self.env.num_actions, nodes, roots.embedding, players)
-        worlds = f"{train.search.worlds} worlds x " if train.search.worlds > 1 else ""
-        replay = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
-        return (
-            f"{train.algorithm}, {train.games} games side by side on {jax.device_count()} "
-            f"{jax.devices()[0].platform} device(s), "
-            f"{train.search.policy} search with {worlds}{train.search.num_simulations} simulations "
-            f"(trees of {tree / 2**20:,.0f} MiB a device), replay of "
-            f"{train.games * train.replay_plies:,} positions ({replay / 2**20:,.0f} MiB), "
-            f"{train.network.kind} network of {size:,} parameters, seed {train.seed}"
-        )
 
     def _on_signal(self, number: int, frame: Any) -> None:
         """The first signal lets the iteration end and saves; a second one ends the process at once."""

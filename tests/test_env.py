@@ -441,7 +441,9 @@ def test_check_env_says_what_is_broken(case):
 
 def test_check_env_says_that_what_is_revealed_is_not_finite():
     members = {"reveal": lambda self, state: 1.0 / (state.piles - 1), "resample": resample_knowing}
-    assert any("what reveal returns has a NaN or an infinity" in problem for problem in problems_of(broken(members)))
+    assert any(
+        "what reveal returns has a NaN or an infinity" in problem for problem in problems_of(broken(members))
+    )
 
 
 def test_check_env_lists_all_that_is_broken():

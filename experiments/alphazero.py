@@ -1,0 +1,20 @@
+"""Trains AlphaZero in any environment; nothing but its name has to be said.
+
+    python experiments/alphazero.py --env connect_four
+    python experiments/alphazero.py --env my_game:MyGame --minutes 30
+    python experiments/alphazero.py --env quoridor?size=5 --games 1024 --network.width 384
+
+The search plans with the environment itself. Random games show how long a game is, what it pays and what is seen;
+the sizes follow from that by the rules in `jzero/presets.py`, and every option overrides one. The last line is what
+`opponents.py` measures: with two players, the score against Monte-Carlo tree search with random rollouts.
+"""
+
+from __future__ import annotations
+
+import opponents
+
+from jzero.presets import suited
+from jzero.run import main
+
+if __name__ == "__main__":
+    main("alphazero", suited("alphazero"), measure=opponents.measure)

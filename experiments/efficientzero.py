@@ -1,0 +1,18 @@
+"""Trains EfficientZero, for few steps of the environment, wherever MuZero can be trained.
+
+    python experiments/efficientzero.py --env gymnax:Breakout-MinAtar
+    python experiments/efficientzero.py --env ale:pong --minutes 600
+
+MuZero with a value prefix, consistency of unrolled and observed latent states and, with one player, reanalysed and
+prioritised replay. As in `muzero.py` all sizes follow from the environment.
+"""
+
+from __future__ import annotations
+
+import opponents
+
+from jzero.presets import suited
+from jzero.run import main
+
+if __name__ == "__main__":
+    main("efficientzero", suited("efficientzero"), measure=opponents.measure)

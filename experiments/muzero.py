@@ -1,0 +1,19 @@
+"""Trains MuZero, which learns the rules as well, in any environment; nothing but its name has to be said.
+
+    python experiments/muzero.py --env gymnax:CartPole-v1
+    python experiments/muzero.py --env tic_tac_toe --algorithm muzero    PUCT and visit counts instead of Gumbel
+    python experiments/muzero.py --env my_game:MyGame --minutes 30
+
+For games of one player, or of two whose rewards sum to zero. As in `alphazero.py` all sizes follow from the
+environment. The last line is what `opponents.py` measures: with one player, the mean return of 50 episodes.
+"""
+
+from __future__ import annotations
+
+import opponents
+
+from jzero.presets import suited
+from jzero.run import main
+
+if __name__ == "__main__":
+    main("muzero", suited("gumbel_muzero", "muzero"), measure=opponents.measure)

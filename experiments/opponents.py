@@ -1,0 +1,65 @@
+"""How strong an agent is in an environment of which nothing is known but its rules."""
+
+from __future__ import annotations
+
+import jax
+from match import agent_player
+
+from jzero.agent import Agent
+from jzero.config import SearchConfig
+from jzero.env import Env, random_actions
+from jzero.evaluate.arena import play_match
+from jzero.evaluate.measures import Measure, Strength, mean_return
+from jzero.evaluate.rollouts import rollout_player
+from jzero.evaluate.table import play_tables
+from jzero.evaluate.turns import Player, as_player
+from jzero.models import has_player_values
+
+SIMULATIONS = 100
+
+
+def measure(env: Env) -> Measure:
+    """A measurement that fits the number of players.
+
+    One: the mean return of 50 episodes. Two whose rewards sum to zero: the score in 100 games, both seats, against
+    Monte-Carlo tree search with random rollouts. More, or two of their own interests: the return above the mean of
+    the others' at a table of such players.
+    """
+    if env.num_players == 1:
+        return mean_return(env, episodes=50)
+    return _above_others(env) if has_player_values(env) else _score(env)
+
+
+def _opponent(env: Env) -> tuple[str, Player]:
+    """Tree search with rollouts; random where the game cannot be searched from a state."""
+    if getattr(env, "external", False):
+        return "a random player", as_player(random_actions)
+    config = SearchConfig(policy="puct", dirichlet_fraction=0.0)
+    return f"tree search with {SIMULATIONS} random rollouts", rollout_player(env, config, SIMULATIONS)
+
+
+def _score(env: Env) -> Measure:
+    name, opponent = _opponent(env)
+
+    def take(agent: Agent) -> Strength:
+        simulations = agent.config.search.num_simulations
+        player = agent_player(agent, simulations)
+        result = play_match(env, player, opponent, num_games=100, key=jax.random.key(0), opening_plies=(0, 4))
+        said = f"score in 100 games against {name}, {simulations} simulations"
+        return Strength(said, result.score, *result.interval)
+
+    return take
+
+
+def _above_others(env: Env) -> Measure:
+    name, opponent = _opponent(env)
+
+    def take(agent: Agent) -> Strength:
+        simulations = agent.config.search.num_simulations
+        result = play_tables(
+            env, agent_player(agent, simulations), opponent, num_deals=64, key=jax.random.key(0)
+        )
+        said = f"return above {name} at the same table ({result.own.size} games, {simulations} simulations)"
+        return Strength(said, *result.compare())
+
+    return take

@@ -1,0 +1,78 @@
+"""What a run will take, said before it begins.
+
+Axes: B games of a device, W worlds.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.config import TrainConfig
+from jzero.env import Env
+from jzero.models import Model
+from jzero.search import tree_nbytes
+from jzero.train import TrainState, make_model
+
+
+def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
+    """What is trained with what; the memory of trees and replay; the time that the network takes an iteration."""
+    size = sum(x.size for x in jax.tree.leaves(state.params))
+    model, search = make_model(env, train), train.search
+    worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
+    replay = sum(leaf.nbytes for leaf in jax.tree.leaves(state.replay))
+    trees = _tree_bytes(env, train, model, state)
+    seconds = _play_flops(train, model, state) / _flops_per_second()
+    return (
+        f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
+        f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
+        f"simulations (trees of {trees / 2**20:,.0f} MiB a device), replay of "
+        f"{train.games * train.replay_plies:,} positions ({replay / 2**20:,.0f} MiB), "
+        f"{train.network.kind} network of {size:,} parameters (an iteration plays {train.games * train.plies:,} "
+        f"positions: at least {seconds:.2g} s at this device's speed of matrix products), seed {train.seed}"
+    )
+
+
+def _tree_bytes(env: Env, train: TrainConfig, model: Model, state: TrainState) -> int:
+    """Bytes of a device's search trees."""
+    roots = jax.eval_shape(model.root, state.averaged, state.games.states)
+    # Of a reused tree there are two at a time: what was kept and what grows from it.
+    nodes = train.search.num_simulations + 1
+    if train.search.reuse:
+        nodes = 2 * (2 * train.search.num_simulations + 1)
+    players = roots.value.shape[1] if roots.value.ndim == 2 else 1
+    return tree_nbytes(_rows(train), env.num_actions, nodes, roots.embedding, players)
+
+
+def _rows(train: TrainConfig) -> int:
+    """B x W, rows of a device's batches."""
+    return train.games // jax.device_count() * train.search.worlds
+
+
+def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
+    """Floating-point operations of a device's self-play in one iteration."""
+    rows = _rows(train)
+    one = jax.eval_shape(lambda: jax.tree.map(lambda x: x[:1], state.games.states))
+    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state.averaged)
+    embedding = jax.eval_shape(model.root, params, states).embedding
+    key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
+    cost: Any = jax.jit(model.recurrent).lower(params, key, action, embedding).cost_analysis()
+    return train.plies * (train.search.num_simulations + 1) * float(cost["flops"])
+
+
+def _flops_per_second(size: int = 512, rounds: int = 5) -> float:
+    """What the first device reaches in a product of two square float32 matrices; the best of a few."""
+    matrix = jnp.ones((size, size))
+    product = jax.jit(jnp.matmul)
+    jax.block_until_ready(product(matrix, matrix))
+    seconds = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        jax.block_until_ready(product(matrix, matrix))
+        seconds.append(time.perf_counter() - begun)
+    return 2 * size**3 / float(np.min(seconds))

@@ -1,0 +1,246 @@
+"""Settings that follow from an environment, so that a new one trains without being tuned first.
+
+`look` plays random games and says what is to be seen; `preset` turns that into a run. The rules are those of the
+experiments in this repository, written down once; docs/choosing.md says why. They are a beginning: the largest gain
+usually comes from more games, a larger network or more simulations.
+
+Axes: B games, P players.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.config import Algorithm, MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions, step_batch
+from jzero.models import has_player_values
+from jzero.run import RunConfig
+
+LOOKS = 64
+"""Random games that `look` plays."""
+MOST_PLIES = 1000
+"""Plies after which it stops."""
+
+
+class Facts(NamedTuple):
+    """What random play shows of an environment."""
+
+    num_players: int
+    """P."""
+    player_values: bool
+    """Every player has a value of its own."""
+    hides: bool
+    """It has hidden information that can be redrawn."""
+    chance: bool
+    """Games begin or go on differently by chance."""
+    plies: float
+    """Mean length of a game, in plies."""
+    longest: int
+    """Length of the longest game."""
+    largest_reward: float
+    """Greatest absolute reward of a step."""
+    largest_return: float
+    """Greatest absolute undiscounted return of a game."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Shapes of the observation's leaves, without the batch axis."""
+
+    @property
+    def features(self) -> int:
+        """Numbers in an observation."""
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    @property
+    def is_board(self) -> bool:
+        """The observation is one array [H, W, C]."""
+        return len(self.shapes) == 1 and len(self.shapes[0]) == 3
+
+
+def look(env: Env, *, seed: int = 0) -> Facts:
+    """Plays `LOOKS` random games side by side, of at most `MOST_PLIES` plies.
+
+    An emulator (`external`) is not played but taken for a game of `MOST_PLIES` plies with rewards of 1.
+    """
+    key = jax.random.key(seed)
+    first = jax.eval_shape(partial(init_batch, env, batch_size=LOOKS), key)
+    if getattr(env, "external", False):
+        seen = _Seen(True, np.full(LOOKS, MOST_PLIES), 1.0, np.full(LOOKS, np.inf))
+    else:
+        seen = _Seen(*jax.device_get(jax.jit(partial(_random_games, env))(key)))
+    observation = jax.eval_shape(partial(observe_batch, env), first)
+    return Facts(
+        num_players=env.num_players,
+        player_values=has_player_values(env),
+        hides=getattr(env, "resample", None) is not None,
+        chance=bool(seen.chance),
+        plies=float(np.mean(seen.plies)),
+        longest=int(np.max(seen.plies)),
+        largest_reward=float(seen.largest_reward),
+        largest_return=float(np.max(seen.largest_return)),
+        shapes=tuple(leaf.shape[1:] for leaf in jax.tree.leaves(observation)),
+    )
+
+
+class _Seen(NamedTuple):
+    """What random games [B] were like."""
+
+    chance: Any  # bool[]
+    plies: Any  # i32[B]
+    largest_reward: Any  # f32[]
+    largest_return: Any  # f32[B], absolute, over the players
+
+
+def _random_games(env: Env, key: jax.Array) -> _Seen:
+    start_key, play_key = jax.random.split(key)
+    states = init_batch(env, start_key, LOOKS)
+
+    def goes_on(carry: tuple) -> jax.Array:
+        ply, states, *_ = carry
+        return (ply < MOST_PLIES) & ~jnp.all(is_finished(states))
+
+    def one_ply(carry: tuple) -> tuple:
+        ply, states, returns, seen = carry
+        action_key, step_key, other_key = jax.random.split(jax.random.fold_in(play_key, ply), 3)
+        actions = random_actions(states, action_key)
+        after = step_batch(env, states, actions, step_key)
+        seen = _Seen(
+            chance=seen.chance | _differ(after, step_batch(env, states, actions, other_key)),
+            plies=seen.plies + ~is_finished(states),
+            largest_reward=jnp.maximum(seen.largest_reward, jnp.max(jnp.abs(after.rewards))),
+            largest_return=seen.largest_return,
+        )
+        return ply + 1, after, returns + after.rewards, seen
+
+    alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), states)
+    nothing = jnp.zeros(LOOKS)
+    seen = _Seen(_differ(states, alike), nothing.astype(jnp.int32), jnp.float32(0), nothing)
+    carry = (0, states, jnp.zeros_like(states.rewards), seen)
+    _, _, returns, seen = jax.lax.while_loop(goes_on, one_ply, carry)
+    return seen._replace(largest_return=jnp.max(jnp.abs(returns), axis=-1))
+
+
+def _differ(states: Any, others: Any) -> jax.Array:
+    """bool[]: any leaf of the states differs; random keys that they hold do not count."""
+    pairs = zip(jax.tree.leaves(states), jax.tree.leaves(others), strict=True)
+    plain = [(a, b) for a, b in pairs if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
+    return jnp.stack([jnp.any(a != b) for a, b in plain]).any()
+
+
+def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]:
+    """The presets of an experiment that takes any environment, for `jzero.run.main`: one for each algorithm."""
+
+    def run(algorithm: Algorithm, name: str, env: Env) -> RunConfig:
+        return RunConfig(train=preset(name, look(env), algorithm))
+
+    return {algorithm: partial(run, algorithm) for algorithm in algorithms}
+
+
+def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> TrainConfig:
+    """The settings for the environment called `name`.
+
+    Raises:
+      ValueError: AlphaZero's values cannot express the returns.
+    """
+    train = _alphazero(facts) if algorithm == "alphazero" else _learned(facts, algorithm)
+    return dataclasses.replace(train, env=name, algorithm=algorithm, network=_network(facts, algorithm))
+
+
+def _alphazero(facts: Facts) -> TrainConfig:
+    """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob."""
+    if facts.largest_return > 1 + 1e-4:
+        raise ValueError(
+            f"algorithm is 'alphazero', whose values lie in -1 .. 1, and random games earn up to "
+            f"{facts.largest_return:g}: scale the rewards so that no game earns more than 1, or use muzero"
+        )
+    train = TrainConfig(
+        search=SearchConfig(num_simulations=32, rescale_values=False, value_scale=0.2),
+        games=512,
+        plies=8,
+        td_lambda=0.8,
+        replay_plies=256,
+        batch_size=1024,
+        updates=16,
+        ema_decay=0.999,
+        # Games that begin alike need other openings; a quarter of a short game would leave nothing to play.
+        opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
+    )
+    if not facts.hides and not facts.player_values:
+        return train
+    search = dataclasses.replace(
+        train.search, num_simulations=16, worlds=4 if facts.hides else 1, value_scale=0.5
+    )
+    return dataclasses.replace(
+        train, search=search, games=256, td_lambda=1.0, temperature_plies=MOST_PLIES if facts.hides else 0
+    )
+
+
+def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
+    """As for CartPole and MinAtar with one player, as for tic-tac-toe with two."""
+    alone = facts.num_players == 1
+    discount = 0.99 if alone else 1.0
+    # No discounted return is greater than that of the largest reward at every ply, for ever: random games are no
+    # guide, since a good player's may be far longer.
+    value_limit = _round_up(facts.largest_reward / (1 - discount)) if alone else 1.0
+    efficient = algorithm == "efficientzero"
+    muzero = MuZeroConfig(
+        td_steps=10 if alone else 0,
+        value_limit=value_limit,
+        reward_limit=_round_up(facts.largest_reward * (5 if efficient else 1)),
+        atoms=51 if alone else 21,
+        value_prefix=efficient,
+        consistency_weight=2.0 if efficient else 0.0,
+        reanalyse=0.1 if efficient and alone else 0.0,
+        priority_exponent=0.6 if efficient and alone else 0.0,
+        priority_correction=0.4 if efficient and alone else 1.0,
+    )
+    gumbel = SearchConfig(num_simulations=16 if alone else 32, rescale_values=not alone)
+    search = SearchConfig(policy="puct", num_simulations=50) if algorithm == "muzero" else gumbel
+    train = TrainConfig(
+        search=dataclasses.replace(search, value_scale=0.2 if alone else 0.1),
+        muzero=muzero,
+        games=256,
+        plies=16,
+        replay_plies=512,
+        batch_size=512,
+        updates=16,
+        opening_plies=0 if facts.chance else min(8, round(facts.plies) // 2),
+    )
+    if not alone:
+        return train
+    return dataclasses.replace(
+        train,
+        games=16,
+        replay_plies=4096,
+        batch_size=128,
+        warmup_iterations=4,
+        discount=discount,
+        opening_plies=0,
+        temperature_plies=MOST_PLIES,
+        value_weight=0.25,
+        ema_decay=0.995,
+    )
+
+
+def _network(facts: Facts, algorithm: Algorithm) -> NetworkConfig:
+    """Pixels: EfficientZero's network. Up to 4,096 numbers: a residual MLP, which a CPU computes far faster than
+    convolutions. Larger boards: a residual tower.
+    """
+    learned = algorithm != "alphazero"
+    if learned and facts.is_board and facts.shapes[0][:2] == (96, 96):
+        return NetworkConfig(kind="atari", width=64, blocks=1, dynamics_blocks=1)
+    if facts.is_board and facts.features > 4096:
+        return NetworkConfig(kind="resnet", width=64, blocks=3)
+    return NetworkConfig(kind="mlp", width=128, blocks=1) if learned else NetworkConfig(width=256, blocks=3)
+
+
+def _round_up(limit: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50, ..."""
+    exponent = np.floor(np.log10(max(limit, 1.0)))
+    steps = np.array([1, 2, 5, 10]) * 10.0**exponent
+    return float(steps[np.searchsorted(steps, max(limit, 1.0) * (1 - 1e-6))])
