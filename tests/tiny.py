@@ -169,7 +169,7 @@ def start_python(*arguments: object, cache: Path, **variables: str) -> subproces
     )
 
 
-def wait_for(condition: Callable[[], Any], child: subprocess.Popen, seconds: float = 240) -> None:
+def wait_for(condition: Callable[[], Any], child: subprocess.Popen, seconds: float = 600) -> None:
     """Waits until the condition holds, while the child is alive."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -180,7 +180,7 @@ def wait_for(condition: Callable[[], Any], child: subprocess.Popen, seconds: flo
         time.sleep(0.02)
 
 
-def finish(child: subprocess.Popen, seconds: float = 240) -> tuple[str, str]:
+def finish(child: subprocess.Popen, seconds: float = 600) -> tuple[str, str]:
     """What the child wrote to stdout and stderr; it is killed if it takes too long."""
     try:
         return child.communicate(timeout=seconds)
@@ -190,7 +190,7 @@ def finish(child: subprocess.Popen, seconds: float = 240) -> tuple[str, str]:
         pytest.fail(f"the child process did not end in {seconds} s:\n{out[-2000:]}\n{err[-2000:]}")
 
 
-def worker_report(child: subprocess.Popen, seconds: float = 240) -> dict[str, Any]:
+def worker_report(child: subprocess.Popen, seconds: float = 600) -> dict[str, Any]:
     """What `tests.mesh_worker` printed."""
     out, err = finish(child, seconds)
     assert child.returncode == 0, err[-3000:]
