@@ -1,7 +1,8 @@
-"""A small environment that keeps every rule of the protocol, for tests to use and to break."""
+"""Small environments that keep every rule of the protocol, for tests to use and to break."""
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,3 +64,52 @@ class TwoPiles:
 
     def svg(self, state):
         return f"<svg><text>{state.piles}</text></svg>"
+
+
+def roll(key):
+    return (jax.random.bits(key) % 3 + 1).astype(jnp.int32)
+
+
+class Dice:
+    """One player adds dice until the sum reaches 6 (won, terminated) or three plies are over (truncated)."""
+
+    num_actions = 2
+    num_players = 1
+
+    @chex.dataclass(frozen=True)
+    class State:
+        total: jax.Array
+        ply: jax.Array
+        noise: jax.Array  # a key of the random number generator, so that check_env meets one in a state
+        current_player: jax.Array
+        legal_action_mask: jax.Array
+        rewards: jax.Array
+        terminated: jax.Array
+        truncated: jax.Array
+
+    def init(self, key):
+        false, noise = jnp.bool_(False), jax.random.fold_in(key, 1)
+        return self.State(
+            total=roll(key) - 1,
+            ply=jnp.int32(0),
+            noise=noise,
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.array([True, False]),
+            rewards=jnp.zeros(1),
+            terminated=false,
+            truncated=false,
+        )
+
+    def step(self, state, action, key):
+        total, ply = state.total + roll(key), state.ply + 1
+        next_state = state.replace(
+            total=total,
+            ply=ply,
+            rewards=jnp.where(total >= 6, 1.0, 0.0)[None],
+            terminated=total >= 6,
+            truncated=(ply == 3) & (total < 6),
+        )
+        return keep_finished(state, next_state)
+
+    def observe(self, state):
+        return {"total": state.total, "ply": state.ply}

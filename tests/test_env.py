@@ -15,61 +15,12 @@ import pytest
 
 from jzero import EnvError, check_env, init_batch, make, observe_batch, step_batch
 from jzero.env import Symmetry, forfeit, is_finished, keep_finished, replace
-from tests.env_examples import TwoPiles
+from tests.env_examples import Dice, TwoPiles
 
 KEY = jax.random.key(0)
 
 
 # The helpers.
-
-
-def roll(key):
-    return (jax.random.bits(key) % 3 + 1).astype(jnp.int32)
-
-
-class Dice:
-    """One player adds dice until the sum reaches 6 (won, terminated) or three plies are over (truncated)."""
-
-    num_actions = 2
-    num_players = 1
-
-    @chex.dataclass(frozen=True)
-    class State:
-        total: jax.Array
-        ply: jax.Array
-        noise: jax.Array  # a key of the random number generator, so that check_env meets one in a state
-        current_player: jax.Array
-        legal_action_mask: jax.Array
-        rewards: jax.Array
-        terminated: jax.Array
-        truncated: jax.Array
-
-    def init(self, key):
-        false, noise = jnp.bool_(False), jax.random.fold_in(key, 1)
-        return self.State(
-            total=roll(key) - 1,
-            ply=jnp.int32(0),
-            noise=noise,
-            current_player=jnp.int32(0),
-            legal_action_mask=jnp.array([True, False]),
-            rewards=jnp.zeros(1),
-            terminated=false,
-            truncated=false,
-        )
-
-    def step(self, state, action, key):
-        total, ply = state.total + roll(key), state.ply + 1
-        next_state = state.replace(
-            total=total,
-            ply=ply,
-            rewards=jnp.where(total >= 6, 1.0, 0.0)[None],
-            terminated=total >= 6,
-            truncated=(ply == 3) & (total < 6),
-        )
-        return keep_finished(state, next_state)
-
-    def observe(self, state):
-        return {"total": state.total, "ply": state.ply}
 
 
 def test_batches_have_a_leading_axis_and_their_own_keys():
@@ -141,7 +92,7 @@ def test_make_builds_a_registered_name(monkeypatch, tmp_path):
 
 def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
     (tmp_path / "fake_adapter.py").write_text(
-        "from tests.env_examples import TwoPiles\n"
+        "from tests.env_examples import Dice, TwoPiles\n"
         "class Adapter(TwoPiles):\n"
         "    def __init__(self, game, size=1):\n"
         "        self.game, self.size = game, size\n"
@@ -154,7 +105,7 @@ def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
 
 
 def test_make_finds_modules_in_the_working_directory(monkeypatch, tmp_path):
-    (tmp_path / "game_of_mine.py").write_text("from tests.env_examples import TwoPiles as Mine\n")
+    (tmp_path / "game_of_mine.py").write_text("from tests.env_examples import Dice, TwoPiles as Mine\n")
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     monkeypatch.chdir(tmp_path)
     assert make("game_of_mine:Mine").num_actions == 4

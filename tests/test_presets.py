@@ -1,0 +1,188 @@
+"""Settings that follow from an environment. What random games show is compared with what is known of the games."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from envs.blob import Blob
+from envs.tic_tac_toe import TicTacToe
+from jzero import run as run_lib
+from jzero.env import make
+from jzero.estimate import describe
+from jzero.presets import Facts, look, preset, suited
+from jzero.run import RunConfig, Strength, main
+from jzero.train import make_program
+from tests.env_examples import Dice, TwoPiles
+from tests.tiny import REPOSITORY, TINY, child_environment, tiny
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+BOARD = Facts(
+    num_players=2,
+    player_values=False,
+    hides=False,
+    chance=False,
+    plies=40.0,
+    longest=60,
+    largest_reward=1.0,
+    largest_return=1.0,
+    shapes=((8, 8, 3),),
+)
+ALONE = BOARD._replace(num_players=1, chance=True, largest_reward=1.0, largest_return=86.0, shapes=((4,),))
+
+
+@cache
+def expected_plies(board: tuple[int, ...] = (0,) * 9, mover: int = 1) -> float:
+    """Mean plies of a random tic-tac-toe game from here, by enumeration."""
+    lines = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
+    if any(board[a] == board[b] == board[c] != 0 for a, b, c in lines) or all(board):
+        return 0.0
+    free = [i for i in range(9) if not board[i]]
+    return 1 + sum(expected_plies((*board[:i], mover, *board[i + 1 :]), -mover) for i in free) / len(free)
+
+
+def test_random_games_show_the_length_of_games():
+    facts = look(TicTacToe())
+    assert facts.longest == 9
+    assert facts.plies == pytest.approx(expected_plies(), abs=0.7)
+    assert (facts.largest_reward, facts.largest_return) == (1, 1)
+    assert facts.shapes == ((3, 3, 2),)
+    assert facts.is_board
+    assert facts.features == 18
+    assert not any((facts.chance, facts.hides, facts.player_values))
+
+
+def test_chance_is_seen_in_deals_and_in_dice():
+    assert look(Dice()).chance
+    assert not look(TwoPiles()).chance
+    facts = look(Blob(players=3, cards=2))
+    assert facts.chance
+    assert facts.hides
+    assert facts.player_values
+    assert facts.plies == facts.longest == 9
+    assert not facts.is_board
+
+
+def test_a_board_game_gets_openings_and_one_with_chance_none():
+    assert preset("x", BOARD).opening_plies == 8
+    assert preset("x", BOARD._replace(plies=9.0)).opening_plies == 2
+    assert preset("x", BOARD._replace(chance=True)).opening_plies == 0
+
+
+def test_hidden_information_gets_worlds():
+    train = preset("x", BOARD._replace(num_players=4, player_values=True, hides=True, chance=True))
+    assert train.search.worlds == 4
+    assert train.temperature_plies > 60
+    assert preset("x", BOARD).search.worlds == 1
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "shapes", "kind"),
+    [
+        ("alphazero", ((6, 7, 2),), "mlp"),
+        ("alphazero", ((19, 19, 17),), "resnet"),
+        ("alphazero", ((52, 15), (4, 15), (13,)), "mlp"),
+        ("gumbel_muzero", ((10, 10, 4),), "mlp"),
+        ("efficientzero", ((96, 96, 4),), "atari"),
+        ("muzero", ((84, 84, 4),), "resnet"),
+    ],
+)
+def test_the_network_follows_from_what_is_seen(algorithm, shapes, kind):
+    assert preset("x", BOARD._replace(shapes=shapes), algorithm).network.kind == kind
+
+
+@pytest.mark.parametrize("algorithm", ["gumbel_muzero", "muzero", "efficientzero"])
+@pytest.mark.parametrize("reward", [0.3, 1.0, 7.0, 150.0])
+def test_a_learned_value_reaches_the_largest_return_that_can_be(algorithm, reward):
+    train = preset("x", ALONE._replace(largest_reward=reward), algorithm)
+    assert train.muzero.value_limit >= max(reward / (1 - train.discount), 1) * 0.999
+    assert train.muzero.reward_limit >= reward * (
+        train.muzero.prefix_horizon if train.muzero.value_prefix else 1
+    )
+    assert train.algorithm == algorithm
+    assert train.env == "x"
+    assert train.discount < 1
+
+
+def test_two_players_learn_from_the_end_of_the_game():
+    train = preset("x", BOARD, "gumbel_muzero")
+    assert (train.discount, train.muzero.td_steps, train.muzero.value_limit) == (1, 0, 1)
+
+
+def test_alphazero_refuses_returns_that_its_values_cannot_express():
+    with pytest.raises(ValueError, match=r"values lie in -1 .. 1, and random games earn up to 86: scale"):
+        preset("x", ALONE)
+
+
+def test_the_experiments_algorithm_is_the_first_or_the_one_that_is_named():
+    presets = suited("gumbel_muzero", "muzero")
+    assert list(presets) == ["gumbel_muzero", "muzero"]
+    run = presets["muzero"]("two_piles", TwoPiles())
+    assert (run.train.algorithm, run.train.env, run.minutes) == ("muzero", "two_piles", RunConfig().minutes)
+
+
+def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # the devices of this process are chosen
+    seen = []
+
+    def suit(name, env):
+        seen.append((name, env))
+        return RunConfig(train=replace(TINY, env=name, learning_rate=0.5))
+
+    argv = [
+        "--env",
+        "tic_tac_toe?size",
+        "--iterations",
+        "1",
+        "--games",
+        "16",
+        "--run-dir",
+        str(tmp_path / "run"),
+    ]
+    with pytest.raises(SystemExit, match=r"cannot read the option .size.; expected key=literal"):
+        main("tiny", suit, lambda env: None, argv=argv)
+    argv[1] = "tic_tac_toe"
+    result = Strength("nothing", 0.5, 0.25, 0.75)
+    assert main("tiny", suit, lambda env: lambda agent: result, argv=argv) == result
+    assert seen == [("tic_tac_toe", TicTacToe())]
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["train"]
+    assert (saved["games"], saved["learning_rate"], saved["env"]) == (16, 0.5, "tic_tac_toe")
+
+
+def test_a_run_says_what_it_will_take():
+    config = tiny()
+    env = make(config.env)
+    said = describe(env, config, make_program(env, config).init())
+    assert said.startswith("alphazero in tic_tac_toe, 8 games side by side on ")
+    assert "replay of 144 positions" in said
+    assert "an iteration plays 48 positions: at least " in said
+    seconds = float(said.partition("at least ")[2].split(" ")[0])
+    assert 0 < seconds < 10
+    slower = describe(env, replace(config, plies=18), make_program(env, replace(config, plies=18)).init())
+    assert float(slower.partition("at least ")[2].split(" ")[0]) > seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["alphazero", "muzero", "efficientzero"])
+def test_a_strangers_game_trains_by_its_name_alone(tmp_path, script):
+    command = [sys.executable, f"experiments/{script}.py", "--env", "tests.env_examples:TwoPiles"]
+    options = ["--iterations", "2", "--games", "16", "--run-dir", str(tmp_path / "run")]
+    done = subprocess.run(
+        command + options,
+        cwd=REPOSITORY,
+        env=child_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1].startswith(
+        "score in 100 games against tree search with 100 random rollouts"
+    )
+    saved = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert 0 <= saved["strength"]["value"] <= 1
