@@ -147,9 +147,9 @@ def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
 
 
 def _command() -> str:
-    """The script that this process runs, as one would type it; "" where there is none."""
+    """The script that this process runs, as one would type it; "" where there is none (a notebook)."""
     script = Path(sys.argv[0])
-    if script.suffix != ".py" or not script.is_file():
+    if script.suffix != ".py" or not script.is_file() or "ipykernel" in script.name:
         return ""
     here = Path.cwd()
     script = script.resolve()

@@ -1,0 +1,154 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation: {extension: .py, format_name: percent}
+#   kernelspec: {name: python3, display_name: Python 3, language: python}
+# ---
+
+# %% [markdown]
+# # Plug in a game of your own
+#
+# A game is a class with two numbers and three pure functions of one state. This one is Nim: 21 sticks, a move takes
+# 1 to 3 of them, who takes the last one wins. Perfect play leaves a multiple of 4, so we can check what is learned.
+
+# %%
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import jzero
+from jzero.env import keep_finished
+
+
+class State(NamedTuple):
+    pile: jax.Array  # sticks left
+    current_player: jax.Array  # i32[]
+    legal_action_mask: jax.Array  # bool[3]
+    rewards: jax.Array  # f32[2], of the last step
+    terminated: jax.Array  # bool[]
+    truncated: jax.Array  # bool[]
+
+
+class Nim:
+    name, num_actions, num_players = "nim", 3, 2
+
+    def init(self, key):
+        return State(
+            jnp.int32(21), jnp.int32(0), jnp.ones(3, bool), jnp.zeros(2), jnp.bool_(False), jnp.bool_(False)
+        )
+
+    def step(self, state, action, key):
+        pile = state.pile - (action + 1)
+        won = jnp.where(jnp.arange(2) == state.current_player, 1.0, -1.0)
+        after = State(
+            pile,
+            1 - state.current_player,
+            jnp.arange(3) < pile,
+            jnp.where(pile == 0, won, 0.0),
+            pile <= 0,
+            jnp.bool_(False),
+        )
+        return keep_finished(state, after)
+
+    def observe(self, state):
+        return jax.nn.one_hot(state.pile, 22)
+
+
+# %% [markdown]
+# ## Is it right?
+#
+# `check_env` plays random games and says what breaks the protocol. It finds nothing here:
+
+# %%
+jzero.check_env(Nim())
+
+# %% [markdown]
+# ## The mistakes one makes
+#
+# Each class below changes one thing. Read what is said.
+
+
+# %%
+def said(env):
+    try:
+        jzero.check_env(env)
+    except ValueError as error:
+        print(error, "\n")
+
+
+class IfOnAValue(Nim):
+    def step(self, state, action, key):
+        return state if action > 1 else super().step(state, action, key)
+
+
+class AnotherDtype(Nim):
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        return after._replace(pile=after.pile / 1)
+
+
+class NothingLegal(Nim):
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        return after._replace(legal_action_mask=jnp.zeros(3, bool))
+
+
+class GoesOn(Nim):
+    def step(self, state, action, key):
+        return super().step(state._replace(terminated=jnp.bool_(False)), action, key)
+
+
+class BothWin(Nim):
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        return after._replace(rewards=jnp.abs(after.rewards))
+
+
+for env in (IfOnAValue(), AnotherDtype(), NothingLegal(), GoesOn(), BothWin()):
+    said(env)
+
+# %% [markdown]
+# ## Train it
+#
+# A class of a file is found as `my_game:Nim`; one of this notebook is `__main__:Nim`. Sizes follow from what random
+# games show. The measurement is a match against Monte-Carlo tree search with random rollouts.
+
+# %%
+import sys
+
+sys.path.insert(0, "experiments")
+import opponents
+
+from jzero.presets import suited
+from jzero.run import main
+
+strength = main(
+    "nim",
+    suited("alphazero"),
+    measure=opponents.measure,
+    argv=["--env", "__main__:Nim", "--minutes", "0.5", "--evaluate-every", "1000"],
+)
+
+# %% [markdown]
+# ## What did it learn?
+#
+# The raw policy of the network, without search, for every pile. Perfect play takes `pile % 4` sticks; where that is 0
+# every move loses.
+
+# %%
+from jzero.run_dir import RunDir
+
+agent = jzero.load(RunDir.find("nim"))
+piles = jnp.arange(1, 22)
+start = jzero.init_batch(agent.env, jax.random.key(0), len(piles))
+states = start._replace(pile=piles, legal_action_mask=jnp.arange(3) < piles[:, None])
+policy, value = agent.evaluate(states)
+right = 0
+for pile, taken, worth in zip(
+    piles.tolist(), (policy.argmax(axis=1) + 1).tolist(), value.tolist(), strict=True
+):
+    perfect = pile % 4
+    right += perfect in (0, taken)
+    print(f"{pile:2d} sticks: takes {taken}, perfect play {perfect or 'loses'}, value {worth:+.2f}")
+print(f"{right} of {len(piles)} piles are played perfectly")
