@@ -11,7 +11,7 @@ CACHE = Path("~/.cache/jzero/xla")
 
 
 def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) -> None:
-    """Call once, before any array exists; a second call changes nothing that is in use.
+    """Call once, before any array exists: later (in a notebook, say) the devices stay as they are.
 
     On a CPU every core becomes a device of the mesh: tree operations run on one core a device, so this is what
     keeps all cores busy. With a GPU the number of CPU devices does not matter. Under a launcher that JAX knows
@@ -21,13 +21,23 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
     Args:
       cpu_devices: CPU devices of this process; None for one a core.
       cache: folder of compiled programs, so that the next start is quick; None for no cache.
+
+    Raises:
+      ValueError: JAX is in use with another number of CPU devices than `cpu_devices`.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cpu_devices = cpu_devices or count
+    asked, cpu_devices = cpu_devices, cpu_devices or count
     # The size of XLA's thread pool. A device that waits in a collective holds a thread, so with one thread a core
     # the devices can wait for each other for ever. Twice as many is enough, and more is slower (measured).
     os.environ.setdefault("NPROC", str(2 * max(count, cpu_devices)))
-    jax.config.update("jax_num_cpu_devices", cpu_devices)
+    try:
+        jax.config.update("jax_num_cpu_devices", cpu_devices)
+    except RuntimeError as error:
+        if asked not in (None, jax.local_device_count("cpu")):
+            raise ValueError(
+                f"cpu_devices is {asked}, but JAX is in use with {jax.local_device_count('cpu')}: give it before "
+                "the first array is made (in a notebook: restart the kernel), or leave it out"
+            ) from error
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

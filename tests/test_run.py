@@ -21,6 +21,7 @@ from jzero import checkpoint
 from jzero import run as run_lib
 from jzero.algorithms.make import make_algorithm
 from jzero.config import NetworkConfig
+from jzero.devices import set_up
 from jzero.env import make
 from jzero.evaluate.record import record_games
 from jzero.run import Run, RunConfig, Strength, main
@@ -530,3 +531,12 @@ def test_the_algorithm_chooses_the_preset(tmp_path):
         ValueError, match=r"algorithm is 'alphazero'; this experiment has .* gumbel_muzero, muzero"
     ):
         run_lib.parse("tiny", presets, ["--algorithm", "alphazero"])
+
+
+def test_devices_stay_as_they_are_once_jax_is_in_use():
+    before = jax.devices()
+    set_up(cache=None)
+    set_up(cpu_devices=len(before), cache=None)
+    with pytest.raises(ValueError, match=r"cpu_devices is 64, but JAX is in use with \d+: give it before"):
+        set_up(cpu_devices=64, cache=None)
+    assert jax.devices() == before
