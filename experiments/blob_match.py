@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +44,8 @@ class Config:
     """Deals, each played once from every seat."""
     simulations: int | None = None
     """Simulations of every world; those of the run by default."""
+    worlds: int | None = None
+    """Worlds of a move; those of the run by default."""
     seed: int = 1
     """Seed of the deals."""
 
@@ -57,11 +59,13 @@ def main(config: Config) -> None:
         raise SystemExit(
             f"error: run_dir: {config.run_dir} is a run of {agent.config.env}, not of single rounds of blob"
         )
-    simulations = config.simulations or agent.config.search.num_simulations
+    search = replace(agent.config.search, worlds=config.worlds or agent.config.search.worlds)
+    agent = jzero.Agent(env, replace(agent.config, search=search), agent.params)
+    simulations = config.simulations or search.num_simulations
     others: dict[Opponent, Player] = {
         "random": as_player(random_actions),
         "rules": as_player(rule_based(env)),
-        "rollouts": rollout_player(env, agent.config.search, simulations),
+        "rollouts": rollout_player(env, search, simulations),
     }
     records = {}
     for name in config.opponents:
