@@ -58,6 +58,10 @@ class Env(Protocol):
     """A game. Optional members:
 
     - `name`, `zero_sum`;
+    - `alternates`: false where one of two players may move twice in a row. A learned model, which changes the
+      value's sign at every step, is then refused;
+    - `hidden_information`: true where a state holds what its player to move may not see. Searches that step states
+      then need `resample`;
     - `symmetries`: a tuple of `Symmetry`, the identity left out;
     - `fingerprint(state)`: u32[2] that tells positions apart;
     - `resample(state, key)`: the state with what its player to move cannot see drawn anew, consistently with all
@@ -219,7 +223,7 @@ def make(name: str, **kwargs: Any) -> Env:
     elif colon:
         env = _load(name, name)(**kwargs)
     else:
-        raise ValueError(_unknown(name, sorted(registered)))
+        raise ValueError(f'{unknown_name("env", name, sorted(registered))}; or give "module:Class"')
     missing = missing_members(env)
     if missing:
         raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
@@ -255,10 +259,12 @@ def _load(name: str, target: str) -> Callable[..., Env]:
     return found
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known)
+def unknown_name(what: str, name: str, known: list[str]) -> str:
+    """The message that `known` has no `what` (a kind of thing) called `name`, with the nearest names."""
+    exact = {other.lower(): other for other in known}
+    near = [exact[other] for other in difflib.get_close_matches(name.lower(), exact, cutoff=0.5)]
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f'unknown env {name!r}: {hint}known: {", ".join(known) or "none"}; or give "module:Class"'
+    return f"unknown {what} {name!r}: {hint}known: {', '.join(known) or 'none'}"
 
 
 def missing_members(env: Any) -> list[str]:

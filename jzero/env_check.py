@@ -257,6 +257,13 @@ def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
             np.abs(rewards.sum(axis=-1)) > 1e-4,
             "the two players' rewards do not sum to zero: mend them, or give the class `zero_sum = False`",
         )
+        goes_on = ~(finished | is_finished(next_states))
+        again = goes_on & (next_states.current_player == states.current_player)
+        yield (
+            again & getattr(env, "alternates", True),
+            "a player moves twice in a row: give the class `alternates = False`, so that learned models, which "
+            "change the value's sign at every step, refuse it",
+        )
 
 
 def _repeat_rules(result: Any, again: Any, name: str) -> Rules:

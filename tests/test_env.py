@@ -404,8 +404,17 @@ BROKEN = {
         observe=unseen,
         symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
     ),
+    "moves twice": case(
+        "a player moves twice in a row: give the class `alternates = False`",
+        step=stepping(
+            current_player=lambda old, new: jnp.where(
+                new.piles.sum() == 4, old.current_player, new.current_player
+            )
+        ),
+    ),
     "symmetry with another mover": case(
         "symmetries[0] does not keep the game: its image differs in mover",
+        alternates=False,
         step=stepping(
             current_player=lambda old, new: jnp.where(
                 (new.piles == jnp.array([2, 3])).all(), old.current_player, new.current_player

@@ -21,14 +21,13 @@ MemoryChain-bsuite: gymnax's `step` returns the observation before the step; her
 Source: https://github.com/RobertTLange/gymnax, gymnax/environments.
 """
 
-import difflib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jzero.env import keep_finished
+from jzero.env import keep_finished, unknown_name
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Ends of the names of games that observe only zeros and ones."""
@@ -117,7 +116,7 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     if not 0 <= sticky_actions <= 1:
         raise ValueError(f"sticky_actions is {sticky_actions!r}; it must be a probability, 0 to 1")
     if name not in gymnax.registered_envs:
-        raise ValueError(_unknown(name, gymnax.registered_envs))
+        raise ValueError(unknown_name("gymnax game", name, gymnax.registered_envs))
     try:
         inner, params = gymnax.make(name)
     except OSError as error:
@@ -131,10 +130,3 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     return GymnaxEnv(
         name=name, num_actions=int(space.n), inner=inner, params=params, sticky_actions=sticky_actions
     )
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    lower = {game.lower(): game for game in known}
-    near = [lower[game] for game in difflib.get_close_matches(name.lower(), lower, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown gymnax game {name!r}: {hint}known: {', '.join(known)}"
