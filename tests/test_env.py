@@ -178,7 +178,13 @@ def test_the_games_of_this_repository_are_registered():
         ),
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
-        ("tests.env_examples:TwoPilez", "module 'tests.env_examples' has no class 'TwoPilez'"),
+        (
+            "tests.env_examples:TwoPilez",
+            "module 'tests.env_examples' has no class 'TwoPilez'; did you mean 'TwoPiles'\\?",
+        ),
+        ("pxg:othello", "cannot import the module 'pxg'.*; did you mean 'pgx:othello'\\?"),
+        ("pgx", "env 'pgx': missing a required argument: 'name'; it takes .*adapter:game"),
+        ("two_piles?size=3", "env 'two_piles': got an unexpected keyword argument 'size'"),
         (
             "collections:OrderedDict",
             "lacks the attribute num_actions .*, the method init\\(key\\), .*step.*observe",
