@@ -27,8 +27,8 @@ WORLDS = 3
 def readable_network(seen: list | None = None):
     """A "network" for any game of P players, whose outputs depend on all of the observation by fixed weights.
 
-    Its logits depend on all that the mover sees, its values on what is hidden as well. It adds the number of rows of
-    each call to `seen`, when the call is traced.
+    Its logits depend on all that the mover sees, its values on what is hidden as well. It adds the number of rows
+    of each call to `seen`, when the call is traced.
     """
 
     def mixed(observation, outputs):

@@ -69,7 +69,8 @@ class PgxEnv:
 
     def svg(self, state: Any) -> str:
         """The picture that pgx draws of one (unbatched) state."""
-        return jax.tree.map(jnp.asarray, state).to_svg()
+        state = jax.tree.map(jnp.asarray, state)
+        return state.replace(observation=self.observe(state)).to_svg()
 
 
 class PgxCards(PgxEnv):

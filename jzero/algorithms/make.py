@@ -96,8 +96,8 @@ def _check_search(env: Env, config: TrainConfig) -> None:
     reveals = hasattr(env, "reveal")
     if reveals and not hides:
         raise ValueError(
-            f"{config.env!r} has reveal but no resample(state, key): its values would see what is really hidden; add "
-            "resample, or drop reveal"
+            f"{config.env!r} has reveal but no resample(state, key): its values would see what is really hidden; "
+            "add resample, or drop reveal"
         )
     if reveals and config.augment and getattr(env, "symmetries", ()):
         raise ValueError(
