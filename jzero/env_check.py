@@ -384,8 +384,10 @@ def _flat(tree: Any) -> list[np.ndarray]:
 
 def _differ(tree: Any, other: Any) -> np.ndarray:
     """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
-    pairs = zip(_flat(tree), _flat(other), strict=True)
-    return np.any([~_same(a, b) for a, b in pairs], axis=0)
+    ones, others = _flat(tree), _flat(other)
+    if [one.shape for one in ones] != [another.shape for another in others]:
+        return np.ones(len(ones[0]), bool)
+    return np.any([~_same(a, b) for a, b in zip(ones, others, strict=True)], axis=0)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:

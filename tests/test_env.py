@@ -335,6 +335,10 @@ BROKEN = {
     "observation fails": case(
         "observe(state) fails under jax.jit: AttributeError", observe=lambda self, state: state.board
     ),
+    "observation of as many rows as stones": case(
+        "observe(state) fails under jax.jit: NonConcreteBooleanIndexError",
+        observe=lambda self, state: state.piles[state.piles > 0],
+    ),
     "empty observation": case("observe(state) returns no array", observe=lambda self, state: ()),
     "fingerprint of another dtype": case(
         "fingerprint(state) is int32[2], not uint32[2]", fingerprint=lambda self, state: state.piles
@@ -365,6 +369,21 @@ BROKEN = {
     "chance in observe": case(
         "observe gives two results for the same arguments",
         observe=lambda self, state: state.piles.astype(jnp.float32) + next(calls),
+    ),
+    "observation of another shape every time": case(
+        "observe gives two results for the same arguments",
+        observe=lambda self, state: jnp.pad(state.piles, (0, next(calls) % 2)),
+        symmetries=(),
+        fingerprint=lambda self, state: jnp.stack(
+            [state.piles[0] * 8 + state.piles[1], state.current_player]
+        ).astype(jnp.uint32),
+    ),
+    "rewards for one player": case(
+        "the state's rewards is float32[1], not float32[2]", init=starting(rewards=lambda: jnp.zeros(1))
+    ),
+    "rewards that grow": case(
+        "step turns the state's .rewards from float32[2] into float32[3]",
+        step=stepping(rewards=lambda old, new: jnp.zeros(3)),
     ),
     "nothing to do": case(
         "legal_action_mask is empty in an unfinished state",

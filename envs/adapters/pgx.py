@@ -70,7 +70,8 @@ class PgxEnv:
     def svg(self, state: Any) -> str:
         """The picture that pgx draws of one (unbatched) state."""
         state = jax.tree.map(jnp.asarray, state)
-        return state.replace(observation=self.observe(state)).to_svg()
+        text = state.replace(observation=self.observe(state)).to_svg()
+        return text[text.index("<svg") :]  # MinAtar's begins with a declaration
 
 
 class PgxCards(PgxEnv):
