@@ -17,6 +17,7 @@ import ast
 import dataclasses
 import difflib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -58,6 +59,10 @@ class Env(Protocol):
     """A game. Optional members:
 
     - `name`, `zero_sum`;
+    - `alternates`: false where one of two players may move twice in a row. A learned model, which changes the
+      value's sign at every step, is then refused;
+    - `hidden_information`: true where a state holds what its player to move may not see. Searches that step states
+      then need `resample`;
     - `symmetries`: a tuple of `Symmetry`, the identity left out;
     - `fingerprint(state)`: u32[2] that tells positions apart;
     - `resample(state, key)`: the state with what its player to move cannot see drawn anew, consistently with all
@@ -206,20 +211,22 @@ def make(name: str, **kwargs: Any) -> Env:
     arguments may stand in the name itself, as Python literals: "gymnax:Breakout-MinAtar?sticky_actions=0.1".
 
     Raises:
-      ValueError: no such name, module or class, or the object does not have what an environment needs.
+      ValueError: no such name, module or class, it does not take the arguments, or the object does not have what an
+        environment needs.
+      ImportError: an adapter's package is not installed.
     """
     name, _, options = name.partition("?")
     kwargs |= _options(name, options)
     registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     prefix, colon, rest = name.partition(":")
     if name in registered:
-        env = _load(name, registered[name].value)(**kwargs)
+        env = _build(name, registered[name].value, **kwargs)
     elif colon and prefix in registered:
-        env = _load(name, registered[prefix].value)(rest, **kwargs)
+        env = _build(name, registered[prefix].value, rest, **kwargs)
     elif colon:
-        env = _load(name, name)(**kwargs)
+        env = _build(name, name, **kwargs)
     else:
-        raise ValueError(_unknown(name, sorted(registered)))
+        raise ValueError(f'{unknown_name("env", name, sorted(registered))}; or give "module:Class"')
     missing = missing_members(env)
     if missing:
         raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
@@ -240,6 +247,23 @@ def _options(name: str, text: str) -> dict[str, Any]:
     return found
 
 
+def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
+    """What the class or function `target` ("module:attribute") makes of the arguments; errors speak of `name`."""
+    factory = _load(name, target)
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # some classes written in C have none
+        return factory(*arguments, **kwargs)
+    try:
+        signature.bind(*arguments, **kwargs)
+    except TypeError as error:
+        raise ValueError(
+            f"env {name!r}: {error}; it takes {signature}: give options as in 'name?key=literal', the game "
+            "of an adapter as in 'adapter:game'"
+        ) from None
+    return factory(*arguments, **kwargs)
+
+
 def _load(name: str, target: str) -> Callable[..., Env]:
     """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
     module_name, _, attribute = target.partition(":")
@@ -248,17 +272,29 @@ def _load(name: str, target: str) -> Callable[..., Env]:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ValueError(f"env {name!r}: cannot import the module {module_name!r}: {error}") from error
+        adapters = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
+        hint = _did_you_mean(module_name, adapters, f":{attribute}")
+        text = f"env {name!r}: cannot import the module {module_name!r}: {error}"
+        raise ValueError(f"{text}; {hint}".removesuffix("; ")) from error
     found = getattr(module, attribute, None)
     if not callable(found):
-        raise ValueError(f"env {name!r}: the module {module_name!r} has no class {attribute!r}")
+        hint = _did_you_mean(attribute, [key for key, value in vars(module).items() if callable(value)])
+        text = f"env {name!r}: the module {module_name!r} has no class {attribute!r}"
+        raise ValueError(f"{text}; {hint}".removesuffix("; "))
     return found
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known)
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f'unknown env {name!r}: {hint}known: {", ".join(known) or "none"}; or give "module:Class"'
+def unknown_name(what: str, name: str, known: list[str]) -> str:
+    """The message that `known` has no `what` (a kind of thing) called `name`, with the nearest names."""
+    hint = _did_you_mean(name, known)
+    return f"unknown {what} {name!r}: {hint}{' ' if hint else ''}known: {', '.join(known) or 'none'}"
+
+
+def _did_you_mean(name: str, known: list[str], ending: str = "") -> str:
+    """A question with the names nearest to `name`, or "" where none is near."""
+    exact = {other.lower(): other for other in known}
+    near = [exact[other] + ending for other in difflib.get_close_matches(name.lower(), exact)]
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def missing_members(env: Any) -> list[str]:

@@ -25,8 +25,22 @@ class EnvError(ValueError):
     """What `check_env` found wrong with an environment, one problem a line."""
 
 
-def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 400) -> None:
+class Played(NamedTuple):
+    """What `check_env` has played."""
+
+    games: int
+    """Games side by side."""
+    finished: int
+    """How many of them came to their end."""
+    plies: int
+    """Steps from unfinished states, in all games."""
+
+
+def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 400) -> Played:
     """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
+
+    Returns:
+      what was played: where no game has come to its end, nothing is known of ends.
 
     Raises:
       EnvError: lists every problem found and how to mend it. Problems that keep games from being played at
@@ -34,11 +48,14 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     """
     problems = [f"it lacks {member}" for member in missing_members(env)]
     problems = problems or list(_trace_problems(env))
-    problems = problems or _play_problems(env, seed, num_games, max_plies)
+    played = Played(num_games, 0, 0)
+    if not problems:
+        problems, played = _play_problems(env, seed, num_games, max_plies)
     if problems:
         name = getattr(env, "name", type(env).__name__)
         lines = [f"- {text}" for text in problems]
         raise EnvError("\n".join([f"{name} breaks the environment protocol (jzero.env.Env):", *lines]))
+    return played
 
 
 # What can be said without playing: names, shapes, dtypes.
@@ -172,8 +189,8 @@ def _compile(env: Any, num_games: int) -> _Game:
     )
 
 
-def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[str]:
-    """Rules that random games break, each with the ply at which it was broken first."""
+def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[list[str], Played]:
+    """Rules that random games break, each with the ply at which it was broken first, and what was played."""
     first_ply: dict[str, int] = {}
 
     def note(ply: int, rules: Rules) -> None:
@@ -186,7 +203,7 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
     states, seen = game.init(key), {}
     note(0, _start_rules(states, twin.init(key)))
     has_chance = _differ(states, game.init(other_key)).any()
-    draws = not hasattr(env, "resample")
+    draws, plies = not hasattr(env, "resample"), 0
     for ply in range(max_plies):
         observations = game.observe(states)
         actions = _random_actions(states, seed, ply)
@@ -206,6 +223,7 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
             note(ply, _resample_rules(game, states, observations, key, other_key))
             draws |= _differ(game.resample(states, key), game.resample(states, other_key)).any()
         all_finished = is_finished(states).all()  # and have just been stepped once more
+        plies += int((~is_finished(states)).sum())
         states = next_states
         if all_finished:
             break
@@ -219,7 +237,7 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> list[
     if not has_chance:  # else one key may treat a game and its image differently
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
             problems += _lockstep_problems(game, index, symmetry, seed, max_plies)
-    return problems
+    return problems, Played(num_games, int(is_finished(states).sum()), plies)
 
 
 def _random_actions(states: Any, seed: int, ply: int) -> np.ndarray:
@@ -256,6 +274,13 @@ def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
         yield (
             np.abs(rewards.sum(axis=-1)) > 1e-4,
             "the two players' rewards do not sum to zero: mend them, or give the class `zero_sum = False`",
+        )
+        goes_on = ~(finished | is_finished(next_states))
+        again = goes_on & (next_states.current_player == states.current_player)
+        yield (
+            again & getattr(env, "alternates", True),
+            "a player moves twice in a row: give the class `alternates = False`, so that learned models, which "
+            "change the value's sign at every step, refuse it",
         )
 
 
@@ -359,8 +384,10 @@ def _flat(tree: Any) -> list[np.ndarray]:
 
 def _differ(tree: Any, other: Any) -> np.ndarray:
     """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
-    pairs = zip(_flat(tree), _flat(other), strict=True)
-    return np.any([~_same(a, b) for a, b in pairs], axis=0)
+    ones, others = _flat(tree), _flat(other)
+    if [one.shape for one in ones] != [another.shape for another in others]:
+        return np.ones(len(ones[0]), bool)
+    return np.any([~_same(a, b) for a, b in zip(ones, others, strict=True)], axis=0)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:

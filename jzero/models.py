@@ -67,9 +67,19 @@ def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
 
 
 def resampler(env: Env) -> Callable[[Any, jax.Array, int], Any] | None:
-    """The environment's `resample` for a batch of states and of worlds; None if it has none."""
+    """The environment's `resample` for a batch of states and of worlds; None if it has none.
+
+    Raises:
+      ValueError: the environment has hidden information and no `resample`.
+    """
     resample = getattr(env, "resample", None)
     if resample is None:
+        if getattr(env, "hidden_information", False):
+            raise ValueError(
+                f"a state of {getattr(env, 'name', type(env).__name__)!r} holds what its player to move may not "
+                "see, and a search that steps states (AlphaZero, rollouts) would see it: add resample(state, key), "
+                "or learn a model with --algorithm muzero, gumbel_muzero or efficientzero"
+            )
         return None
 
     def worlds(states: Any, key: jax.Array, num_worlds: int) -> Any:

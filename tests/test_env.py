@@ -129,7 +129,13 @@ def test_the_games_of_this_repository_are_registered():
         ),
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
-        ("tests.env_examples:TwoPilez", "module 'tests.env_examples' has no class 'TwoPilez'"),
+        (
+            "tests.env_examples:TwoPilez",
+            "module 'tests.env_examples' has no class 'TwoPilez'; did you mean 'TwoPiles'\\?",
+        ),
+        ("pxg:othello", "cannot import the module 'pxg'.*; did you mean 'pgx:othello'\\?"),
+        ("pgx", "env 'pgx': missing a required argument: 'name'; it takes .*adapter:game"),
+        ("two_piles?size=3", "env 'two_piles': got an unexpected keyword argument 'size'"),
         (
             "collections:OrderedDict",
             "lacks the attribute num_actions .*, the method init\\(key\\), .*step.*observe",
@@ -289,6 +295,10 @@ BROKEN = {
     "observation fails": case(
         "observe(state) fails under jax.jit: AttributeError", observe=lambda self, state: state.board
     ),
+    "observation of as many rows as stones": case(
+        "observe(state) fails under jax.jit: NonConcreteBooleanIndexError",
+        observe=lambda self, state: state.piles[state.piles > 0],
+    ),
     "empty observation": case("observe(state) returns no array", observe=lambda self, state: ()),
     "fingerprint of another dtype": case(
         "fingerprint(state) is int32[2], not uint32[2]", fingerprint=lambda self, state: state.piles
@@ -319,6 +329,21 @@ BROKEN = {
     "chance in observe": case(
         "observe gives two results for the same arguments",
         observe=lambda self, state: state.piles.astype(jnp.float32) + next(calls),
+    ),
+    "observation of another shape every time": case(
+        "observe gives two results for the same arguments",
+        observe=lambda self, state: jnp.pad(state.piles, (0, next(calls) % 2)),
+        symmetries=(),
+        fingerprint=lambda self, state: jnp.stack(
+            [state.piles[0] * 8 + state.piles[1], state.current_player]
+        ).astype(jnp.uint32),
+    ),
+    "rewards for one player": case(
+        "the state's rewards is float32[1], not float32[2]", init=starting(rewards=lambda: jnp.zeros(1))
+    ),
+    "rewards that grow": case(
+        "step turns the state's .rewards from float32[2] into float32[3]",
+        step=stepping(rewards=lambda old, new: jnp.zeros(3)),
     ),
     "nothing to do": case(
         "legal_action_mask is empty in an unfinished state",
@@ -364,8 +389,17 @@ BROKEN = {
         observe=unseen,
         symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
     ),
+    "moves twice": case(
+        "a player moves twice in a row: give the class `alternates = False`",
+        step=stepping(
+            current_player=lambda old, new: jnp.where(
+                new.piles.sum() == 4, old.current_player, new.current_player
+            )
+        ),
+    ),
     "symmetry with another mover": case(
         "symmetries[0] does not keep the game: its image differs in mover",
+        alternates=False,
         step=stepping(
             current_player=lambda old, new: jnp.where(
                 (new.piles == jnp.array([2, 3])).all(), old.current_player, new.current_player

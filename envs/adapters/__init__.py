@@ -1,1 +1,3 @@
-"""Games of other packages behind jzero's protocol: `jzero.make("gymnax:CartPole-v1")`, `jzero.make("ale:pong")`."""
+"""Games of other packages behind jzero's protocol: `jzero.make("pgx:othello")`, `jzero.make("ale:pong")`.
+
+docs/environments.md lists them."""

@@ -21,7 +21,6 @@ Source: https://ale.farama.org/vector-environment/.
 """
 
 import base64
-import difflib
 import functools
 import io
 from collections.abc import Callable
@@ -32,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import keep_finished
+from jzero.env import keep_finished, unknown_name
 
 STACK = 4
 """Frames in an observation."""
@@ -223,7 +222,7 @@ def make(
         raise ImportError(f"Atari games need ale-py and its extra xla ({error}): {_NEEDED}") from error
     known = roms.get_all_rom_ids()
     if name not in known:
-        raise ValueError(_unknown(name, known))
+        raise ValueError(unknown_name("Atari game", name, known))
     try:
         roms.get_rom_path(name)
     except OSError as error:
@@ -306,9 +305,3 @@ def _repeat(frame: jax.Array) -> jax.Array:
 def _stack(frames: jax.Array) -> jax.Array:
     """u8[96, 96, 12] of frames u8[4, 96, 96, 3], oldest first."""
     return jnp.moveaxis(frames, 0, 2).reshape(SIZE, SIZE, -1)
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), known)
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown Atari game {name!r}: {hint}known: {', '.join(known)}"

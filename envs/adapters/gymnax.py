@@ -1,4 +1,4 @@
-"""Games of gymnax (1.0 or newer), all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
+"""Games of gymnax, all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
 
 Any gymnax game whose actions are a `Discrete` space, with gymnax's default parameters. Rewards are gymnax's,
 neither scaled nor clipped. A natural end is `terminated`; gymnax's limit of steps is `truncated` (a step may
@@ -17,21 +17,36 @@ repeats the last action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_ac
 | Seaquest      | 6: none, left, up, right, down, fire   | 10 |  1000 | ramps at each surfacing                  |
 | SpaceInvaders | 4: none, left, right, fire             |  6 |  1000 | ramps at each new wave, up to six times  |
 
+Games in `HIDDEN` do not show all of their state (which arm pays, where the goal is), so AlphaZero is refused there:
+learn a model.
+
+gymnax 0.0.9, which runs with every jax, works too: its `done` is split into the end and the limit of steps. What is
+said of single games here is of 1.0.
+
 MemoryChain-bsuite: gymnax's `step` returns the observation before the step; here it is the current state's.
 Source: https://github.com/RobertTLange/gymnax, gymnax/environments.
 """
 
-import difflib
+import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jzero.env import keep_finished
+from jzero.env import keep_finished, unknown_name
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Ends of the names of games that observe only zeros and ones."""
+HIDDEN = (
+    "BernoulliBandit-misc",
+    "GaussianBandit-misc",
+    "MNISTBandit-bsuite",
+    "MemoryChain-bsuite",
+    "MetaMaze-misc",
+    "SimpleBandit-bsuite",
+)
+"""Games whose states hold what the player may not see."""
 
 
 class GymnaxState(NamedTuple):
@@ -62,6 +77,11 @@ class GymnaxEnv:
     """The chance that a step repeats what was done last instead of the action (Machado et al. 2018)."""
 
     num_players = 1
+
+    @property
+    def hidden_information(self) -> bool:
+        """Whether a state holds what the player may not see."""
+        return self.name in HIDDEN
 
     def init(self, key: jax.Array) -> GymnaxState:
         """A first state, drawn by gymnax's `reset_env`."""
@@ -99,6 +119,30 @@ class GymnaxEnv:
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
 
 
+class Gymnax0:
+    """A game of gymnax 0.0 behind the methods of 1.0 that are used here."""
+
+    def __init__(self, inner: Any) -> None:
+        self.reset_env, self.action_space = inner.reset_env, inner.action_space
+        self._inner = inner
+        self._seen_by = inspect.signature(inner.get_obs).parameters.keys() & {"params", "key"}
+
+    def step_env(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple:
+        """The step without the limit of steps, which 0.0 counts as an end like any other."""
+        limit = type(params.max_steps_in_episode)(1 << 30)
+        return self._inner.step_env(key, state, action, params.replace(max_steps_in_episode=limit))
+
+    def is_truncated(self, state: Any, params: Any) -> jax.Array:
+        """bool[]: the limit of steps is reached."""
+        return jnp.asarray(state.time) >= params.max_steps_in_episode
+
+    def observe(self, key: jax.Array, state: Any, action: None, params: Any) -> jax.Array:
+        """The observation; what `get_obs` takes besides the state differs from game to game."""
+        del action
+        given = {"params": params, "key": key}
+        return self._inner.get_obs(state, **{name: given[name] for name in self._seen_by})
+
+
 def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     """The gymnax game `name`, such as "CartPole-v1" or "Breakout-MinAtar".
 
@@ -117,7 +161,7 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     if not 0 <= sticky_actions <= 1:
         raise ValueError(f"sticky_actions is {sticky_actions!r}; it must be a probability, 0 to 1")
     if name not in gymnax.registered_envs:
-        raise ValueError(_unknown(name, gymnax.registered_envs))
+        raise ValueError(unknown_name("gymnax game", name, gymnax.registered_envs))
     try:
         inner, params = gymnax.make(name)
     except OSError as error:
@@ -128,13 +172,7 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
             f"gymnax game {name!r} has continuous actions ({type(space).__name__}{list(space.shape)}); "
             "jzero needs a Discrete space: choose another game"
         )
+    inner = inner if hasattr(inner, "is_truncated") else Gymnax0(inner)
     return GymnaxEnv(
         name=name, num_actions=int(space.n), inner=inner, params=params, sticky_actions=sticky_actions
     )
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    lower = {game.lower(): game for game in known}
-    near = [lower[game] for game in difflib.get_close_matches(name.lower(), lower, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown gymnax game {name!r}: {hint}known: {', '.join(known)}"

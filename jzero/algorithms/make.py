@@ -60,6 +60,11 @@ def make_learned(env: Env, config: TrainConfig) -> LearnedModel:
             f"algorithm {config.algorithm!r} learns one value, for one player or for two whose rewards sum to 0, "
             f"and each of the {env.num_players} players of {config.env!r} needs its own; use --algorithm alphazero"
         )
+    if env.num_players == 2 and not getattr(env, "alternates", True):
+        raise ValueError(
+            f"algorithm {config.algorithm!r} learns a model in which two players take turns, and in {config.env!r} "
+            "one may move twice in a row; use --algorithm alphazero"
+        )
     muzero = config.muzero
     return LearnedModel(
         network=make_learned_network(config.network, muzero, env.num_actions),

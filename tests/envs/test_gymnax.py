@@ -1,14 +1,18 @@
 """gymnax's games against gymnax itself, and CartPole against gymnasium."""
 
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
+from envs.adapters.gymnax import Gymnax0, GymnaxEnv
 from jzero import check_env, make
 from jzero.env import is_finished
+from jzero.models import resampler
 
 gymnax = pytest.importorskip("gymnax", exc_type=ImportError)
 
@@ -209,6 +213,64 @@ def test_sticky_actions_repeat_what_was_done_last(chance):
     for ply in range(30):
         now = step(now, done[ply], jax.random.split(jax.random.key(ply), 64))
         assert (now.inner.pos == states.inner.pos[ply + 1]).all()
+
+
+@struct.dataclass
+class WalkState:
+    place: jax.Array
+    time: jax.Array
+
+
+class WalkOf00:
+    """A walk of the shape of gymnax 0.0: `done` is the end of the way or the limit of steps."""
+
+    def reset_env(self, key, params):
+        state = WalkState(jnp.int32(0), jnp.int32(0))
+        return self.get_obs(state, params), state
+
+    def step_env(self, key, state, action, params):
+        state = WalkState(state.place + action, state.time + 1)
+        done = (state.place >= 4) | (state.time >= params.max_steps_in_episode)
+        return self.get_obs(state, params), state, 1.0 * action, done, {}
+
+    def get_obs(self, state, params):
+        return jnp.stack([state.place, state.time / params.max_steps_in_episode])
+
+    def action_space(self, params):
+        return types.SimpleNamespace(n=2)
+
+
+@struct.dataclass
+class WalkParams:
+    max_steps_in_episode: int = 6
+
+
+def test_gymnax_00s_done_is_split_into_the_end_and_the_limit():
+    env = GymnaxEnv("walk", 2, Gymnax0(WalkOf00()), WalkParams())
+    check_env(env, num_games=8, max_plies=8)
+    step = jax.jit(env.step)
+    ends = []
+    for wait in range(4):  # the end of the way is reached after 4 + wait steps, the limit after 6
+        state = env.init(jax.random.key(0))
+        for ply in range(6):
+            assert env.observe(state)[1] == pytest.approx(min(ply, 4 + wait) / 6)
+            state = step(state, jnp.int32(ply >= wait), jax.random.key(0))
+        ends.append((bool(state.terminated), bool(state.truncated)))
+    assert ends == [(True, False), (True, False), (True, True), (False, True)]
+
+
+@pytest.mark.parametrize("name", ["SimpleBandit-bsuite", "MetaMaze-misc"])
+def test_what_is_hidden_is_not_searched(name):
+    env = make(f"gymnax:{name}")
+    with pytest.raises(ValueError, match=rf"'{name}' holds what its player to move may not see"):
+        resampler(env)
+    assert resampler(make("gymnax:CartPole-v1")) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(gymnax.registered_envs) - CONTINUOUS - {"MNISTBandit-bsuite"}))
+def test_check_env_finds_nothing_in_any_game(name):
+    check_env(make(f"gymnax:{name}"), num_games=2, max_plies=12)
 
 
 def test_sticky_actions_are_a_probability():

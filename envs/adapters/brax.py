@@ -1,0 +1,143 @@
+"""Environments of brax and MuJoCo Playground, with their actions in bins: `jzero.make("brax:reacher?bins=5")`.
+
+jzero's searches choose among finitely many actions, so every dimension of a continuous action, -1 to 1, takes one
+of `bins` evenly spaced values, the ends among them, and an action is a choice for all dimensions at once: bins ** D
+actions, `MAX_ACTIONS` at most. That serves few dimensions D: inverted_pendulum 1, reacher 2, hopper 3 with up to 8
+bins.
+
+`done` is `terminated`; after `episode_length` steps a game is `truncated`. The player earns what the environment
+gives, neither scaled nor clipped. Most of these environments draw chance in `reset` only; where a state keeps a key
+in `info["rng"]`, as Playground's do, `step` puts its own key in its place before and takes it out after.
+
+`BraxEnv(inner, name=..., bins=...)` wraps any object of that shape: `reset(key)` -> a state with `obs`, `reward`,
+`done`, `info` and `replace`; `step(state, action)` -> a state; `action_size`. MuJoCo Playground's (`pip install
+playground`) are "playground:CartpoleBalance?bins=5".
+Source: https://github.com/google/brax (Freeman et al. 2021), https://github.com/google-deepmind/mujoco_playground.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env import keep_finished, unknown_name
+
+MAX_ACTIONS = 512
+"""The largest number of actions."""
+
+
+class BraxState(NamedTuple):
+    """A state of brax and what jzero reads. A actions."""
+
+    inner: Any  # brax's state, without a key
+    ply: jax.Array  # i32[]: steps taken
+    current_player: jax.Array  # i32[]: 0
+    legal_action_mask: jax.Array  # bool[A]: always all of them
+    rewards: jax.Array  # f32[1]: of the last step
+    terminated: jax.Array  # bool[]: done
+    truncated: jax.Array  # bool[]: the limit of steps is reached
+
+
+class BraxEnv:
+    """An environment of brax's shape with its actions in bins."""
+
+    num_players = 1
+
+    def __init__(self, inner: Any, *, name: str, bins: int | None = None, episode_length: int = 1000) -> None:
+        """Wraps `inner`; see the module for `bins` and `episode_length`.
+
+        Raises:
+          ValueError: `bins` is missing, below 2, or gives too many actions.
+        """
+        dimensions = int(inner.action_size)
+        if bins is None:
+            raise ValueError(
+                f"env {name!r} has continuous actions ({dimensions} dimensions), and a search needs a choice of "
+                f'actions: give the number of values of each dimension, as in "{name}?bins=3"'
+            )
+        if not isinstance(bins, int) or bins < 2:
+            raise ValueError(f"env {name!r}: bins is {bins!r}; expected an int of at least 2")
+        if bins**dimensions > MAX_ACTIONS:
+            raise ValueError(
+                f"env {name!r}: bins is {bins}, which makes {bins} ** {dimensions} = {bins**dimensions:,} actions, "
+                f"more than {MAX_ACTIONS}: {_fewer(dimensions)}"
+            )
+        self.inner, self.name, self.bins, self.episode_length = inner, name, bins, episode_length
+        self.dimensions, self.num_actions = dimensions, bins**dimensions
+
+    def init(self, key: jax.Array) -> BraxState:
+        """A first state, drawn by `reset`."""
+        return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
+
+    def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
+        """The state after the action with the number `action` (i32[])."""
+        inner = self.inner.step(_with_key(state.inner, key), self.values(action))
+        return keep_finished(state, self._state(inner, state.ply + 1))
+
+    def observe(self, state: BraxState) -> Any:
+        """The observation of the environment."""
+        return state.inner.obs
+
+    def values(self, action: jax.Array) -> jax.Array:
+        """f32[D], between -1 and 1: the action with the number `action` (i32[])."""
+        bins = jnp.stack(jnp.unravel_index(action, (self.bins,) * self.dimensions))
+        return 2.0 * bins / (self.bins - 1) - 1.0
+
+    def _state(self, inner: Any, ply: jax.Array) -> BraxState:
+        done = jnp.asarray(inner.done, bool)
+        state = BraxState(
+            inner=_with_key(inner, ()),
+            ply=ply,
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.ones(self.num_actions, bool),
+            rewards=jnp.reshape(inner.reward, 1).astype(jnp.float32),
+            terminated=done,
+            truncated=~done & (ply >= self.episode_length),
+        )
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), state)
+
+
+def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **options: Any) -> BraxEnv:
+    """The environment `name` of brax, such as "reacher"; more options go to its constructor.
+
+    Raises:
+      ImportError: brax is not installed.
+      ValueError: brax has no such environment, or `bins` is missing or does not fit.
+    """
+    try:
+        from brax import envs
+    except ImportError as error:
+        raise ImportError(f"brax environments need brax ({error}): pip install brax") from error
+    if name not in envs._envs:
+        raise ValueError(unknown_name("brax environment", name, sorted(envs._envs)))
+    inner = envs.get_environment(name, **options)
+    return BraxEnv(inner, name=f"brax:{name}", bins=bins, episode_length=episode_length)
+
+
+def make_playground(name: str, *, bins: int | None = None, episode_length: int = 1000) -> BraxEnv:
+    """The environment `name` of MuJoCo Playground, such as "CartpoleBalance".
+
+    Raises:
+      ImportError: MuJoCo Playground is not installed.
+      ValueError: it has no such environment, or `bins` is missing or does not fit.
+    """
+    try:
+        from mujoco_playground import registry
+    except ImportError as error:
+        raise ImportError(
+            f"environments of MuJoCo Playground need it ({error}): pip install playground"
+        ) from error
+    if name not in registry.ALL_ENVS:
+        raise ValueError(unknown_name("environment of MuJoCo Playground", name, sorted(registry.ALL_ENVS)))
+    return BraxEnv(registry.load(name), name=f"playground:{name}", bins=bins, episode_length=episode_length)
+
+
+def _with_key(inner: Any, key: Any) -> Any:
+    """`inner` with the key that it keeps, if it keeps one, replaced by `key`."""
+    info = getattr(inner, "info", None) or {}
+    return inner.replace(info={**info, "rng": key}) if "rng" in info else inner
+
+
+def _fewer(dimensions: int) -> str:
+    most = max((bins for bins in range(2, MAX_ACTIONS + 1) if bins**dimensions <= MAX_ACTIONS), default=None)
+    return f"use at most bins={most}" if most else "it has too many dimensions for bins"

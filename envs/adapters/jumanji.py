@@ -1,0 +1,169 @@
+"""Games of jumanji (1.1 or newer), all as one player: `jzero.make("jumanji:Game2048-v1")`.
+
+Any jumanji game with a discrete action space. More keyword arguments go to the game's constructor:
+"jumanji:Maze-v0?time_limit=50". What is read how:
+- Actions of several numbers (MultiDiscrete) are numbered row by row; up to `MAX_ACTIONS` of them. Where each number
+  is an agent's action, the player moves all agents at once and earns the sum of their rewards.
+- Legal actions are the observation's `action_mask`; without it all are legal. An illegal action does what jumanji
+  makes of it: most games end, some do nothing.
+- The last TimeStep is `terminated` where its discount is 0, else `truncated`. Only LevelBasedForaging and Connector
+  tell a time limit from an end; in the other games with a `time_limit` the limit counts as `terminated`, and the
+  observation has the `step_count`.
+- The observation is the rest of jumanji's, as dicts of arrays, or the array where there is only one. It stands in
+  the state, since jumanji has no function that computes it.
+- jumanji keeps a random key in its state. Here `step` puts its own key in its place before, and takes it out after:
+  all chance is the given key's, and a search cannot see the dice of the game.
+
+Games in `HIDDEN` do not show all of their state, so AlphaZero is refused there: learn a model.
+Source: https://github.com/instadeepai/jumanji (Bonnet et al. 2024).
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.env import keep_finished, unknown_name
+
+MAX_ACTIONS = 10_000
+"""The largest number of actions that a game may have."""
+HIDDEN = ("LevelBasedForaging", "Minesweeper", "RobotWarehouse")
+"""Games whose states hold what the player may not see: mines; what is out of the agents' view."""
+
+
+class JumanjiState(NamedTuple):
+    """A state of jumanji and what jzero reads. A actions."""
+
+    inner: Any  # jumanji's state without its key
+    observation: Any  # dicts of arrays, or an array
+    current_player: jax.Array  # i32[]: 0
+    legal_action_mask: jax.Array  # bool[A]
+    rewards: jax.Array  # f32[1]: of the last step
+    terminated: jax.Array  # bool[]
+    truncated: jax.Array  # bool[]
+
+
+@dataclass(frozen=True, eq=False)
+class JumanjiEnv:
+    """One game of jumanji; `make` builds it."""
+
+    name: str
+    """As jumanji calls it."""
+    inner: Any
+    """jumanji's environment."""
+    counts: tuple[int, ...]
+    """How many values each number of an action has; () for an action that is one number."""
+    num_actions: int
+    """A."""
+
+    num_players = 1
+
+    @property
+    def hidden_information(self) -> bool:
+        """Whether a state holds what the player may not see."""
+        return self.name.rsplit("-v", 1)[0] in HIDDEN
+
+    def init(self, key: jax.Array) -> JumanjiState:
+        """A first state, drawn by jumanji's `reset`."""
+        return self._state(*self.inner.reset(key))
+
+    def step(self, state: JumanjiState, action: jax.Array, key: jax.Array) -> JumanjiState:
+        """The state after `action` (i32[]); `key` is the only chance."""
+        inner = state.inner.replace(key=key)
+        return keep_finished(state, self._state(*self.inner.step(inner, self._numbers(action))))
+
+    def observe(self, state: JumanjiState) -> Any:
+        """The observation of jumanji without its action mask, as dicts of arrays or an array."""
+        return state.observation
+
+    def _numbers(self, action: jax.Array) -> jax.Array:
+        """The action of jumanji's specification whose number is `action` (i32[])."""
+        spec = self.inner.action_spec
+        if not self.counts:
+            return action.astype(spec.dtype)
+        numbers = jnp.stack(jnp.unravel_index(action, self.counts)).reshape(spec.shape)
+        return (numbers + jnp.asarray(spec.minimum)).astype(spec.dtype)
+
+    def _state(self, inner: Any, timestep: Any) -> JumanjiState:
+        fields = _plain(timestep.observation)
+        mask = fields.pop("action_mask", None)
+        ended = timestep.step_type == 2  # jumanji.types.StepType.LAST
+        over = jnp.all(timestep.discount == 0)
+        state = JumanjiState(
+            inner=inner.replace(key=()),
+            observation=next(iter(fields.values())) if len(fields) == 1 else fields,
+            current_player=jnp.int32(0),
+            legal_action_mask=self._legal(mask),
+            rewards=jnp.sum(timestep.reward).reshape(1).astype(jnp.float32),
+            terminated=ended & over,
+            truncated=ended & ~over,
+        )
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), state)
+
+    def _legal(self, mask: jax.Array | None) -> jax.Array:
+        """bool[A] of a mask over all actions, or [numbers of an action, values of each]."""
+        if mask is None:
+            return jnp.ones(self.num_actions, bool)
+        if mask.size == self.num_actions:
+            return mask.astype(bool).reshape(-1)
+        joint = jnp.array(True)
+        for values in mask.astype(bool):  # outer product: legal where every number is
+            joint = joint[..., None] & values
+        return joint.reshape(-1)
+
+
+def make(name: str, **options: Any) -> JumanjiEnv:
+    """The game `name` of jumanji, such as "Game2048-v1", built with `options`.
+
+    Raises:
+      ImportError: jumanji is not installed.
+      ValueError: jumanji has no such game, it does not take the options, it cannot get its data (Sokoban downloads
+        its levels), its actions are continuous or too many, or its action mask has an unknown shape.
+    """
+    try:
+        import jumanji
+    except ImportError as error:
+        raise ImportError(f'jumanji games need jumanji ({error}): pip install "jzero[envs]"') from error
+    known = sorted(jumanji.registered_environments())
+    if name not in known:
+        raise ValueError(unknown_name("jumanji game", name, known))
+    try:
+        inner = jumanji.make(name, **options)
+    except OSError as error:
+        raise ValueError(f"jumanji game {name!r}: cannot get its data: {error}") from error
+    except TypeError as error:
+        raise ValueError(f"jumanji game {name!r} does not take the options {options}: {error}") from error
+    spec = inner.action_spec
+    if not jnp.issubdtype(spec.dtype, jnp.integer):
+        raise ValueError(
+            f"jumanji game {name!r} has continuous actions ({spec.dtype}{list(spec.shape)}); jzero needs discrete "
+            "ones: choose another game"
+        )
+    sizes = np.broadcast_to(np.asarray(spec.maximum) - np.asarray(spec.minimum) + 1, spec.shape).reshape(-1)
+    num_actions = math.prod(map(int, sizes))
+    if num_actions > MAX_ACTIONS:
+        raise ValueError(
+            f"jumanji game {name!r} has {num_actions:,} actions ({' x '.join(map(str, sizes))}), more than "
+            f"{MAX_ACTIONS:,}: choose a smaller one by its options"
+        )
+    env = JumanjiEnv(name, inner, tuple(map(int, sizes)) if spec.shape else (), num_actions)
+    (masked,) = jax.eval_shape(env.init, jax.random.key(0)).legal_action_mask.shape
+    if masked != num_actions:
+        raise ValueError(
+            f"jumanji game {name!r}: its action_mask is of {masked:,} actions, its action_spec of {num_actions:,} "
+            f"({' x '.join(map(str, sizes))}); both must tell the same actions"
+        )
+    return env
+
+
+def _plain(tree: Any) -> Any:
+    """Named tuples and dataclasses as dicts."""
+    if dataclasses.is_dataclass(tree):
+        return {field.name: _plain(getattr(tree, field.name)) for field in dataclasses.fields(tree)}
+    return (
+        {name: _plain(value) for name, value in tree._asdict().items()} if hasattr(tree, "_asdict") else tree
+    )

@@ -1,0 +1,126 @@
+"""The adapter for environments of brax's shape, on one of that shape that is a few lines, and on brax itself."""
+
+import sys
+import types
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+
+from envs.adapters.brax import BraxEnv
+from jzero import check_env, make
+
+KEY = jax.random.key(0)
+
+
+@struct.dataclass
+class PointState:
+    """What brax's and Playground's states have in common."""
+
+    data: jax.Array  # f32[2], where the point is
+    obs: Any
+    reward: jax.Array
+    done: jax.Array
+    info: dict
+
+
+class Point:
+    """A point in the plane is pushed by its action and by chance; done outside of the square of side 4."""
+
+    def __init__(self, noise=0.1):
+        self.noise = noise
+
+    action_size = 2
+
+    def reset(self, key):
+        place = jax.random.uniform(key, (2,), minval=-1.0)
+        zero = jnp.zeros(())
+        return PointState(
+            place, {"place": place}, zero, zero, {"rng": key, "steps": jnp.zeros((), jnp.int32)}
+        )
+
+    def step(self, state, action):
+        key, noise_key = jax.random.split(state.info["rng"])
+        place = state.data + action + self.noise * jax.random.normal(noise_key, (2,))
+        info = {"rng": key, "steps": state.info["steps"] + 1}
+        done = (jnp.abs(place).max() > 2).astype(jnp.float32)
+        return state.replace(
+            data=place, obs={"place": place}, reward=-jnp.sum(place**2), done=done, info=info
+        )
+
+
+def test_check_env_finds_nothing():
+    check_env(BraxEnv(Point(), name="point", bins=3), num_games=8, max_plies=12)
+
+
+def test_actions_are_the_grid_of_bins():
+    env = BraxEnv(Point(), name="point", bins=3)
+    assert env.num_actions == 9
+    grid = [env.values(jnp.int32(action)).tolist() for action in range(9)]
+    assert grid == [[x, y] for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
+
+
+def test_a_step_is_the_environments_own_with_the_given_key():
+    env, own = BraxEnv(Point(), name="point", bins=5), Point()
+    state = env.init(KEY)
+    after = env.step(state, jnp.int32(13), jax.random.key(3))
+    inner = own.reset(KEY)
+    inner = inner.replace(info={**inner.info, "rng": jax.random.key(3)})
+    expected = own.step(inner, jnp.array([0.0, 0.5]))
+    np.testing.assert_array_equal(env.observe(after)["place"], expected.obs["place"])
+    assert after.rewards.tolist() == [float(expected.reward)]
+    assert state.inner.info["rng"] == after.inner.info["rng"] == ()
+    other = env.step(state, jnp.int32(13), jax.random.key(4))
+    assert (env.observe(other)["place"] != env.observe(after)["place"]).all()
+
+
+def test_done_is_terminated_and_the_limit_is_truncation():
+    env = BraxEnv(Point(noise=0.0), name="point", bins=3, episode_length=4)
+    step = jax.jit(env.step)
+    still = push = env.init(KEY)
+    for _ in range(4):
+        still, push = step(still, jnp.int32(4), KEY), step(push, jnp.int32(8), KEY)
+    assert (still.terminated, still.truncated) == (False, True)
+    assert (push.terminated, push.truncated) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("bins", "message"),
+    [
+        (None, r"'point' has continuous actions \(2 dimensions\).*\"point\?bins=3\""),
+        (1, "bins is 1; expected an int of at least 2"),
+        (2.5, "bins is 2.5; expected an int"),
+        (23, r"23 \*\* 2 = 529 actions, more than 512: use at most bins=22"),
+    ],
+)
+def test_bins_that_do_not_fit_are_an_error(bins, message):
+    with pytest.raises(ValueError, match=message):
+        BraxEnv(Point(), name="point", bins=bins)
+
+
+def test_too_many_dimensions_are_an_error():
+    with pytest.raises(ValueError, match="too many dimensions for bins"):
+        BraxEnv(types.SimpleNamespace(action_size=10), name="arm", bins=2)
+
+
+@pytest.mark.slow
+def test_brax_itself():
+    pytest.importorskip("brax", exc_type=ImportError)
+    env = make("brax:inverted_pendulum?bins=3&backend='spring'")
+    check_env(env, num_games=2, max_plies=8)
+    with pytest.raises(
+        ValueError, match=r"unknown brax environment 'inverted_pendulun': did you mean 'inverted_p"
+    ):
+        make("brax:inverted_pendulun?bins=3")
+    with pytest.raises(ValueError, match=r"'brax:reacher' has continuous actions \(2 dimensions\)"):
+        make("brax:reacher")
+
+
+@pytest.mark.parametrize(("prefix", "package"), [("brax", "brax"), ("playground", "mujoco_playground")])
+def test_a_missing_package_is_named(monkeypatch, prefix, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=f"pip install {prefix}"):
+        make(f"{prefix}:any?bins=3")
