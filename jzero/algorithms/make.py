@@ -11,7 +11,7 @@ from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
-from jzero.env import Env, observe_batch, reveal_batch
+from jzero.env import Env, has_chance, observe_batch, reveal_batch
 from jzero.models import (
     Apply,
     LearnedModel,
@@ -103,6 +103,11 @@ def _check_search(env: Env, config: TrainConfig) -> None:
         raise ValueError(
             f"search.reuse is True; {config.env!r} hides information, and its worlds are drawn anew at every move: "
             "use --search.no-reuse"
+        )
+    if config.search.reuse and has_chance(env):
+        raise ValueError(
+            f"search.reuse is True; {config.env!r} has explicit chance, and a search cannot go on from the outcome "
+            "that came: use --search.no-reuse"
         )
     if config.resign_below > -1 and (env.num_players != 2 or has_player_values(env)):
         raise ValueError(
