@@ -1,8 +1,8 @@
 """2048 on a square board of any size from 2 to 6 (Gabriele Cirulli, 2014).
 
-Actions: 0 left, 1 up, 2 right, 3 down. All tiles slide as far as they can; two equal ones that meet merge into their
-sum, each tile once a move, those nearest the wall first. A new tile then comes up on a random empty cell: a 2 with
-probability 0.9, else a 4. The game is over when nothing can slide.
+Actions: 0 left, 1 up, 2 right, 3 down. All tiles slide as far as they can; two equal ones that meet merge into
+their sum, each tile once a move, those nearest the wall first. A new tile then comes up on a random empty cell: a 2
+with probability 0.9, else a 4. The game is over when nothing can slide.
 
 Chance is explicit (`jzero.env.ChanceEnv`): outcome `2 * cell` puts a 2 there, `2 * cell + 1` a 4.
 """
@@ -182,21 +182,10 @@ def _symmetry(turns: int, flip: bool) -> Symmetry:
     return Symmetry(observation=move, action=(mirrored[turned] if flip else turned).astype(np.int32))
 
 
-COLOURS = [
-    "#cdc1b4",
-    "#eee4da",
-    "#ede0c8",
-    "#f2b179",
-    "#f59563",
-    "#f67c5f",
-    "#f65e3b",
-    "#edcf72",
-    "#edcc61",
-    "#edc850",
-    "#edc53f",
-    "#edc22e",
-    "#3c3a32",
-]
+COLOURS = (
+    *("#cdc1b4", "#eee4da", "#ede0c8", "#f2b179", "#f59563", "#f67c5f", "#f65e3b"),  # empty, 2 to 64
+    *("#edcf72", "#edcc61", "#edc850", "#edc53f", "#edc22e", "#3c3a32"),  # 128 to 2048, more
+)
 
 
 def _draw(board: np.ndarray, score: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from jzero import checkpoint
 from jzero.agent import Agent
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
-from jzero.env import Env, make
+from jzero.env import ChanceEnv, Env, has_chance, make
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
@@ -461,9 +461,13 @@ class Run:
         nodes = train.search.num_simulations + 1
         if train.search.reuse:
             nodes = 2 * (2 * train.search.num_simulations + 1)
+        actions = self.env.num_actions
+        if train.algorithm == "alphazero" and has_chance(self.env):
+            nodes += train.search.num_simulations
+            actions += cast(ChanceEnv, self.env).num_outcomes
         players = roots.value.shape[1] if roots.value.ndim == 2 else 1
         rows = games * train.search.worlds
-        tree = tree_nbytes(rows, self.env.num_actions, nodes, roots.embedding, players)
+        tree = tree_nbytes(rows, actions, nodes, roots.embedding, players)
         worlds = f"{train.search.worlds} worlds x " if train.search.worlds > 1 else ""
         replay = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.replay))
         return (

@@ -127,7 +127,14 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
 
     def loss(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
         total, metrics = alphazero_loss(
-            env, apply, params, batch, key, value_weight=config.value_weight, augment=config.augment
+            env,
+            apply,
+            params,
+            batch,
+            key,
+            value_weight=config.value_weight,
+            augment=config.augment,
+            value_limit=config.network.value_limit,
         )
         return total, (metrics, ())
 
