@@ -2,10 +2,10 @@
 
 Actions are pgx's: `6 * source + die`, one checker a ply, where a source is 0 for none (the turn passes), 1 for the
 bar, or 2 + point. The player to move sees its own checkers as positive and moves upwards. Single games count 1,
-gammons 2 and backgammons 3: give the network `network.value_limit=3`, or plan with `score_scale=3`.
+gammons 2 and backgammons 3: give the network `network.value_limit=3`, or the game `score_scale=3`.
 
-Chance is explicit (`jzero.env.ChanceEnv`): outcomes 0 .. 20 are the throws of two dice regardless of their order, once a
-turn is over. A ply within a turn leaves nothing to chance.
+Chance is explicit (`jzero.env.ChanceEnv`): outcomes 0 .. 20 are the throws of two dice regardless of their order,
+once a turn is over. A ply within a turn leaves nothing to chance.
 """
 
 from __future__ import annotations

@@ -90,13 +90,10 @@ def assert_nearly_optimal(policy, regrets, errors):
     assert np.mean(errors) < (0.005 if policy == "gumbel" else 0.02)
 
 
-@pytest.mark.parametrize(
-    ("num_players", "policy"),
-    [
-        (2, "gumbel"),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(2, "puct"), (3, "gumbel"), (3, "puct")]),
-    ],
-)
+LONGER = [pytest.param(*case, marks=pytest.mark.slow) for case in [(2, "puct"), (3, "gumbel"), (3, "puct")]]
+
+
+@pytest.mark.parametrize(("num_players", "policy"), [(2, "gumbel"), *LONGER])
 def test_search_equals_expectimax_in_a_race_with_dice(num_players, policy):
     env = DiceRace(num_players, goal=4, limit=4)
     states = visited_states(env, 300, 4)
@@ -122,6 +119,7 @@ def test_search_equals_expectimax_in_a_race_with_dice(num_players, policy):
     assert max(last) < 0.002
 
 
+@pytest.mark.slow
 def test_a_sampled_step_takes_luck_for_skill():
     env = DiceRace(2, goal=4, limit=4)
     states = visited_states(env, 300, 4)

@@ -15,7 +15,7 @@ KEY = jax.random.key(0)
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-@pytest.mark.parametrize("num_players", [1, 2, 3])
+@pytest.mark.parametrize("num_players", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_a_game_of_dice_keeps_the_rules(num_players):
     check_env(DiceRace(num_players))
     assert has_chance(DiceRace())

@@ -157,7 +157,7 @@ def test_observation_and_fingerprint_tell_boards_apart():
     assert len(np.unique(codes, axis=0)) == len(np.unique(boards, axis=0))
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_environment_keeps_the_protocol(size):
     check_env(make("2048", size=size), num_games=4, max_plies=150)
 

@@ -183,7 +183,14 @@ POLICIES = {
 
 @pytest.mark.parametrize(
     ("name", "max_depth", "leaves"),
-    [("puct", None, 1), ("puct", 2, 1), ("puct", None, 4), ("gumbel", None, 1), ("gumbel", None, 4)],
+    [
+        ("puct", None, 1),
+        ("gumbel", None, 4),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("puct", 2, 1), ("puct", None, 4), ("gumbel", None, 1)]
+        ),
+    ],
 )
 def test_explicit_chance_equals_the_oracle(name, max_depth, leaves):
     tables = random_chance_tables(4, share_terminal=0.2)
