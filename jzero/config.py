@@ -70,6 +70,9 @@ class NetworkConfig:
     """Hidden units of each head."""
     norm: Literal["layer", "group"] = "layer"
     """Normalisation of the residual tower: over all of a position, or over groups of channels."""
+    value_limit: float = 1.0
+    """AlphaZero: largest absolute value that the network can express. Above 1, for games of scores, values are
+    learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
     bf16: bool = False
     """Compute in bfloat16; parameters stay float32."""
 
@@ -79,6 +82,7 @@ class NetworkConfig:
         check("network.blocks", self.blocks, low=0)
         check("network.dynamics_blocks", self.dynamics_blocks, low=0)
         check("network.head_width", self.head_width, low=1)
+        check("network.value_limit", self.value_limit, low=1)
         if self.kind == "transformer" and self.width % 32:
             raise ValueError(
                 f"network.width is {self.width}; a transformer's heads have 32 units: use a multiple of 32"

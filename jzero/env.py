@@ -69,6 +69,7 @@ class Env(Protocol):
       that it has seen; the same for states that differ in hidden things only. Searches then plan in such worlds;
     - `reveal(state)`: what the player to move cannot see, as a pytree of arrays. AlphaZero's values (not its
       policy) may then depend on it: a search looks at it in the worlds that it draws, and only there;
+    - `decide`, `chance_logits`, `resolve` and `num_outcomes`: chance that a search can count, see `ChanceEnv`;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
     - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has
       to begin new games;
@@ -96,6 +97,36 @@ class Env(Protocol):
 
     def observe(self, state: Any) -> Any:
         """What `state.current_player` may see, and nothing else: a pytree of arrays."""
+
+
+class ChanceEnv(Protocol):
+    """What an environment adds to `Env` where the chance of a step is a draw from a few outcomes: dice, a tile.
+
+    A step is the mover's deterministic part, then the draw: `step(state, action, key)` equals in distribution
+    `resolve(decide(state, action), outcome)` with an outcome drawn from `chance_logits`; `step_by_chance` is that
+    step. AlphaZero then searches with chance nodes, which weigh the outcomes; without these members an edge of its
+    tree holds the one state that its key gave.
+
+    An afterstate is a pytree like a state. Its `current_player` is still the player who acted; of its other fields
+    only those count that the environment itself reads. Where the action decided the game, or the state was
+    finished before, the afterstate is finished and `resolve` returns it as it is, for every outcome.
+    """
+
+    @property
+    def num_outcomes(self) -> int:
+        """How many outcomes there are, possible or not: C."""
+
+    def decide(self, state: Any, action: jax.Array) -> Any:
+        """The afterstate: what the player to move makes of `state` by `action` (i32[]), before chance."""
+
+    def chance_logits(self, afterstate: Any) -> jax.Array:
+        """f32[C]: log-probabilities of the outcomes, -inf where one is impossible.
+
+        Where nothing is left to chance one outcome has probability 1; `certainty` is that.
+        """
+
+    def resolve(self, afterstate: Any, outcome: jax.Array) -> Any:
+        """The state after `outcome` (i32[]), which is possible."""
 
 
 class Symmetry(NamedTuple):
@@ -139,6 +170,22 @@ def forfeit(state: StateT, illegal: jax.Array, next_state: StateT) -> StateT:
         terminated=jnp.ones_like(state.terminated),
     )
     return jax.tree.map(lambda if_lost, otherwise: jnp.where(illegal, if_lost, otherwise), lost, next_state)
+
+
+def has_chance(env: Any) -> bool:
+    """Whether the environment is a `ChanceEnv`."""
+    return hasattr(env, "decide")
+
+
+def step_by_chance(env: Any, state: Any, action: jax.Array, key: jax.Array) -> Any:
+    """The `step` of a `ChanceEnv`."""
+    after = env.decide(state, action)
+    return env.resolve(after, jax.random.categorical(key, env.chance_logits(after)).astype(jnp.int32))
+
+
+def certainty(num_outcomes: int) -> jax.Array:
+    """Chance logits f32[C] of an afterstate after which only the outcome 0 is possible."""
+    return jnp.where(jnp.arange(num_outcomes) == 0, 0.0, -jnp.inf)
 
 
 def replace(state: Any, **fields: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from jzero.env import (
     Env,
     Symmetry,
+    has_chance,
     init_batch,
     is_finished,
     missing_members,
@@ -17,6 +18,8 @@ from jzero.env import (
     replace,
     step_batch,
 )
+from jzero.env_check_chance import chance_problems, chance_trace_problems
+from jzero.env_check_rows import differ, finite, host, row_bytes
 
 Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
 
@@ -51,6 +54,8 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     played = Played(num_games, 0, 0)
     if not problems:
         problems, played = _play_problems(env, seed, num_games, max_plies)
+    if not problems and has_chance(env):
+        problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
     if problems:
         name = getattr(env, "name", type(env).__name__)
         lines = [f"- {text}" for text in problems]
@@ -104,6 +109,8 @@ def _trace_problems(env: Env) -> Iterator[str]:
             redrawn = jax.eval_shape(env.resample, state, key)
             if jax.tree.map(_describe, redrawn) != jax.tree.map(_describe, state):
                 yield "resample(state, key) returns another structure, shape or dtype than the state it is given"
+        call = "decide(state, action), chance_logits(afterstate) or resolve(afterstate, outcome)"
+        yield from chance_trace_problems(env, state)
     except Exception as error:  # whatever the environment raises is the finding
         reason = next(iter(str(error).strip().splitlines()), "")
         yield (
@@ -175,17 +182,17 @@ def _compile(env: Any, num_games: int) -> _Game:
     def resample(states: Any, key: jax.Array) -> Any:
         return jax.vmap(env.resample)(states, jax.random.split(key, num_games))
 
-    def on_host(function: Callable) -> Callable:
+    def onhost(function: Callable) -> Callable:
         compiled = jax.jit(function)
-        return lambda *arguments: jax.tree.map(_host, compiled(*arguments))
+        return lambda *arguments: jax.tree.map(host, compiled(*arguments))
 
     return _Game(
-        init=on_host(lambda key: init_batch(env, key, num_games)),
-        step=on_host(step),
-        observe=on_host(lambda states: observe_batch(env, states)),
-        reveal=on_host(lambda states: jax.vmap(env.reveal)(states)),
-        fingerprint=on_host(lambda states: jax.vmap(env.fingerprint)(states)),
-        resample=on_host(resample),
+        init=onhost(lambda key: init_batch(env, key, num_games)),
+        step=onhost(step),
+        observe=onhost(lambda states: observe_batch(env, states)),
+        reveal=onhost(lambda states: jax.vmap(env.reveal)(states)),
+        fingerprint=onhost(lambda states: jax.vmap(env.fingerprint)(states)),
+        resample=onhost(resample),
     )
 
 
@@ -202,7 +209,7 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple
     game, twin = _compile(env, num_games), _compile(env, num_games)
     states, seen = game.init(key), {}
     note(0, _start_rules(states, twin.init(key)))
-    has_chance = _differ(states, game.init(other_key)).any()
+    is_random = differ(states, game.init(other_key)).any()
     draws, plies = not hasattr(env, "resample"), 0
     for ply in range(max_plies):
         observations = game.observe(states)
@@ -212,16 +219,16 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple
         note(ply, _step_rules(env, states, next_states))
         note(ply, _repeat_rules(observations, twin.observe(states), "observe"))
         note(ply, _repeat_rules(next_states, twin.step(states, actions, key, ply), "step"))
-        has_chance |= _differ(next_states, game.step(states, actions, other_key, ply)).any()
+        is_random |= differ(next_states, game.step(states, actions, other_key, ply)).any()
         if hasattr(env, "reveal"):
             revealed = game.reveal(states)
-            note(ply, [(~_finite(revealed), "what reveal returns has a NaN or an infinity")])
+            note(ply, [(~finite(revealed), "what reveal returns has a NaN or an infinity")])
             note(ply, _repeat_rules(revealed, twin.reveal(states), "reveal"))
         if hasattr(env, "fingerprint"):
             note(ply, _fingerprint_rules(game.fingerprint(states), states, observations, seen))
         if hasattr(env, "resample"):
             note(ply, _resample_rules(game, states, observations, key, other_key))
-            draws |= _differ(game.resample(states, key), game.resample(states, other_key)).any()
+            draws |= differ(game.resample(states, key), game.resample(states, other_key)).any()
         all_finished = is_finished(states).all()  # and have just been stepped once more
         plies += int((~is_finished(states)).sum())
         states = next_states
@@ -234,7 +241,7 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple
             "what is hidden, or drop it where nothing is"
         )
     problems += _svg_problems(env, states)
-    if not has_chance:  # else one key may treat a game and its image differently
+    if not is_random:  # else one key may treat a game and its image differently
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
             problems += _lockstep_problems(game, index, symmetry, seed, max_plies)
     return problems, Played(num_games, int(is_finished(states).sum()), plies)
@@ -260,16 +267,16 @@ def _position_rules(env: Env, states: Any, observations: Any) -> Rules:
         "legal_action_mask is empty in an unfinished state: end the game there, or make an action a pass",
     )
     yield (player < 0) | (player >= env.num_players), f"current_player is not one of 0..{env.num_players - 1}"
-    yield ~_finite(observations), "the observation has a NaN or an infinity"
+    yield ~finite(observations), "the observation has a NaN or an infinity"
 
 
 def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
     finished, rewards = is_finished(states), next_states.rewards
     mend = "end `step` with `return jzero.env.keep_finished(state, next_state)`"
-    yield ~_finite(rewards), "the rewards have a NaN or an infinity"
+    yield ~finite(rewards), "the rewards have a NaN or an infinity"
     yield finished & (rewards != 0).any(axis=-1), f"stepping a finished state gives rewards: {mend}"
     kept = replace(next_states, rewards=states.rewards)
-    yield finished & _differ(states, kept), f"stepping a finished state changes it: {mend}"
+    yield finished & differ(states, kept), f"stepping a finished state changes it: {mend}"
     if env.num_players == 2 and getattr(env, "zero_sum", True):
         yield (
             np.abs(rewards.sum(axis=-1)) > 1e-4,
@@ -287,12 +294,12 @@ def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
 def _repeat_rules(result: Any, again: Any, name: str) -> Rules:
     """`again` comes from the same call, of the function traced a second time."""
     mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
-    yield _differ(result, again), f"{name} gives two results for the same arguments: {mend}"
+    yield differ(result, again), f"{name} gives two results for the same arguments: {mend}"
 
 
 def _fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: dict[bytes, bytes]) -> Rules:
     """`seen` maps the fingerprints u32[2] met so far to what was seen there."""
-    views = _rows((states.current_player, observations))
+    views = row_bytes((states.current_player, observations))
     clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
     yield np.array(clash), "two positions with different observations or movers have one fingerprint"
 
@@ -311,7 +318,7 @@ def _resample_rules(
         "player to move": (states.current_player, worlds.current_player),
         "end of the game": (is_finished(states), is_finished(worlds)),
     }
-    changed = {name: going & _differ(before, after) for name, (before, after) in known.items()}
+    changed = {name: going & differ(before, after) for name, (before, after) in known.items()}
     for name, rows in changed.items():
         yield (
             rows,
@@ -321,7 +328,7 @@ def _resample_rules(
     yield (
         going
         & ~np.any(list(changed.values()), axis=0)
-        & _differ(game.resample(states, other_key), game.resample(worlds, other_key)),
+        & differ(game.resample(states, other_key), game.resample(worlds, other_key)),
         "resample gives two results for states that differ in hidden things only: compute them from what the "
         "player to move knows, or a search can tell the hidden things",
     )
@@ -347,10 +354,10 @@ def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, seed: int, m
         finished = is_finished(states)
         image_mask = images.legal_action_mask[:, action]
         differences = {
-            "observation": _differ(move(game.observe(states)), game.observe(images)),
-            "legal actions": ~finished & _differ(states.legal_action_mask, image_mask),
-            "mover": _differ(states.current_player, images.current_player),
-            "outcome": _differ((states.rewards, finished), (images.rewards, is_finished(images))),
+            "observation": differ(move(game.observe(states)), game.observe(images)),
+            "legal actions": ~finished & differ(states.legal_action_mask, image_mask),
+            "mover": differ(states.current_player, images.current_player),
+            "outcome": differ((states.rewards, finished), (images.rewards, is_finished(images))),
         }
         wrong = ", ".join(name for name, differs in differences.items() if differs.any())
         if wrong and ply > 0:
@@ -361,49 +368,3 @@ def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, seed: int, m
         states = game.step(states, actions, key, ply)
         images = game.step(images, action[actions], key, ply)
     return []
-
-
-# Pytrees of numpy arrays with a leading axis [G], row by row.
-
-
-def _host(leaf: jax.Array) -> np.ndarray | jax.Array:
-    """As numpy, but for keys of the random number generator, which numpy does not know."""
-    return leaf if _is_key(leaf) else np.asarray(leaf)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _flat(tree: Any) -> list[np.ndarray]:
-    """Every leaf as an array [G, ...] that numpy can compare."""
-    return [
-        np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)
-    ]
-
-
-def _differ(tree: Any, other: Any) -> np.ndarray:
-    """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
-    ones, others = _flat(tree), _flat(other)
-    if [one.shape for one in ones] != [another.shape for another in others]:
-        return np.ones(len(ones[0]), bool)
-    return np.any([~_same(a, b) for a, b in zip(ones, others, strict=True)], axis=0)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if np.issubdtype(a.dtype, np.inexact):
-        equal = np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
-    else:
-        equal = a == b
-    return np.all(equal.reshape(len(a), -1), axis=1)
-
-
-def _finite(tree: Any) -> np.ndarray:
-    """bool[G]: rows without NaN and infinity."""
-    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in _flat(tree)], axis=0)
-
-
-def _rows(tree: Any) -> list[bytes]:
-    """One string of bytes a row."""
-    leaves = _flat(tree)
-    return [b"".join(leaf[row].tobytes() for leaf in leaves) for row in range(len(leaves[0]))]

@@ -6,14 +6,14 @@ Axes: B games of a device, W worlds.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jzero.config import TrainConfig
-from jzero.env import Env
+from jzero.env import ChanceEnv, Env
 from jzero.models import Model
 from jzero.search import tree_nbytes
 from jzero.train import TrainState, make_model
@@ -44,8 +44,12 @@ def _tree_bytes(env: Env, train: TrainConfig, model: Model, state: TrainState) -
     nodes = train.search.num_simulations + 1
     if train.search.reuse:
         nodes = 2 * (2 * train.search.num_simulations + 1)
+    actions = env.num_actions
+    if model.decide is not None:
+        nodes += train.search.num_simulations
+        actions += cast(ChanceEnv, env).num_outcomes
     players = roots.value.shape[1] if roots.value.ndim == 2 else 1
-    return tree_nbytes(_rows(train), env.num_actions, nodes, roots.embedding, players)
+    return tree_nbytes(_rows(train), actions, nodes, roots.embedding, players)
 
 
 def _rows(train: TrainConfig) -> int:
@@ -61,6 +65,8 @@ def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state.averaged)
     embedding = jax.eval_shape(model.root, params, states).embedding
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
+    if model.decide is not None:
+        embedding = jax.eval_shape(model.decide, params, key, action, embedding)[1]
     cost: Any = jax.jit(model.recurrent).lower(params, key, action, embedding).cost_analysis()
     return train.plies * (train.search.num_simulations + 1) * float(cost["flops"])
 

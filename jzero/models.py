@@ -6,16 +6,20 @@ A model is two functions with mctx's signatures. Axes: B games, A actions, P pla
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
-from jzero.env import Env, observe_batch, reveal_batch, step_batch
+from jzero.env import ChanceEnv, Env, has_chance, observe_batch, reveal_batch, step_batch
 from jzero.networks import MuZeroNet, Support
 from jzero.networks.learned import Memory
 from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
+from jzero.search.chance import Decide
 from jzero.search.tree import vary_like
+
+TIE_BREAK = 1e-3
+"""Nats by which chance logits vary at random in a search."""
 
 Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
 """(params, what `reveal_batch` gives [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every
@@ -35,6 +39,9 @@ class Model(NamedTuple):
     resample: Callable[[Any, jax.Array, int], Any] | None = None
     """(states [B], key, W) -> states [B * W]: W worlds of each, next to each other, that agree with what its player
     to move has seen; None where a state hides nothing."""
+    decide: Decide | None = None
+    """Afterstates and what chance may make of them; `recurrent` then takes an outcome and an afterstate in place of
+    an action and a state. None where an action is one step."""
 
 
 def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
@@ -42,7 +49,8 @@ def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
 
     The embedding of a node is the environment's state. Values and rewards are those of the player to move at a
     node, so the discount of an edge is negative when the mover changes, and 0 at a terminal. Where the environment
-    `has_player_values` they are those of all players, and no sign changes.
+    `has_player_values` they are those of all players, and no sign changes. Where it has explicit chance
+    (`jzero.env.ChanceEnv`) a step is an outcome of an afterstate; afterstates are not evaluated.
 
     Args:
       env: the environment.
@@ -58,12 +66,32 @@ def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
     def recurrent(
         params: Any, key: jax.Array, action: jax.Array, states: Any
     ) -> tuple[RecurrentFnOutput, Any]:
-        reward, sign, after = _advance(env, key, action, states, discount)
+        reward, sign, after = advance(env, key, action, states, discount)
         logits, value = evaluate(params, after)
         return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
 
-    to_play = (lambda states: states.current_player) if has_player_values(env) else None
-    return Model(root, recurrent, to_play, resampler(env))
+    return Model(root, recurrent, seats(env), resampler(env), decider(env))
+
+
+def seats(env: Env) -> Callable[[Any], jax.Array] | None:
+    """`Model.to_play` of a model whose embeddings are states."""
+    return (lambda states: states.current_player) if has_player_values(env) else None
+
+
+def decider(env: Env) -> Decide | None:
+    """`Model.decide` of a model whose embeddings are states; None where the environment has no explicit chance."""
+    if not has_chance(env):
+        return None
+    chance = cast(ChanceEnv, env)
+
+    def decide(params: Any, key: jax.Array, action: jax.Array, states: Any) -> tuple[jax.Array, Any]:
+        del params
+        after = jax.vmap(chance.decide)(states, action)
+        logits = jax.vmap(chance.chance_logits)(after)
+        # A search tries equally likely outcomes in their order: one that favours none spares it a bias.
+        return logits + TIE_BREAK * jax.random.uniform(key, logits.shape), after
+
+    return decide
 
 
 def resampler(env: Env) -> Callable[[Any, jax.Array, int], Any] | None:
@@ -94,6 +122,8 @@ def resampler(env: Env) -> Callable[[Any, jax.Array, int], Any] | None:
 def cached_simulator(env: Env, apply: Apply, *, discount: float = 1.0) -> EvaluationCache:
     """The recurrent part of `simulator_model` with a cache before its network; see `jzero.search.EvaluationCache`.
 
+    With explicit chance it goes with `jzero.search.with_chance` and the model's `decide`, as that one's does.
+
     Raises:
       ValueError: the environment has no `fingerprint`.
     """
@@ -104,7 +134,7 @@ def cached_simulator(env: Env, apply: Apply, *, discount: float = 1.0) -> Evalua
         )
     return EvaluationCache(
         jax.vmap(fingerprint),
-        lambda params, key, action, states: _advance(env, key, action, states, discount),
+        lambda params, key, action, states: advance(env, key, action, states, discount),
         _evaluator(env, apply),
     )
 
@@ -221,11 +251,17 @@ def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, 
     return evaluate
 
 
-def _advance(
+def advance(
     env: Env, key: jax.Array, action: jax.Array, states: Any, discount: float
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """(reward f32[B] or [B, P], discount f32[B], states [B]) of one step."""
-    after = step_batch(env, states, action, key)
+    """(reward f32[B] or [B, P], discount f32[B], states [B]) of the recurrent part of a model that simulates.
+
+    A step, or with explicit chance the outcome `action` of the afterstates `states`.
+    """
+    if has_chance(env):
+        after = jax.vmap(cast(ChanceEnv, env).resolve)(states, action)
+    else:
+        after = step_batch(env, states, action, key)
     return *edge(env, states, after, discount), after
 
 

@@ -136,7 +136,7 @@ def _plan_worlds(
 
     def searched() -> Plan:
         found = search.search_worlds(
-            _policy(config, explore),
+            _policy(config, model, explore),
             params,
             search_key,
             worlds,
@@ -215,7 +215,7 @@ def search_root(
     """
     if config.policy == "puct":
         options["temperature"] = jnp.reshape(temperature, (-1, 1))
-    return _policy(config, explore)(
+    return _policy(config, model, explore)(
         params,
         key,
         root,
@@ -227,8 +227,14 @@ def search_root(
     )
 
 
-def _policy(config: SearchConfig, explore: bool) -> Callable[..., search.PolicyOutput]:
-    """The search policy with the configuration's constants, with or without self-play's noise."""
+def _policy(config: SearchConfig, model: Model, explore: bool) -> Callable[..., search.PolicyOutput]:
+    """The search policy for a model, with or without self-play's noise."""
+    policy = _policy_of_actions(config, explore)
+    return policy if model.decide is None else search.with_chance(policy, model.decide)
+
+
+def _policy_of_actions(config: SearchConfig, explore: bool) -> Callable[..., search.PolicyOutput]:
+    """The search policy with the configuration's constants."""
     if config.policy == "gumbel":
         return functools.partial(
             search.gumbel_muzero_policy,

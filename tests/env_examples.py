@@ -1,5 +1,6 @@
 """Small environments that keep every rule of the protocol, for tests to use and to break."""
 
+import dataclasses
 from typing import NamedTuple
 
 import chex
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Symmetry, forfeit, keep_finished
+from jzero.env import Symmetry, certainty, forfeit, is_finished, keep_finished, step_by_chance
 
 
 class PilesState(NamedTuple):
@@ -113,3 +114,83 @@ class Dice:
 
     def observe(self, state):
         return {"total": state.total, "ply": state.ply}
+
+
+class DiceState(NamedTuple):
+    position: jax.Array  # i32[P]
+    action: jax.Array  # i32[] the last one
+    ply: jax.Array  # i32[]
+    current_player: jax.Array
+    legal_action_mask: jax.Array
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class DiceRace:
+    """Players run to `goal`; who arrives wins, and after `limit` plies nobody does.
+
+    Actions: 0 one step, and the turn passes; 1 throw a die (0, 2 or 3 steps), and the turn passes; 2 throw it for
+    one step less at the price of 1/8, and move again unless it came to -1 (illegal at the start). With more than
+    two players only the winner earns anything.
+    """
+
+    num_players: int = 2
+    goal: int = 4
+    limit: int = 6
+    num_actions = 3
+    num_outcomes = 3
+    steps = (0, 2, 3)
+    chances = (0.5, 0.3, 0.2)
+
+    def init(self, key):
+        return DiceState(
+            position=jnp.zeros(self.num_players, jnp.int32),
+            action=jnp.int32(0),
+            ply=jnp.int32(0),
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.array([True, True, False]),
+            rewards=jnp.zeros(self.num_players),
+            terminated=jnp.bool_(False),
+            truncated=jnp.bool_(False),
+        )
+
+    def step(self, state, action, key):
+        return step_by_chance(self, state, action, key)
+
+    def shares(self, player):
+        others = -1.0 if self.num_players == 2 else 0.0
+        return jnp.where(jnp.arange(self.num_players) == player, 1.0, others)
+
+    def decide(self, state, action):
+        price = jnp.where(action == 2, -0.125, 0.0)
+        after = state._replace(
+            action=action, ply=state.ply + 1, rewards=price * self.shares(state.current_player)
+        )
+        return keep_finished(state, forfeit(state, ~state.legal_action_mask[action], after))
+
+    def chance_logits(self, after):
+        thrown = (after.action > 0) & ~is_finished(after)
+        return jnp.where(thrown, jnp.log(jnp.array(self.chances)), certainty(3))
+
+    def resolve(self, after, outcome):
+        mover, steps = after.current_player, jnp.array(self.steps)[outcome]
+        steps = jnp.stack([1, steps, steps - 1])[after.action]
+        place = jnp.maximum(after.position[mover] + steps, 0)
+        won = place >= self.goal
+        again = (after.action == 2) & (steps >= 0)
+        player = jnp.where(again, mover, (mover + 1) % self.num_players)
+        position = after.position.at[mover].set(place)
+        state = after._replace(
+            position=position,
+            current_player=player,
+            legal_action_mask=jnp.array([True, True, False]).at[2].set(position[player] > 0),
+            rewards=after.rewards + won * self.shares(mover),
+            terminated=won | (after.ply >= self.limit),
+        )
+        return jax.tree.map(lambda old, new: jnp.where(is_finished(after), old, new), after, state)
+
+    def observe(self, state):
+        own = jnp.roll(state.position, -state.current_player)
+        return jnp.append(own, state.ply).astype(jnp.float32)

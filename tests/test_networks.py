@@ -12,6 +12,7 @@ from jzero.config import MuZeroConfig, NetworkConfig
 from jzero.networks import MuZeroNet, make_learned_network, make_network
 from jzero.networks.heads import Head
 from jzero.networks.learned import to_unit_range
+from jzero.networks.supports import from_unit
 from jzero.networks.towers import AtariTower, ResidualTower
 from jzero.networks.transformer import Transformer
 from tests.search.tables import quick_jit
@@ -320,6 +321,19 @@ def test_a_transformer_attends_to_every_token_and_knows_its_place():
             assert (np.abs(changed - logits).max(axis=1) > 1e-5).all(), (name, token)
     swapped = observation["cards"][:, jnp.array([1, 0, 2, 3, 4, 5])]
     assert not np.allclose(net.apply(params, observation | {"cards": swapped})[0], logits, atol=1e-5)
+
+
+def test_a_value_limit_makes_room_for_scores():
+    observation = jnp.ones((4, 5))
+    plain, wide = (make_network(NetworkConfig(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500))
+    params = noisy(plain.init(jax.random.key(0), observation))
+    np.testing.assert_allclose(
+        wide.apply(params, observation)[1], from_unit(plain.apply(params, observation)[1], 500)
+    )
+    loud = jax.tree.map(lambda x: 1e3 * x, params)
+    np.testing.assert_allclose(np.abs(wide.apply(loud, observation)[1]), 500, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"value_limit is 0\.5"):
+        NetworkConfig(value_limit=0.5)
 
 
 def test_a_row_of_a_transformer_does_not_depend_on_the_others():

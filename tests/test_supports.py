@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.networks.supports import Support, scale, unscale
+from jzero.networks.supports import Support, from_unit, scale, to_unit, unscale
 from tests.oracles import muzero as oracle
 from tests.search.tables import quick_jit
 
@@ -87,3 +87,18 @@ def test_a_distribution_is_learned_by_its_cross_entropy():
     at_target = jnp.log(jnp.maximum(target, 1e-9))
     np.testing.assert_allclose(jax.grad(loss)(at_target), 0, atol=1e-6)
     assert np.abs(jax.grad(loss)(jnp.zeros(5))).max() > 0.1
+
+
+@pytest.mark.parametrize("limit", [3.0, 20_000.0])
+def test_the_unit_scale_is_h_over_that_of_the_limit(limit):
+    x = ends_integers_and_between(limit)
+    expected = np.array([oracle.scale(float(value)) for value in x]) / oracle.scale(limit)
+    np.testing.assert_allclose(to_unit(x, limit), expected, atol=1e-6)
+    assert np.abs(to_unit(x, limit)).max() == pytest.approx(1)
+    np.testing.assert_allclose(from_unit(to_unit(x, limit), limit), x, rtol=1e-4, atol=1e-4 * limit**0.5)
+
+
+def test_with_a_limit_of_one_nothing_is_scaled():
+    x = np.linspace(-1, 1, 11, dtype=np.float32)
+    assert to_unit(x, 1.0) is x
+    assert from_unit(x, 1.0) is x

@@ -13,11 +13,20 @@ import jax.numpy as jnp
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.env import Env, reveal_batch
 from jzero.models import Apply, from_mover, mask_logits
+from jzero.networks.supports import to_unit
 from jzero.replay import Sample
 
 
 def alphazero_loss(
-    env: Env, apply: Apply, params: Any, batch: Sample, key: jax.Array, *, value_weight: float, augment: bool
+    env: Env,
+    apply: Apply,
+    params: Any,
+    batch: Sample,
+    key: jax.Array,
+    *,
+    value_weight: float,
+    augment: bool,
+    value_limit: float = 1.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean).
 
@@ -29,6 +38,7 @@ def alphazero_loss(
       key: draws the symmetries.
       value_weight: weight of the value loss.
       augment: replace each position by a random symmetric image (the identity included).
+      value_limit: of the network; errors of values are those of `supports.to_unit`.
 
     Returns:
       the loss; its parts: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
@@ -45,7 +55,7 @@ def alphazero_loss(
     divergence = policy_divergence(policy, mask_logits(logits, legal))
     policy_loss = weighted_mean(divergence, batch.weight * batch.policy_weight)
     target = batch.value if value.ndim == 1 else from_mover(batch.value, batch.state.current_player)
-    error = jnp.square(value - target)
+    error = jnp.square(to_unit(value, value_limit) - to_unit(target, value_limit))
     value_loss = weighted_mean(jnp.mean(error.reshape(*batch.weight.shape, -1), axis=-1), batch.weight)
     loss = policy_loss + value_weight * value_loss
     return loss, {"loss": loss, "policy_loss": policy_loss, "value_loss": value_loss}

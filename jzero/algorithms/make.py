@@ -11,7 +11,7 @@ from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
-from jzero.env import Env, observe_batch, reveal_batch
+from jzero.env import Env, has_chance, observe_batch, reveal_batch
 from jzero.models import (
     Apply,
     LearnedModel,
@@ -109,6 +109,11 @@ def _check_search(env: Env, config: TrainConfig) -> None:
             f"search.reuse is True; {config.env!r} hides information, and its worlds are drawn anew at every move: "
             "use --search.no-reuse"
         )
+    if config.search.reuse and has_chance(env):
+        raise ValueError(
+            f"search.reuse is True; {config.env!r} has explicit chance, and a search cannot go on from the outcome "
+            "that came: use --search.no-reuse"
+        )
     if config.resign_below > -1 and (env.num_players != 2 or has_player_values(env)):
         raise ValueError(
             f"resign_below is {config.resign_below:g}; resigning is for two players whose rewards sum to 0: use -1"
@@ -127,7 +132,14 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
 
     def loss(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
         total, metrics = alphazero_loss(
-            env, apply, params, batch, key, value_weight=config.value_weight, augment=config.augment
+            env,
+            apply,
+            params,
+            batch,
+            key,
+            value_weight=config.value_weight,
+            augment=config.augment,
+            value_limit=config.network.value_limit,
         )
         return total, (metrics, ())
 

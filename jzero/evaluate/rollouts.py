@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jzero.config import SearchConfig
 from jzero.env import Env, is_finished, random_actions, step_batch
 from jzero.evaluate.turns import Player, as_player
-from jzero.models import Model, edge, has_player_values, mask_logits, resampler
+from jzero.models import Model, advance, decider, has_player_values, mask_logits, resampler, seats
 from jzero.planner import plan
 from jzero.search import RecurrentFnOutput, RootFnOutput
 
@@ -32,14 +32,12 @@ def rollout_model(env: Env, *, discount: float = 1.0) -> Model:
     ) -> tuple[RecurrentFnOutput, Any]:
         del params
         step_key, game_key = jax.random.split(key)
-        after = step_batch(env, states, action, step_key)
-        reward, sign = edge(env, states, after, discount)
+        reward, sign, after = advance(env, step_key, action, states, discount)
         value = _for_mover(env, after, random_returns(env, after, game_key, discount))
         logits = _equal_priors(after)
         return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
 
-    to_play = (lambda states: states.current_player) if has_player_values(env) else None
-    return Model(root, recurrent, to_play, resampler(env))
+    return Model(root, recurrent, seats(env), resampler(env), decider(env))
 
 
 def rollout_player(env: Env, config: SearchConfig, num_simulations: int) -> Player:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import Revealed
+from jzero.networks.supports import from_unit
 from jzero.networks.towers import flatten
 
 
@@ -41,6 +42,7 @@ class PolicyValueNet(nn.Module):
       num_actions: A.
       head_width: hidden units of each head.
       num_values: 1, or P where every player has a value of its own.
+      value_limit: largest absolute value; above 1, values are on the scale of `supports.to_unit`.
       dtype: dtype of the computation; outputs are float32.
     """
 
@@ -49,11 +51,12 @@ class PolicyValueNet(nn.Module):
     num_actions: int
     head_width: int = 64
     num_values: int = 1
+    value_limit: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, observation: Any) -> tuple[jax.Array, jax.Array]:
-        """(policy logits f32[B, A], value f32[B] in (-1, 1)) for the player who observes.
+        """(policy logits f32[B, A], value f32[B] within the limit) for the player who observes.
 
         With several values f32[B, P]: the observer's, then those of the players after it. Where the observation is
         `Revealed`, the values depend on what is hidden and the policy does not.
@@ -64,4 +67,5 @@ class PolicyValueNet(nn.Module):
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
         logits = Head(self.num_actions, self.head_width, self.dtype, name="policy")(features)
         value = jnp.tanh(Head(self.num_values, self.head_width, self.dtype, name="value")(judged))
+        value = from_unit(value, self.value_limit)
         return logits, value[:, 0] if self.num_values == 1 else value

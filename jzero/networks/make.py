@@ -23,7 +23,9 @@ def make_network(config: NetworkConfig, num_actions: int, num_values: int = 1) -
     else:
         body = ResidualTower(config.width, config.blocks, norm=config.norm, dtype=dtype)
     critic = ResidualMLP(config.width, config.blocks, dtype=dtype)
-    return PolicyValueNet(body, critic, num_actions, config.head_width, num_values, dtype=dtype)
+    return PolicyValueNet(
+        body, critic, num_actions, config.head_width, num_values, config.value_limit, dtype=dtype
+    )
 
 
 def make_learned_network(config: NetworkConfig, muzero: MuZeroConfig, num_actions: int) -> MuZeroNet:

@@ -1,4 +1,4 @@
-"""Scalars as categorical distributions: the invertible scaling h and two-hot encoding.
+"""Scalars of any size: the invertible scaling h, and two-hot encoding as categorical distributions.
 
 Source: MuZero (Schrittwieser et al. 2020), appendix F; h is from Pohlen et al. 2018.
 """
@@ -24,6 +24,16 @@ def unscale(y: jax.Array) -> jax.Array:
     # (root - 1) / (2 epsilon) without the difference of nearly equal numbers.
     half = 2 * (jnp.abs(y) + 1 + EPSILON) / (root + 1)
     return jnp.sign(y) * (jnp.square(half) - 1)
+
+
+def to_unit(values: jax.Array, limit: float) -> jax.Array:
+    """Values in [-limit, limit] as numbers in [-1, 1]: h(x) / h(limit), or as they are with a limit of 1."""
+    return values if limit == 1 else scale(values) / scale(jnp.float32(limit))
+
+
+def from_unit(numbers: jax.Array, limit: float) -> jax.Array:
+    """The inverse of `to_unit`."""
+    return numbers if limit == 1 else unscale(numbers * scale(jnp.float32(limit)))
 
 
 class Support(NamedTuple):

@@ -10,6 +10,7 @@ from mctx import (
 
 from jzero.search.arguments import tree_nbytes
 from jzero.search.cache import CacheState, EvaluationCache
+from jzero.search.chance import with_chance
 from jzero.search.policies import gumbel_muzero_policy, muzero_policy
 from jzero.search.qtransforms import (
     qtransform_by_min_max,
@@ -41,4 +42,5 @@ __all__ = [
     "stochastic_muzero_policy",
     "subtree",
     "tree_nbytes",
+    "with_chance",
 ]

@@ -25,12 +25,14 @@ class Size(NamedTuple):
     num_nodes: int
     """Room of the tree, N."""
     max_num_simulations: int
-    """Nodes that this search may add."""
+    """Simulations that this search may make."""
+    nodes_each: int = 1
+    """Nodes that a simulation may add."""
 
     @property
     def start(self) -> int:
         """Number of the first node that this search adds."""
-        return self.num_nodes - self.max_num_simulations
+        return self.num_nodes - self.max_num_simulations * self.nodes_each
 
 
 def check(
@@ -46,13 +48,14 @@ def check(
     to_play: Callable | None = None,
     max_bytes: int | None = None,
     check: bool = False,
+    nodes_each: int = 1,
 ) -> Size:
     """Raises ValueError for arguments of a policy that do not fit; else how large the search is."""
     shape = np.shape(root.prior_logits)
     if len(shape) != 2:
         raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
     _check_root(root, invalid_actions, to_play)
-    size = _size(num_simulations, max_num_simulations, num_nodes, tree)
+    size = _size(num_simulations, max_num_simulations, num_nodes, tree, nodes_each)
     if leaves < 1:
         raise ValueError(f"leaves is {leaves}; it must be at least 1, the number of leaves a call evaluates")
     if leaves > 1 and loop_fn is not jax.lax.fori_loop:
@@ -103,7 +106,11 @@ def _check_root(root: RootFnOutput, invalid_actions: jax.Array | None, to_play: 
 
 
 def _size(
-    num_simulations: int | jax.Array, cap: int | None, num_nodes: int | None, tree: Tree | None
+    num_simulations: int | jax.Array,
+    cap: int | None,
+    num_nodes: int | None,
+    tree: Tree | None,
+    nodes_each: int,
 ) -> Size:
     if isinstance(num_simulations, jax.core.Tracer):
         if cap is None:
@@ -129,11 +136,12 @@ def _size(
                 f"leave num_nodes out, or set it in the first search"
             )
         num_nodes = tree.nodes.shape[1]
-    size = Size(1 + cap if num_nodes is None else num_nodes, cap)
+    least = 1 + cap * nodes_each
+    size = Size(least if num_nodes is None else num_nodes, cap, nodes_each)
     if size.start < 1:
         where = "the reused tree has room for" if tree is not None else "num_nodes is"
         raise ValueError(
-            f"{where} {num_nodes} nodes; {cap} simulations need at least {1 + cap}"
+            f"{where} {num_nodes} nodes; {cap} simulations need at least {least}"
             + (", set num_nodes in the first search" if tree is not None else "")
         )
     return size

@@ -79,8 +79,15 @@ def search_leaves(
             k, tree, in_flight, paths = carry
             go = may_go(done, k)
             path, in_flight = walk.descend(tree, rules, *buffers, in_flight, go)
+            new_index = start + (done + k) * rules.nodes_each
+            if rules.chance is not None:
+                after, slot, before = new_index, 0, path.depth
+                decide_key = jax.random.fold_in(expand_key, k)
+                tree, path = walk.decide(params, decide_key, tree, rules, path, after)
+                decided = jnp.where(path.depth > before, after, num_nodes)
+                in_flight = in_flight.at[games, decided, slot].add(1.0, mode="drop")
+                new_index = after + 1
             is_new = tree_lib.is_untried(path.child)
-            new_index = start + done + k
             # A node that waits for its evaluation is stored like a terminal, so that descents end there.
             tree = walk.open_edges(tree, path, is_new, jnp.ones_like(is_new), new_index)
             leaf = jnp.where(is_new, new_index, tree_lib.node_index(path.child))

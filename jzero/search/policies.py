@@ -79,6 +79,7 @@ def muzero_policy(
     model_state: Any = None,
     max_bytes: int | None = None,
     check: bool = False,
+    chance: walk.Chance | None = None,
 ) -> PolicyOutput:
     """PUCT search (AlphaZero, MuZero).
 
@@ -106,6 +107,7 @@ def muzero_policy(
       model_state: what the model keeps between calls.
       max_bytes: greatest size of the tree.
       check: look at the values, outside of `jit`.
+      chance: set by `with_chance`.
 
     Returns:
       `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
@@ -125,6 +127,7 @@ def muzero_policy(
         to_play=to_play,
         max_bytes=max_bytes,
         check=check,
+        nodes_each=1 if chance is None else 2,
     )
     arguments.check_puct(num_simulations, leaves, virtual)
     return puct_search(
@@ -146,6 +149,7 @@ def muzero_policy(
         to_play=to_play,
         model_state=model_state,
         check=check,
+        chance=chance,
     )
 
 
@@ -190,6 +194,7 @@ def puct_search(
     to_play: Callable | None,
     model_state: Any,
     check: bool,
+    chance: walk.Chance | None = None,
 ) -> PolicyOutput:
     """A search that chooses by `select` at every node, and plays in proportion to visits; see `muzero_policy`."""
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
@@ -207,7 +212,14 @@ def puct_search(
         params,
         search_key,
         tree,
-        walk.Rules(recurrent_fn, select, select, to_play=to_play, max_depth=max_depth),
+        walk.Rules(
+            recurrent_fn,
+            select,
+            by_kind(select, chance),
+            to_play=to_play,
+            max_depth=max_depth,
+            chance=chance,
+        ),
         num_simulations=num_simulations,
         start=size.start,
         leaves=leaves,
@@ -240,6 +252,7 @@ def gumbel_muzero_policy(
     model_state: Any = None,
     max_bytes: int | None = None,
     check: bool = False,
+    chance: walk.Chance | None = None,
 ) -> PolicyOutput:
     """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
 
@@ -263,6 +276,7 @@ def gumbel_muzero_policy(
       model_state: what the model keeps between calls.
       max_bytes: greatest size of the tree.
       check: look at the values, outside of `jit`.
+      chance: set by `with_chance`.
 
     Returns:
       `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
@@ -282,6 +296,7 @@ def gumbel_muzero_policy(
         to_play=to_play,
         max_bytes=max_bytes,
         check=check,
+        nodes_each=1 if chance is None else 2,
     )
     rng_key, gumbel_key = jax.random.split(rng_key)
     invalid = _invalid_or_none(invalid_actions, root)
@@ -331,7 +346,7 @@ def gumbel_muzero_policy(
         params,
         rng_key,
         tree,
-        walk.Rules(recurrent_fn, select_root, select, num_slots, to_play, max_depth),
+        walk.Rules(recurrent_fn, select_root, by_kind(select, chance), num_slots, to_play, max_depth, chance),
         num_simulations=num_simulations,
         start=size.start,
         leaves=leaves,
@@ -350,6 +365,29 @@ def gumbel_muzero_policy(
     )
     weights = jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1)
     return _output(action.astype(jnp.int32), weights, tree)
+
+
+def by_kind(select: walk.Select, chance: walk.Chance | None) -> walk.Select:
+    """`select` at decision nodes; at afterstates the outcome of greatest `P / (N + 1)`."""
+    if chance is None:
+        return select
+
+    def select_either(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return where_chance(chance.is_afterstate(node.reached_by), node, select(tree, node))
+
+    return select_either
+
+
+def where_chance(
+    is_chance: jax.Array, node: walk.Node, chosen: tuple[jax.Array, jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What a `walk.Select` returns: what was `chosen`, but where `is_chance` bool[B] what chance draws."""
+    row = node.row
+    if node.in_flight is not None:
+        _, row = scores.in_flight(row, node.in_flight, "visit")
+    drawn = scores.choose(row, scores.chance(row), node.codes)
+    slot, code, is_open = (jnp.where(is_chance, a, b) for a, b in zip(drawn, chosen, strict=True))
+    return slot, code, is_open
 
 
 def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:

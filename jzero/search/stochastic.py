@@ -6,16 +6,16 @@ state. Both kinds of node are in one tree of A + C "actions", as in mctx; a node
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
-from jzero.search import arguments, policies, scores, walk
+from jzero.search import arguments, policies, walk
 from jzero.search import tree as tree_lib
+from jzero.search.chance import of_actions
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
@@ -127,11 +127,8 @@ def stochastic_muzero_policy(
     by_puct = policies.puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit")
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
-        is_decision = tree_lib.rows_at(tree.embeddings.is_decision_node, node.index)
-        chosen = by_puct(tree, node)
-        drawn = scores.choose(node.row, scores.chance(node.row), node.codes)
-        slot, code, is_open = (jnp.where(is_decision, a, b) for a, b in zip(chosen, drawn, strict=True))
-        return slot, code, is_open
+        is_chance = ~tree_lib.rows_at(tree.embeddings.is_decision_node, node.index)
+        return policies.where_chance(is_chance, node, by_puct(tree, node))
 
     illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
     state = State(
@@ -162,12 +159,4 @@ def stochastic_muzero_policy(
         model_state=None,
         check=False,
     )
-    tree = cast(Tree, output.search_tree)
-    tree = dataclasses.replace(
-        tree, open_priors=tree.open_priors[..., :num_actions], root_invalid_actions=illegal
-    )
-    return PolicyOutput(
-        action=output.action,
-        action_weights=cast(jax.Array, output.action_weights)[:, :num_actions],
-        search_tree=cast(Any, tree),
-    )
+    return of_actions(output, num_actions, illegal)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,8 @@ class Node(NamedTuple):
     """f32[B, W, CHILD_FIELDS] the same slots as stored."""
     index: jax.Array
     """i32[B] its number in the tree."""
+    reached_by: jax.Array
+    """f32[B] the edge that leads here, -1 at the root."""
     in_flight: jax.Array | None = None
     """f32[B, W] descents through each slot that were not backed up yet; None if there is never one."""
 
@@ -46,6 +48,19 @@ class Node(NamedTuple):
 
 Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array, jax.Array]]
 """(tree, node) -> (slot i32[B], its child's code f32[B], bool[B] whether to open the best open action instead)."""
+
+
+class Chance(NamedTuple):
+    """Chance answers every action: edges 0 .. A - 1 are actions, A .. A + C - 1 outcomes."""
+
+    decide: Callable
+    """`(params, rng_key, action [B], embedding) -> (logits [B, A + C] of the outcomes, afterstate embedding)`."""
+    num_actions: int
+    """A"""
+
+    def is_afterstate(self, reached_by: jax.Array) -> jax.Array:
+        """bool[B]: whether a node that these edges [B] lead to is one where chance moves."""
+        return (reached_by >= 0) & (reached_by < self.num_actions)
 
 
 class Rules(NamedTuple):
@@ -64,6 +79,13 @@ class Rules(NamedTuple):
     """embedding -> i32[B] the player to move, where every player has a value of its own."""
     max_depth: int | jax.Array | None = None
     """Greatest number of edges of a path."""
+    chance: Chance | None = None
+    """What follows an action, if `recurrent_fn` takes outcomes and afterstates."""
+
+    @property
+    def nodes_each(self) -> int:
+        """Nodes that a simulation may add."""
+        return 1 if self.chance is None else 2
 
 
 class Path(NamedTuple):
@@ -108,9 +130,12 @@ def search(
 
     def simulate(sim: jax.Array, carry: tuple) -> tuple:
         key, tree, nodes, slots = carry
-        key, _, expand_key = jax.random.split(key, 3)
+        key, decide_key, expand_key = jax.random.split(key, 3)
         path, _ = descend(tree, rules, nodes, slots)
-        tree, leaf = expand(params, expand_key, tree, rules, path, start + sim)
+        index = start + sim * rules.nodes_each
+        if rules.chance is not None:
+            tree, path = decide(params, decide_key, tree, rules, path, index)
+        tree, leaf = expand(params, expand_key, tree, rules, path, index + rules.nodes_each - 1)
         return key, backup(tree, path, leaf), path.nodes, path.slots
 
     _, tree, _, _ = loop_fn(0, num_simulations, simulate, (rng_key, tree, nodes, slots))
@@ -209,7 +234,8 @@ def _choose(
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = tree_lib.rows_at(tree.children, index, width)
         flying = None if in_flight is None else tree_lib.rows_at(in_flight, index, width)
-        node = Node(_row(stored, fields, tree.num_actions), stored, index, flying)
+        reached_by = fields[:, tree_lib.ACTION]
+        node = Node(_row(stored, fields, tree.num_actions), stored, index, reached_by, flying)
         slot, child, is_open = select(tree, node)
         opened = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child.astype(jnp.int32))
@@ -246,7 +272,7 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
     """The root of every tree with its first `width` slots."""
     stored, fields = tree.children[:, Tree.ROOT_INDEX, :width], tree.nodes[:, Tree.ROOT_INDEX]
     index = jnp.zeros_like(fields[:, 0], dtype=jnp.int32)
-    return Node(_row(stored, fields, tree.num_actions), stored, index)
+    return Node(_row(stored, fields, tree.num_actions), stored, index, fields[:, tree_lib.ACTION])
 
 
 class Evaluation(NamedTuple):
@@ -287,6 +313,62 @@ def evaluate(
     player = None if rules.to_play is None else rules.to_play(embedding)
     row = tree_lib.node_rows(value, step.reward, step.discount, parent, action, logits, player)
     return Evaluation(row, logits, embedding, is_terminal), model_state
+
+
+def decide(
+    params: Any, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
+) -> tuple[Tree, Path]:
+    """Adds the afterstates of the paths that end with an untried action, and goes on with an outcome of each.
+
+    An afterstate is not evaluated: it has no visits until the outcome's value is backed up, so that its value is
+    the mean of its outcomes'.
+
+    Args:
+      params: passed to the model.
+      rng_key: for the model.
+      tree: the trees.
+      rules: holds the model.
+      path: of every game.
+      new_index: i32[] or [B] where the afterstates go.
+
+    Returns:
+      the tree; the paths, each with an outcome as its last edge, or with a node that exists.
+    """
+    chance = cast(Chance, rules.chance)
+    rows, num_nodes = jnp.arange(tree.nodes.shape[0]), tree.nodes.shape[1]
+    edge = tree_lib.untried_action(path.child)
+    is_new = tree_lib.is_untried(path.child) & (edge < chance.num_actions)
+    action = jnp.where(is_new, edge, 0)
+    embedding = jax.tree.map(lambda x: tree_lib.rows_at(x, path.last_node), tree.embeddings)
+    logits, after = chance.decide(params, rng_key, action, embedding)
+    player = None if rules.to_play is None else rules.to_play(after)
+    one = vary_like(jnp.ones(rows.shape), tree.nodes)
+    nothing = one * 0 if player is None else jnp.zeros_like(one, shape=(*one.shape, tree.num_players))
+    fields = tree_lib.node_rows(nothing, nothing, one, path.last_node, action, logits, player)
+    fields = fields.at[:, tree_lib.NODE_VISITS].set(0.0)
+    target = jnp.where(is_new, new_index, num_nodes)
+
+    def write(array: jax.Array, new: jax.Array) -> jax.Array:
+        return array.at[rows, target].set(new.astype(array.dtype), mode="drop", unique_indices=True)
+
+    embeddings = jax.tree.map(write, tree.embeddings, after)
+    tree = open_edges(tree, path, is_new, jnp.zeros_like(is_new), jnp.broadcast_to(new_index, rows.shape))
+    tree = dataclasses.replace(
+        tree,
+        nodes=write(tree.nodes, fields),
+        open_priors=write(tree.open_priors, logits),
+        embeddings=embeddings,
+    )
+    outcome = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
+    hop = jnp.where(is_new, path.depth, path.nodes.shape[0])
+    return tree, Path(
+        nodes=path.nodes.at[hop, rows].set(new_index, mode="drop"),
+        slots=path.slots.at[hop, rows].set(0, mode="drop"),
+        depth=path.depth + is_new,
+        last_node=jnp.where(is_new, new_index, path.last_node),
+        last_slot=jnp.where(is_new, 0, path.last_slot),
+        child=jnp.where(is_new, outcome, path.child),
+    )
 
 
 def expand(

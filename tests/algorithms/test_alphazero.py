@@ -110,6 +110,26 @@ def test_loss_and_gradient_are_those_of_numpy(seed):
     np.testing.assert_allclose(grads[1], value_grads, atol=1e-6)
 
 
+def test_large_values_are_compared_on_the_scale_of_h():
+    batch, (logits, values) = random_sample(9)
+    batch, values, limit = batch._replace(value=1000 * batch.value), 1000 * values, 2000.0
+
+    def loss(value_limit):
+        options = {"value_weight": 1.0, "augment": False, "value_limit": value_limit}
+        key = jax.random.key(0)
+        return alphazero_loss(PlainGame(), table_network, (logits, values), batch, key, **options)[1][
+            "value_loss"
+        ]
+
+    def h(x):
+        return np.sign(x) * (np.sqrt(np.abs(x) + 1) - 1) + 0.001 * x
+
+    target, found, weight = (np.asarray(x, np.float64) for x in (batch.value, values, batch.weight))
+    error = (h(found) - h(target)) / h(2000.0)
+    np.testing.assert_allclose(loss(limit), (weight * error**2).sum() / weight.sum(), rtol=1e-4)
+    np.testing.assert_allclose(loss(1.0), (weight * (found - target) ** 2).sum() / weight.sum(), rtol=1e-4)
+
+
 def test_a_perfect_network_has_no_policy_loss():
     batch, params = random_sample(0)
     logits = jnp.log(jnp.maximum(batch.policy, 1e-30))

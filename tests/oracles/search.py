@@ -248,6 +248,7 @@ def puct_search(
     leaves: int = 1,
     virtual: str = "visit",
     top: Node | None = None,
+    decision_model: DecisionModel | None = None,
 ) -> Result:
     """AlphaZero's and MuZero's search, without root noise.
 
@@ -264,6 +265,8 @@ def puct_search(
       virtual: how a descent sees the earlier ones of its call. "visit": exploration counts them. "loss":
         everything counts them, as `InFlightLost` has it. "mean": the same with `InFlightMean`.
       top: a node of an earlier search to continue from.
+      decision_model: if given, chance answers every action, and `model` takes afterstates and outcomes. A
+        simulation that opens an action goes on with an outcome; afterstates have no value of their own.
     """
     normalised = qtransform or normalised_by_siblings
 
@@ -275,7 +278,7 @@ def puct_search(
 
     if num_simulations % leaves:
         raise ValueError(f"{num_simulations} simulations are no whole number of calls with {leaves} leaves")
-    search = _Search(_expand_with(model), max_depth, scores, scores)
+    search = _Search(_expand_with(model), max_depth, scores, scores, decision_model)
     start = _root_node(root, illegal, top)
     for _ in range(num_simulations // leaves):
         search.simulate(start, leaves)
@@ -314,8 +317,7 @@ def stochastic_search(
 
     def scores(node: Node) -> dict[int, float]:
         if node.is_chance:
-            chance = softmax(node.prior_logits)
-            return {c: chance[c] / (node.count(c) + 1) for c in node.legal_actions}
+            return expected_frequencies(node)
         return puct(node, normalised(node), pb_c_init, pb_c_base)
 
     expand_outcome = _expand_with(chance_model)
@@ -400,6 +402,7 @@ def gumbel_search(
     max_num_considered_actions: int = 16,
     leaves: int = 1,
     top: Node | None = None,
+    decision_model: DecisionModel | None = None,
 ) -> Result:
     """Full Gumbel MuZero.
 
@@ -414,6 +417,7 @@ def gumbel_search(
       max_num_considered_actions: how many actions the first round of the halving compares.
       leaves: how many descents, all of them to actions of one count, the model is called for at once.
       top: a node of an earlier search to continue from; the halving starts anew.
+      decision_model: as in `puct_search`.
     """
     sigma = qtransform or completed_by_mix_value
     start = _root_node(root, illegal, top)
@@ -438,7 +442,7 @@ def gumbel_search(
         visited = sum(node.count(action) for action in node.actions)
         return {a: improved[a] - node.count(a) / (1 + visited) for a in node.legal_actions}
 
-    search = _Search(_expand_with(model), max_depth, considered, interior)
+    search = _Search(_expand_with(model), max_depth, considered, interior, decision_model)
     for call in calls_of_one_count(counts, leaves):
         search.simulate(start, len(call))
     most = max(made(action) for action in start.legal_actions)
@@ -471,6 +475,12 @@ def calls_of_one_count(counts: list[int], leaves: int) -> list[list[int]]:
         else:
             calls.append([count])
     return calls
+
+
+def expected_frequencies(node: Node) -> dict[int, float]:
+    """The score of each outcome at an afterstate."""
+    chance = softmax(node.prior_logits)
+    return {c: chance[c] / (node.count(c) + node.in_flight[c] + 1) for c in node.legal_actions}
 
 
 def puct(node: Node | View, q: list[float], pb_c_init: float, pb_c_base: float) -> dict[int, float]:
@@ -559,8 +569,11 @@ class _Search:
         max_depth: int | None,
         root_scores: Callable[[Node], dict[int, float]],
         interior_scores: Callable[[Node], dict[int, float]],
+        decision_model: DecisionModel | None = None,
     ) -> None:
         self.expand = expand
+        self.decision_model = decision_model
+        self.afterstates: dict[tuple[int, int], Node] = {}  # of edges opened in this call
         self.max_depth = max_depth or math.inf
         self.root_scores = root_scores
         self.interior_scores = interior_scores
@@ -570,6 +583,9 @@ class _Search:
         """One call: `leaves` simulations that do not know each other's values."""
         paths = [self._descend(top) for _ in range(leaves)]
         for path in paths:
+            for node, action in path:
+                if (id(node), action) in self.afterstates:
+                    node.children[action] = self.afterstates.pop((id(node), action))
             node, action = path[-1]
             if action not in node.children:  # nor evaluated for an earlier path that ended here too
                 node.children[action] = self.expand(node, action)
@@ -581,15 +597,30 @@ class _Search:
         path = []
         node = top
         while True:
-            action, lead = best((self.interior_scores if path else self.root_scores)(node))
+            if node.is_chance and self.decision_model:
+                scores = expected_frequencies(node)
+            else:
+                scores = (self.interior_scores if path else self.root_scores)(node)
+            action, lead = best(scores)
             self.margin = min(self.margin, lead)
             path.append((node, action))
             node.in_flight[action] += 1
+            if action not in node.children and self.decision_model and not node.is_chance:
+                node = self._afterstate(node, action)
+                continue
             if action not in node.children:  # new, or opened earlier in this call
                 return path
             node = node.children[action]
             if node.terminal or len(path) == self.max_depth:
                 return path
+
+    def _afterstate(self, node: Node, action: int) -> Node:
+        """The chance node of an action that was opened in this call; a child once its outcome is evaluated."""
+        key = id(node), action
+        if key not in self.afterstates:
+            chance_logits, _, after = self.decision_model(node.embedding, action)
+            self.afterstates[key] = Node(chance_logits, 0.0, after, is_chance=True)
+        return self.afterstates[key]
 
     def _back_up(self, path: list[tuple[Node, int]]) -> None:
         """Visits the leaf and every node above it. Nothing is in flight on the path any more."""

@@ -1,5 +1,6 @@
 """Search with chance nodes equals mctx's and the oracle's; each model is called for its own rows."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -116,6 +117,144 @@ def test_stochastic_policy_equals_the_oracle():
         for action in result.root.children:
             assert float(summary.qvalues[row, action]) == pytest.approx(result.root.q(action), abs=1e-5)
     assert compared > 130
+
+
+PADDING = [-np.inf] * C  # the tree has A + C edges a node
+
+
+def explicit_decide(tables, key, action, node):
+    state, _ = node
+    after = tables.afterstate[state, action]
+    return tables.chance_logits[after], (state, after)
+
+
+def explicit_resolve(tables, key, outcome, node):
+    _, after = node
+    state = tables.successor[after, outcome]
+    step = mctx.RecurrentFnOutput(
+        reward=tables.reward[after, outcome],
+        discount=tables.discount[after, outcome],
+        prior_logits=tables.prior_logits[state],
+        value=tables.value[state],
+    )
+    return step, (state, jnp.zeros_like(after))
+
+
+def run_with_chance(policy, tables, roots, num_simulations, **options):
+    @quick_jit
+    def search_all(tables, roots):
+        root = mctx.RootFnOutput(
+            prior_logits=tables.prior_logits[roots],
+            value=tables.value[roots],
+            embedding=(roots, jnp.zeros_like(roots)),
+        )
+        args = (tables, jax.random.key(0), root, explicit_resolve, num_simulations)
+        return search.with_chance(policy, explicit_decide)(*args, **options)
+
+    return search_all(jax.tree.map(jnp.asarray, tables), roots)
+
+
+def python_chance(tables):
+    def decide(state, action):
+        after = int(tables.afterstate[state, action])
+        return oracle.Afterstate(tables.chance_logits[after].tolist(), np.nan, after)
+
+    def resolve(after, outcome):
+        state = int(tables.successor[after, outcome])
+        edge = float(tables.reward[after, outcome]), float(tables.discount[after, outcome])
+        logits = tables.prior_logits[state].tolist() + PADDING
+        return oracle.Step(*edge, logits, float(tables.value[state]), state)
+
+    return decide, resolve
+
+
+POLICIES = {
+    "puct": (search.muzero_policy, {"dirichlet_fraction": 0.0, "temperature": 0.0}),
+    "gumbel": (
+        search.gumbel_muzero_policy,
+        {
+            "gumbel_scale": 0.0,
+            "max_num_considered_actions": 4,
+            "qtransform": functools.partial(search.qtransform_completed_by_mix_value, epsilon=1e-8),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "max_depth", "leaves"),
+    [
+        ("puct", None, 1),
+        ("gumbel", None, 4),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("puct", 2, 1), ("puct", None, 4), ("gumbel", None, 1)]
+        ),
+    ],
+)
+def test_explicit_chance_equals_the_oracle(name, max_depth, leaves):
+    tables = random_chance_tables(4, share_terminal=0.2)
+    roots = np.random.default_rng(5).integers(S, size=100)
+    invalid = np.arange(A) == (roots % (2 * A))[:, None]  # in half of the rows an action
+    policy, options = POLICIES[name]
+    num_simulations = 40
+    options = options | {"invalid_actions": invalid, "max_depth": max_depth, "leaves": leaves}
+    output = run_with_chance(policy, tables, roots, num_simulations, **options)
+    summary = output.search_tree.summary()
+    decide, resolve = python_chance(tables)
+    compared = 0
+    for row, state in enumerate(roots):
+        root = oracle.Root(
+            tables.prior_logits[state].tolist() + PADDING, float(tables.value[state]), int(state)
+        )
+        options = {
+            "illegal": [*invalid[row], *[True] * C],
+            "decision_model": decide,
+            "max_depth": max_depth and 2 * max_depth,
+            "leaves": leaves,
+        }
+        if name == "gumbel":
+            options |= {"gumbel": [0.0] * (A + C), "max_num_considered_actions": 4}
+            result = oracle.gumbel_search(root, resolve, num_simulations, **options)
+        else:
+            result = oracle.puct_search(root, resolve, num_simulations, **options)
+        if result.margin < 1e-6:
+            continue
+        compared += 1
+        visits = [result.root.count(action) for action in range(A)]
+        assert np.asarray(summary.visit_counts[row]).tolist() == visits
+        assert float(summary.value[row]) == pytest.approx(result.root.value, abs=1e-5)
+        np.testing.assert_allclose(output.action_weights[row], result.action_weights[:A], atol=1e-4)
+        for action in result.root.children:
+            assert float(summary.qvalues[row, action]) == pytest.approx(result.root.q(action), abs=1e-5)
+    assert compared > 85
+
+
+def test_every_simulation_with_chance_evaluates_a_state_of_its_own():
+    tables = random_chance_tables(6)
+    roots = np.arange(32)
+    tree = run_with_chance(*POLICIES["puct"][:1], tables, roots, 30, dirichlet_fraction=0.0).search_tree
+    assert tree.nodes.shape[1] == 61
+    number, edge = np.arange(61), np.asarray(tree.action_from_parent)
+    assert (edge[:, number % 2 == 1] < A).all(), "odd nodes are afterstates, or do not exist"
+    states = edge[:, (number % 2 == 0) & (number > 0)]
+    assert ((states >= A) & (states < A + C)).all(), "every even node is a state that an outcome leads to"
+    exists = edge >= 0
+    assert (np.asarray(tree.node_visits)[exists] > 0).all()
+
+
+def test_what_a_search_with_chance_refuses():
+    tables = random_chance_tables(8)
+    tree = run_with_chance(search.muzero_policy, tables, np.arange(4), 4).search_tree
+    with pytest.raises(ValueError, match="tree is set"):
+        run_with_chance(search.muzero_policy, tables, np.arange(4), 4, tree=tree)
+    other = search.with_chance(search.muzero_policy, lambda *args: (jnp.zeros((4, C)), jnp.zeros(4)))
+    root = mctx.RootFnOutput(prior_logits=jnp.zeros((4, A)), value=jnp.zeros(4), embedding=jnp.arange(4))
+    with pytest.raises(ValueError, match="structure, shapes and dtypes of the embedding"):
+        other(None, jax.random.key(0), root, explicit_resolve, 4)
+    other = search.with_chance(search.muzero_policy, lambda *args: (jnp.zeros(4), jnp.arange(4)))
+    with pytest.raises(ValueError, match=r"must be \[4, C\]"):
+        other(None, jax.random.key(0), root, explicit_resolve, 4)
 
 
 @pytest.mark.parametrize("num_wanted", [0, 1, 5, 6, 11, 16, 23])

@@ -1,0 +1,92 @@
+"""Learns 2048 with AlphaZero whose search has chance nodes, and measures the mean score of 100 games.
+
+    python experiments/game_2048.py
+    python experiments/game_2048.py --env "2048?size=3"
+    python experiments/game_2048_players.py --run-dir DIR      the agent next to players without a network
+
+The values are scores, hence `network.value_limit`; they are discounted, so that they say what the next hundred
+moves or so bring. The last line names the largest tiles too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jzero.agent import Agent
+from jzero.config import NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env, init_batch, is_finished, step_batch
+from jzero.evaluate.measures import Measure, Strength
+from jzero.evaluate.rating import Z
+from jzero.run import RunConfig, main
+
+PRESET = RunConfig(
+    minutes=10,
+    evaluate_every=280,
+    train=TrainConfig(
+        env="2048",
+        search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=4, min_value_range=20.0),
+        network=NetworkConfig(kind="mlp", width=256, blocks=2, value_limit=20_000),
+        games=128,
+        plies=32,
+        discount=0.99,
+        td_lambda=0.97,
+        replay_plies=2048,
+        warmup_iterations=8,
+        batch_size=512,
+        updates=32,
+        learning_rate=1e-3,
+        value_weight=10.0,
+        ema_decay=0.995,
+    ),
+)
+
+
+def final_states(env: Env, act: Callable[[Any, jax.Array], jax.Array], key: jax.Array, games: int) -> Any:
+    """The last states [B] of `games` games played side by side by `act`: states [B], key -> actions i32[B]."""
+    step = jax.jit(partial(step_batch, env))
+    states, ply = init_batch(env, jax.random.fold_in(key, 0), games), 0
+    while not np.asarray(is_finished(states)).all():
+        ply += 1
+        act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
+        states = step(states, act(states, act_key), step_key)
+    return jax.device_get(states)
+
+
+def mean_score(scores: np.ndarray, name: str) -> Strength:
+    """The mean of scores [B] with its normal interval."""
+    mean, half = scores.mean(), Z * scores.std(ddof=1) / np.sqrt(len(scores))
+    return Strength(name, float(mean), float(mean - half), float(mean + half))
+
+
+def largest_tiles(states: Any) -> dict[int, int]:
+    """How many of the games [B] came to each largest tile."""
+    counts = Counter((2 ** states.board.max(axis=(1, 2)).astype(int)).tolist())
+    return dict(sorted(counts.items()))
+
+
+def measure(env: Env, seed: int = 0, games: int = 10) -> Measure:
+    """Makes the measurement: the mean score of some games; they are long."""
+
+    def measured(agent: Agent) -> Strength:
+        states = final_states(env, agent.act, jax.random.key(seed), games)
+        tiles = ", ".join(f"{tile} in {count}" for tile, count in largest_tiles(states).items())
+        simulations = agent.config.search.num_simulations
+        name = f"mean score of {games} games, {simulations} simulations (largest tile {tiles})"
+        return mean_score(states.score.astype(np.float64), name)
+
+    return measured
+
+
+def final(env: Env) -> Measure:
+    """The same in 100 other games."""
+    return measure(env, seed=1, games=100)
+
+
+if __name__ == "__main__":
+    main("game_2048", PRESET, measure=measure, final=final)

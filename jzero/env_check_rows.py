@@ -1,0 +1,50 @@
+"""Pytrees of numpy arrays with a leading axis [G], compared row by row."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def host(leaf: jax.Array) -> np.ndarray | jax.Array:
+    """As numpy, but for keys of the random number generator, which numpy does not know."""
+    return leaf if _is_key(leaf) else np.asarray(leaf)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _flat(tree: Any) -> list[np.ndarray]:
+    """Every leaf as an array [G, ...] that numpy can compare."""
+    return [
+        np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)
+    ]
+
+
+def differ(tree: Any, other: Any) -> np.ndarray:
+    """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
+    ones, others = _flat(tree), _flat(other)
+    if [one.shape for one in ones] != [another.shape for another in others]:
+        return np.ones(len(ones[0]), bool)
+    return np.any([~_same(a, b) for a, b in zip(ones, others, strict=True)], axis=0)
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if np.issubdtype(a.dtype, np.inexact):
+        equal = np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+    else:
+        equal = a == b
+    return np.all(equal.reshape(len(a), -1), axis=1)
+
+
+def finite(tree: Any) -> np.ndarray:
+    """bool[G]: rows without NaN and infinity."""
+    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in _flat(tree)], axis=0)
+
+
+def row_bytes(tree: Any) -> list[bytes]:
+    """One string of bytes a row."""
+    leaves = _flat(tree)
+    return [b"".join(leaf[row].tobytes() for leaf in leaves) for row in range(len(leaves[0]))]

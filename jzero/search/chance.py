@@ -1,0 +1,135 @@
+"""Search with explicit chance: an action leads to an afterstate, one of its outcomes from there to a state.
+
+Axes: B games, A actions, C outcomes. `with_chance` makes a policy of any other, whatever chooses at its decision
+nodes. Afterstates are nodes of the tree with the outcomes as their edges, but they are never evaluated: a
+simulation that opens an action goes on with one of its outcomes, so every simulation evaluates one state, and the
+value of an action is the mean of its outcomes'. At an afterstate a descent takes the outcome of greatest
+`P(c) / (N(c) + 1)`, so that visits follow the probabilities (Antonoglou et al. 2022, section 4, where afterstates
+are evaluated too: `stochastic_muzero_policy`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from mctx import PolicyOutput, RootFnOutput
+
+from jzero.search.policies import GumbelExtraData
+from jzero.search.tree import Tree
+from jzero.search.walk import Chance
+
+Decide = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+"""(params, rng_key, action i32[B], embedding) -> (chance logits f32[B, C], -inf where an outcome is impossible;
+afterstates, embeddings of the same structure, shapes and dtypes)."""
+
+
+def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable[..., PolicyOutput]:
+    """`policy` (`muzero_policy`, `gumbel_muzero_policy` or one of their signature) where chance answers actions.
+
+    The new policy is called like the old one, but its `recurrent_fn` takes outcomes i32[B] and afterstates in
+    place of actions and embeddings: `(params, rng_key, outcome, afterstate) -> (RecurrentFnOutput, embedding)`.
+    Reward and discount of an action with its outcome are those of the outcome's edge, for the player who acted.
+
+    A tree holds up to two nodes a simulation, and A + C edges a node. `max_depth` counts actions. The tree returned
+    has the edges of actions, not those of outcomes, and cannot be reused: `tree` is refused.
+
+    Raises:
+      ValueError: an argument does not fit.
+    """
+
+    def policy_with_chance(
+        params: Any,
+        rng_key: jax.Array,
+        root: RootFnOutput,
+        recurrent_fn: Callable,
+        num_simulations: int | jax.Array,
+        invalid_actions: jax.Array | None = None,
+        max_depth: int | jax.Array | None = None,
+        **options: Any,
+    ) -> PolicyOutput:
+        if options.get("tree") is not None:
+            raise ValueError(
+                "tree is set; a search with chance cannot go on with an earlier one: leave it out"
+            )
+        batch_size, num_actions = jnp.shape(root.prior_logits)
+        num_outcomes = _num_outcomes(decide, params, rng_key, root)
+        illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
+
+        def padded(x: Any, before: int, after: int, value: float) -> jax.Array:
+            return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)
+
+        def decide_edges(
+            params: Any, key: jax.Array, action: jax.Array, embedding: Any
+        ) -> tuple[jax.Array, Any]:
+            logits, after = decide(params, key, action, embedding)
+            return padded(logits, num_actions, 0, -jnp.inf), after
+
+        def resolve(params: Any, key: jax.Array, edge: jax.Array, after: Any, *state: Any) -> tuple:
+            # Where a path ends in a node that exists, the model is called for nothing, with an edge 0.
+            outcome = jnp.maximum(edge - num_actions, 0)
+            step, *rest = recurrent_fn(params, key, outcome, after, *state)
+            logits = padded(step.prior_logits, 0, num_outcomes, -jnp.inf)
+            return (step.replace(prior_logits=logits), *rest)
+
+        output = policy(
+            params,
+            rng_key,
+            root.replace(prior_logits=padded(root.prior_logits, 0, num_outcomes, -jnp.inf)),
+            resolve,
+            num_simulations,
+            padded(illegal, 0, num_outcomes, 1.0),
+            None if max_depth is None else 2 * max_depth,
+            chance=Chance(decide_edges, num_actions),
+            **options,
+        )
+        return of_actions(output, num_actions, illegal)
+
+    return policy_with_chance
+
+
+def of_actions(output: PolicyOutput, num_actions: int, illegal: jax.Array) -> PolicyOutput:
+    """The result of a search in a tree of A + C edges, with those of the A actions alone.
+
+    `illegal` [B, A] are the actions that may not be chosen at the root.
+    """
+    tree = cast(Tree, output.search_tree)
+    extra = tree.extra_data
+    if isinstance(extra, GumbelExtraData):
+        extra = GumbelExtraData(extra.root_gumbel[:, :num_actions])
+    tree = dataclasses.replace(
+        tree,
+        open_priors=tree.open_priors[..., :num_actions],
+        root_invalid_actions=illegal,
+        extra_data=extra,
+    )
+    return PolicyOutput(
+        action=output.action,
+        action_weights=cast(jax.Array, output.action_weights)[:, :num_actions],
+        search_tree=cast(Any, tree),
+    )
+
+
+def _num_outcomes(decide: Decide, params: Any, rng_key: jax.Array, root: RootFnOutput) -> int:
+    """C, once it is clear that what `decide` returns fits."""
+    batch_size = jnp.shape(root.prior_logits)[0]
+    action = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    logits, after = jax.eval_shape(decide, params, rng_key, action, root.embedding)
+    if len(logits.shape) != 2 or logits.shape[0] != batch_size:
+        raise ValueError(
+            f"decide gives chance logits of shape {logits.shape}; they must be [{batch_size}, C]: games, outcomes"
+        )
+    before, now = (jax.tree.map(_describe, tree) for tree in (root.embedding, after))
+    if before != now:
+        raise ValueError(
+            f"decide gives afterstates like {now}; they must have the structure, shapes and dtypes of the "
+            f"embedding, {before}"
+        )
+    return logits.shape[1]
+
+
+def _describe(array: Any) -> str:
+    return f"{jnp.result_type(array)}{list(jnp.shape(array))}"
