@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import TrainConfig
-from jzero.env import Env, observe_batch
+from jzero.env import Env, reveal_batch
 from jzero.self_play import start_games
 from jzero.train import AXIS, Program, make_mesh, make_program
 
@@ -55,29 +55,23 @@ class Ours:
 def network_alone(env: Env, train: TrainConfig, rounds: int) -> float:
     """Seconds that the network calls of one iteration's self-play take by themselves, on the same devices.
 
-    Each ply takes a call for the roots of all games and one a simulation for the worlds of all games.
+    Each ply takes a call for the roots of all worlds of all games and one for each of their simulations.
     """
     mesh, apply = make_mesh(), make_apply(env, train)
     states = start_games(env, train, jax.random.key(0), train.games).states
     params = make_algorithm(env, train).init(jax.random.key(0))
-    roots = observe_batch(env, states)
-    worlds = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), roots)
+    views = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), reveal_batch(env, states))
+    calls = train.plies * (1 + train.search.num_simulations)
 
-    def evaluate(params: Any, roots: Any, worlds: Any) -> Any:
+    def evaluate(params: Any, views: Any) -> Any:
         def once(_: Any, observation: Any) -> Any:
             logits, value = apply(params, observation)
             small = 1e-6 * (jnp.sum(logits) + jnp.sum(value))  # each call depends on the one before
             return jax.tree.map(lambda x: x + small.astype(x.dtype), observation)
 
-        def one_ply(_: Any, carry: tuple) -> tuple:
-            roots, worlds = carry
-            return once(_, roots), jax.lax.fori_loop(0, train.search.num_simulations, once, worlds)
-
-        return jax.lax.fori_loop(0, train.plies, one_ply, (roots, worlds))
+        return jax.lax.fori_loop(0, calls, once, views)
 
     rows = P(AXIS)
-    run = jax.jit(
-        jax.shard_map(evaluate, mesh=mesh, in_specs=(P(), rows, rows), out_specs=rows, check_vma=False)
-    )
-    timed(lambda: run(params, roots, worlds))
-    return statistics.median(timed(lambda: run(params, roots, worlds))[0] for _ in range(rounds))
+    run = jax.jit(jax.shard_map(evaluate, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False))
+    timed(lambda: run(params, views))
+    return statistics.median(timed(lambda: run(params, views))[0] for _ in range(rounds))
