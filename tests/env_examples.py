@@ -82,8 +82,8 @@ class DiceRace:
     """Players run to `goal`; who arrives wins, and after `limit` plies nobody does.
 
     Actions: 0 one step, and the turn passes; 1 throw a die (0, 2 or 3 steps), and the turn passes; 2 throw it for
-    one step less at the price of 1/8, and move again unless it came to -1 (illegal at the start). With more than two
-    players only the winner earns anything.
+    one step less at the price of 1/8, and move again unless it came to -1 (illegal at the start). With more than
+    two players only the winner earns anything.
     """
 
     num_players: int = 2
