@@ -90,7 +90,7 @@ class Backgammon:
         board = jnp.where(passes, state.board, rules._move(state.board, action))
         playable = rules._update_playable_dice(state.playable, state.played, state.dice, action)
         playable = jnp.where(passes, -1, playable).astype(jnp.int32)
-        won = rules._is_all_off(board)
+        won = jnp.asarray(rules._is_all_off(board))
         points = jnp.where(won, rules._calc_win_score(board), 0) / self.score_scale
         mover = jnp.arange(2) == state.current_player
         after = state._replace(

@@ -145,24 +145,24 @@ def _rules(
 ) -> dict[str, np.ndarray]:
     """What may be broken, and where: bool[G]. `resolved` has leading axes [C, G]."""
     del actions
-    finished, possible = is_finished(states), logits > -np.inf
+    finished, possible = np.asarray(is_finished(states)), logits > -np.inf
     total = np.exp(logits.astype(np.float64)).sum(axis=-1)
-    same = np.stack(
-        [~differ(jax.tree.map(lambda x, c=c: x[c], resolved), next_states) for c in range(logits.shape[-1])],
-        axis=-1,
-    )
+    same = np.zeros_like(possible)
+    for outcome in range(logits.shape[-1]):
+        one = jax.tree.map(lambda x, outcome=outcome: x[outcome], resolved)
+        same[:, outcome] = ~differ(one, next_states)
+    comes, differs = np.any(same & possible, axis=-1), np.any(possible & ~same, axis=-1)
     return {
+        # A NaN is not near 1 either.
         "chance_logits are no log-probabilities: their exponentials do not sum to 1": ~(
             np.abs(total - 1) < 1e-4
         ),
         "decide changes current_player: an afterstate is still its mover's, resolve passes the turn on": (
             after.current_player != states.current_player
         ),
-        "step gives a state that no possible outcome of resolve(decide(state, action), outcome) gives": ~(
-            same & possible
-        ).any(axis=-1),
+        "step gives a state that no possible outcome of resolve(decide(state, action), outcome) gives": ~comes,
         "resolve changes a state that was finished before: let decide keep it, with rewards of 0, and resolve "
-        "return a finished afterstate as it is": finished & (possible & ~same).any(axis=-1),
+        "return a finished afterstate as it is": finished & differs,
     }
 
 

@@ -15,15 +15,16 @@ EPSILON = 0.001
 
 def scale(x: jax.Array) -> jax.Array:
     """h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x: squashes large values; elementwise."""
-    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + EPSILON * x
+    # Without sign(x), whose product with 0 would have no gradient at 0.
+    return x / (jnp.sqrt(jnp.abs(x) + 1) + 1) + EPSILON * x
 
 
 def unscale(y: jax.Array) -> jax.Array:
-    """The inverse of `scale`; elementwise."""
+    """The inverse of `scale`, sign(y) (half^2 - 1) with half = (root - 1) / (2 epsilon); elementwise."""
     root = jnp.sqrt(1 + 4 * EPSILON * (jnp.abs(y) + 1 + EPSILON))
-    # (root - 1) / (2 epsilon) without the difference of nearly equal numbers.
+    # Without differences of nearly equal numbers, and with a gradient at 0.
     half = 2 * (jnp.abs(y) + 1 + EPSILON) / (root + 1)
-    return jnp.sign(y) * (jnp.square(half) - 1)
+    return y * (half + 1) * (2 - 4 * EPSILON / (root + 1 + 2 * EPSILON)) / (root + 1)
 
 
 def to_unit(values: jax.Array, limit: float) -> jax.Array:

@@ -73,12 +73,16 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
             outcome = jnp.maximum(edge - num_actions, 0)
             step, *rest = recurrent_fn(params, key, outcome, after, *state)
             logits = padded(step.prior_logits, 0, num_outcomes, -jnp.inf)
-            return (step.replace(prior_logits=logits), *rest)
+            return (dataclasses.replace(step, prior_logits=logits), *rest)
 
         output = policy(
             params,
             rng_key,
-            root.replace(prior_logits=padded(root.prior_logits, 0, num_outcomes, -jnp.inf)),
+            RootFnOutput(
+                prior_logits=padded(root.prior_logits, 0, num_outcomes, -jnp.inf),
+                value=root.value,
+                embedding=root.embedding,
+            ),
             resolve,
             num_simulations,
             padded(illegal, 0, num_outcomes, 1.0),

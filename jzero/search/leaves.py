@@ -10,7 +10,7 @@ Axes: B games, N nodes, S slots, A actions, D the greatest depth, K leaves.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def search_leaves(
                 decide_key = jax.random.fold_in(expand_key, k)
                 tree, path = walk.decide(params, decide_key, tree, rules, path, after)
                 decided = jnp.where(path.depth > before, after, num_nodes)
-                in_flight = in_flight.at[games, decided, slot].add(1.0, mode="drop")
+                in_flight = cast(jax.Array, in_flight).at[games, decided, slot].add(1.0, mode="drop")
                 new_index = after + 1
             is_new = tree_lib.is_untried(path.child)
             # A node that waits for its evaluation is stored like a terminal, so that descents end there.
