@@ -31,6 +31,20 @@ def test_h_and_its_inverse_are_those_of_the_paper():
     assert (np.diff(np.asarray(scale(np.sort(np.unique(x))))) > 0).all()
 
 
+def test_h_and_its_inverse_have_the_gradients_of_the_paper_at_zero_too():
+    x = np.array([-50, -1, -1e-3, 0, 1e-3, 1, 50, 2000], np.float32)
+    expected = np.sqrt(np.abs(x) + 1) ** -1 / 2 + 0.001
+    np.testing.assert_allclose(quick_jit(jax.vmap(jax.grad(scale)))(x), expected, rtol=1e-4)
+    found = quick_jit(jax.vmap(jax.grad(unscale)))(quick_jit(scale)(x))
+    np.testing.assert_allclose(found, 1 / expected, rtol=1e-3)
+
+
+def test_a_network_that_begins_at_zero_can_learn_values_of_any_size():
+    # Its last layer is zero at first: the gradient of the error must pass through the two scales there.
+    slope = jax.grad(lambda x: jnp.square(to_unit(from_unit(x, 1e4), 1e4) - 0.5))(0.0)
+    np.testing.assert_allclose(slope, -1, rtol=1e-4)
+
+
 @pytest.mark.parametrize("support", SUPPORTS)
 def test_two_hot_is_the_oracles_and_its_mass_is_one(support):
     x = ends_integers_and_between(support.limit)
