@@ -127,7 +127,7 @@ def make(name: str) -> PgxEnv:
             "pgx game 'bridge_bidding' needs tables of double-dummy results that are not part of pgx; wrap it "
             "yourself: envs.adapters.pgx.PgxEnv(name, 38, 4, pgx.bridge_bidding.BridgeBidding(path))"
         )
-    known = list(pgx.available_envs())
+    known: list[str] = [*pgx.available_envs()]
     if name not in known:
         raise ValueError(unknown_name("pgx game", name, known))
     inner = pgx.make(name)
