@@ -17,7 +17,7 @@ Source: https://github.com/sotetsuk/pgx (Koyamada et al. 2023).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -127,10 +127,10 @@ def make(name: str) -> PgxEnv:
             "pgx game 'bridge_bidding' needs tables of double-dummy results that are not part of pgx; wrap it "
             "yourself: envs.adapters.pgx.PgxEnv(name, 38, 4, pgx.bridge_bidding.BridgeBidding(path))"
         )
-    known: list[str] = [*pgx.available_envs()]
+    known: list[str] = list(pgx.available_envs())
     if name not in known:
         raise ValueError(unknown_name("pgx game", name, known))
-    inner = pgx.make(name)
+    inner = pgx.make(cast(Any, name))
     state = jax.eval_shape(inner.init, jax.random.key(0))
     kind = PgxCards if name in REDRAW else PgxEnv
     return kind(name, state.legal_action_mask.shape[-1], inner.num_players, inner)
