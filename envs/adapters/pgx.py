@@ -17,7 +17,7 @@ Source: https://github.com/sotetsuk/pgx (Koyamada et al. 2023).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +77,11 @@ class PgxEnv:
 class PgxCards(PgxEnv):
     """A card game of pgx whose hidden cards can be drawn anew."""
 
+    def reveal(self, state: Any) -> jax.Array:
+        """f32[cards, 3]: the ranks of all cards, the mover's first, then its opponent's."""
+        own_first = jnp.where(state.current_player == 0, state._cards, state._cards.at[:2].set(state._cards[1::-1]))
+        return jax.nn.one_hot(own_first, 3)
+
     def resample(self, state: Any, key: jax.Array) -> Any:
         """The state with the cards unseen by its player to move drawn uniformly from the rest of the pack."""
         return REDRAW[self.name](state, key)
@@ -127,10 +132,10 @@ def make(name: str) -> PgxEnv:
             "pgx game 'bridge_bidding' needs tables of double-dummy results that are not part of pgx; wrap it "
             "yourself: envs.adapters.pgx.PgxEnv(name, 38, 4, pgx.bridge_bidding.BridgeBidding(path))"
         )
-    known = list(pgx.available_envs())
+    known: list[str] = list(pgx.available_envs())
     if name not in known:
         raise ValueError(unknown_name("pgx game", name, known))
-    inner = pgx.make(name)
+    inner = pgx.make(cast(Any, name))
     state = jax.eval_shape(inner.init, jax.random.key(0))
     kind = PgxCards if name in REDRAW else PgxEnv
     return kind(name, state.legal_action_mask.shape[-1], inner.num_players, inner)

@@ -85,6 +85,11 @@ def test_done_is_terminated_and_the_limit_is_truncation():
         still, push = step(still, jnp.int32(4), KEY), step(push, jnp.int32(8), KEY)
     assert (still.terminated, still.truncated) == (False, True)
     assert (push.terminated, push.truncated) == (True, False)
+    last = BraxEnv(Point(noise=0.0), name="point", bins=3, episode_length=int(push.ply))
+    push = last.init(KEY)
+    for _ in range(last.episode_length):
+        push = last.step(push, jnp.int32(8), KEY)
+    assert (push.terminated, push.truncated) == (True, False)  # both at once: the end counts
 
 
 @pytest.mark.parametrize(
