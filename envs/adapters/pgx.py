@@ -79,7 +79,9 @@ class PgxCards(PgxEnv):
 
     def reveal(self, state: Any) -> jax.Array:
         """f32[cards, 3]: the ranks of all cards, the mover's first, then its opponent's."""
-        own_first = jnp.where(state.current_player == 0, state._cards, state._cards.at[:2].set(state._cards[1::-1]))
+        own_first = jnp.where(
+            state.current_player == 0, state._cards, state._cards.at[:2].set(state._cards[1::-1])
+        )
         return jax.nn.one_hot(own_first, 3)
 
     def resample(self, state: Any, key: jax.Array) -> Any:

@@ -219,6 +219,15 @@ def test_leduc_holdems_cards_are_dealt_from_what_is_left(betting_round, mover):
     assert_uniform(drawn_cards(env, state, 8_000), weights)
 
 
+@pytest.mark.parametrize(("name", "cards"), [("kuhn_poker", (2, 0)), ("leduc_holdem", (2, 0, 1))])
+def test_cards_are_revealed_the_movers_first(name, cards):
+    env = make(f"pgx:{name}")
+    state = replace(jax.jit(env.init)(KEY), _cards=jnp.array(cards))
+    for mover in (0, 1):
+        seen = env.reveal(replace(state, current_player=jnp.int32(mover))).argmax(axis=1).tolist()
+        assert seen == [cards[mover], cards[1 - mover], *cards[2:]]
+
+
 def config_of(name, algorithm="alphazero"):
     return TrainConfig(env=name, algorithm=algorithm)
 
