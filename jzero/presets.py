@@ -142,22 +142,15 @@ def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]
 
 
 def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> TrainConfig:
-    """The settings for the environment called `name`.
-
-    Raises:
-      ValueError: AlphaZero's values cannot express the returns.
-    """
+    """The settings for the environment called `name`."""
     train = _alphazero(facts) if algorithm == "alphazero" else _learned(facts, algorithm)
-    return dataclasses.replace(train, env=name, algorithm=algorithm, network=_network(facts, algorithm))
+    limit = _return_limit(facts, train.discount) if algorithm == "alphazero" else 1.0
+    network = dataclasses.replace(_network(facts, algorithm), value_limit=limit)
+    return dataclasses.replace(train, env=name, algorithm=algorithm, network=network)
 
 
 def _alphazero(facts: Facts) -> TrainConfig:
     """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob."""
-    if facts.largest_return > 1 + 1e-4:
-        raise ValueError(
-            f"algorithm is 'alphazero', whose values lie in -1 .. 1, and random games earn up to "
-            f"{facts.largest_return:g}: scale the rewards so that no game earns more than 1, or use muzero"
-        )
     train = TrainConfig(
         search=SearchConfig(num_simulations=32, rescale_values=False, value_scale=0.2),
         games=512,
@@ -170,6 +163,10 @@ def _alphazero(facts: Facts) -> TrainConfig:
         # Games that begin alike need other openings; a quarter of a short game would leave nothing to play.
         opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
     )
+    if facts.num_players == 1 and facts.largest_return > 1 + 1e-4:
+        # A game of scores: differences of Q-values have no scale of their own.
+        search = dataclasses.replace(train.search, num_simulations=16, rescale_values=True, value_scale=0.1)
+        return dataclasses.replace(train, search=search, games=128, discount=0.99, value_weight=10.0)
     if not facts.hides and not facts.player_values:
         return train
     search = dataclasses.replace(
@@ -184,9 +181,7 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
     """As for CartPole and MinAtar with one player, as for tic-tac-toe with two."""
     alone = facts.num_players == 1
     discount = 0.99 if alone else 1.0
-    # No discounted return is greater than that of the largest reward at every ply, for ever: random games are no
-    # guide, since a good player's may be far longer.
-    value_limit = _round_up(facts.largest_reward / (1 - discount)) if alone else 1.0
+    value_limit = _return_limit(facts, discount)
     efficient = algorithm == "efficientzero"
     muzero = MuZeroConfig(
         td_steps=10 if alone else 0,
@@ -225,6 +220,17 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
         value_weight=0.25,
         ema_decay=0.995,
     )
+
+
+def _return_limit(facts: Facts, discount: float) -> float:
+    """What no return exceeds.
+
+    Discounted, that of the largest reward at every ply, for ever: random games are no guide, since a good player's
+    may be far longer. Undiscounted, twice what random games earned.
+    """
+    if facts.largest_return <= 1 + 1e-4:
+        return 1.0
+    return _round_up(2 * facts.largest_return if discount == 1 else facts.largest_reward / (1 - discount))
 
 
 def _network(facts: Facts, algorithm: Algorithm) -> NetworkConfig:

@@ -99,7 +99,7 @@ def test_the_network_follows_from_what_is_seen(algorithm, shapes, kind):
 @pytest.mark.parametrize("reward", [0.3, 1.0, 7.0, 150.0])
 def test_a_learned_value_reaches_the_largest_return_that_can_be(algorithm, reward):
     train = preset("x", ALONE._replace(largest_reward=reward), algorithm)
-    assert train.muzero.value_limit >= max(reward / (1 - train.discount), 1) * 0.999
+    assert train.muzero.value_limit >= reward / (1 - train.discount) * 0.999
     assert train.muzero.reward_limit >= reward * (
         train.muzero.prefix_horizon if train.muzero.value_prefix else 1
     )
@@ -113,9 +113,13 @@ def test_two_players_learn_from_the_end_of_the_game():
     assert (train.discount, train.muzero.td_steps, train.muzero.value_limit) == (1, 0, 1)
 
 
-def test_alphazero_refuses_returns_that_its_values_cannot_express():
-    with pytest.raises(ValueError, match=r"values lie in -1 .. 1, and random games earn up to 86: scale"):
-        preset("x", ALONE)
+def test_alphazeros_values_reach_scores():
+    assert preset("x", BOARD).network.value_limit == 1
+    assert preset("x", BOARD._replace(largest_return=1.00001)).network.value_limit == 1
+    train = preset("x", ALONE._replace(largest_reward=512.0, largest_return=3000.0))
+    assert train.network.value_limit >= 512 / (1 - train.discount) * 0.999
+    assert train.search.rescale_values
+    assert preset("x", BOARD._replace(largest_return=3.0)).network.value_limit == 10
 
 
 def test_the_experiments_algorithm_is_the_first_or_the_one_that_is_named():
