@@ -32,7 +32,8 @@ def measure(env: Env) -> Measure:
 
 def _opponent(env: Env) -> tuple[str, Player]:
     """Tree search with rollouts; random where the game cannot be searched from a state."""
-    if getattr(env, "external", False):
+    hides = getattr(env, "hidden_information", False) and not hasattr(env, "resample")
+    if hides or getattr(env, "external", False):
         return "a random player", as_player(random_actions)
     config = SearchConfig(policy="puct", dirichlet_fraction=0.0)
     return f"tree search with {SIMULATIONS} random rollouts", rollout_player(env, config, SIMULATIONS)
