@@ -115,7 +115,8 @@ def _reanalyse(
     lane: jax.Array,
     key: jax.Array,
 ) -> Replay:
-    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring."""
+    """Searches the plies with ages i32[S, L] again and writes what it finds into the ring: policies (with continuous
+    actions over fresh candidates, which go with them) and values."""
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
     legal = _at(replay, flat, lanes, replay.plies.state.legal_action_mask)
     observation = merge_axes(observations(env, replay, age, lane))
@@ -135,6 +136,9 @@ def _reanalyse(
             policy=plies.policy.at[rows, lanes].set(found.policy),
             policy_weight=plies.policy_weight.at[rows, lanes].set(1.0),
             value=plies.value.at[rows, lanes].set(found.value),
+            candidates=jax.tree.map(
+                lambda ring, new: ring.at[rows, lanes].set(new), plies.candidates, found.candidates
+            ),
         )
     )
 
