@@ -368,7 +368,7 @@ def _did_you_mean(name: str, known: list[str], ending: str = "") -> str:
 
 def missing_members(env: Any) -> list[str]:
     """What `env` lacks of the protocol, as readable names."""
-    counts = [name for name in action_members(env) + ["num_players"] if not hasattr(env, name)]
+    counts = [name for name in [*action_members(env), "num_players"] if not hasattr(env, name)]
     signatures = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
     methods = [text for name, text in signatures.items() if not callable(getattr(env, name, None))]
     return [f"the attribute {name} (int)" for name in counts] + [f"the method {text}" for text in methods]

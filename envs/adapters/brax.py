@@ -1,9 +1,9 @@
 """Environments of brax and MuJoCo Playground: `jzero.make("brax:reacher")`, or in bins "brax:reacher?bins=5".
 
-Their actions are vectors in [-1, 1]: learned models plan with them as they are. With `bins` every dimension takes one
-of that many evenly spaced values, the ends among them, and an action is a choice for all dimensions at once: bins **
-D numbered actions, `MAX_ACTIONS` at most, which AlphaZero can plan with too. That serves few dimensions D:
-inverted_pendulum 1, reacher 2, hopper 3 with up to 8 bins.
+Their actions are vectors in [-1, 1]: learned models plan with them as they are. With `bins` every dimension takes
+one of that many evenly spaced values, the ends among them, and an action is a choice for all dimensions at once:
+bins ** D numbered actions, `MAX_ACTIONS` at most, which AlphaZero can plan with too. That serves few dimensions
+D: inverted_pendulum 1, reacher 2, hopper 3 with up to 8 bins.
 
 `done` is `terminated`; after `episode_length` steps a game is `truncated`. The player earns what the environment
 gives, neither scaled nor clipped. Most of these environments draw chance in `reset` only; where a state keeps a key

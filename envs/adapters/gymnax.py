@@ -1,7 +1,7 @@
 """Games of gymnax, all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
 
-Any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds, with gymnax's default
-parameters. A continuous action in [-1, 1] is scaled to the bounds. Rewards are gymnax's,
+Any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds, with gymnax's
+default parameters. A continuous action in [-1, 1] is scaled to the bounds. Rewards are gymnax's,
 neither scaled nor clipped. A natural end is `terminated`; gymnax's limit of steps is `truncated` (a step may
 set both).
 

@@ -115,8 +115,10 @@ def _reanalyse(
     lane: jax.Array,
     key: jax.Array,
 ) -> Replay:
-    """Searches the plies with ages i32[S, L] again and writes what it finds into the ring: policies (with continuous
-    actions over fresh candidates, which go with them) and values."""
+    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring.
+
+    With continuous actions a policy is over candidates drawn anew, which replace those on record.
+    """
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
     legal = _at(replay, flat, lanes, replay.plies.state.legal_action_mask)
     observation = merge_axes(observations(env, replay, age, lane))

@@ -2,7 +2,7 @@
 
 Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2;
 continuous actions: Sampled MuZero (Hubert et al. 2021).
-Axes: S samples, K unrolled steps, A actions (with continuous ones the candidates), D dimensions of a continuous one.
+Axes: S samples, K unrolled steps, A actions (continuous: candidates), D dimensions of a continuous action.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def muzero_loss(
 def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dict[str, jax.Array]:
     """Losses f32[S, K + 1] of each step, 0 where nothing is known; a policy's is its divergence from the target.
 
-    With continuous actions it is the cross-entropy - sum_k w_k log pi(a_k), in which the constant entropy of the
-    weights w is left out: it may be negative, as densities may be above 1. `action_entropy` is then no loss but what
+    With continuous actions it is the cross-entropy - sum_k w_k log pi(a_k) of the candidates a_k and the search's
+    weights w_k, which may be negative, as densities may be above 1; `action_entropy` is then no loss but what
     `entropy_weight` rewards.
     """
     prefix = _reward_targets(learned, targets)

@@ -18,7 +18,7 @@ class Targets(NamedTuple):
     """What the model should predict. Step 0 is the sampled position itself."""
 
     action: jax.Array
-    """i32[S, K], or f32[S, K, D] where actions are continuous: those taken; past the end of the game random ones."""
+    """i32[S, K], or f32[S, K, D] where continuous: the actions taken; past the end of the game random ones."""
     reward: jax.Array
     """f32[S, K] reward of each action for the player who took it; 0 past the end."""
     value: jax.Array

@@ -1,7 +1,8 @@
 """A learned model's network: representation, dynamics, prediction (MuZero), value prefix and projections
 (EfficientZero).
 
-Axes: B rows, A actions, D dimensions of a continuous action. A latent state is [B, width] or a map [B, H, W, width].
+Axes: B rows, A actions, D dimensions of a continuous action. A latent state is [B, width] or a map
+[B, H, W, width].
 """
 
 from __future__ import annotations

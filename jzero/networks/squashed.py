@@ -1,9 +1,9 @@
 """Policies over continuous actions: a Gaussian with independent dimensions, squashed by tanh into (-1, 1).
 
-A network says 2 D numbers a row, D for the means and D for the widths; the first outputs, all 0, are the broadest
-useful policy: mean 0 and standard deviation 1 before the squashing. Means and widths are bounded (as in EfficientZero
-V2, Wang et al. 2024), so that no policy is ever too narrow to draw different candidates.
-The density is that of Soft Actor-Critic (Haarnoja et al. 2018, appendix C).
+A network says 2 D numbers a row, D for the means and D for the widths. Outputs of 0, which it begins with, are a
+mean of 0 and a standard deviation of 1 before the squashing: nearly uniform. Means and widths are bounded (as in
+EfficientZero V2, Wang et al. 2024), so that no policy is ever too narrow to draw different candidates. The density
+is that of Soft Actor-Critic (Haarnoja et al. 2018, appendix C).
 Axes: D dimensions of an action, K actions.
 """
 
@@ -52,7 +52,7 @@ def log_density(policy: jax.Array, action: jax.Array) -> jax.Array:
 
 
 def entropy(policy: jax.Array) -> jax.Array:
-    """f32[...]: differential entropy in nats of policies [..., 2 D]; D log 2 for uniform actions, the most there is.
+    """f32[...]: differential entropy in nats of policies [..., 2 D]; at most D log 2, the uniform one's.
 
     The Gaussian's, and the mean of the logarithm of the squashing's slope by Gauss-Hermite quadrature.
     """
