@@ -89,15 +89,16 @@ class Agent:
             said = self._root(self.params, states).prior_logits
             return squashed.draw(said, key, 1)[:, 0] if temperature else squashed.mode(said)
         if num_simulations == 0:
-            policy, candidates = self.evaluate(states)[0], ()
-            action = jnp.argmax(policy, axis=-1).astype(jnp.int32)
+            policy = self.evaluate(states)[0]
+            action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
         else:
             found = self._plan(self.params, key, states, num_simulations=num_simulations, leaves=leaves)
-            policy, action, candidates = found.policy, found.action, found.candidates
+            policy, action = found.policy, found.action
+            candidates = found.candidates if action_size(self.env) else None
         if temperature == 0:
             return action
         drawn = jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
-        return at_rows(candidates, drawn) if action_size(self.env) else drawn
+        return drawn if candidates is None else at_rows(candidates, drawn)
 
     def evaluate(self, states: Any) -> tuple[jax.Array, jax.Array]:
         """The network alone, without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
