@@ -133,6 +133,10 @@ def _reanalyse(
         explore=True,
     )
     rows, plies = replay.rows(flat), replay.plies
+    # A ply may have been drawn twice: all that is written of it must come from one search.
+    same = (flat[:, None] == flat) & (lanes[:, None] == lanes)
+    last = jnp.max(jnp.where(same, jnp.arange(flat.size), 0), axis=1)
+    found = jax.tree.map(lambda x: x[last], found)
     return replay._replace(
         plies=plies._replace(
             policy=plies.policy.at[rows, lanes].set(found.policy),

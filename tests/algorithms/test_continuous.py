@@ -183,6 +183,24 @@ def test_batches_hold_what_was_played_and_reanalyse_replaces_candidates_with_the
     assert same_bits(after.plies._replace(**kept), ring.plies._replace(**kept))
 
 
+def test_a_reanalysed_policy_belongs_to_the_candidates_beside_it():
+    """Also where a ply was drawn several times; with the exact model the nearest candidate has the most weight."""
+    settings, _, _, _, plies = played()
+    settings = dataclasses.replace(settings, muzero=dataclasses.replace(settings.muzero, reanalyse=1.0))
+    plies = jax.tree.map(lambda x: x[:, :4], plies)  # few lanes, so that nearly all is drawn
+    ring = add(init_replay(jax.tree.map(lambda x: x[0], plies), 8), plies, td_lambda=1.0, lookahead=5)
+    learned = exact_model()
+    model = learned_model(Aim(), learned)
+    after, _ = quick_jit(lambda ring, key: make_batch(Aim(), settings, model, learned, (), ring, key, 64))(
+        ring, KEY
+    )
+    changed = np.asarray((after.plies.candidates != plies.candidates).any((2, 3)))
+    assert changed.mean() > 0.8
+    error = np.square(np.asarray(after.plies.candidates) - np.asarray(plies.state.goal)[:, :, None]).sum(-1)
+    best = np.asarray(after.plies.policy).argmax(-1)
+    np.testing.assert_array_equal(best[changed], error.argmin(-1)[changed])
+
+
 def test_actions_past_the_end_are_uniform():
     _, _, _, _, plies = played()
     lanes = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), plies._replace(state=()))
