@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.algorithms.make import check_numbered
 from jzero.config import Algorithm, MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
 from jzero.models import has_player_values
@@ -136,6 +137,8 @@ def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]
     """The presets of an experiment that takes any environment, for `jzero.run.main`: one for each algorithm."""
 
     def run(algorithm: Algorithm, name: str, env: Env) -> RunConfig:
+        if algorithm == "alphazero":
+            check_numbered(env, name)
         return RunConfig(train=preset(name, look(env), algorithm))
 
     return {algorithm: partial(run, algorithm) for algorithm in algorithms}

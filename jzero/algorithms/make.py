@@ -123,12 +123,17 @@ def _check_search(env: Env, config: TrainConfig) -> None:
         )
 
 
-def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
+def check_numbered(env: Env, name: str) -> None:
+    """Raises ValueError where the actions of the environment called `name` are vectors: AlphaZero needs numbers."""
     if action_size(env):
         raise ValueError(
-            f"algorithm 'alphazero' chooses among numbered actions, and those of {config.env!r} are vectors of "
+            f"algorithm 'alphazero' chooses among numbered actions, and those of {name!r} are vectors of "
             f"{action_size(env)}; use --algorithm muzero, gumbel_muzero or efficientzero"
         )
+
+
+def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
+    check_numbered(env, config.env)
     if getattr(env, "external", False) or hasattr(env, "record"):
         raise ValueError(
             f"algorithm 'alphazero' searches by stepping states, and a state of {config.env!r} is not the whole "
