@@ -4,7 +4,7 @@
     python experiments/pendulum.py --algorithm efficientzero    value prefix, consistency, reanalyse, priorities
 
 Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's Pendulum-v1: 200 steps of -16.3 to
-0 each. Random play earns about -1,200; above -200 it swings up from anywhere and stays up. A run ends as soon as
+0 each. Untrained it earns about -1,200; above -200 it swings up from anywhere and stays up. A run ends as soon as
 100 episodes have a mean of at least -170; the last line measures 100 others.
 """
 
