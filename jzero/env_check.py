@@ -88,7 +88,9 @@ def _trace_problems(env: Env) -> Iterator[str]:
         yield from wrong_fields
         if wrong_fields:
             return
-        call = f"step(state, action, key), with an action {_describe(action)},"
+        call = "step(state, action, key)"
+        if action_size(env):
+            call += f", with an action {_describe(action)},"
         yield from _structure_problems(state, jax.eval_shape(env.step, state, action, key))
         call = "observe(state)"
         observation = jax.eval_shape(env.observe, state)

@@ -75,13 +75,15 @@ def exact_model(candidates=C):
 # The search.
 
 
-@pytest.mark.parametrize(("policy", "num_simulations"), [("gumbel", 2 * C), ("puct", 32 * C)])
-def test_a_search_finds_the_best_candidate(policy, num_simulations):
+@pytest.mark.parametrize(
+    ("policy", "num_simulations", "leaves"), [("gumbel", 2 * C, 1), ("gumbel", 2 * C, 4), ("puct", 32 * C, 1)]
+)
+def test_a_search_finds_the_best_candidate(policy, num_simulations, leaves):
     """The shot is one of the root's own, and the nearest to the goal."""
     search = SearchConfig(policy=policy, num_simulations=num_simulations, max_considered=C, sampled_actions=C)
     model = learned_model(Aim(), exact_model())
     states = init_batch(Aim(), KEY, 64)
-    options = {"num_simulations": num_simulations, "explore": False}
+    options = {"num_simulations": num_simulations, "explore": False, "leaves": leaves}
     found = quick_jit(lambda key: plan(search, model, (), key, states, **options))(KEY)
     error = np.square(np.asarray(found.candidates) - np.asarray(states.goal)[:, None]).sum(-1)
     best = error.argmin(axis=1)
