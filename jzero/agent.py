@@ -1,6 +1,6 @@
 """A trained agent: what a finished run is good for.
 
-Axes: B states, A actions.
+Axes: B states, A actions, D dimensions of a continuous action.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import jax.numpy as jnp
 
 from jzero import checkpoint
 from jzero.config import TrainConfig, from_dict
-from jzero.env import Env, make
+from jzero.env import Env, action_size, make
+from jzero.models import at_rows
+from jzero.networks import squashed
 from jzero.planner import plan
 from jzero.run_dir import CONFIG, read_json
 from jzero.train import abstract_state, make_mesh, make_model
@@ -56,14 +58,16 @@ class Agent:
         temperature: float = 0.0,
         leaves: int = 1,
     ) -> jax.Array:
-        """Actions i32[B] for a batch of states.
+        """Actions i32[B] for a batch of states; f32[B, D] in [-1, 1] where they are continuous.
 
         Args:
           states: environment states, every leaf [B, ...]; finished ones get an arbitrary action.
-          key: a random key; without temperature only the worlds of hidden information depend on it.
+          key: a random key; without temperature only the worlds of hidden information and the candidates of
+            continuous actions depend on it.
           num_simulations: simulations a state; None for the number of the training run, 0 for the raw policy.
           temperature: 0 takes the best action; otherwise actions are drawn in proportion to
-            `policy ** (1 / temperature)`.
+            `policy ** (1 / temperature)`. The raw policy of continuous actions gives its mean, or with any
+            temperature a draw of its own.
           leaves: leaves of each tree in one call of the network, for quick answers in few games; with PUCT it
             divides `num_simulations`.
 
@@ -81,23 +85,30 @@ class Agent:
             raise ValueError(
                 f"num_simulations is {num_simulations} and temperature {temperature}; neither may be negative"
             )
+        if num_simulations == 0 and action_size(self.env):
+            said = self._root(self.params, states).prior_logits
+            return squashed.draw(said, key, 1)[:, 0] if temperature else squashed.mode(said)
         if num_simulations == 0:
             policy = self.evaluate(states)[0]
-            action = jnp.argmax(policy, axis=-1).astype(jnp.int32)
+            action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
         else:
             found = self._plan(self.params, key, states, num_simulations=num_simulations, leaves=leaves)
             policy, action = found.policy, found.action
+            candidates = found.candidates if action_size(self.env) else None
         if temperature == 0:
             return action
-        return jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
+        drawn = jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
+        return drawn if candidates is None else at_rows(candidates, drawn)
 
     def evaluate(self, states: Any) -> tuple[jax.Array, jax.Array]:
         """The network alone, without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
 
+        With continuous actions the policy is its mean action f32[B, D].
         Where the environment has `reveal`, the value is that of the states as they are, hidden things included.
         """
         root = self._root(self.params, states)
-        return jax.nn.softmax(root.prior_logits, axis=-1), root.value
+        read = squashed.mode if action_size(self.env) else jax.nn.softmax
+        return read(jnp.asarray(root.prior_logits)), root.value
 
 
 def load(run_dir: str | Path) -> Agent:

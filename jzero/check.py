@@ -17,7 +17,7 @@ from typing import Annotated
 
 import tyro
 
-from jzero.env import make
+from jzero.env import Env, action_size, make
 from jzero.env_check import check_env
 
 
@@ -50,11 +50,16 @@ def check(config: Config) -> int:
         return 1
     print(
         f"OK: {config.env}: {played.games} random games, {played.finished} to their end, {played.plies:,} plies, "
-        f"{time.perf_counter() - start:.0f} s; {env.num_players} player(s), {env.num_actions} actions"
+        f"{time.perf_counter() - start:.0f} s; {env.num_players} player(s), {_actions(env)}"
     )
     if not played.finished:
         print(f"No game ended within {config.plies} plies, so its end is unchecked: use more --plies.")
     return 0
+
+
+def _actions(env: Env) -> str:
+    size = action_size(env)
+    return f"continuous actions of {size} number(s)" if size else f"{env.num_actions} actions"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ class SearchConfig:
     """Simulations a move in self-play."""
     max_considered: int = 16
     """Gumbel: actions of the first halving round."""
+    sampled_actions: int = 16
+    """Continuous actions: candidates that every node draws from its policy."""
     value_scale: float = 0.1
     """Gumbel: c_scale, the weight of Q-values in the improved policy."""
     maxvisit_init: float = 50.0
@@ -44,6 +46,7 @@ class SearchConfig:
         """Raises ValueError for a setting out of range."""
         check("search.num_simulations", self.num_simulations, low=1)
         check("search.max_considered", self.max_considered, low=1)
+        check("search.sampled_actions", self.sampled_actions, low=2)
         check("search.value_scale", self.value_scale, low=0)
         check("search.maxvisit_init", self.maxvisit_init, low=0)
         check("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
@@ -129,12 +132,21 @@ class MuZeroConfig:
     """alpha of prioritised replay (MuZero 1, EfficientZero 0.6); 0 samples uniformly."""
     priority_correction: float = 1.0
     """beta of prioritised replay's importance weights."""
+    entropy_weight: float = 0.0
+    """Continuous actions: weight of the policy's entropy, which the loss then rewards (EfficientZero V2: 0.005)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
         for name in ("unroll_steps", "prefix_horizon", "prefix_width", "projection_width"):
             check(f"muzero.{name}", getattr(self, name), low=1)
-        for name in ("td_steps", "reward_weight", "consistency_weight", "td_age", "search_value_age"):
+        for name in (
+            "td_steps",
+            "reward_weight",
+            "consistency_weight",
+            "td_age",
+            "search_value_age",
+            "entropy_weight",
+        ):
             check(f"muzero.{name}", getattr(self, name), low=0)
         for name in ("reanalyse", "priority_exponent", "priority_correction"):
             check(f"muzero.{name}", getattr(self, name), low=0, high=1)

@@ -10,6 +10,10 @@ Rules, which `jzero.check_env` verifies:
 - With two players the rewards sum to zero, unless the environment sets `zero_sum = False`.
 - Chance comes from the key alone: the same state, action and key give the same next state.
 
+Continuous actions: an environment that has `action_size` D in place of `num_actions` takes vectors f32[D] with each
+number in [-1, 1], and its `legal_action_mask` is bool[1], true. jzero gives nothing else; a `step` treats a number
+beyond as the nearest of the two ends. Learned models plan there, AlphaZero does not.
+
 By convention an illegal action loses at once: the game is over, -1 for the mover and +1 for everyone else.
 """
 
@@ -40,7 +44,7 @@ class State(Protocol):
 
     @property
     def legal_action_mask(self) -> jax.Array:
-        """bool[A]: the actions the player to move may take."""
+        """bool[A]: the actions the player to move may take; bool[1] with continuous actions."""
 
     @property
     def rewards(self) -> jax.Array:
@@ -58,6 +62,7 @@ class State(Protocol):
 class Env(Protocol):
     """A game. Optional members:
 
+    - `action_size`: D, in place of `num_actions`, where actions are vectors f32[D] in [-1, 1];
     - `name`, `zero_sum`;
     - `alternates`: false where one of two players may move twice in a row. A learned model, which changes the
       value's sign at every step, is then refused;
@@ -93,7 +98,7 @@ class Env(Protocol):
         """The first state of a game."""
 
     def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
-        """The state after `state.current_player` takes `action` (i32[])."""
+        """The state after `state.current_player` takes `action`: i32[], or f32[D] with continuous actions."""
 
     def observe(self, state: Any) -> Any:
         """What `state.current_player` may see, and nothing else: a pytree of arrays."""
@@ -200,13 +205,18 @@ def seeded_key(seed: jax.Array | int, ply: jax.Array | int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), ply)
 
 
+def action_size(env: Any) -> int:
+    """D, the numbers of a continuous action; 0 where actions are numbered."""
+    return getattr(env, "action_size", 0)
+
+
 def init_batch(env: Env, key: jax.Array, batch_size: int) -> Any:
     """First states of `batch_size` games: every leaf has a leading axis [B]."""
     return jax.vmap(env.init)(jax.random.split(key, batch_size))
 
 
 def step_batch(env: Env, states: Any, actions: jax.Array, key: jax.Array) -> Any:
-    """One action (i32[B]) in each of B games, each with its own key split from `key`."""
+    """One action (i32[B] or f32[B, D]) in each of B games, each with its own key split from `key`."""
     return jax.vmap(env.step)(states, actions, jax.random.split(key, actions.shape[0]))
 
 
@@ -229,11 +239,23 @@ def random_actions(states: Any, key: jax.Array) -> jax.Array:
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
+def random_actions_in(env: Env, states: Any, key: jax.Array) -> jax.Array:
+    """`random_actions` where actions are numbered; continuous ones f32[B, D], uniform in [-1, 1]."""
+    if not action_size(env):
+        return random_actions(states, key)
+    return random_vectors(key, (states.terminated.shape[0], action_size(env)))
+
+
+def random_vectors(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """f32[*shape]: continuous actions, uniform in [-1, 1]."""
+    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+
+
 def where_rows(rows: jax.Array, new: Any, old: Any) -> Any:
-    """Pytrees [B, ...]: `new` in the rows bool[B] that are marked, else `old`."""
+    """Pytrees [B, ...]: `new` in the rows bool[B] that are marked, else `old`. The rows may have more axes."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(rows.reshape(rows.shape + (1,) * (old.ndim - 1)), new, old)
+        return jnp.where(rows.reshape(rows.shape + (1,) * (old.ndim - rows.ndim)), new, old)
 
     return jax.tree.map(choose, new, old)
 
@@ -346,7 +368,12 @@ def _did_you_mean(name: str, known: list[str], ending: str = "") -> str:
 
 def missing_members(env: Any) -> list[str]:
     """What `env` lacks of the protocol, as readable names."""
-    counts = [name for name in ("num_actions", "num_players") if not hasattr(env, name)]
+    counts = [name for name in [*action_members(env), "num_players"] if not hasattr(env, name)]
     signatures = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
     methods = [text for name, text in signatures.items() if not callable(getattr(env, name, None))]
     return [f"the attribute {name} (int)" for name in counts] + [f"the method {text}" for text in methods]
+
+
+def action_members(env: Any) -> list[str]:
+    """The names of what says which actions there are."""
+    return ["action_size"] if action_size(env) else ["num_actions"]

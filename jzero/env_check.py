@@ -1,4 +1,7 @@
-"""check_env: says in plain words what is wrong with an environment. G games, A actions, P players."""
+"""check_env: says in plain words what is wrong with an environment.
+
+Axes: G games, A actions, P players, D dimensions of a continuous action.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -10,6 +13,8 @@ import numpy as np
 from jzero.env import (
     Env,
     Symmetry,
+    action_members,
+    action_size,
     has_chance,
     init_batch,
     is_finished,
@@ -68,12 +73,14 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
 
 def _trace_problems(env: Env) -> Iterator[str]:
     """What is wrong with counts, shapes and dtypes; stops where the rest cannot be told."""
-    for name in ("num_actions", "num_players"):
+    for name in [*action_members(env), "num_players"]:
         count = getattr(env, name)
         if not isinstance(count, int | np.integer) or count < 1:
             yield f"{name} is {count!r}, not an int of at least 1"
             return
-    key, action = jax.random.key(0), jax.ShapeDtypeStruct((), jnp.int32)
+    if action_size(env):
+        yield from _continuous_problems(env)
+    key, action = jax.random.key(0), _one_action(env)
     call = "init(key)"
     try:
         state = jax.eval_shape(env.init, key)
@@ -82,6 +89,8 @@ def _trace_problems(env: Env) -> Iterator[str]:
         if wrong_fields:
             return
         call = "step(state, action, key)"
+        if action_size(env):
+            call += f", with an action {_describe(action)},"
         yield from _structure_problems(state, jax.eval_shape(env.step, state, action, key))
         call = "observe(state)"
         observation = jax.eval_shape(env.observe, state)
@@ -119,11 +128,27 @@ def _trace_problems(env: Env) -> Iterator[str]:
         )
 
 
+def _one_action(env: Env) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of an action."""
+    if size := action_size(env):
+        return jax.ShapeDtypeStruct((size,), jnp.float32)
+    return jax.ShapeDtypeStruct((), jnp.int32)
+
+
+def _continuous_problems(env: Env) -> Iterator[str]:
+    """Members that only numbered actions can have."""
+    if getattr(env, "num_actions", 0):
+        yield f"it has action_size {action_size(env)} and num_actions {env.num_actions}: keep one of them"
+    for name in ("symmetries", "decide"):
+        if getattr(env, name, ()):
+            yield f"it has continuous actions and {name}, which is for numbered actions: drop it"
+
+
 def _field_problems(env: Env, state: Any) -> Iterator[str]:
     """Required fields of `state` that are missing or have another shape or dtype than the protocol's."""
     expected = {
         "current_player": "int32[]",
-        "legal_action_mask": f"bool[{env.num_actions}]",
+        "legal_action_mask": f"bool[{1 if action_size(env) else env.num_actions}]",
         "rewards": f"float32[{env.num_players}]",
         "terminated": "bool[]",
         "truncated": "bool[]",
@@ -166,7 +191,7 @@ class _Game(NamedTuple):
     """An environment's functions, batched and compiled; they return numpy arrays."""
 
     init: Callable  # key -> states [G]
-    step: Callable  # states, actions i32[G], key, ply -> states
+    step: Callable  # states, actions i32[G] or f32[G, D], key, ply -> states
     observe: Callable  # states -> observations
     reveal: Callable  # states -> what is hidden; only where the environment has it
     fingerprint: Callable  # states -> u32[G, 2]; likewise
@@ -176,7 +201,7 @@ class _Game(NamedTuple):
 def _compile(env: Any, num_games: int) -> _Game:
     """Every call traces the environment anew, so two of them differ where chance is not the key's."""
 
-    def step(states: Any, actions: jax.Array, key: jax.Array, ply: jax.Array) -> Any:
+    def step(states: Any, actions: Any, key: jax.Array, ply: jax.Array) -> Any:
         return step_batch(env, states, actions, jax.random.fold_in(key, ply))
 
     def resample(states: Any, key: jax.Array) -> Any:
@@ -213,8 +238,10 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple
     draws, plies = not hasattr(env, "resample"), 0
     for ply in range(max_plies):
         observations = game.observe(states)
-        actions = _random_actions(states, seed, ply)
+        actions = _random_actions(env, states, seed, ply)
         next_states = game.step(states, actions, key, ply)
+        if action_size(env):
+            note(ply, _clip_rules(game, states, actions, key, ply))
         note(ply, _position_rules(env, states, observations))
         note(ply, _step_rules(env, states, next_states))
         note(ply, _repeat_rules(observations, twin.observe(states), "observe"))
@@ -243,12 +270,18 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple
     problems += _svg_problems(env, states)
     if not is_random:  # else one key may treat a game and its image differently
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
-            problems += _lockstep_problems(game, index, symmetry, seed, max_plies)
+            problems += _lockstep_problems(env, game, index, symmetry, seed, max_plies)
     return problems, Played(num_games, int(is_finished(states).sum()), plies)
 
 
-def _random_actions(states: Any, seed: int, ply: int) -> np.ndarray:
-    """i32[G], uniform over the legal actions; over all where the game is finished or none is legal."""
+def _random_actions(env: Env, states: Any, seed: int, ply: int) -> np.ndarray:
+    """i32[G], uniform over the legal actions; over all where the game is finished or none is legal.
+
+    Continuous ones f32[G, D], uniform in [-1, 1].
+    """
+    if size := action_size(env):
+        shape = (len(states.terminated), size)
+        return np.random.default_rng((seed, ply)).uniform(-1, 1, shape).astype(np.float32)
     mask = states.legal_action_mask & ~is_finished(states)[:, None]
     chances = np.random.default_rng((seed, ply)).random(mask.shape)
     return np.argmax(chances + mask, axis=1).astype(np.int32)
@@ -289,6 +322,16 @@ def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
             "a player moves twice in a row: give the class `alternates = False`, so that learned models, which "
             "change the value's sign at every step, refuse it",
         )
+
+
+def _clip_rules(game: _Game, states: Any, actions: np.ndarray, key: jax.Array, ply: int) -> Rules:
+    """What lies outside of [-1, 1] is taken for the nearest end."""
+    beyond = game.step(states, 3 * actions, key, ply)
+    clipped = game.step(states, np.clip(3 * actions, -1, 1), key, ply)
+    yield (
+        differ(beyond, clipped),
+        "step takes numbers outside of [-1, 1] as they are: begin it with `action = jnp.clip(action, -1, 1)`",
+    )
 
 
 def _repeat_rules(result: Any, again: Any, name: str) -> Rules:
@@ -342,7 +385,9 @@ def _svg_problems(env: Env, states: Any) -> list[str]:
     return [] if good else ["svg(state) does not return a string that is one <svg> element"]
 
 
-def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, seed: int, max_plies: int) -> list[str]:
+def _lockstep_problems(
+    env: Env, game: _Game, index: int, symmetry: Symmetry, seed: int, max_plies: int
+) -> list[str]:
     """Plays games and their images side by side: they must stay images of each other.
 
     Says nothing of games whose first position the symmetry does not keep.
@@ -364,7 +409,7 @@ def _lockstep_problems(game: _Game, index: int, symmetry: Symmetry, seed: int, m
             return [f"symmetries[{index}] does not keep the game: its image differs in {wrong} (ply {ply})"]
         if wrong or finished.all():
             return []
-        actions = _random_actions(states, seed, ply)
+        actions = _random_actions(env, states, seed, ply)
         states = game.step(states, actions, key, ply)
         images = game.step(images, action[actions], key, ply)
     return []

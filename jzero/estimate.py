@@ -39,12 +39,12 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
 
 def _tree_bytes(env: Env, train: TrainConfig, model: Model, state: TrainState) -> int:
     """Bytes of a device's search trees."""
-    roots = jax.eval_shape(model.root, state.averaged, state.games.states)
+    roots = _roots(model, state.averaged, state.games.states)
     # Of a reused tree there are two at a time: what was kept and what grows from it.
     nodes = train.search.num_simulations + 1
     if train.search.reuse:
         nodes = 2 * (2 * train.search.num_simulations + 1)
-    actions = env.num_actions
+    actions = roots.prior_logits.shape[1]
     if model.decide is not None:
         nodes += train.search.num_simulations
         actions += cast(ChanceEnv, env).num_outcomes
@@ -57,13 +57,21 @@ def _rows(train: TrainConfig) -> int:
     return train.games // jax.device_count() * train.search.worlds
 
 
+def _roots(model: Model, params: Any, states: Any) -> Any:
+    """Shapes of what a search starts from."""
+    key = jax.random.key(0)
+    return jax.eval_shape(
+        lambda params, states: model.choices(key, model.root(params, states)), params, states
+    )
+
+
 def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
     """Floating-point operations of a device's self-play in one iteration."""
     rows = _rows(train)
     one = jax.eval_shape(lambda: jax.tree.map(lambda x: x[:1], state.games.states))
     states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state.averaged)
-    embedding = jax.eval_shape(model.root, params, states).embedding
+    embedding = _roots(model, params, states).embedding
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
     if model.decide is not None:
         embedding = jax.eval_shape(model.decide, params, key, action, embedding)[1]

@@ -1,6 +1,9 @@
 """What the search plans with.
 
-A model is two functions with mctx's signatures. Axes: B games, A actions, P players.
+A model is two functions with mctx's signatures. With continuous actions a node has K candidates of its own, drawn
+from its policy and kept in its embedding: the search runs over their numbers 0 .. K - 1 and knows nothing of the
+vectors (Sampled MuZero, Hubert et al. 2021).
+Axes: B games, A actions, P players, K candidates, D dimensions of a continuous action.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import ChanceEnv, Env, has_chance, observe_batch, reveal_batch, step_batch
-from jzero.networks import MuZeroNet, Support
+from jzero.networks import MuZeroNet, Support, squashed
 from jzero.networks.learned import Memory
 from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 from jzero.search.chance import Decide
@@ -30,7 +33,8 @@ class Model(NamedTuple):
     """How to evaluate a root and how to step from a node."""
 
     root: Callable[[Any, Any], RootFnOutput]
-    """(params, states [B]) -> prior logits [B, A], value [B], embedding."""
+    """(params, states [B]) -> prior logits [B, A], value [B], embedding. With continuous actions in place of the
+    logits what the network says of the policy, [B, 2 D]: `sample` makes a choice of it."""
     recurrent: Callable[[Any, jax.Array, jax.Array, Any], tuple[RecurrentFnOutput, Any]]
     """(params, key, action [B], embedding) -> (reward, discount, prior logits, value), embedding."""
     to_play: Callable[[Any], jax.Array] | None = None
@@ -42,6 +46,13 @@ class Model(NamedTuple):
     decide: Decide | None = None
     """Afterstates and what chance may make of them; `recurrent` then takes an outcome and an afterstate in place of
     an action and a state. None where an action is one step."""
+    sample: Callable[[jax.Array, RootFnOutput], RootFnOutput] | None = None
+    """Continuous actions: (key, what `root` gives) -> the same with prior logits [B, K] over candidates that its
+    embedding holds; None where actions are numbered."""
+
+    def choices(self, key: jax.Array, root: RootFnOutput) -> RootFnOutput:
+        """What `root` gives, as the search takes it; numbered actions need no draw."""
+        return root if self.sample is None else self.sample(key, root)
 
 
 def simulator_model(env: Env, apply: Apply, *, discount: float = 1.0) -> Model:
@@ -140,7 +151,7 @@ def cached_simulator(env: Env, apply: Apply, *, discount: float = 1.0) -> Evalua
 
 
 class Latent(NamedTuple):
-    """A node of a learned model. Without a value prefix the last three fields are ()."""
+    """A node of a learned model. Without a value prefix `memory`, `prefix` and `depth` are ()."""
 
     state: jax.Array
     """f32[B, ...] the latent state."""
@@ -150,6 +161,8 @@ class Latent(NamedTuple):
     """f32[B] rewards predicted since the last reset."""
     depth: Any = ()
     """i32[B] steps from the root."""
+    candidates: Any = ()
+    """f32[B, K, D] the actions that the search may take from here; () where actions are numbered."""
 
 
 class LearnedModel(NamedTuple):
@@ -162,6 +175,8 @@ class LearnedModel(NamedTuple):
     """Steps after which the value prefix starts again."""
     discount: float
     """Discount an edge, negative where two players alternate."""
+    sampled_actions: int = 0
+    """K candidates a node, where actions are continuous; 0 where they are numbered."""
 
     def call(self, params: Any, *arguments: Any, method: str) -> Any:
         """What a method of the network gives."""
@@ -177,11 +192,11 @@ class LearnedModel(NamedTuple):
         return Latent(state, memory, zeros, zeros.astype(jnp.int32))
 
     def predict(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
-        """(policy logits f32[B, A], value logits f32[B, atoms])."""
+        """(policy f32[B, A] or f32[B, 2 D], value logits f32[B, atoms]); see `MuZeroNet.predict`."""
         return self.call(params, latent.state, method="predict")
 
     def evaluate(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
-        """(policy logits f32[B, A], value f32[B])."""
+        """(policy f32[B, A] or f32[B, 2 D], value f32[B])."""
         logits, value_logits = self.predict(params, latent)
         return logits, self.value.decode(value_logits)
 
@@ -192,7 +207,7 @@ class LearnedModel(NamedTuple):
         return RootFnOutput(prior_logits=mask_logits(logits, legal), value=value, embedding=latent)
 
     def step(self, params: Any, latent: Latent, action: jax.Array) -> tuple[Latent, jax.Array]:
-        """The latent state after actions i32[B], and the logits f32[B, atoms] of its reward.
+        """The latent state after actions i32[B] or f32[B, D], and the logits f32[B, atoms] of its reward.
 
         With a value prefix they are those of the sum of rewards since the last reset; every `prefix_horizon` steps,
         counted for each row by itself, the LSTM starts from zero.
@@ -210,6 +225,21 @@ class LearnedModel(NamedTuple):
         if not self.network.prefix_width:
             return self.reward.decode(logits)
         return after.prefix - jnp.where(self._resets(latent), 0.0, latent.prefix)
+
+    def offer(self, key: jax.Array, policy: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
+        """(prior logits f32[B, K], the node with its K candidates) of a node whose policy is f32[B, 2 D].
+
+        Where candidates are drawn from the policy itself, each has the same prior (Hubert et al. 2021, section 4:
+        beta-hat / beta times pi, with beta = pi). With numbered actions: the policy's logits and the node as it is.
+        """
+        if not self.sampled_actions:
+            return policy, latent
+        found = squashed.draw(policy, key, self.sampled_actions)
+        return jnp.zeros_like(found[..., 0]), latent._replace(candidates=found)
+
+    def taken(self, latent: Latent, action: jax.Array) -> jax.Array:
+        """What the numbers i32[B] of the search stand for: f32[B, D], or the same numbers."""
+        return at_rows(latent.candidates, action) if self.sampled_actions else action
 
     def _resets(self, latent: Latent) -> jax.Array:
         """bool[B]: the prefix starts again with the step from here."""
@@ -229,14 +259,18 @@ def learned_model(env: Env, learned: LearnedModel) -> Model:
     def recurrent(
         params: Any, key: jax.Array, action: jax.Array, latent: Latent
     ) -> tuple[RecurrentFnOutput, Latent]:
-        del key
-        after, reward_logits = learned.step(params, latent, action)
+        after, reward_logits = learned.step(params, latent, learned.taken(latent, action))
         reward = learned.earned(latent, after, reward_logits)
-        logits, value = learned.evaluate(params, after)
+        policy, value = learned.evaluate(params, after)
+        logits, after = learned.offer(key, policy, after)
         discount = jnp.full_like(reward, learned.discount)
         return RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value), after
 
-    return Model(root, recurrent)
+    def sample(key: jax.Array, root: RootFnOutput) -> RootFnOutput:
+        logits, latent = learned.offer(key, jnp.asarray(root.prior_logits), cast(Latent, root.embedding))
+        return RootFnOutput(prior_logits=logits, value=root.value, embedding=latent)
+
+    return Model(root, recurrent, sample=sample if learned.sampled_actions else None)
 
 
 def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, jax.Array]]:
@@ -268,6 +302,11 @@ def advance(
 def mask_logits(logits: jax.Array, legal: jax.Array) -> jax.Array:
     """Logits [B, A] with -inf where not `legal` bool[B, A]; rows without a legal action stay as they are."""
     return jnp.where(legal | ~jnp.any(legal, axis=-1, keepdims=True), logits, -jnp.inf)
+
+
+def at_rows(values: jax.Array, index: jax.Array) -> jax.Array:
+    """[B, ...]: of values [B, K, ...] the one that i32[B] says."""
+    return jax.vmap(lambda values, index: values[index])(values, index)
 
 
 def has_player_values(env: Env) -> bool:

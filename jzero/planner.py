@@ -1,6 +1,7 @@
 """How an agent chooses: the search that a configuration describes, over a model.
 
-Axes: B games, A actions, W worlds, P players. A model with a value for every player gives values [B, P] by seat
+Axes: B games, A actions, W worlds, P players, D dimensions of a continuous action. With continuous actions A is the
+number of candidates that the root has drawn. A model with a value for every player gives values [B, P] by seat
 wherever [B] stands below; Q-values that choose actions are always those of the player to move.
 """
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jzero import search
 from jzero.config import SearchConfig
 from jzero.env import where_rows
-from jzero.models import Model
+from jzero.models import Model, at_rows
 from jzero.search import scores
 from jzero.search.tree import Tree
 
@@ -25,7 +26,7 @@ class Plan(NamedTuple):
     """What a search found at the root."""
 
     action: jax.Array
-    """i32[B] the chosen action."""
+    """i32[B], or f32[B, D] where actions are continuous: the chosen action."""
     policy: jax.Array
     """f32[B, A] the target for the policy network: improved policy (Gumbel, worlds) or shares of visits (PUCT)."""
     value: jax.Array
@@ -36,6 +37,8 @@ class Plan(NamedTuple):
     """f32[B, A] the network's policy."""
     evaluations: jax.Array
     """i32[B] rows of the network's batches that the search took."""
+    candidates: Any = ()
+    """f32[B, A, D] what `policy` is over, where actions are continuous; else ()."""
 
 
 def plan(
@@ -93,12 +96,20 @@ def plan_tree(
     **options: Any,
 ) -> tuple[Plan, Tree]:
     """`plan_root`, and the tree, of which `jzero.search.subtree` can keep a part."""
+    if model.sample is not None:
+        key, sample_key = jax.random.split(key)
+        root = model.sample(sample_key, root)
+        invalid = jnp.broadcast_to(invalid, jnp.shape(root.prior_logits))  # of one flag for all vectors
     output = search_root(config, model, params, key, root, invalid, **options)
     tree = cast(Tree, output.search_tree)
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
     visited = tree.summary().visit_counts > 0
     rows = jnp.full(action.shape, 1 + jnp.asarray(options["num_simulations"]), jnp.int32)
-    return _summarise(root, action, policy, visited, _root_qvalues(model, tree), rows), tree
+    found = _summarise(root, action, policy, visited, _root_qvalues(model, tree), rows)
+    if model.sample is not None:
+        candidates = cast(Any, root.embedding).candidates
+        found = found._replace(action=at_rows(candidates, action), candidates=candidates)
+    return found, tree
 
 
 def _plan_worlds(

@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.algorithms.make import check_numbered
 from jzero.config import Algorithm, MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
-from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions, step_batch
+from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
 from jzero.models import has_player_values
 from jzero.run import RunConfig
 
@@ -107,7 +108,7 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
     def one_ply(carry: tuple) -> tuple:
         ply, states, returns, seen = carry
         action_key, step_key, other_key = jax.random.split(jax.random.fold_in(play_key, ply), 3)
-        actions = random_actions(states, action_key)
+        actions = random_actions_in(env, states, action_key)
         after = step_batch(env, states, actions, step_key)
         seen = _Seen(
             chance=seen.chance | _differ(after, step_batch(env, states, actions, other_key)),
@@ -136,6 +137,8 @@ def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]
     """The presets of an experiment that takes any environment, for `jzero.run.main`: one for each algorithm."""
 
     def run(algorithm: Algorithm, name: str, env: Env) -> RunConfig:
+        if algorithm == "alphazero":
+            check_numbered(env, name)
         return RunConfig(train=preset(name, look(env), algorithm))
 
     return {algorithm: partial(run, algorithm) for algorithm in algorithms}

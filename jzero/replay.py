@@ -109,7 +109,7 @@ def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead:
     plies = jax.tree.map(write, replay.plies, transitions)
     head = replay.head + num_plies
     held, oldest = jnp.minimum(head, capacity), head % capacity
-    small = plies._replace(state=(), action=(), policy=(), policy_weight=())
+    small = plies._replace(state=(), action=(), policy=(), policy_weight=(), candidates=())
     targets, known = value_targets(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small), td_lambda)
     # Before the ring is full its front, in time order, is empty.
     written = jnp.arange(capacity) >= capacity - held

@@ -25,7 +25,7 @@ from jzero import checkpoint
 from jzero.agent import Agent
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
-from jzero.env import Env, make
+from jzero.env import Env, action_size, make
 from jzero.estimate import describe
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
@@ -308,7 +308,7 @@ class Run:
     def _record_games(self, agent: Agent) -> None:
         """Games for the report, where the environment can draw them."""
         assert self.dir is not None
-        if not hasattr(self.env, "svg"):
+        if not hasattr(self.env, "svg") or action_size(self.env):  # a record is of numbered actions
             return
         games = record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
         self.dir.write_json("games.json", games)

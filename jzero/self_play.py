@@ -19,7 +19,7 @@ from jzero.env import (
     forfeit,
     init_batch,
     is_finished,
-    random_actions,
+    random_actions_in,
     record_batch,
     restart_batch,
     step_batch,
@@ -54,9 +54,9 @@ class Transition(NamedTuple):
     state: Any
     """[B] the environment's state before the action, or what its `record` keeps of it."""
     action: jax.Array
-    """i32[B] the action taken."""
+    """i32[B], or f32[B, D] where actions are continuous: the action taken."""
     policy: jax.Array
-    """f32[B, A] the search's policy."""
+    """f32[B, A] the search's policy; with continuous actions over the candidates."""
     policy_weight: jax.Array
     """f32[B] 1 where the policy is a target, 0 after a fast search."""
     value: jax.Array
@@ -74,6 +74,8 @@ class Transition(NamedTuple):
     """bool[B] the game ended with this action."""
     truncated: jax.Array
     """bool[B] the game was cut short with this action."""
+    candidates: Any = ()
+    """f32[B, A, D] the actions that the search chose among, where they are continuous; else ()."""
 
 
 def start_games(env: Env, config: TrainConfig, key: jax.Array, batch_size: int) -> Games:
@@ -114,7 +116,7 @@ def self_play(
         games, kept = carry
         search_key, random_key, step_key, new_key = jax.random.split(key, 4)
         full, found, tree = _search(model, config, params, search_key, games, kept)
-        explored, action = _maybe_random(config, random_key, games, found.action)
+        explored, action = _maybe_random(env, config, random_key, games, found.action)
         after = step_batch(env, games.states, action, step_key)
         if config.resign_below > -1:
             games, after = _maybe_resign(config, games, found.value, after)
@@ -132,6 +134,7 @@ def self_play(
             discount=discount,
             ended=ended,
             truncated=after.truncated & ~after.terminated,
+            candidates=found.candidates,
         )
         next_games = games._replace(
             states=after, ply=games.ply + 1, earned=games.earned + after.rewards[:, 0]
@@ -219,13 +222,13 @@ def _maybe_resign(config: TrainConfig, games: Games, value: jax.Array, after: An
 
 
 def _maybe_random(
-    config: TrainConfig, key: jax.Array, games: Games, action: jax.Array
+    env: Env, config: TrainConfig, key: jax.Array, games: Games, action: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """(explored bool[B], action i32[B]): openings and some plies take a uniformly random legal action."""
+    """(explored bool[B], action [B, ...]): openings and some plies take a uniformly random legal action."""
     choice_key, action_key = jax.random.split(key)
     explored = games.ply < games.opening
     explored |= jax.random.bernoulli(choice_key, config.random_move_fraction, explored.shape)
-    return explored, jnp.where(explored, random_actions(games.states, action_key), action)
+    return explored, where_rows(explored, random_actions_in(env, games.states, action_key), action)
 
 
 def _measure(config: TrainConfig, transition: Transition, found: Plan, games: Games) -> dict[str, jax.Array]:

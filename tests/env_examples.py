@@ -194,3 +194,48 @@ class DiceRace:
     def observe(self, state):
         own = jnp.roll(state.position, -state.current_player)
         return jnp.append(own, state.ply).astype(jnp.float32)
+
+
+class AimState(NamedTuple):
+    goal: jax.Array  # f32[2] the action that earns the most
+    ply: jax.Array
+    current_player: jax.Array
+    legal_action_mask: jax.Array
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """Continuous actions f32[2]: a shot earns minus the squared distance from the goal, which is seen and moves.
+
+    It ends after `length` shots; half of the games, those with a goal to the right, are cut short there.
+    """
+
+    length: int = 2
+    action_size = 2
+    num_players = 1
+
+    def init(self, key):
+        no = jnp.bool_(False)
+        return AimState(_goal(key), jnp.int32(0), jnp.int32(0), jnp.ones(1, bool), jnp.zeros(1), no, no)
+
+    def step(self, state, action, key):
+        error = jnp.sum((jnp.clip(action, -1, 1) - state.goal) ** 2)
+        over, right = state.ply + 1 >= self.length, state.goal[0] > 0
+        after = state._replace(
+            goal=_goal(key),
+            ply=state.ply + 1,
+            rewards=-error[None],
+            terminated=over & ~right,
+            truncated=over & right,
+        )
+        return keep_finished(state, after)
+
+    def observe(self, state):
+        return state.goal
+
+
+def _goal(key):
+    return jax.random.uniform(key, (2,), minval=-0.8, maxval=0.8)

@@ -14,8 +14,16 @@ import numpy as np
 import pytest
 
 from jzero import EnvError, check_env, init_batch, make, observe_batch, step_batch
-from jzero.env import Symmetry, forfeit, is_finished, keep_finished, replace
-from tests.env_examples import Dice, TwoPiles
+from jzero.env import (
+    Symmetry,
+    forfeit,
+    is_finished,
+    keep_finished,
+    random_actions,
+    random_actions_in,
+    replace,
+)
+from tests.env_examples import Aim, Dice, TwoPiles
 
 KEY = jax.random.key(0)
 
@@ -163,7 +171,7 @@ def problems_of(env) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("env", [TwoPiles(), Dice()], ids=["two piles", "dice"])
+@pytest.mark.parametrize("env", [TwoPiles(), Dice(), Aim()], ids=["two piles", "dice", "aim"])
 def test_check_env_finds_nothing_wrong_with_a_good_environment(env):
     assert problems_of(env) == []
 
@@ -455,3 +463,41 @@ def test_check_env_allows_rewards_that_do_not_sum_to_zero_where_the_environment_
 )
 def test_check_env_does_not_judge_symmetries_that_play_cannot_show(members):
     assert problems_of(broken(members)) == []
+
+
+def step_without_clipping(self, state, action, key):
+    new = Aim.step(self, state, action, key)
+    return new._replace(rewards=jnp.where(state.ply < self.length, -jnp.sum(action**2), 0.0)[None])
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"action_size": -1}, "action_size is -1, not an int of at least 1"),
+        ({"action_size": 2.0}, "action_size is 2.0, not an int of at least 1"),
+        ({"action_size": 3}, "step(state, action, key), with an action float32[3], fails under jax.jit"),
+        ({"num_actions": 4}, "it has action_size 2 and num_actions 4: keep one of them"),
+        ({"symmetries": TwoPiles.symmetries}, "it has continuous actions and symmetries"),
+        (
+            {"init": lambda self, key: Aim.init(self, key)._replace(legal_action_mask=jnp.ones(2, bool))},
+            "the state's legal_action_mask is bool[2], not bool[1]",
+        ),
+        (
+            {"step": step_without_clipping},
+            "step takes numbers outside of [-1, 1] as they are: begin it with `action = jnp.clip(action, -1, 1)`",
+        ),
+    ],
+)
+def test_check_env_says_what_is_broken_where_actions_are_continuous(members, message):
+    problems = problems_of(type("Broken", (Aim,), members)())
+    assert any(message in problem for problem in problems), problems
+
+
+def test_random_actions_of_both_kinds():
+    states = init_batch(Dice(), KEY, 64)
+    assert random_actions_in(Dice(), states, KEY).tolist() == random_actions(states, KEY).tolist()
+    vectors = random_actions_in(Aim(), init_batch(Aim(), KEY, 64), KEY)
+    assert vectors.shape == (64, 2)
+    assert vectors.dtype == jnp.float32
+    assert -1 <= vectors.min() < -0.9
+    assert 0.9 < vectors.max() <= 1

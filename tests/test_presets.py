@@ -16,7 +16,7 @@ from jzero.estimate import describe
 from jzero.presets import Facts, look, preset, suited
 from jzero.run import RunConfig, Strength, main
 from jzero.train import make_program
-from tests.env_examples import Dice, TwoPiles
+from tests.env_examples import Aim, Dice, TwoPiles
 from tests.tiny import REPOSITORY, TINY, child_environment, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -65,6 +65,18 @@ def test_chance_is_seen_in_deals_and_in_dice():
     assert facts.player_values
     assert facts.plies == facts.longest == 9
     assert not facts.is_board
+
+
+def test_continuous_actions_are_played_too():
+    facts = look(Aim(length=3))
+    assert facts.longest == 3
+    assert 2 < facts.largest_reward < 2 * 1.8**2  # the farthest shot from a goal at 0.8
+    assert facts.shapes == ((2,),)
+
+
+def test_alphazero_is_refused_where_actions_are_continuous():
+    with pytest.raises(ValueError, match=r"those of 'aim' are vectors of 2; use --algorithm muzero"):
+        suited("alphazero")["alphazero"]("aim", Aim())
 
 
 def test_a_board_game_gets_openings_and_one_with_chance_none():

@@ -1,9 +1,9 @@
-"""Environments of brax and MuJoCo Playground, with their actions in bins: `jzero.make("brax:reacher?bins=5")`.
+"""Environments of brax and MuJoCo Playground: `jzero.make("brax:reacher")`, or in bins "brax:reacher?bins=5".
 
-jzero's searches choose among finitely many actions, so every dimension of a continuous action, -1 to 1, takes one
-of `bins` evenly spaced values, the ends among them, and an action is a choice for all dimensions at once: bins ** D
-actions, `MAX_ACTIONS` at most. That serves few dimensions D: inverted_pendulum 1, reacher 2, hopper 3 with up to 8
-bins.
+Their actions are vectors in [-1, 1]: learned models plan with them as they are. With `bins` every dimension takes
+one of that many evenly spaced values, the ends among them, and an action is a choice for all dimensions at once:
+bins ** D numbered actions, `MAX_ACTIONS` at most, which AlphaZero can plan with too. That serves few dimensions
+D: inverted_pendulum 1, reacher 2, hopper 3 with up to 8 bins.
 
 `done` is `terminated`; after `episode_length` steps a game is `truncated`. The player earns what the environment
 gives, neither scaled nor clipped. Most of these environments draw chance in `reset` only; where a state keeps a key
@@ -32,14 +32,14 @@ class BraxState(NamedTuple):
     inner: Any  # brax's state, without a key
     ply: jax.Array  # i32[]: steps taken
     current_player: jax.Array  # i32[]: 0
-    legal_action_mask: jax.Array  # bool[A]: always all of them
+    legal_action_mask: jax.Array  # bool[A]: always all of them; bool[1] with continuous actions
     rewards: jax.Array  # f32[1]: of the last step
     terminated: jax.Array  # bool[]: done
     truncated: jax.Array  # bool[]: the limit of steps is reached
 
 
 class BraxEnv:
-    """An environment of brax's shape with its actions in bins."""
+    """An environment of brax's shape, its actions in bins or as they are."""
 
     num_players = 1
 
@@ -47,14 +47,14 @@ class BraxEnv:
         """Wraps `inner`; see the module for `bins` and `episode_length`.
 
         Raises:
-          ValueError: `bins` is missing, below 2, or gives too many actions.
+          ValueError: `bins` is below 2, or gives too many actions.
         """
         dimensions = int(inner.action_size)
+        self.inner, self.name, self.bins, self.episode_length = inner, name, bins, episode_length
+        self.dimensions = dimensions
         if bins is None:
-            raise ValueError(
-                f"env {name!r} has continuous actions ({dimensions} dimensions), and a search needs a choice of "
-                f'actions: give the number of values of each dimension, as in "{name}?bins=3"'
-            )
+            self.action_size, self.num_actions = dimensions, 0
+            return
         if not isinstance(bins, int) or bins < 2:
             raise ValueError(f"env {name!r}: bins is {bins!r}; expected an int of at least 2")
         if bins**dimensions > MAX_ACTIONS:
@@ -62,15 +62,14 @@ class BraxEnv:
                 f"env {name!r}: bins is {bins}, which makes {bins} ** {dimensions} = {bins**dimensions:,} actions, "
                 f"more than {MAX_ACTIONS}: {_fewer(dimensions)}"
             )
-        self.inner, self.name, self.bins, self.episode_length = inner, name, bins, episode_length
-        self.dimensions, self.num_actions = dimensions, bins**dimensions
+        self.action_size, self.num_actions = 0, bins**dimensions
 
     def init(self, key: jax.Array) -> BraxState:
         """A first state, drawn by `reset`."""
         return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
-        """The state after the action with the number `action` (i32[])."""
+        """The state after the action with the number `action` (i32[]), or after the vector f32[D]."""
         inner = self.inner.step(_with_key(state.inner, key), self.values(action))
         return keep_finished(state, self._state(inner, state.ply + 1))
 
@@ -79,7 +78,9 @@ class BraxEnv:
         return state.inner.obs
 
     def values(self, action: jax.Array) -> jax.Array:
-        """f32[D], between -1 and 1: the action with the number `action` (i32[])."""
+        """f32[D], between -1 and 1: the action with the number `action` (i32[]); of a vector, it within them."""
+        if self.bins is None:
+            return jnp.clip(action, -1.0, 1.0)
         bins = jnp.stack(jnp.unravel_index(action, (self.bins,) * self.dimensions))
         return 2.0 * bins / (self.bins - 1) - 1.0
 
@@ -89,7 +90,7 @@ class BraxEnv:
             inner=_with_key(inner, ()),
             ply=ply,
             current_player=jnp.int32(0),
-            legal_action_mask=jnp.ones(self.num_actions, bool),
+            legal_action_mask=jnp.ones(self.num_actions or 1, bool),
             rewards=jnp.reshape(inner.reward, 1).astype(jnp.float32),
             terminated=done,
             truncated=~done & (ply >= self.episode_length),
@@ -102,7 +103,7 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
 
     Raises:
       ImportError: brax is not installed.
-      ValueError: brax has no such environment, or `bins` is missing or does not fit.
+      ValueError: brax has no such environment, or `bins` does not fit.
     """
     try:
         from brax import envs

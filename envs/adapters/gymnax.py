@@ -1,6 +1,7 @@
 """Games of gymnax, all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
 
-Any gymnax game whose actions are a `Discrete` space, with gymnax's default parameters. Rewards are gymnax's,
+Any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds, with gymnax's
+default parameters. A continuous action in [-1, 1] is scaled to the bounds. Rewards are gymnax's,
 neither scaled nor clipped. A natural end is `terminated`; gymnax's limit of steps is `truncated` (a step may
 set both).
 
@@ -28,11 +29,12 @@ Source: https://github.com/RobertTLange/gymnax, gymnax/environments.
 """
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jzero.env import keep_finished, unknown_name
 
@@ -50,15 +52,15 @@ HIDDEN = (
 
 
 class GymnaxState(NamedTuple):
-    """A state of gymnax and what jzero reads. A actions."""
+    """A state of gymnax and what jzero reads. A actions, D dimensions of a continuous one."""
 
     inner: Any  # gymnax's state, every field an array of fixed dtype
     current_player: jax.Array  # i32[]: 0
-    legal_action_mask: jax.Array  # bool[A]: always all of them
+    legal_action_mask: jax.Array  # bool[A]: always all of them; bool[1] with continuous actions
     rewards: jax.Array  # f32[1]: of the last step, as gymnax gives it
     terminated: jax.Array  # bool[]: ended by the game's rules
     truncated: jax.Array  # bool[]: gymnax's limit of steps is reached
-    last_action: jax.Array  # i32[]: what was done last, 0 at the start; sticky actions repeat it
+    last_action: jax.Array  # i32[] or f32[D]: what was done last, 0 at the start; sticky actions repeat it
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +70,22 @@ class GymnaxEnv:
     name: str
     """As gymnax calls it."""
     num_actions: int
-    """A."""
+    """A; 0 where actions are continuous."""
     inner: Any
     """gymnax's environment."""
     params: Any
     """gymnax's parameters of it."""
     sticky_actions: float = 0.0
     """The chance that a step repeats what was done last instead of the action (Machado et al. 2018)."""
+    bounds: tuple[Any, Any] = ((), ())
+    """f32[D] the lowest and the highest continuous action of gymnax."""
 
     num_players = 1
+
+    @property
+    def action_size(self) -> int:
+        """D; 0 where actions are numbered."""
+        return np.size(self.bounds[0])
 
     @property
     def hidden_information(self) -> bool:
@@ -89,26 +98,30 @@ class GymnaxEnv:
         return GymnaxState(
             inner=jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), inner),
             current_player=jnp.int32(0),
-            legal_action_mask=jnp.ones(self.num_actions, bool),
+            legal_action_mask=jnp.ones(self.num_actions or 1, bool),
             rewards=jnp.zeros(1, jnp.float32),
             terminated=jnp.bool_(False),
             truncated=jnp.bool_(False),
-            last_action=jnp.int32(0),
+            last_action=jnp.zeros(self.action_size) if self.action_size else jnp.int32(0),
         )
 
     def step(self, state: GymnaxState, action: jax.Array, key: jax.Array) -> GymnaxState:
-        """The state after `action` (i32[]) by gymnax's `step_env`, which never starts a new game."""
+        """The state after `action` (i32[] or f32[D]) by gymnax's `step_env`, which never starts a new game."""
+        if self.action_size:
+            action = jnp.clip(action, -1.0, 1.0)
         if self.sticky_actions:
             key, sticky_key = jax.random.split(key)
             repeats = jax.random.bernoulli(sticky_key, self.sticky_actions)
             action = jnp.where(repeats, state.last_action, action)
-        _, inner, reward, terminated, _ = self.inner.step_env(key, state.inner, action, self.params)
+        _, inner, reward, terminated, _ = self.inner.step_env(
+            key, state.inner, self._scaled(action), self.params
+        )
         next_state = state._replace(
             inner=inner,
             rewards=jnp.reshape(reward, 1).astype(jnp.float32),
             terminated=jnp.asarray(terminated, bool),
             truncated=jnp.asarray(self.inner.is_truncated(inner, self.params), bool),
-            last_action=jnp.asarray(action, jnp.int32),
+            last_action=jnp.asarray(action, state.last_action.dtype),
         )
         return keep_finished(state, next_state)
 
@@ -117,6 +130,13 @@ class GymnaxEnv:
         # With default parameters no game of gymnax draws its observation, so the key does not matter.
         seen = self.inner.observe(jax.random.key(0), state.inner, None, self.params)
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
+
+    def _scaled(self, action: jax.Array) -> jax.Array:
+        """What gymnax takes: of a continuous action in [-1, 1] the place between the bounds."""
+        if not self.action_size:
+            return action
+        low, high = (jnp.asarray(bound, jnp.float32) for bound in self.bounds)
+        return low + (high - low) * (action + 1) / 2
 
 
 class Gymnax0:
@@ -151,7 +171,7 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     Raises:
       ImportError: gymnax is not installed.
       ValueError: `sticky_actions` is no probability, gymnax has no such game, it cannot be built
-        (MNISTBandit-bsuite downloads its images), or its actions are continuous.
+        (MNISTBandit-bsuite downloads its images), or its actions are no numbers and no vectors within bounds.
     """
     try:
         import gymnax
@@ -167,12 +187,22 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
     except OSError as error:
         raise ValueError(f"gymnax game {name!r}: cannot get its data: {error}") from error
     space = inner.action_space(params)
-    if not isinstance(space, spaces.Discrete):
-        raise ValueError(
-            f"gymnax game {name!r} has continuous actions ({type(space).__name__}{list(space.shape)}); "
-            "jzero needs a Discrete space: choose another game"
-        )
     inner = inner if hasattr(inner, "is_truncated") else Gymnax0(inner)
-    return GymnaxEnv(
-        name=name, num_actions=int(space.n), inner=inner, params=params, sticky_actions=sticky_actions
-    )
+    env = GymnaxEnv(name=name, num_actions=0, inner=inner, params=params, sticky_actions=sticky_actions)
+    if isinstance(space, spaces.Discrete):
+        return replace(env, num_actions=int(space.n))
+    bounds = _bounds(space)
+    if bounds is None:
+        raise ValueError(
+            f"gymnax game {name!r} has the actions {space!r}; jzero needs a Discrete space, or a Box with one axis "
+            "and finite bounds: choose another game"
+        )
+    return replace(env, bounds=bounds)
+
+
+def _bounds(space: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """f32[D] the ends of a Box with one axis; None of other spaces, and where an end is infinite."""
+    if not hasattr(space, "low") or len(space.shape) != 1:
+        return None
+    low, high = (np.broadcast_to(np.asarray(end, np.float32), space.shape) for end in (space.low, space.high))
+    return (low, high) if np.isfinite(low).all() and np.isfinite(high).all() else None

@@ -115,7 +115,10 @@ def _reanalyse(
     lane: jax.Array,
     key: jax.Array,
 ) -> Replay:
-    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring."""
+    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring.
+
+    With continuous actions a policy is over candidates drawn anew, which replace those on record.
+    """
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
     legal = _at(replay, flat, lanes, replay.plies.state.legal_action_mask)
     observation = merge_axes(observations(env, replay, age, lane))
@@ -130,11 +133,18 @@ def _reanalyse(
         explore=True,
     )
     rows, plies = replay.rows(flat), replay.plies
+    # A ply may have been drawn twice: all that is written of it must come from one search.
+    same = (flat[:, None] == flat) & (lanes[:, None] == lanes)
+    last = jnp.max(jnp.where(same, jnp.arange(flat.size), 0), axis=1)
+    found = jax.tree.map(lambda x: x[last], found)
     return replay._replace(
         plies=plies._replace(
             policy=plies.policy.at[rows, lanes].set(found.policy),
             policy_weight=plies.policy_weight.at[rows, lanes].set(1.0),
             value=plies.value.at[rows, lanes].set(found.value),
+            candidates=jax.tree.map(
+                lambda ring, new: ring.at[rows, lanes].set(new), plies.candidates, found.candidates
+            ),
         )
     )
 

@@ -11,7 +11,7 @@ from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
-from jzero.env import Env, has_chance, observe_batch, reveal_batch
+from jzero.env import Env, action_size, has_chance, observe_batch, reveal_batch
 from jzero.models import (
     Apply,
     LearnedModel,
@@ -67,11 +67,14 @@ def make_learned(env: Env, config: TrainConfig) -> LearnedModel:
         )
     muzero = config.muzero
     return LearnedModel(
-        network=make_learned_network(config.network, muzero, env.num_actions),
+        network=make_learned_network(
+            config.network, muzero, getattr(env, "num_actions", 0), action_size(env)
+        ),
         value=Support(muzero.value_limit, muzero.atoms),
         reward=Support(muzero.reward_limit, muzero.atoms),
         prefix_horizon=muzero.prefix_horizon,
         discount=-config.discount if env.num_players == 2 else config.discount,
+        sampled_actions=config.search.sampled_actions if action_size(env) else 0,
     )
 
 
@@ -120,7 +123,17 @@ def _check_search(env: Env, config: TrainConfig) -> None:
         )
 
 
+def check_numbered(env: Env, name: str) -> None:
+    """Raises ValueError where the actions of the environment called `name` are vectors: AlphaZero needs numbers."""
+    if action_size(env):
+        raise ValueError(
+            f"algorithm 'alphazero' chooses among numbered actions, and those of {name!r} are vectors of "
+            f"{action_size(env)}; use --algorithm muzero, gumbel_muzero or efficientzero"
+        )
+
+
 def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
+    check_numbered(env, config.env)
     if getattr(env, "external", False) or hasattr(env, "record"):
         raise ValueError(
             f"algorithm 'alphazero' searches by stepping states, and a state of {config.env!r} is not the whole "

@@ -1,7 +1,8 @@
 """MuZero's loss, with EfficientZero's parts.
 
-Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2.
-Axes: S samples, K unrolled steps, A actions.
+Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2;
+continuous actions: Sampled MuZero (Hubert et al. 2021).
+Axes: S samples, K unrolled steps, A actions (continuous: candidates), D dimensions of a continuous action.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jzero.algorithms.augment import is_picture, shift_and_dim
 from jzero.algorithms.targets import Targets, merge_axes, prefix_sums
 from jzero.config import TrainConfig
 from jzero.models import Latent, LearnedModel
+from jzero.networks import squashed
 from jzero.replay import Draw
 
 
@@ -35,7 +37,7 @@ class Unrolled(NamedTuple):
     """What the model says along the actions that were taken."""
 
     policy: jax.Array
-    """f32[S, K + 1, A] logits."""
+    """f32[S, K + 1, A] logits, or f32[S, K + 1, 2 D] where actions are continuous."""
     value: jax.Array
     """f32[S, K + 1, atoms] logits."""
     reward: jax.Array
@@ -45,7 +47,7 @@ class Unrolled(NamedTuple):
 
 
 def unroll(learned: LearnedModel, params: Any, observation: Any, action: jax.Array) -> Unrolled:
-    """Represents observations [S, ...] and follows actions i32[S, K].
+    """Represents observations [S, ...] and follows actions i32[S, K] or f32[S, K, D].
 
     The gradient that enters a latent state from the next step is halved; that of the state's own heads is not.
     """
@@ -55,8 +57,8 @@ def unroll(learned: LearnedModel, params: Any, observation: Any, action: jax.Arr
         after, reward = learned.step(params, latent._replace(state=_halve_gradient(latent.state)), action)
         return after, (after.state, reward)
 
-    num_samples, steps = action.shape
-    _, (states, reward) = jax.lax.scan(one_step, root, action.T, unroll=steps)
+    num_samples, steps = action.shape[:2]
+    _, (states, reward) = jax.lax.scan(one_step, root, jnp.swapaxes(action, 0, 1), unroll=steps)
     latent = jnp.concatenate([root.state[None], states])
     # All steps are predicted in one call: small kernels cost as much as large ones.
     policy, value = learned.predict(params, Latent(merge_axes(latent)))
@@ -101,6 +103,7 @@ def muzero_loss(
     total = parts["policy_loss"] + config.value_weight * parts["value_loss"]
     total += muzero.reward_weight * parts["reward_loss"]
     total += muzero.consistency_weight * parts.get("consistency_loss", 0.0)
+    total -= muzero.entropy_weight * parts.get("action_entropy", 0.0)
     priority = jnp.abs(learned.value.decode(found.value[:, 0]) - targets.value[:, 0]) + 1e-6
     present = (weight > 0).astype(jnp.float32)
     metrics = {"loss": total} | parts | _diagnostics(learned, found, targets, losses["policy_loss"], present)
@@ -108,11 +111,23 @@ def muzero_loss(
 
 
 def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dict[str, jax.Array]:
-    """Losses f32[S, K + 1] of each step, 0 where nothing is known; a policy's is its divergence from the target."""
+    """Losses f32[S, K + 1] of each step, 0 where nothing is known; a policy's is its divergence from the target.
+
+    With continuous actions it is the cross-entropy - sum_k w_k log pi(a_k) of the candidates a_k and the search's
+    weights w_k, which may be negative, as densities may be above 1; `action_entropy` is then no loss but what
+    `entropy_weight` rewards.
+    """
     prefix = _reward_targets(learned, targets)
     reward = _cross_entropy(learned.reward.two_hot(prefix), found.reward) * targets.known[:, :-1]
-    return {
-        "policy_loss": policy_divergence(targets.policy, found.policy) * targets.policy_weight,
+    if learned.sampled_actions:
+        log_density = squashed.log_density(found.policy[:, :, None], targets.candidates)
+        policy = {
+            "policy_loss": -jnp.sum(targets.policy * log_density, axis=-1) * targets.policy_weight,
+            "action_entropy": squashed.entropy(found.policy) * targets.policy_weight,
+        }
+    else:
+        policy = {"policy_loss": policy_divergence(targets.policy, found.policy) * targets.policy_weight}
+    return policy | {
         "value_loss": _cross_entropy(learned.value.two_hot(targets.value), found.value) * targets.known,
         # The reward belongs to the step that it leads to.
         "reward_loss": jnp.concatenate([jnp.zeros_like(reward[:, :1]), reward], axis=1),
@@ -139,7 +154,7 @@ def _consistency(
 
     No gradient flows through the observed branch (SimSiam, Chen and He 2021); 0 at the root and past the end.
     """
-    num_samples, steps = targets.action.shape
+    num_samples, steps = targets.action.shape[:2]
     flat = merge_axes(later)  # [S * K, ...]
     if config.augment and is_picture(flat):
         flat = shift_and_dim(key, flat)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jzero.env import random_vectors, where_rows
 from jzero.self_play import Transition
 
 
@@ -17,19 +18,21 @@ class Targets(NamedTuple):
     """What the model should predict. Step 0 is the sampled position itself."""
 
     action: jax.Array
-    """i32[S, K] the actions taken; past the end of the game random ones."""
+    """i32[S, K], or f32[S, K, D] where continuous: the actions taken; past the end of the game random ones."""
     reward: jax.Array
     """f32[S, K] reward of each action for the player who took it; 0 past the end."""
     value: jax.Array
     """f32[S, K + 1] value for the player to move; 0 past the end."""
     policy: jax.Array
-    """f32[S, K + 1, A] the search's policy."""
+    """f32[S, K + 1, A] the search's policy; with continuous actions over the candidates."""
     known: jax.Array
     """bool[S, K + 1] false past a truncation, where neither value nor the next reward is known."""
     policy_weight: jax.Array
     """f32[S, K + 1] weight of the policy's loss: 0 past the end and after a fast search."""
     alive: jax.Array
     """bool[S, K + 1] the step is a position of the sampled game."""
+    candidates: Any = ()
+    """f32[S, K + 1, A, D] what the policy is over, where actions are continuous; else ()."""
 
 
 def unroll_targets(plies: Transition, value: jax.Array, key: jax.Array, unroll_steps: int) -> Targets:
@@ -55,15 +58,20 @@ def unroll_targets(plies: Transition, value: jax.Array, key: jax.Array, unroll_s
     alive = ~before(first.ended)
     # The game's own end is the first; a later one does not count.
     known = ~before(first.truncated & alive)
-    random = jax.random.randint(key, (num_samples, unroll_steps), 0, num_actions)
+    taken = first.action[:, :-1]
+    if taken.ndim == 2:
+        random = jax.random.randint(key, (num_samples, unroll_steps), 0, num_actions)
+    else:
+        random = random_vectors(key, taken.shape)
     return Targets(
-        action=jnp.where(alive[:, :-1], first.action[:, :-1], random),
+        action=where_rows(alive[:, :-1], taken, random),
         reward=jnp.where(alive[:, :-1], first.reward[:, :-1], 0.0),
         value=jnp.where(alive, value, 0.0),
         policy=first.policy,
         known=known,
         policy_weight=jnp.where(alive, first.policy_weight, 0.0),
         alive=alive,
+        candidates=first.candidates,
     )
 
 

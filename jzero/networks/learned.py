@@ -1,7 +1,8 @@
 """A learned model's network: representation, dynamics, prediction (MuZero), value prefix and projections
 (EfficientZero).
 
-Axes: B rows, A actions. A latent state is [B, width] or a map [B, H, W, width].
+Axes: B rows, A actions, D dimensions of a continuous action. A latent state is [B, width] or a map
+[B, H, W, width].
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class MuZeroNet(nn.Module):
     """The three functions of MuZero (Schrittwieser et al. 2020); all outputs are float32.
 
     Attributes:
-      num_actions: A.
+      num_actions: A; with continuous actions it is not read.
       kind: body of the representation; "mlp" has vectors as latent states, the others maps.
       width: hidden units or channels, of the latent state too.
       blocks: residual blocks of the representation.
@@ -42,6 +43,7 @@ class MuZeroNet(nn.Module):
       projection_width: units of the consistency's projector and predictor; 0 has none.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
+      action_size: D, where actions are vectors in [-1, 1]; 0 where they are numbered.
     """
 
     num_actions: int
@@ -55,6 +57,7 @@ class MuZeroNet(nn.Module):
     projection_width: int = 0
     norm: Literal["layer", "group"] = "layer"
     dtype: Any = jnp.float32
+    action_size: int = 0
 
     def setup(self) -> None:
         """The parts, under the names of their parameters."""
@@ -70,7 +73,7 @@ class MuZeroNet(nn.Module):
         self.policy_input, self.value_input, self.reward_input = (
             Squeeze(norm=self.norm, dtype=self.dtype) for _ in range(3)
         )
-        self.policy = Head(self.num_actions, self.head_width, self.dtype)
+        self.policy = Head(2 * self.action_size or self.num_actions, self.head_width, self.dtype)
         self.value = Head(self.atoms, self.head_width, self.dtype)
         self.reward = Head(self.atoms, self.head_width, self.dtype)
         if self.prefix_width:
@@ -83,7 +86,8 @@ class MuZeroNet(nn.Module):
         """Touches every part, for `init`."""
         latent = self.represent(observation)
         rows = latent.shape[0]
-        after = self.step(latent, self.no_memory(rows), jnp.zeros(rows, jnp.int32))
+        action = jnp.zeros((rows, self.action_size)) if self.action_size else jnp.zeros(rows, jnp.int32)
+        after = self.step(latent, self.no_memory(rows), action)
         projected = self.predict_projection(self.project(latent)) if self.projection_width else ()
         return self.predict(latent), after, projected
 
@@ -92,13 +96,19 @@ class MuZeroNet(nn.Module):
         return to_unit_range(self.representation(observation))
 
     def predict(self, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(policy logits f32[B, A], value logits f32[B, atoms])."""
+        """(policy, value logits f32[B, atoms]).
+
+        The policy: logits f32[B, A], or with continuous actions f32[B, 2 D] as `networks.squashed` reads them.
+        """
         return self.policy(self.policy_input(latent)), self.value(self.value_input(latent))
 
     def step(
         self, latent: jax.Array, memory: Memory, action: jax.Array
     ) -> tuple[jax.Array, Memory, jax.Array]:
-        """The latent state and memory after actions i32[B]; reward (or value prefix) logits f32[B, atoms]."""
+        """The latent state and memory after actions; reward (or value prefix) logits f32[B, atoms].
+
+        Actions are i32[B], or f32[B, D] where they are continuous.
+        """
         latent = to_unit_range(self.dynamics(latent, action))
         features = self.reward_input(latent)
         if not self.prefix_width:
@@ -132,8 +142,9 @@ class VectorDynamics(nn.Module):
 
     @nn.compact
     def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
-        """[B, width] from [B, width] and i32[B]."""
-        taken = jax.nn.one_hot(action, self.num_actions, dtype=self.dtype)
+        """[B, width] from [B, width] and actions i32[B] or f32[B, D]."""
+        numbered = action.ndim == 1
+        taken = jax.nn.one_hot(action, self.num_actions, dtype=self.dtype) if numbered else action
         features = ResidualMLP(self.width, self.blocks, self.dtype)((latent, taken))
         return latent.astype(self.dtype) + nn.Dense(self.width, dtype=self.dtype)(features)
 
@@ -149,11 +160,13 @@ class MapDynamics(nn.Module):
 
     @nn.compact
     def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
-        """[B, H, W, width] from [B, H, W, width] and i32[B]."""
+        """[B, H, W, width] from [B, H, W, width] and actions i32[B] or f32[B, D]."""
         rows, height, width, _ = latent.shape
-        plane = nn.Embed(
-            self.num_actions, height * width, dtype=self.dtype, embedding_init=nn.initializers.normal(1)
-        )
+        size, init = height * width, nn.initializers.normal(1)
+        if action.ndim == 1:
+            plane = nn.Embed(self.num_actions, size, dtype=self.dtype, embedding_init=init)
+        else:
+            plane = nn.Dense(size, dtype=self.dtype, kernel_init=init)
         latent = latent.astype(self.dtype)
         x = jnp.concatenate([latent, plane(action).reshape(rows, height, width, 1)], axis=-1)
         x = latent + normalisation(self.width, self.norm, self.dtype)(conv(self.width, self.dtype)(x))

@@ -28,8 +28,10 @@ def make_network(config: NetworkConfig, num_actions: int, num_values: int = 1) -
     )
 
 
-def make_learned_network(config: NetworkConfig, muzero: MuZeroConfig, num_actions: int) -> MuZeroNet:
-    """The network of a learned model for `num_actions` actions."""
+def make_learned_network(
+    config: NetworkConfig, muzero: MuZeroConfig, num_actions: int, action_size: int = 0
+) -> MuZeroNet:
+    """The network of a learned model for `num_actions` actions, or for vectors of `action_size` numbers."""
     return MuZeroNet(
         num_actions=num_actions,
         kind=cast(Any, config.kind),  # no transformer: TrainConfig refuses it
@@ -42,4 +44,5 @@ def make_learned_network(config: NetworkConfig, muzero: MuZeroConfig, num_action
         projection_width=muzero.projection_width if muzero.consistency_weight else 0,
         norm=config.norm,
         dtype=jnp.bfloat16 if config.bf16 else jnp.float32,
+        action_size=action_size,
     )

@@ -77,6 +77,16 @@ def test_a_step_is_the_environments_own_with_the_given_key():
     assert (env.observe(other)["place"] != env.observe(after)["place"]).all()
 
 
+def test_without_bins_actions_are_vectors():
+    env, own = BraxEnv(Point(), name="point"), Point()
+    check_env(env, num_games=8, max_plies=12)
+    assert (env.action_size, BraxEnv(Point(), name="point", bins=3).action_size) == (2, 0)
+    after = env.step(env.init(KEY), jnp.array([0.3, -1.7]), jax.random.key(3))
+    inner = own.reset(KEY)
+    expected = own.step(inner.replace(info={**inner.info, "rng": jax.random.key(3)}), jnp.array([0.3, -1.0]))
+    np.testing.assert_array_equal(env.observe(after)["place"], expected.obs["place"])
+
+
 def test_done_is_terminated_and_the_limit_is_truncation():
     env = BraxEnv(Point(noise=0.0), name="point", bins=3, episode_length=4)
     step = jax.jit(env.step)
@@ -95,7 +105,6 @@ def test_done_is_terminated_and_the_limit_is_truncation():
 @pytest.mark.parametrize(
     ("bins", "message"),
     [
-        (None, r"'point' has continuous actions \(2 dimensions\).*\"point\?bins=3\""),
         (1, "bins is 1; expected an int of at least 2"),
         (2.5, "bins is 2.5; expected an int"),
         (23, r"23 \*\* 2 = 529 actions, more than 512: use at most bins=22"),
@@ -120,8 +129,9 @@ def test_brax_itself():
         ValueError, match=r"unknown brax environment 'inverted_pendulun': did you mean 'inverted_p"
     ):
         make("brax:inverted_pendulun?bins=3")
-    with pytest.raises(ValueError, match=r"'brax:reacher' has continuous actions \(2 dimensions\)"):
-        make("brax:reacher")
+    vectors = make("brax:inverted_pendulum?backend='spring'")
+    assert vectors.action_size == 1
+    check_env(vectors, num_games=2, max_plies=8)
 
 
 @pytest.mark.parametrize(("prefix", "package"), [("brax", "brax"), ("playground", "mujoco_playground")])

@@ -283,10 +283,44 @@ def test_unknown_games_are_named_with_the_nearest():
         make("gymnax:cartpole")
 
 
+@pytest.mark.parametrize("name", ["Pendulum-v1", "MountainCarContinuous-v0"])
+def test_continuous_games_equal_gymnasiums(name):
+    """Every step of random games: what is seen and earned, with actions scaled to gymnasium's bounds."""
+    other = pytest.importorskip("gymnasium").make(name).unwrapped
+    env = make(f"gymnax:{name}")
+    assert env.action_size == 1
+    states, views, actions, _ = roll(env, lambda view, key: jax.random.uniform(key, (1,), minval=-1.2), 2, 60)
+    actions = np.moveaxis(actions, 0, -1)  # of [D, T, G]
+    low, high = other.action_space.low, other.action_space.high
+    other.reset(seed=0)
+    for ply, game in np.ndindex(60, 2):
+        inner = jax.tree.map(lambda x, at=(ply, game): float(x[at]), states.inner)
+        other.state = np.array(
+            [inner.theta, inner.theta_dot] if name == "Pendulum-v1" else [inner.position, inner.velocity]
+        )
+        action = np.clip(actions[ply, game], -1, 1)
+        view, reward, *_ = other.step(low + (high - low) * (action + 1) / 2)
+        np.testing.assert_allclose(views[ply + 1, game], view, rtol=1e-4, atol=2e-5)
+        np.testing.assert_allclose(states.rewards[ply + 1, game, 0], reward, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", sorted(CONTINUOUS))
-def test_continuous_actions_are_refused(name):
-    with pytest.raises(ValueError, match=rf"'{name}' has continuous actions \(Box\[\d\]\)"):
-        make(f"gymnax:{name}")
+def test_continuous_games_have_vectors_within_the_bounds(name):
+    env = make(f"gymnax:{name}")
+    space = env.inner.action_space(env.params)
+    assert env.action_size == space.shape[0]
+    first = jax.eval_shape(env.init, jax.random.key(0))
+    after = jax.eval_shape(env.step, first, jnp.zeros(env.action_size), jax.random.key(0))
+    kinds = lambda state: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)  # noqa: E731
+    assert kinds(first) == kinds(after)
+    assert first.legal_action_mask.shape == (1,)
+
+
+def test_spaces_without_bounds_are_refused(monkeypatch):
+    space = gymnax.environments.spaces.Box(-jnp.inf, jnp.inf, (2,))
+    monkeypatch.setattr(type(gymnax.make("Pendulum-v1")[0]), "action_space", lambda self, params: space)
+    with pytest.raises(ValueError, match=r"'Pendulum-v1' has the actions Box.*finite bounds"):
+        make("gymnax:Pendulum-v1")
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
