@@ -56,6 +56,7 @@ class Backgammon:
     name = "backgammon"
     num_actions = NUM_ACTIONS
     num_players = 2
+    alternates = False  # a throw is played checker by checker
     num_outcomes = len(THROWS)
 
     def __post_init__(self) -> None:

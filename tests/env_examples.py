@@ -141,6 +141,7 @@ class DiceRace:
     limit: int = 6
     num_actions = 3
     num_outcomes = 3
+    alternates = False  # action 2 moves again
     steps = (0, 2, 3)
     chances = (0.5, 0.3, 0.2)
 
