@@ -114,6 +114,7 @@ def test_the_last_to_play_does_it_cheaply(hand, bid, expected):
     assert rule_based(env)(state, jax.random.key(0)).tolist() == [expected]
 
 
+@pytest.mark.slow
 def test_bids_follow_the_strength_of_the_hand():
     env = Blob(3, 3)
     states = [

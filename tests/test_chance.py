@@ -199,6 +199,7 @@ def test_search_equals_expectimax_on_small_boards_of_2048(policy):
     assert_nearly_optimal(policy, regrets, errors)
 
 
+@pytest.mark.slow
 def test_rollouts_weigh_the_outcomes_too():
     env = DiceRace(1, goal=4, limit=1)
     state = env.init(KEY)._replace(position=jnp.array([2]), legal_action_mask=jnp.ones(3, bool))

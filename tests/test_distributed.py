@@ -50,6 +50,7 @@ def reports(cache):
         end(pair)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_mesh_with_equal_weights(reports):
     assert [(report["processes"], report["devices"]) for report in reports] == [(2, 2)] * 2
     assert reports[0]["weights"] == reports[1]["weights"]
@@ -58,6 +59,7 @@ def test_two_processes_are_one_mesh_with_equal_weights(reports):
     assert reports[0]["lanes"] != reports[1]["lanes"]
 
 
+@pytest.mark.slow
 def test_they_compute_the_bits_of_one_process_with_two_devices(reports, four_devices):
     single = four_devices["two devices"]
     assert single["weights"] == reports[0]["weights"] + reports[1]["weights"]
@@ -75,6 +77,7 @@ def restored(run_dir):
     return iteration
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_run_that_the_first_one_writes(tmp_path, cache):
     run_dir = tmp_path / "run"
     # The second measurement is the one at the end.

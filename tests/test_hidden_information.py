@@ -113,6 +113,7 @@ def test_worlds_are_drawn_next_to_each_other_and_keep_what_the_mover_sees():
     assert (hands[:, 0] != hands[:, 1]).any()
 
 
+@pytest.mark.slow
 def test_a_ply_that_leaves_no_choice_takes_no_search():
     env = Blob(players=3, cards=3)
     states = mid_round(env, 4, 9)  # three bids and two tricks: everyone holds one card
@@ -223,6 +224,7 @@ def test_an_edge_has_the_rewards_of_all_players_and_no_sign():
     np.testing.assert_allclose(discount, [0.9, 0.9])
 
 
+@pytest.mark.slow
 def test_the_loss_compares_the_movers_view_with_targets_by_seat():
     env = Blob(players=4, cards=3)
     states = mid_round(env, 16, 6)
@@ -278,6 +280,7 @@ def test_a_learned_model_refuses_two_players_whose_rewards_do_not_sum_to_zero():
         make_algorithm(selfish, tiny(algorithm="muzero"))
 
 
+@pytest.mark.slow
 def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
     env = Blob(players=3, cards=3)
     forced = jax.tree.map(lambda x: x[:2], mid_round(env, 4, 9))
@@ -321,6 +324,7 @@ def test_options_that_do_not_fit_are_refused(name, changes, says):
         make_algorithm(env, tiny(env=name, **changes)).init(KEY)
 
 
+@pytest.mark.slow
 def test_search_worlds_takes_a_temperature_for_each_game():
     env = Blob(players=3, cards=3)
     states = mid_round(env, 64, 3)

@@ -188,6 +188,7 @@ def linear_connect_four():
     return env, apply, {"policy": policy, "value": value}
 
 
+@pytest.mark.slow
 def test_a_cache_changes_no_search_of_connect_four():
     """Openings of one ply, so that many games meet the same positions."""
     env, apply, params = linear_connect_four()
@@ -214,6 +215,7 @@ def test_a_cache_needs_a_fingerprint():
         cached_simulator(Race(), race_apply)
 
 
+@pytest.mark.slow
 def test_a_tree_of_environment_states_is_reused():
     """PUCT that goes on below two moves is one search from there with all visits."""
     env, apply, params = linear_connect_four()

@@ -305,6 +305,7 @@ def token_observation(batch=5, seed=0):
     }
 
 
+@pytest.mark.slow
 def test_a_transformer_attends_to_every_token_and_knows_its_place():
     net = make_network(TOKENS, 7, num_values=3)
     observation = token_observation()

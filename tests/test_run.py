@@ -192,6 +192,7 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
     assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
 
 
+@pytest.mark.slow
 def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch):
     run_dir = tmp_path / "run"
     learned = tiny(algorithm="muzero")  # AlphaZero cannot search in an emulator
@@ -228,7 +229,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
     options = ["--run-dir", run_dir, "--checkpoint-every", 1e-9, "--evaluate-every", 1e-9]
     child = start_python("-c", CHILD, 4, *options, cache=cache)
     wait_for(lambda: (run_dir / "checkpoints" / "3").exists(), child)
-    assert child.stdout.readline().startswith("tiny: alphazero, 8 games")
+    assert child.stdout.readline().startswith("tiny: alphazero in tic_tac_toe, 8 games")
     while child.stdout.readline() != "hangs\n":
         pass
     child.kill()
@@ -246,6 +247,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
     assert lines(run_dir) == lines(path)
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_saves_goes_on_to_the_same_bits(reference, tmp_path, cache):
     run_dir = tmp_path / "run"
     child = start_python("-c", CHILD, 0, "--run-dir", run_dir, "--checkpoint-every", 1e-9, cache=cache)

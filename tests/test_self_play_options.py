@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from envs.tic_tac_toe import TicTacToe
 from jzero import search
@@ -75,6 +76,7 @@ def test_without_reuse_every_search_starts_alone():
     np.testing.assert_allclose(visits, np.round(visits), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_playout_caps_and_reuse_go_together():
     config = SearchConfig(num_simulations=8, reuse=True)
     _, transitions, metrics = played(

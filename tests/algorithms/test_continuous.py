@@ -148,6 +148,7 @@ def test_self_play_records_the_vector_and_the_candidates():
     assert (plies.ended & ~plies.truncated).any()
 
 
+@pytest.mark.slow
 def test_batches_hold_what_was_played_and_reanalyse_replaces_candidates_with_their_policy():
     settings, learned, model, params, plies = played()
     settings = dataclasses.replace(settings, muzero=dataclasses.replace(settings.muzero, reanalyse=0.25))

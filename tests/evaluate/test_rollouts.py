@@ -77,6 +77,7 @@ def test_search_by_rollouts_wins_at_once_and_blocks():
     np.testing.assert_array_equal(found.action, [2, 2])
 
 
+@pytest.mark.slow
 def test_hidden_cards_are_drawn_anew():
     env = Blob(players=3, cards=2)
     states = init_batch(env, KEY, 4)

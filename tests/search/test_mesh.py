@@ -1,8 +1,11 @@
 """Under `shard_map` over four devices every kind of search compiles with the default check, and talks to nobody."""
 
+import pytest
+
 from tests.tiny import start_python, worker_report
 
 
+@pytest.mark.slow
 def test_no_search_has_a_collective(tmp_path):
     report = worker_report(start_python("-m", "tests.search.mesh_worker", cache=tmp_path))
     assert len(report) == 8

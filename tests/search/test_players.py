@@ -116,6 +116,7 @@ def test_two_players_with_opposite_values_are_one_value_with_discount_minus_one(
     np.testing.assert_allclose(found.qvalues, expected.qvalues, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_tree_of_several_players_is_reused_with_all_their_values():
     tables = random_player_tables(7, 3, 4)
     roots = np.random.default_rng(0).integers(len(tables.value) - 1, size=100).astype(np.int32)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def run(case: dict[str, Any]) -> tuple:
 
 @settings(max_examples=14, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(searches())
+@pytest.mark.slow
 def test_every_search_keeps_its_promises(case):
     tables, roots, invalid, search_all = run(case)
     rng = np.random.default_rng(case["seed"])

@@ -104,6 +104,7 @@ def rebuilt(tree: TreeArrays, row: int, root: int) -> dict:
 
 
 @pytest.mark.parametrize("policy", ["muzero_policy", "gumbel_muzero_policy"])
+@pytest.mark.slow
 def test_subtree_of_an_action_is_the_one_rebuilt_by_hand(policy):
     transform = siblings() if policy == "muzero_policy" else mixed()
     case = Case(5, 40, 30, transform, share_illegal=0.2, share_terminal=0.1)

@@ -104,6 +104,7 @@ def test_a_transform_of_ones_own_sees_every_action():
     assert_same_tree(by_user, built_in)
 
 
+@pytest.mark.slow
 def test_transforms_read_a_finished_tree_as_those_of_mctx_do():
     tables = tables_lib.random_tables(5, 7, discounts=(-1.0,))
     roots = tables_lib.random_roots(5, tables, 16)

@@ -302,6 +302,7 @@ def test_replay_gives_every_position_and_who_moves():
     ]
 
 
+@pytest.mark.slow
 def test_a_seed_replays_a_game_of_chance():
     env = Blob(players=3, cards=1)
     config = tiny(env="blob?players=3&cards=1")
