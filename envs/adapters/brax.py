@@ -120,7 +120,7 @@ def make_playground(name: str, *, bins: int | None = None, episode_length: int =
 
     Raises:
       ImportError: MuJoCo Playground is not installed.
-      ValueError: it has no such environment, or `bins` is missing or does not fit.
+      ValueError: it has no such environment, or `bins` does not fit.
     """
     try:
         from mujoco_playground import registry
