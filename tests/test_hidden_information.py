@@ -324,6 +324,20 @@ def test_options_that_do_not_fit_are_refused(name, changes, says):
         make_algorithm(env, tiny(env=name, **changes)).init(KEY)
 
 
+def test_what_is_revealed_needs_worlds_and_has_no_images():
+    def kind(**members):
+        return type("Revealing", (Race,), {"reveal": lambda self, state: state.position, **members})()
+
+    with pytest.raises(
+        ValueError, match=r"has reveal but no resample\(state, key\): .* add resample, or drop reveal"
+    ):
+        make_algorithm(kind(), tiny())
+    redrawn = {"resample": lambda self, state, key: state, "symmetries": ("any",)}
+    with pytest.raises(ValueError, match=r"augment is True; .* use --no-augment"):
+        make_algorithm(kind(**redrawn), tiny())
+    make_algorithm(kind(**redrawn), tiny(augment=False))
+
+
 @pytest.mark.slow
 def test_search_worlds_takes_a_temperature_for_each_game():
     env = Blob(players=3, cards=3)
