@@ -328,9 +328,7 @@ def test_what_is_revealed_needs_worlds_and_has_no_images():
     def kind(**members):
         return type("Revealing", (Race,), {"reveal": lambda self, state: state.position, **members})()
 
-    with pytest.raises(
-        ValueError, match=r"has reveal but no resample\(state, key\): .* or drop reveal"
-    ):
+    with pytest.raises(ValueError, match=r"has reveal but no resample\(state, key\): .* or drop reveal"):
         make_algorithm(kind(), tiny())
     redrawn = {"resample": lambda self, state, key: state, "symmetries": ("any",)}
     with pytest.raises(ValueError, match=r"augment is True; .* use --no-augment"):
