@@ -1,5 +1,6 @@
 """Fixtures of the tests that compile whole training programs or fill disks."""
 
+import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from tests.tiny import start_python, worker_report
+
+if jax.__version_info__ < (0, 11):
+    # Most of the tests' time is compilation, a third shorter so. Later versions end at an option that they lack.
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 
 @pytest.fixture(scope="session")

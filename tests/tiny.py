@@ -153,6 +153,7 @@ def child_environment(cache: Path, **variables: str) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longer than what these runs compute
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         **variables,
     }
 
