@@ -216,7 +216,10 @@ def to_unit_range(latent: jax.Array) -> jax.Array:
     """Latent states f32[B, ...] with each row's numbers mapped onto [0, 1] (MuZero, appendix G)."""
     rows = latent.astype(jnp.float32).reshape(latent.shape[0], -1)
     # By their places: the gradient of a maximum divides by how many numbers equal it, and none does where XLA
-    # computes the numbers twice with different rounding.
-    low = jnp.take_along_axis(rows, jnp.argmin(rows, axis=1, keepdims=True), axis=1)
-    high = jnp.take_along_axis(rows, jnp.argmax(rows, axis=1, keepdims=True), axis=1)
+    # computes the numbers twice with different rounding. A sum over a mask, as a gather's gradient is a scatter.
+    place = jnp.arange(rows.shape[1])
+    low, high = (
+        jnp.sum(jnp.where(place == found(rows, axis=1, keepdims=True), rows, 0.0), axis=1, keepdims=True)
+        for found in (jnp.argmin, jnp.argmax)
+    )
     return ((rows - low) / jnp.maximum(high - low, 1e-5)).reshape(latent.shape)
