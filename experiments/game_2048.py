@@ -2,6 +2,8 @@
 
     python experiments/game_2048.py
     python experiments/game_2048.py --env "2048?size=3"
+    python experiments/game_2048.py --algorithm gumbel_muzero    learns the moves and the new tiles too
+    python experiments/game_2048.py --algorithm muzero           Stochastic MuZero: PUCT, 50 simulations
     python experiments/game_2048_players.py --run-dir DIR      the agent next to players without a network
 
 The values are scores, hence `network.value_limit`; they are discounted, so that they say what the next hundred
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,13 +22,13 @@ import jax
 import numpy as np
 
 from jzero.agent import Agent
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.rating import Z
 from jzero.run import RunConfig, main
 
-PRESET = RunConfig(
+ALPHAZERO = RunConfig(
     minutes=10,
     evaluate_every=280,
     train=TrainConfig(
@@ -45,6 +48,30 @@ PRESET = RunConfig(
         ema_decay=0.995,
     ),
 )
+
+GUMBEL_MUZERO = replace(
+    ALPHAZERO,
+    train=replace(
+        ALPHAZERO.train,
+        algorithm="gumbel_muzero",
+        network=NetworkConfig(kind="mlp", width=256, blocks=2, dynamics_blocks=1, chance_codes=32),
+        muzero=MuZeroConfig(
+            unroll_steps=5, td_steps=10, value_limit=20_000.0, reward_limit=5_000.0, atoms=101
+        ),
+        batch_size=256,
+        value_weight=0.25,
+    ),
+)
+MUZERO = replace(
+    GUMBEL_MUZERO,
+    train=replace(
+        GUMBEL_MUZERO.train,
+        algorithm="muzero",
+        search=SearchConfig(policy="puct", num_simulations=50, dirichlet_alpha=0.25, dirichlet_fraction=0.1),
+        temperature_plies=1_000_000,
+    ),
+)
+PRESETS = {"alphazero": ALPHAZERO, "gumbel_muzero": GUMBEL_MUZERO, "muzero": MUZERO}
 
 
 def final_states(env: Env, act: Callable[[Any, jax.Array], jax.Array], key: jax.Array, games: int) -> Any:
@@ -89,4 +116,4 @@ def final(env: Env) -> Measure:
 
 
 if __name__ == "__main__":
-    main("game_2048", PRESET, measure=measure, final=final)
+    main("game_2048", PRESETS, measure=measure, final=final)

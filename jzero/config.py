@@ -78,6 +78,9 @@ class NetworkConfig:
     learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
     bf16: bool = False
     """Compute in bfloat16; parameters stay float32."""
+    chance_codes: int = 0
+    """Learned model: outcomes of chance that it can tell apart after an action (Stochastic MuZero: 32); 0 learns
+    one successor of each action."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -86,6 +89,9 @@ class NetworkConfig:
         check("network.dynamics_blocks", self.dynamics_blocks, low=0)
         check("network.head_width", self.head_width, low=1)
         check("network.value_limit", self.value_limit, low=1)
+        check("network.chance_codes", self.chance_codes, low=0)
+        if self.chance_codes == 1:
+            raise ValueError("network.chance_codes is 1; one outcome is no chance: use 0, or at least 2")
         if self.kind == "transformer" and self.width % 32:
             raise ValueError(
                 f"network.width is {self.width}; a transformer's heads have 32 units: use a multiple of 32"
@@ -118,6 +124,9 @@ class MuZeroConfig:
     """EfficientZero: weight of the consistency of unrolled and observed latent states (2 there); 0 is off."""
     projection_width: int = 128
     """Units of the consistency's projector and predictor (EfficientZero: 1024 and 512)."""
+    commitment_weight: float = 0.25
+    """Chance codes: beta, the weight of the encoder's commitment to its code (0.25 in VQ-VAE, van den Oord et al.
+    2017)."""
     reanalyse: float = 0.0
     """Share of each batch whose policies and values are searched again with the averaged weights."""
     bootstrap: Literal["search", "network"] = "search"
@@ -143,6 +152,7 @@ class MuZeroConfig:
             "td_steps",
             "reward_weight",
             "consistency_weight",
+            "commitment_weight",
             "td_age",
             "search_value_age",
             "entropy_weight",
@@ -247,6 +257,12 @@ class TrainConfig:
             raise ValueError("network.kind is 'atari'; it has a learned model only: use mlp or resnet")
         if self.network.kind == "transformer" and self.algorithm != "alphazero":
             raise ValueError("network.kind is 'transformer'; it has no learned model: use mlp or resnet")
+        if self.network.chance_codes and self.algorithm == "alphazero":
+            raise ValueError(
+                f"network.chance_codes is {self.network.chance_codes}; AlphaZero asks the environment what chance "
+                "may do (docs/chance.md) and learns no model of it: use 0, or --algorithm muzero, gumbel_muzero or "
+                "efficientzero"
+            )
         if self.full_search_fraction < 1:
             check("fast_simulations (with full_search_fraction below 1)", self.fast_simulations, low=1)
 

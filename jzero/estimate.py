@@ -6,6 +6,7 @@ Axes: B games of a device, W worlds.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -13,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.config import TrainConfig
-from jzero.env import ChanceEnv, Env
+from jzero.env import Env
 from jzero.models import Model
+from jzero.planner import evaluates_afterstates
 from jzero.search import tree_nbytes
+from jzero.search.chance import Decide
 from jzero.train import TrainState, make_model
 
 
@@ -25,7 +28,7 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     model, search = make_model(env, train), train.search
     worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
     replay = sum(leaf.nbytes for leaf in jax.tree.leaves(state.replay))
-    trees = _tree_bytes(env, train, model, state)
+    trees = _tree_bytes(train, model, state)
     seconds = _play_flops(train, model, state) / _flops_per_second()
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
@@ -37,19 +40,22 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     )
 
 
-def _tree_bytes(env: Env, train: TrainConfig, model: Model, state: TrainState) -> int:
+def _tree_bytes(train: TrainConfig, model: Model, state: TrainState) -> int:
     """Bytes of a device's search trees."""
     roots = _roots(model, state.averaged, state.games.states)
     # Of a reused tree there are two at a time: what was kept and what grows from it.
     nodes = train.search.num_simulations + 1
     if train.search.reuse:
         nodes = 2 * (2 * train.search.num_simulations + 1)
-    actions = roots.prior_logits.shape[1]
+    actions, embedding = roots.prior_logits.shape[1], roots.embedding
     if model.decide is not None:
-        nodes += train.search.num_simulations
-        actions += cast(ChanceEnv, env).num_outcomes
+        actions += _afterstates(model, state.averaged, roots)[0].shape[1]
+        if evaluates_afterstates(train.search, model):
+            embedding = (embedding, embedding)  # of either kind of node
+        else:
+            nodes += train.search.num_simulations
     players = roots.value.shape[1] if roots.value.ndim == 2 else 1
-    return tree_nbytes(_rows(train), actions, nodes, roots.embedding, players)
+    return tree_nbytes(_rows(train), actions, nodes, embedding, players)
 
 
 def _rows(train: TrainConfig) -> int:
@@ -65,18 +71,33 @@ def _roots(model: Model, params: Any, states: Any) -> Any:
     )
 
 
+def _afterstates(model: Model, params: Any, roots: Any) -> Any:
+    """Shapes of the chance logits and the afterstates that follow the roots."""
+    action = jnp.zeros(roots.prior_logits.shape[0], jnp.int32)
+    return jax.eval_shape(cast(Decide, model.decide), params, jax.random.key(0), action, roots.embedding)
+
+
 def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
     """Floating-point operations of a device's self-play in one iteration."""
     rows = _rows(train)
     one = jax.eval_shape(lambda: jax.tree.map(lambda x: x[:1], state.games.states))
     states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state.averaged)
-    embedding = _roots(model, params, states).embedding
+    roots = _roots(model, params, states)
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
-    if model.decide is not None:
-        embedding = jax.eval_shape(model.decide, params, key, action, embedding)[1]
-    cost: Any = jax.jit(model.recurrent).lower(params, key, action, embedding).cost_analysis()
-    return train.plies * (train.search.num_simulations + 1) * float(cost["flops"])
+
+    def flops(function: Callable, embedding: Any) -> float:
+        cost: Any = jax.jit(function).lower(params, key, action, embedding).cost_analysis()
+        return float(cost["flops"])
+
+    if model.decide is None:
+        each = flops(model.recurrent, roots.embedding)
+    else:
+        each = flops(model.decide, roots.embedding)
+        each += flops(model.recurrent, _afterstates(model, params, roots)[1])
+        if evaluates_afterstates(train.search, model):
+            each /= 2  # a simulation adds a node of one kind or of the other
+    return train.plies * (train.search.num_simulations + 1) * each
 
 
 def _flops_per_second(size: int = 512, rounds: int = 5) -> float:

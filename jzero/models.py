@@ -3,7 +3,7 @@
 A model is two functions with mctx's signatures. With continuous actions a node has K candidates of its own, drawn
 from its policy and kept in its embedding: the search runs over their numbers 0 .. K - 1 and knows nothing of the
 vectors (Sampled MuZero, Hubert et al. 2021).
-Axes: B games, A actions, P players, K candidates, D dimensions of a continuous action.
+Axes: B games, A actions, P players, K candidates, D dimensions of a continuous action, M chance codes.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ class Model(NamedTuple):
     sample: Callable[[jax.Array, RootFnOutput], RootFnOutput] | None = None
     """Continuous actions: (key, what `root` gives) -> the same with prior logits [B, K] over candidates that its
     embedding holds; None where actions are numbered."""
+    afterstate_value: Callable[[Any, Any], jax.Array] | None = None
+    """(params, afterstates that `decide` gave) -> f32[B] their values for the players who acted; None where it is
+    only known as the mean of the outcomes'."""
 
     def choices(self, key: jax.Array, root: RootFnOutput) -> RootFnOutput:
         """What `root` gives, as the search takes it; numbered actions need no draw."""
@@ -154,7 +157,7 @@ class Latent(NamedTuple):
     """A node of a learned model. Without a value prefix `memory`, `prefix` and `depth` are ()."""
 
     state: jax.Array
-    """f32[B, ...] the latent state."""
+    """f32[B, ...] the latent state, or the latent afterstate: then all else is as it was before the action."""
     memory: Memory = ()
     """The value prefix's LSTM state."""
     prefix: Any = ()
@@ -206,9 +209,18 @@ class LearnedModel(NamedTuple):
         logits, value = self.evaluate(params, latent)
         return RootFnOutput(prior_logits=mask_logits(logits, legal), value=value, embedding=latent)
 
+    def decide(self, params: Any, latent: Latent, action: jax.Array) -> Latent:
+        """The afterstate of actions i32[B] or f32[B, D], of a model with chance codes."""
+        return latent._replace(state=self.call(params, latent.state, action, method="decide"))
+
+    def chance(self, params: Any, afterstate: Latent) -> tuple[jax.Array, jax.Array]:
+        """(logits f32[B, M] of the codes, Q-value logits f32[B, atoms]); see `MuZeroNet.predict_afterstate`."""
+        return self.call(params, afterstate.state, method="predict_afterstate")
+
     def step(self, params: Any, latent: Latent, action: jax.Array) -> tuple[Latent, jax.Array]:
         """The latent state after actions i32[B] or f32[B, D], and the logits f32[B, atoms] of its reward.
 
+        With chance codes it is the state after the afterstate `latent` and its code, `action` f32[B, M].
         With a value prefix they are those of the sum of rewards since the last reset; every `prefix_horizon` steps,
         counted for each row by itself, the LSTM starts from zero.
         """
@@ -250,8 +262,9 @@ def learned_model(env: Env, learned: LearnedModel) -> Model:
     """MuZero's model: planning in latent states; legal actions are known at the root only.
 
     After the end of a game the model is trained to earn nothing (an absorbing state), so the search needs no
-    terminal nodes.
+    terminal nodes. With chance codes an action leads to an afterstate, and a step is one of its codes.
     """
+    num_codes = learned.network.chance_codes
 
     def root(params: Any, states: Any) -> RootFnOutput:
         return learned.root(params, observe_batch(env, states), states.legal_action_mask)
@@ -259,18 +272,32 @@ def learned_model(env: Env, learned: LearnedModel) -> Model:
     def recurrent(
         params: Any, key: jax.Array, action: jax.Array, latent: Latent
     ) -> tuple[RecurrentFnOutput, Latent]:
-        after, reward_logits = learned.step(params, latent, learned.taken(latent, action))
+        taken = jax.nn.one_hot(action, num_codes) if num_codes else learned.taken(latent, action)
+        after, reward_logits = learned.step(params, latent, taken)
         reward = learned.earned(latent, after, reward_logits)
         policy, value = learned.evaluate(params, after)
         logits, after = learned.offer(key, policy, after)
         discount = jnp.full_like(reward, learned.discount)
         return RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value), after
 
+    def decide(params: Any, key: jax.Array, action: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
+        after = learned.decide(params, latent, learned.taken(latent, action))
+        return learned.chance(params, after)[0], after
+
+    def afterstate_value(params: Any, after: Latent) -> jax.Array:
+        return learned.value.decode(learned.chance(params, after)[1])
+
     def sample(key: jax.Array, root: RootFnOutput) -> RootFnOutput:
         logits, latent = learned.offer(key, jnp.asarray(root.prior_logits), cast(Latent, root.embedding))
         return RootFnOutput(prior_logits=logits, value=root.value, embedding=latent)
 
-    return Model(root, recurrent, sample=sample if learned.sampled_actions else None)
+    return Model(
+        root,
+        recurrent,
+        decide=decide if num_codes else None,
+        sample=sample if learned.sampled_actions else None,
+        afterstate_value=afterstate_value if num_codes else None,
+    )
 
 
 def _evaluator(env: Env, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, jax.Array]]:

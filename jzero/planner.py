@@ -19,6 +19,7 @@ from jzero.config import SearchConfig
 from jzero.env import where_rows
 from jzero.models import Model, at_rows
 from jzero.search import scores
+from jzero.search.chance import Decide
 from jzero.search.tree import Tree
 
 
@@ -240,8 +241,60 @@ def search_root(
 
 def _policy(config: SearchConfig, model: Model, explore: bool) -> Callable[..., search.PolicyOutput]:
     """The search policy for a model, with or without self-play's noise."""
+    if evaluates_afterstates(config, model):
+        return _with_evaluated_afterstates(config, model, explore)
     policy = _policy_of_actions(config, explore)
     return policy if model.decide is None else search.with_chance(policy, model.decide)
+
+
+def evaluates_afterstates(config: SearchConfig, model: Model) -> bool:
+    """Whether a simulation adds an afterstate or a state, each with the model's value: Stochastic MuZero's search.
+
+    The Gumbel search counts simulations by action, and goes on from each new afterstate to one of its outcomes.
+    """
+    return model.afterstate_value is not None and config.policy == "puct"
+
+
+def _with_evaluated_afterstates(
+    config: SearchConfig, model: Model, explore: bool
+) -> Callable[..., search.PolicyOutput]:
+    """`search.stochastic_muzero_policy` over a model, called like `search.muzero_policy`."""
+    decide, value_of = cast(Decide, model.decide), cast(Callable, model.afterstate_value)
+
+    def decision(params: Any, key: jax.Array, action: jax.Array, embedding: Any) -> tuple[Any, Any]:
+        logits, after = decide(params, key, action, embedding)
+        value = value_of(params, after)
+        return search.DecisionRecurrentFnOutput(chance_logits=logits, afterstate_value=value), after
+
+    def outcome(params: Any, key: jax.Array, code: jax.Array, after: Any) -> tuple[Any, Any]:
+        step, embedding = model.recurrent(params, key, code, after)
+        found = search.ChanceRecurrentFnOutput(
+            action_logits=step.prior_logits, value=step.value, reward=step.reward, discount=step.discount
+        )
+        return found, embedding
+
+    def policy(
+        params: Any,
+        key: jax.Array,
+        root: search.RootFnOutput,
+        recurrent_fn: Callable,
+        num_simulations: int,
+        *,
+        to_play: None,
+        leaves: int = 1,
+        **options: Any,
+    ) -> search.PolicyOutput:
+        del recurrent_fn, to_play  # the model's; a learned model has one value
+        if leaves != 1:
+            raise ValueError(
+                f"leaves is {leaves}; PUCT with learned chance codes evaluates one leaf at a time: use 1, or "
+                "search.policy gumbel"
+            )
+        return search.stochastic_muzero_policy(
+            params, key, root, decision, outcome, num_simulations, **_puct(config, explore), **options
+        )
+
+    return policy
 
 
 def _policy_of_actions(config: SearchConfig, explore: bool) -> Callable[..., search.PolicyOutput]:
@@ -253,15 +306,19 @@ def _policy_of_actions(config: SearchConfig, explore: bool) -> Callable[..., sea
             max_num_considered_actions=config.max_considered,
             gumbel_scale=1.0 if explore else 0.0,
         )
-    return functools.partial(
-        search.muzero_policy,
-        qtransform=functools.partial(
+    return functools.partial(search.muzero_policy, **_puct(config, explore))
+
+
+def _puct(config: SearchConfig, explore: bool) -> dict[str, Any]:
+    """PUCT's constants, with or without self-play's noise."""
+    return {
+        "qtransform": functools.partial(
             search.qtransform_by_parent_and_siblings, epsilon=config.min_value_range
         ),
-        dirichlet_fraction=config.dirichlet_fraction if explore else 0.0,
-        dirichlet_alpha=config.dirichlet_alpha,
-        pb_c_init=config.pb_c_init,
-    )
+        "dirichlet_fraction": config.dirichlet_fraction if explore else 0.0,
+        "dirichlet_alpha": config.dirichlet_alpha,
+        "pb_c_init": config.pb_c_init,
+    }
 
 
 def _improvement(config: SearchConfig) -> dict[str, Any]:

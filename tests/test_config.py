@@ -7,7 +7,7 @@ import typing
 
 import pytest
 
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig, check, differences, from_dict
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig, check, differences, from_dict
 from jzero.run import RunConfig
 
 NESTED = TrainConfig(
@@ -35,6 +35,15 @@ def test_defaults_are_within_their_ranges():
         (SearchConfig, "maxvisit_init", -1.0, "at least 0"),
         (NetworkConfig, "width", 0, "network.width is 0; it must be at least 1"),
         (NetworkConfig, "blocks", -1, "network.blocks is -1"),
+        (NetworkConfig, "chance_codes", -1, "network.chance_codes is -1; it must be at least 0"),
+        (NetworkConfig, "chance_codes", 1, "network.chance_codes is 1; one outcome is no chance"),
+        (MuZeroConfig, "commitment_weight", -0.1, "muzero.commitment_weight is -0.1; it must be at least 0"),
+        (
+            TrainConfig,
+            "network",
+            NetworkConfig(chance_codes=32),
+            "chance_codes is 32; AlphaZero asks .* muzero",
+        ),
         (TrainConfig, "games", 0, "games is 0; it must be at least 1"),
         (TrainConfig, "plies", -3, "plies is -3"),
         (TrainConfig, "batch_size", 0, "batch_size is 0"),

@@ -259,6 +259,56 @@ def test_a_row_of_a_learned_network_depends_on_its_action_and_on_no_other_row(ki
         assert (one[name] != other[name]).any(axis=tuple(range(1, one[name].ndim))).all(), name
 
 
+@pytest.mark.parametrize("kind", ["mlp", "resnet"])
+def test_afterstates_depend_on_the_action_states_on_the_code_and_codes_on_both_observations(kind):
+    config = NetworkConfig(kind=kind, width=8, blocks=1, head_width=8, chance_codes=6)
+    net = make_learned_network(config, MuZeroConfig(atoms=11), 3)
+    first = quick_jit(net.init)(jax.random.key(0), boards(1))
+    params = noisy(first)
+
+    def call(params, before, after, action, code):
+        latent = net.apply(params, before, method="represent")
+        afterstate = net.apply(params, latent, action, method="decide")
+        chance, value = net.apply(params, afterstate, method="predict_afterstate")
+        state, _, reward = net.apply(params, afterstate, (), jax.nn.one_hot(code, 6), method="step")
+        coded = net.apply(params, before, after, method="encode")
+        return {
+            "afterstate": afterstate,
+            "chance": chance,
+            "value": value,
+            "state": state,
+            "reward": reward,
+            "coded": coded,
+        }
+
+    call = quick_jit(call)
+    one, two = boards(5), boards(5, seed=1)
+    action, code = np.array([0, 1, 2, 1, 0]), np.array([5, 4, 3, 2, 1])
+    found = call(params, one, two, action, code)
+    latent = (5, 8) if kind == "mlp" else (5, *BOARD[:2], 8)
+    shapes = {"afterstate": latent, "chance": (5, 6), "value": (5, 11)}
+    shapes |= {"state": latent, "reward": (5, 11), "coded": (5, 6)}
+    assert {name: array.shape for name, array in found.items()} == shapes
+    changes = {
+        "action": (call(params, one, two, (action + 1) % 3, code), {"coded"}),
+        "code": (call(params, one, two, action, code - 1), {"afterstate", "chance", "value", "coded"}),
+        "what came": (call(params, one, one, action, code), shapes.keys() - {"coded"}),
+    }
+    for what, (other, same) in changes.items():
+        for name in shapes:
+            changed = np.abs(found[name] - other[name]).max(axis=tuple(range(1, found[name].ndim))) > 0
+            assert changed.tolist() == [name not in same] * 5, (what, name)
+    rows = (np.arange(5) < 3)[:, None, None, None]
+    mates = call(params, np.where(rows, one, 9.0), np.where(rows, two, 7.0), action, code)
+    for name in shapes:
+        np.testing.assert_array_equal(found[name][:3], mates[name][:3], err_msg=name)
+    # A new network takes all codes for equally likely, and tells observations apart.
+    before = call(first, one, two, action, code)
+    assert not before["chance"].any()
+    assert not before["value"].any()
+    assert np.std(before["coded"], axis=0).min() > 0.05
+
+
 def test_the_memory_of_a_value_prefix_matters_and_begins_at_zero():
     net, _, params = learned_network("efficientzero")
     latent, action = net.apply(params, boards(2), method="represent"), np.array([0, 1])

@@ -70,7 +70,7 @@ def make_batch(
     targets = unroll_targets(plies, value, action_key, steps)
     observation = observations(env, replay, window[:, :1], drawn.lane)
     later: Any = ()
-    if muzero.consistency_weight:
+    if muzero.consistency_weight or config.network.chance_codes:
         later = observations(env, replay, window[:, 1 : steps + 1], drawn.lane)
     symmetries = getattr(env, "symmetries", ())
     if config.augment and symmetries:

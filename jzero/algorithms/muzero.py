@@ -1,8 +1,9 @@
-"""MuZero's loss, with EfficientZero's parts.
+"""MuZero's loss, with EfficientZero's and Stochastic MuZero's parts.
 
 Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2;
-continuous actions: Sampled MuZero (Hubert et al. 2021).
-Axes: S samples, K unrolled steps, A actions (continuous: candidates), D dimensions of a continuous action.
+continuous actions: Sampled MuZero (Hubert et al. 2021); chance: `chance_codes.py`.
+Axes: S samples, K unrolled steps, A actions (continuous: candidates), D dimensions of a continuous action, M chance
+codes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ import jax.numpy as jnp
 
 from jzero.algorithms.alphazero import policy_divergence, weighted_mean
 from jzero.algorithms.augment import is_picture, shift_and_dim
+from jzero.algorithms.chance_codes import (
+    Codes,
+    afterstate_values,
+    chance_losses,
+    codes_in_use,
+    encode,
+    straight_through,
+)
 from jzero.algorithms.targets import Targets, merge_axes, prefix_sums
 from jzero.config import TrainConfig
 from jzero.models import Latent, LearnedModel
@@ -27,7 +36,7 @@ class Batch(NamedTuple):
     observation: Any
     """[S, ...] of the sampled positions."""
     later: Any
-    """[S, K, ...] observations of the K next steps; () without consistency."""
+    """[S, K, ...] observations of the K next steps; () without consistency and chance codes."""
     targets: Targets
     drawn: Draw
     """Where the samples came from, and their weights."""
@@ -44,36 +53,49 @@ class Unrolled(NamedTuple):
     """f32[S, K, atoms] logits of rewards or value prefixes."""
     latent: jax.Array
     """f32[K + 1, S, ...] latent states."""
+    chance: Any = ()
+    """f32[S, K, M] logits of the codes that follow each action; () without chance codes."""
+    afterstate_value: Any = ()
+    """f32[S, K, atoms] logits of the actions' Q-values; () without chance codes."""
 
 
-def unroll(learned: LearnedModel, params: Any, observation: Any, action: jax.Array) -> Unrolled:
-    """Represents observations [S, ...] and follows actions i32[S, K] or f32[S, K, D].
+def unroll(
+    learned: LearnedModel, params: Any, observation: Any, action: jax.Array, code: Any = ()
+) -> Unrolled:
+    """Represents observations [S, ...] and follows actions i32[S, K] or f32[S, K, D], and codes f32[S, K, M].
 
     The gradient that enters a latent state from the next step is halved; that of the state's own heads is not.
     """
     root = learned.represent(params, observation)
 
-    def one_step(latent: Latent, action: jax.Array) -> tuple[Latent, tuple]:
-        after, reward = learned.step(params, latent._replace(state=_halve_gradient(latent.state)), action)
-        return after, (after.state, reward)
+    def one_step(latent: Latent, taken: tuple) -> tuple[Latent, tuple]:
+        action, code = taken
+        latent, decided = latent._replace(state=_halve_gradient(latent.state)), ()
+        if learned.network.chance_codes:
+            latent = learned.decide(params, latent, action)
+            action, decided = code, latent.state
+        after, reward = learned.step(params, latent, action)
+        return after, (after.state, decided, reward)
+
+    def by_sample(x: jax.Array) -> jax.Array:
+        return jnp.swapaxes(x.reshape(-1, num_samples, x.shape[-1]), 0, 1)
 
     num_samples, steps = action.shape[:2]
-    _, (states, reward) = jax.lax.scan(one_step, root, jnp.swapaxes(action, 0, 1), unroll=steps)
+    taken = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (action, code))
+    _, (states, decided, reward) = jax.lax.scan(one_step, root, taken, unroll=steps)
     latent = jnp.concatenate([root.state[None], states])
     # All steps are predicted in one call: small kernels cost as much as large ones.
     policy, value = learned.predict(params, Latent(merge_axes(latent)))
-    return Unrolled(
-        policy=jnp.swapaxes(policy.reshape(steps + 1, num_samples, -1), 0, 1),
-        value=jnp.swapaxes(value.reshape(steps + 1, num_samples, -1), 0, 1),
-        reward=jnp.swapaxes(reward, 0, 1),
-        latent=latent,
-    )
+    chance = ()
+    if learned.network.chance_codes:
+        chance = tuple(map(by_sample, learned.chance(params, Latent(merge_axes(decided)))))
+    return Unrolled(by_sample(policy), by_sample(value), jnp.swapaxes(reward, 0, 1), latent, *chance)
 
 
 def muzero_loss(
     learned: LearnedModel, config: TrainConfig, params: Any, batch: Batch, key: jax.Array
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array]]:
-    """Cross-entropies of policy, value and reward over K + 1 steps, and EfficientZero's consistency.
+    """Cross-entropies of policy, value and reward over K + 1 steps, EfficientZero's consistency, chance.
 
     Each unrolled step weighs 1 / K of the root. The weights of the samples multiply each sample's loss, before any
     mean.
@@ -90,11 +112,17 @@ def muzero_loss(
     """
     muzero, targets = config.muzero, batch.targets
     observation, later = batch.observation, batch.later
+    codes = None
+    if learned.network.chance_codes:
+        codes = encode(learned, params, observation, later, targets.alive)
     if config.augment and is_picture(observation):
         key, root_key = jax.random.split(key)
         observation = shift_and_dim(root_key, observation)
-    found = unroll(learned, params, observation, targets.action)
+    code = () if codes is None else straight_through(codes)
+    found = unroll(learned, params, observation, targets.action, code)
     losses = step_losses(learned, found, targets)
+    if codes is not None:
+        losses |= chance_losses(learned, codes, found.chance, found.afterstate_value, targets)
     if muzero.consistency_weight:
         losses["consistency_loss"] = _consistency(learned, config, params, found.latent, later, targets, key)
 
@@ -104,9 +132,13 @@ def muzero_loss(
     total += muzero.reward_weight * parts["reward_loss"]
     total += muzero.consistency_weight * parts.get("consistency_loss", 0.0)
     total -= muzero.entropy_weight * parts.get("action_entropy", 0.0)
+    total += parts.get("chance_loss", 0.0) + muzero.commitment_weight * parts.get("commitment_loss", 0.0)
+    total += config.value_weight * parts.get("afterstate_value_loss", 0.0)
     priority = jnp.abs(learned.value.decode(found.value[:, 0]) - targets.value[:, 0]) + 1e-6
     present = (weight > 0).astype(jnp.float32)
     metrics = {"loss": total} | parts | _diagnostics(learned, found, targets, losses["policy_loss"], present)
+    if codes is not None:
+        metrics |= _chance_diagnostics(learned, found, codes, targets, present)
     return total, (metrics, jax.lax.stop_gradient(priority))
 
 
@@ -201,6 +233,20 @@ def _diagnostics(
         "reward_clipped_share": weighted_mean(outside[1].astype(jnp.float32), known[:, :-1]),
         "value_target": weighted_mean(targets.value[:, 0], known[:, 0]),
         "value_prediction": weighted_mean(learned.value.decode(found.value[:, 0]), known[:, 0]),
+    }
+
+
+def _chance_diagnostics(
+    learned: LearnedModel, found: Unrolled, codes: Codes, targets: Targets, present: jax.Array
+) -> dict[str, jax.Array]:
+    """Whether chance is learned: how many codes there are, how unsure the model is of the next, Q-values."""
+    known = targets.known[:, 1:] * present[:, None]
+    log_chance = jax.nn.log_softmax(found.chance)
+    error = jnp.abs(learned.value.decode(found.afterstate_value) - afterstate_values(learned, targets))
+    return {
+        "codes_in_use": codes_in_use(codes, known),
+        "chance_entropy": weighted_mean(-jnp.sum(jnp.exp(log_chance) * log_chance, axis=-1), known),
+        "afterstate_value_error": weighted_mean(error, known),
     }
 
 

@@ -14,23 +14,25 @@ from jzero.networks.towers import flatten
 
 
 class Head(nn.Module):
-    """One hidden layer and a zero-initialised last one: the first outputs are all 0.
+    """One hidden layer and a last one, zero-initialised by default: the first outputs are all 0.
 
     Attributes:
       outputs: numbers a row.
       width: hidden units.
       dtype: dtype of the hidden layer; the last layer and the outputs are float32.
+      last_init: initialises the last layer.
     """
 
     outputs: int
     width: int
     dtype: Any = jnp.float32
+    last_init: Any = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, features: jax.Array) -> jax.Array:
         """f32[B, outputs] of features [B, ...]."""
         hidden = nn.relu(nn.Dense(self.width, dtype=self.dtype)(flatten(features, self.dtype)))
-        return nn.Dense(self.outputs, kernel_init=nn.initializers.zeros)(hidden.astype(jnp.float32))
+        return nn.Dense(self.outputs, kernel_init=self.last_init)(hidden.astype(jnp.float32))
 
 
 class PolicyValueNet(nn.Module):

@@ -1,8 +1,8 @@
 """A learned model's network: representation, dynamics, prediction (MuZero), value prefix and projections
-(EfficientZero).
+(EfficientZero), afterstates and chance codes (Stochastic MuZero).
 
-Axes: B rows, A actions, D dimensions of a continuous action. A latent state is [B, width] or a map
-[B, H, W, width].
+Axes: B rows, A actions, D dimensions of a continuous action, M chance codes. A latent state is [B, width] or a map
+[B, H, W, width]; so is an afterstate.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ Memory = tuple[jax.Array, jax.Array] | tuple[()]
 class MuZeroNet(nn.Module):
     """The three functions of MuZero (Schrittwieser et al. 2020); all outputs are float32.
 
+    With chance codes the dynamics take an afterstate and a code in place of a state and an action, and three more
+    functions are learned (Stochastic MuZero, Antonoglou et al. 2022, section 4.1): `decide`, `predict_afterstate`
+    and `encode`.
+
     Attributes:
       num_actions: A; with continuous actions it is not read.
       kind: body of the representation; "mlp" has vectors as latent states, the others maps.
@@ -44,6 +48,7 @@ class MuZeroNet(nn.Module):
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
       action_size: D, where actions are vectors in [-1, 1]; 0 where they are numbered.
+      chance_codes: M codes of what chance may do after an action; 0 learns a model without chance.
     """
 
     num_actions: int
@@ -58,21 +63,13 @@ class MuZeroNet(nn.Module):
     norm: Literal["layer", "group"] = "layer"
     dtype: Any = jnp.float32
     action_size: int = 0
+    chance_codes: int = 0
 
     def setup(self) -> None:
         """The parts, under the names of their parameters."""
-        towers = {"resnet": ResidualTower, "atari": AtariTower}
-        if self.kind == "mlp":
-            self.representation = ResidualMLP(self.width, self.blocks, self.dtype)
-            self.dynamics = VectorDynamics(self.width, self.dynamics_blocks, self.num_actions, self.dtype)
-        else:
-            self.representation = towers[self.kind](self.width, self.blocks, self.norm, self.dtype)
-            self.dynamics = MapDynamics(
-                self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype
-            )
-        self.policy_input, self.value_input, self.reward_input = (
-            Squeeze(norm=self.norm, dtype=self.dtype) for _ in range(3)
-        )
+        self.representation = self._tower()
+        self.dynamics = self._dynamics()
+        self.policy_input, self.value_input, self.reward_input = (self._squeeze() for _ in range(3))
         self.policy = Head(2 * self.action_size or self.num_actions, self.head_width, self.dtype)
         self.value = Head(self.atoms, self.head_width, self.dtype)
         self.reward = Head(self.atoms, self.head_width, self.dtype)
@@ -81,15 +78,44 @@ class MuZeroNet(nn.Module):
         if self.projection_width:
             self.projector = Projector(self.projection_width, self.dtype)
             self.predictor = Projector(self.projection_width, self.dtype)
+        if self.chance_codes:
+            self.afterstate_dynamics = self._dynamics()
+            self.chance_input, self.afterstate_value_input = self._squeeze(), self._squeeze()
+            self.chance = Head(self.chance_codes, self.head_width, self.dtype)
+            self.afterstate_value = Head(self.atoms, self.head_width, self.dtype)
+            self.encoder, self.code_input = self._tower(), self._squeeze()
+            # Not zeros, of which all observations would have the same code.
+            spread = nn.initializers.lecun_normal()
+            self.code = Head(self.chance_codes, self.head_width, self.dtype, last_init=spread)
+
+    def _tower(self) -> nn.Module:
+        """What reads observations."""
+        if self.kind == "mlp":
+            return ResidualMLP(self.width, self.blocks, self.dtype)
+        tower = {"resnet": ResidualTower, "atari": AtariTower}[self.kind]
+        return tower(self.width, self.blocks, self.norm, self.dtype)
+
+    def _dynamics(self) -> nn.Module:
+        """What changes a latent state."""
+        if self.kind == "mlp":
+            return VectorDynamics(self.width, self.dynamics_blocks, self.num_actions, self.dtype)
+        return MapDynamics(self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype)
+
+    def _squeeze(self) -> nn.Module:
+        """What a head reads."""
+        return Squeeze(norm=self.norm, dtype=self.dtype)
 
     def __call__(self, observation: Any) -> Any:
         """Touches every part, for `init`."""
         latent = self.represent(observation)
         rows = latent.shape[0]
         action = jnp.zeros((rows, self.action_size)) if self.action_size else jnp.zeros(rows, jnp.int32)
-        after = self.step(latent, self.no_memory(rows), action)
         projected = self.predict_projection(self.project(latent)) if self.projection_width else ()
-        return self.predict(latent), after, projected
+        if not self.chance_codes:
+            return self.predict(latent), self.step(latent, self.no_memory(rows), action), projected
+        afterstate, code = self.decide(latent, action), self.encode(observation, observation)
+        after = self.step(afterstate, self.no_memory(rows), code)
+        return self.predict(latent), after, projected, self.predict_afterstate(afterstate)
 
     def represent(self, observation: Any) -> jax.Array:
         """The latent state of observations [B, ...], each row's numbers within [0, 1]."""
@@ -107,7 +133,8 @@ class MuZeroNet(nn.Module):
     ) -> tuple[jax.Array, Memory, jax.Array]:
         """The latent state and memory after actions; reward (or value prefix) logits f32[B, atoms].
 
-        Actions are i32[B], or f32[B, D] where they are continuous.
+        Actions are i32[B], or f32[B, D] where they are continuous. With chance codes `latent` is an afterstate and
+        `action` its code, f32[B, M] one-hot.
         """
         latent = to_unit_range(self.dynamics(latent, action))
         features = self.reward_input(latent)
@@ -115,6 +142,24 @@ class MuZeroNet(nn.Module):
             return latent, memory, self.reward(features)
         memory, output = self.prefix(cast(Any, memory), flatten(features, jnp.float32))
         return latent, memory, self.reward(output)
+
+    def decide(self, latent: jax.Array, action: jax.Array) -> jax.Array:
+        """The afterstate of actions i32[B] or f32[B, D], before chance; its numbers are within [0, 1] too."""
+        return to_unit_range(self.afterstate_dynamics(latent, action))
+
+    def predict_afterstate(self, afterstate: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(logits f32[B, M] of the codes that may follow, logits f32[B, atoms] of the action's Q-value)."""
+        value = self.afterstate_value(self.afterstate_value_input(afterstate))
+        return self.chance(self.chance_input(afterstate)), value
+
+    def encode(self, before: Any, after: Any) -> jax.Array:
+        """What chance did between two observations [B, ...], f32[B, M]: the code is its greatest number.
+
+        The encoder sees o_t beside o_t+1, so that what is new can be told from what was there.
+        """
+        # A tower of convolutions sees the two as channels of one picture.
+        seen = (before, after) if self.kind == "mlp" else jnp.concatenate([before, after], axis=-1)
+        return self.code(self.code_input(self.encoder(seen)))
 
     def no_memory(self, rows: int) -> Memory:
         """The memory at a root and after a reset."""
@@ -133,7 +178,7 @@ class MuZeroNet(nn.Module):
 
 
 class VectorDynamics(nn.Module):
-    """The change of a latent vector by an action: residual MLP of both."""
+    """The change of a latent vector by an action, or by the one-hot code of a chance: residual MLP of both."""
 
     width: int
     blocks: int
@@ -142,7 +187,7 @@ class VectorDynamics(nn.Module):
 
     @nn.compact
     def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
-        """[B, width] from [B, width] and actions i32[B] or f32[B, D]."""
+        """[B, width] from [B, width] and actions i32[B] or f32[B, D], or codes f32[B, M]."""
         numbered = action.ndim == 1
         taken = jax.nn.one_hot(action, self.num_actions, dtype=self.dtype) if numbered else action
         features = ResidualMLP(self.width, self.blocks, self.dtype)((latent, taken))
@@ -150,7 +195,10 @@ class VectorDynamics(nn.Module):
 
 
 class MapDynamics(nn.Module):
-    """The change of a latent map by an action: a learned plane of the action, a convolution, residual blocks."""
+    """The change of a latent map by an action, or by the one-hot code of a chance.
+
+    A learned plane of the action, a convolution, residual blocks.
+    """
 
     width: int
     blocks: int
@@ -160,7 +208,7 @@ class MapDynamics(nn.Module):
 
     @nn.compact
     def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
-        """[B, H, W, width] from [B, H, W, width] and actions i32[B] or f32[B, D]."""
+        """[B, H, W, width] from [B, H, W, width] and actions i32[B] or f32[B, D], or codes f32[B, M]."""
         rows, height, width, _ = latent.shape
         size, init = height * width, nn.initializers.normal(1)
         if action.ndim == 1:

@@ -45,4 +45,5 @@ def make_learned_network(
         norm=config.norm,
         dtype=jnp.bfloat16 if config.bf16 else jnp.float32,
         action_size=action_size,
+        chance_codes=config.chance_codes,
     )

@@ -17,6 +17,7 @@ class Scripted(NamedTuple):
     """
 
     prefix_width: int = 0
+    chance_codes: int = 0
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(params, *args)
@@ -56,6 +57,7 @@ class Tabular(NamedTuple):
     value_support: Support
     reward_support: Support
     prefix_width: int = 0
+    chance_codes: int = 0
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(*args)

@@ -51,6 +51,7 @@ class Exact(NamedTuple):
     """The network of one who knows `Aim` without chance: the goal stays. A latent state is the goal, [B, 2]."""
 
     prefix_width: int = 0
+    chance_codes: int = 0
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(*args)

@@ -1,0 +1,91 @@
+"""What a learned model learns of chance: codes of outcomes, their probabilities, the values of afterstates.
+
+Source: Stochastic MuZero (Antonoglou et al. 2022, section 4.1 with equation 7, appendix I): a VQ-VAE (van den Oord
+et al. 2017) whose codebook is fixed, the M one-hot vectors.
+Axes: S samples, K unrolled steps, M chance codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.algorithms.targets import Targets, merge_axes
+from jzero.env import where_rows
+from jzero.models import LearnedModel
+
+
+class Codes(NamedTuple):
+    """What the encoder says of the observed steps."""
+
+    embedding: jax.Array
+    """f32[S, K, M] its output, c^e."""
+    code: jax.Array
+    """f32[S, K, M] one-hot: the nearest entry of the codebook."""
+
+
+def encode(learned: LearnedModel, params: Any, observation: Any, later: Any, alive: jax.Array) -> Codes:
+    """Codes of the steps from observations [S, ...] along the later ones [S, K, ...].
+
+    A game's last position is not observed, nor is what follows: where a step is not `alive` (bool[S, K + 1]) the
+    encoder sees zeros. So the end of a game has a code too, one for all ends: of what is lost or won there the
+    model learns the mean.
+    """
+    nothing = jax.tree.map(jnp.zeros_like, later)
+    later = where_rows(alive[:, 1:], later, nothing)
+    before = jax.tree.map(lambda x, y: jnp.concatenate([x[:, None], y[:, :-1]], axis=1), observation, later)
+    embedding = learned.call(params, merge_axes(before), merge_axes(later), method="encode")
+    embedding = embedding.reshape(*alive[:, 1:].shape, -1)
+    return Codes(embedding, jax.nn.one_hot(jnp.argmax(embedding, axis=-1), embedding.shape[-1]))
+
+
+def straight_through(codes: Codes) -> jax.Array:
+    """The codes f32[S, K, M], whose gradient goes to the encoder's output as if they were it."""
+    # In this order the forward value is the code, to the last bit.
+    return codes.code + (codes.embedding - jax.lax.stop_gradient(codes.embedding))
+
+
+def afterstate_values(learned: LearnedModel, targets: Targets) -> jax.Array:
+    """f32[S, K]: targets of the actions' Q-values.
+
+    u_t+k+1 + d z_t+k+1, which unlike the paper's z_t+k is right after a random move too: there z is the search's
+    value of the position.
+    """
+    return targets.reward + learned.discount * targets.value[:, 1:]
+
+
+def chance_losses(
+    learned: LearnedModel, codes: Codes, chance: jax.Array, value: jax.Array, targets: Targets
+) -> dict[str, jax.Array]:
+    """Losses f32[S, K + 1] of the steps, 0 at the root and where nothing is known; equation 7 without its weights.
+
+    Args:
+      learned: the model.
+      codes: of the observed steps.
+      chance: f32[S, K, M] logits of the codes at the afterstates.
+      value: f32[S, K, atoms] logits of the afterstates' values.
+      targets: the targets.
+    """
+    nats = -jnp.sum(codes.code * jax.nn.log_softmax(chance), axis=-1)
+    distance = jnp.sum(jnp.square(codes.code - codes.embedding), axis=-1)
+    wanted = learned.value.two_hot(afterstate_values(learned, targets))
+    losses = {
+        "chance_loss": nats,
+        "commitment_loss": distance,
+        "afterstate_value_loss": -jnp.sum(wanted * jax.nn.log_softmax(value), axis=-1),
+    }
+    # An afterstate belongs to the step that it leads to.
+    known = targets.known[:, 1:]
+    return {name: jnp.pad(loss * known, ((0, 0), (1, 0))) for name, loss in losses.items()}
+
+
+def codes_in_use(codes: Codes, weight: jax.Array) -> jax.Array:
+    """f32[]: how many codes there would be if all were as frequent: exp of the entropy of their shares.
+
+    `weight` f32[S, K] says which steps count.
+    """
+    counts = jnp.einsum("skm,sk->m", codes.code, weight)
+    shares = counts / jnp.maximum(jnp.sum(counts), 1)
+    return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
