@@ -112,7 +112,8 @@ def main(
         if callable(preset) and not config.resume:
             config = parse(experiment, preset(config.train.env, env), argv)
         with Run(experiment, env, config, _command()) as run:
-            return run.train(measure(env), (final or measure)(env))
+            measured = measure(env)
+            return run.train(measured, final(env) if final is not None else measured)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("JZERO_TRACEBACK"):
             raise
