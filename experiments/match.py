@@ -5,8 +5,8 @@
     python experiments/match.py --run-dir runs/alphazero/20261121-101500 --opponent rollouts
 
 OpenSpiel's MCTS needs `pip install -e ".[test]"` and a game whose actions have OpenSpiel's numbers, as those of
-Connect Four and tic-tac-toe have; the other two play any game. Prints the score with its 95 % interval and writes it
-to `match.json` in the run directory.
+Connect Four and tic-tac-toe have; the other two play any game. Prints the score with its 95 % interval and writes
+it to `match.json` in the run directory.
 """
 
 from __future__ import annotations
