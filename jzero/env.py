@@ -275,7 +275,7 @@ def make(name: str, **kwargs: Any) -> Env:
     """The environment called `name`, built with `kwargs`.
 
     `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
-    of your own ("my_module:MyGame"; the working directory is searched too). A package registers names by
+    of your own ("my_module:MyGame"; the working directory is searched first). A package registers names by
     entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon. More keyword
     arguments may stand in the name itself, as Python literals: "gymnax:Breakout-MinAtar?sticky_actions=0.1".
 
@@ -341,8 +341,9 @@ def _load(name: str, target: str) -> Callable[..., Env]:
             f"env {name!r}: {module_name!r} is a file; give its module, as Python imports it from the working "
             f"directory: {_as_module(module_name)}:{attribute}"
         )
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # a script's path starts at its own folder, not where the user stands
+    if name == target and sys.path[0] not in ("", os.getcwd()):
+        # A script's path starts at its own folder, whose files must not hide those of where the user stands.
+        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

@@ -115,6 +115,10 @@ def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
 def test_make_finds_modules_in_the_working_directory(monkeypatch, tmp_path):
     (tmp_path / "game_of_mine.py").write_text("from tests.env_examples import Dice, TwoPiles as Mine\n")
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "game_of_mine.py").write_text("")  # of the same name, next to the script that is run
+    monkeypatch.syspath_prepend(scripts)
     monkeypatch.chdir(tmp_path)
     assert make("game_of_mine:Mine").num_actions == 4
 
