@@ -26,6 +26,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -347,8 +348,9 @@ def _load(name: str, target: str) -> Callable[..., Env]:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        adapters = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
-        hint = _package_found(error, module_name) or _did_you_mean(module_name, adapters, f":{attribute}")
+        known = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
+        known += [path.stem for path in Path().glob("*.py")]
+        hint = _package_found(error, module_name) or _did_you_mean(module_name, known, f":{attribute}")
         if not hint and error.name == module_name:
             hint = f"start in the folder of {module_name}.py, or add that to PYTHONPATH"
         text = f"env {name!r}: cannot import the module {module_name!r}: {error}"
@@ -364,7 +366,7 @@ def _load(name: str, target: str) -> Callable[..., Env]:
 def _own_class(name: str) -> str:
     """How to name a class of one's own; with the module where `name` is that of a file in the working directory."""
     module, _, attribute = name.removesuffix(".py").partition(".")
-    return f'"{module}:{attribute or "Class"}"' if os.path.isfile(f"{module}.py") else '"module:Class"'
+    return f'"{module}:{attribute or "Class"}"' if Path(f"{module}.py").is_file() else '"module:Class"'
 
 
 def _as_module(file: str) -> str:

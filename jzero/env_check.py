@@ -61,7 +61,10 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     problems = problems or list(_trace_problems(env))
     played = Played(num_games, 0, 0)
     if not problems:
-        problems, played = _play_problems(env, seed, num_games, max_plies)
+        try:
+            problems, played = _play_problems(env, seed, num_games, max_plies)
+        except Exception as error:  # what tracing did not show, such as values kept from one call to the next
+            problems = [explain("random play", error)]
     if not problems and has_chance(env):
         problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
     if problems:
@@ -385,7 +388,10 @@ def _resample_rules(
 def _svg_problems(env: Env, states: Any) -> list[str]:
     if not hasattr(env, "svg"):
         return []
-    picture = env.svg(jax.tree.map(lambda leaf: leaf[0], states))
+    try:
+        picture = env.svg(jax.tree.map(lambda leaf: leaf[0], states))
+    except Exception as error:  # whatever it raises is the finding
+        return [explain("svg(state)", error, how="fails")]
     good = isinstance(picture, str) and picture.startswith("<svg") and picture.rstrip().endswith("</svg>")
     return [] if good else ["svg(state) does not return a string that is one <svg> element"]
 

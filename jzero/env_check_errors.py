@@ -59,13 +59,13 @@ def shapes(function: Callable[..., Any], *arguments: Any) -> Any:
     return jax.eval_shape(checked, *arguments)
 
 
-def explain(call: str, error: Exception) -> str:
+def explain(call: str, error: Exception, how: str = "fails under jax.jit") -> str:
     """One line: what fails, JAX's or Python's first words on it, the line of the environment's file, a hint."""
     if isinstance(error, NotArraysError):
         return f"{call} {error}"
     reason = next(iter(str(error).strip().splitlines()), "")
     hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
-    parts = [f"{call} fails under jax.jit: {type(error).__name__}: {reason}", _place(error)]
+    parts = [f"{call} {how}: {type(error).__name__}: {reason}", _place(error)]
     return " ".join(filter(None, parts)) + (f": {hint}" if hint else "")
 
 

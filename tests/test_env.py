@@ -145,6 +145,8 @@ def test_a_file_in_place_of_a_module_is_told_with_the_right_name(monkeypatch, tm
             make(f"{file}:Mine")
     with pytest.raises(ValueError, match=r"is a file; .*: games.nim:Nim$"):
         make("games/nim.py:Nim")
+    with pytest.raises(ValueError, match="did you mean 'lonely_game:Mine'"):
+        make("lonly_game:Mine")
     for name in ("lonely_game.Mine", "lonely_game.py", "lonely_game"):
         said = "lonely_game:Mine" if name.endswith("Mine") else "lonely_game:Class"
         with pytest.raises(ValueError, match=f'or give "{said}"$'):

@@ -99,6 +99,38 @@ def test_a_function_that_cannot_be_traced_is_one_line_with_its_place_and_what_to
     assert problem.startswith(f"- {call}(")
 
 
+class Remembers(TwoPiles):
+    """Passes a first look, since each function is traced by itself there."""
+
+    def step(self, state, action, key):
+        self.last = state.piles
+        return super().step(state, action, key)
+
+    def observe(self, state):
+        return super().observe(state) + self.last
+
+
+class NoPicture(TwoPiles):
+    def svg(self, state):
+        return f"<svg>{state.board}</svg>"
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (
+            Remembers,
+            r"- random play fails under jax.jit: UnexpectedTracerError: .*: keep nothing of one call for",
+        ),
+        (NoPicture, r"- svg\(state\) fails: AttributeError: .* 'board' " + HERE.format(".*state.board.*")),
+    ],
+)
+def test_what_fails_only_in_play_is_told_too(env, said):
+    with pytest.raises(EnvError, match=said) as caught:
+        check_env(env(), num_games=2, max_plies=8)
+    assert len(str(caught.value).splitlines()) == 2
+
+
 def test_a_class_in_place_of_an_environment_is_told():
     with pytest.raises(EnvError, match=r"was given the class TwoPiles: give an environment, TwoPiles\(\)"):
         check_env(TwoPiles)
