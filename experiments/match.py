@@ -1,10 +1,12 @@
-"""Plays a trained agent against OpenSpiel's MCTS or a random player, both seats, paired openings.
+"""Plays a trained agent against another player of its game of two, both seats, paired openings.
 
     python experiments/match.py --run-dir runs/connect_four/20261121-101500
+    python experiments/match.py --run-dir runs/alphazero/20261121-101500 --opponent random
+    python experiments/match.py --run-dir runs/alphazero/20261121-101500 --opponent rollouts
 
-OpenSpiel's actions must have the numbers of ours, as in Connect Four and tic-tac-toe. Needs
-`pip install -e ".[test]"`. Prints the score with its 95 % interval and writes it to `match.json` in the run
-directory.
+OpenSpiel's MCTS needs `pip install -e ".[test]"` and a game whose actions have OpenSpiel's numbers, as those of
+Connect Four and tic-tac-toe have; the other two play any game. Prints the score with its 95 % interval and writes
+it to `match.json` in the run directory.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ import numpy as np
 import tyro
 
 import jzero
+from jzero.config import SearchConfig
 from jzero.devices import set_up
+from jzero.env import Env
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.engines import open_spiel_mcts, random_player
+from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, Turn
 
 
@@ -32,10 +37,10 @@ class Config:
 
     run_dir: Path
     """The agent's run."""
-    opponent: Literal["open_spiel_mcts", "random"] = "open_spiel_mcts"
-    """UCT with random rollouts, or uniformly random moves."""
+    opponent: Literal["open_spiel_mcts", "rollouts", "random"] = "open_spiel_mcts"
+    """OpenSpiel's UCT with random rollouts, jzero's own (any game), or uniformly random moves."""
     opponent_simulations: int = 1000
-    """Simulations a move of OpenSpiel's MCTS."""
+    """Simulations a move of the opponent's search."""
     simulations: int = 64
     """Simulations a move of the agent; 0 plays its raw policy."""
     games: int = 200
@@ -98,15 +103,23 @@ def play(
     }
 
 
+def make_opponent(env: Env, config: Config, name: str) -> tuple[Player, str]:
+    """The opponent for the environment called `name`, and what it is in words."""
+    if config.opponent == "random":
+        return random_player(env), "a random player"
+    simulations = config.opponent_simulations
+    if config.opponent == "rollouts":
+        search = SearchConfig(policy="puct", dirichlet_fraction=0.0)
+        return rollout_player(env, search, simulations), f"tree search with {simulations} random rollouts"
+    opponent = open_spiel_mcts(name, simulations, config.seed)
+    return opponent, f"OpenSpiel's MCTS with {simulations} simulations"
+
+
 def main(config: Config) -> None:
     """Plays the match."""
     set_up()
     agent = jzero.load(config.run_dir)
-    if config.opponent == "random":
-        opponent, against = random_player(agent.env), "a random player"
-    else:
-        opponent = open_spiel_mcts(agent.config.env, config.opponent_simulations, config.seed)
-        against = f"OpenSpiel's MCTS with {config.opponent_simulations} simulations"
+    opponent, against = make_opponent(agent.env, config, agent.config.env)
     record = play(
         agent,
         opponent,
@@ -120,4 +133,7 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    try:
+        main(tyro.cli(Config, description=__doc__))
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(f"error: {error}") from error

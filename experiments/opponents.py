@@ -7,27 +7,45 @@ from match import agent_player
 
 from jzero.agent import Agent
 from jzero.config import SearchConfig
-from jzero.env import Env, random_actions
+from jzero.env import Env, random_actions, random_actions_in
 from jzero.evaluate.arena import play_match
-from jzero.evaluate.measures import Measure, Strength, mean_return
+from jzero.evaluate.measures import Measure, Strength, mean_return, play_episodes
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, as_player
 from jzero.models import has_player_values
+from jzero.show.words import whole_number
 
 SIMULATIONS = 100
+EPISODES = 50
+MOST_PLIES = 3000
+"""Plies after which an episode of one player is cut short: nothing says that a game has to end."""
 
 
 def measure(env: Env) -> Measure:
     """A measurement that fits the number of players.
 
-    One: the mean return of 50 episodes. Two whose rewards sum to zero: the score in 100 games, both seats, against
-    Monte-Carlo tree search with random rollouts. More, or two of their own interests: the return above the mean of
-    the others' at a table of such players.
+    One: the mean return of 50 episodes, with that of random play beside it. Two whose rewards sum to zero: the
+    score in 100 games, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
+    interests: the return above the mean of the others' at a table of such players.
     """
     if env.num_players == 1:
-        return mean_return(env, episodes=50)
+        return _beside_random(env)
     return _above_others(env) if has_player_values(env) else _score(env)
+
+
+def _beside_random(env: Env) -> Measure:
+    measured = mean_return(env, episodes=EPISODES, max_plies=MOST_PLIES)
+    if getattr(env, "external", False):  # an emulator's games take minutes
+        return measured
+    act = jax.jit(lambda states, key: random_actions_in(env, states, key))
+    returns = play_episodes(env, act, jax.random.key(0), EPISODES, max_plies=MOST_PLIES).returns
+
+    def take(agent: Agent) -> Strength:
+        strength = measured(agent)
+        return strength._replace(name=f"{strength.name} (random play earns {whole_number(returns.mean())})")
+
+    return take
 
 
 def _opponent(env: Env) -> tuple[str, Player]:

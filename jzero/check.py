@@ -53,7 +53,10 @@ def check(config: Config) -> int:
         f"{time.perf_counter() - start:.0f} s; {env.num_players} player(s), {_actions(env)}"
     )
     if not played.finished:
-        print(f"No game ended within {config.plies} plies, so its end is unchecked: use more --plies.")
+        print(
+            f"No game ended within {config.plies} plies, so its end is unchecked: use more --plies, or let games "
+            "end (count plies in the state and set `truncated` at a limit)."
+        )
     return 0
 
 

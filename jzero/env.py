@@ -26,6 +26,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -275,7 +276,7 @@ def make(name: str, **kwargs: Any) -> Env:
     """The environment called `name`, built with `kwargs`.
 
     `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
-    of your own ("my_module:MyGame"; the working directory is searched too). A package registers names by
+    of your own ("my_module:MyGame"; the working directory is searched first). A package registers names by
     entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon. More keyword
     arguments may stand in the name itself, as Python literals: "gymnax:Breakout-MinAtar?sticky_actions=0.1".
 
@@ -295,7 +296,7 @@ def make(name: str, **kwargs: Any) -> Env:
     elif colon:
         env = _build(name, name, **kwargs)
     else:
-        raise ValueError(f'{unknown_name("env", name, sorted(registered))}; or give "module:Class"')
+        raise ValueError(f"{unknown_name('env', name, sorted(registered))}; or give {_own_class(name)}")
     missing = missing_members(env)
     if missing:
         raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
@@ -336,21 +337,53 @@ def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
 def _load(name: str, target: str) -> Callable[..., Env]:
     """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
     module_name, _, attribute = target.partition(":")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # a script's path starts at its own folder, not where the user stands
+    if module_name.endswith(".py") or "/" in module_name:
+        raise ValueError(
+            f"env {name!r}: {module_name!r} is a file; give its module, as Python imports it from the working "
+            f"directory: {_as_module(module_name)}:{attribute}"
+        )
+    if name == target and sys.path[0] not in ("", os.getcwd()):
+        # A script's path starts at its own folder, whose files must not hide those of where the user stands.
+        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        adapters = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
-        hint = _did_you_mean(module_name, adapters, f":{attribute}")
+        known = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
+        known += [path.stem for path in Path().glob("*.py")]
+        hint = _package_found(error, module_name) or _did_you_mean(module_name, known, f":{attribute}")
+        if not hint and error.name == module_name:
+            hint = f"start in the folder of {module_name}.py, or add that to PYTHONPATH"
         text = f"env {name!r}: cannot import the module {module_name!r}: {error}"
         raise ValueError(f"{text}; {hint}".removesuffix("; ")) from error
     found = getattr(module, attribute, None)
     if not callable(found):
         hint = _did_you_mean(attribute, [key for key, value in vars(module).items() if callable(value)])
-        text = f"env {name!r}: the module {module_name!r} has no class {attribute!r}"
-        raise ValueError(f"{text}; {hint}".removesuffix("; "))
+        hint = hint or f"it was read from {getattr(module, '__file__', None) or 'Python itself'}"
+        raise ValueError(f"env {name!r}: the module {module_name!r} has no class {attribute!r}; {hint}")
     return found
+
+
+def _own_class(name: str) -> str:
+    """How to name a class of one's own; with the module where `name` is that of a file in the working directory."""
+    module, _, attribute = name.removesuffix(".py").partition(".")
+    return f'"{module}:{attribute or "Class"}"' if Path(f"{module}.py").is_file() else '"module:Class"'
+
+
+def _as_module(file: str) -> str:
+    """The name of the module in `file`, seen from the working directory where it lies in there."""
+    path = os.path.relpath(file)
+    path = os.path.basename(path) if path.startswith("..") else path
+    return path.removesuffix(".py").replace("/", ".")
+
+
+def _package_found(error: ImportError, module_name: str) -> str:
+    """Which package Python took, where it has that of `module_name` but not the module; else ""."""
+    package = module_name.partition(".")[0]
+    places = list(getattr(sys.modules.get(package), "__path__", []))
+    missing = error.name or ""
+    if not places or missing == package or not f"{module_name}.".startswith(f"{missing}."):
+        return ""
+    return f"the package {package!r} is the one in {places[0]}: rename yours if another is meant"
 
 
 def unknown_name(what: str, name: str, known: list[str]) -> str:

@@ -24,6 +24,7 @@ from jzero.env import (
     step_batch,
 )
 from jzero.env_check_chance import chance_problems, chance_trace_problems
+from jzero.env_check_errors import explain, shapes
 from jzero.env_check_rows import differ, finite, host, row_bytes
 
 Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
@@ -54,11 +55,16 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
       EnvError: lists every problem found and how to mend it. Problems that keep games from being played at
         all (a missing method, changing shapes) are listed alone, since the other checks need games.
     """
+    if isinstance(env, type):
+        raise EnvError(f"check_env was given the class {env.__name__}: give an environment, {env.__name__}()")
     problems = [f"it lacks {member}" for member in missing_members(env)]
     problems = problems or list(_trace_problems(env))
     played = Played(num_games, 0, 0)
     if not problems:
-        problems, played = _play_problems(env, seed, num_games, max_plies)
+        try:
+            problems, played = _play_problems(env, seed, num_games, max_plies)
+        except Exception as error:  # what tracing did not show, such as values kept from one call to the next
+            problems = [explain("random play", error)]
     if not problems and has_chance(env):
         problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
     if problems:
@@ -83,7 +89,7 @@ def _trace_problems(env: Env) -> Iterator[str]:
     key, action = jax.random.key(0), _one_action(env)
     call = "init(key)"
     try:
-        state = jax.eval_shape(env.init, key)
+        state = shapes(env.init, key)
         wrong_fields = list(_field_problems(env, state))
         yield from wrong_fields
         if wrong_fields:
@@ -91,14 +97,14 @@ def _trace_problems(env: Env) -> Iterator[str]:
         call = "step(state, action, key)"
         if action_size(env):
             call += f", with an action {_describe(action)},"
-        yield from _structure_problems(state, jax.eval_shape(env.step, state, action, key))
+        yield from _structure_problems(state, shapes(env.step, state, action, key))
         call = "observe(state)"
-        observation = jax.eval_shape(env.observe, state)
+        observation = shapes(env.observe, state)
         if not jax.tree.leaves(observation):
             yield "observe(state) returns no array"
         if hasattr(env, "reveal"):
             call = "reveal(state)"
-            if not jax.tree.leaves(jax.eval_shape(env.reveal, state)):
+            if not jax.tree.leaves(shapes(env.reveal, state)):
                 yield "reveal(state) returns no array; drop it where nothing is hidden"
             if not hasattr(env, "resample"):
                 yield (
@@ -110,22 +116,18 @@ def _trace_problems(env: Env) -> Iterator[str]:
             yield from _symmetry_problems(env, index, symmetry, observation)
         call = "fingerprint(state)"
         if hasattr(env, "fingerprint"):
-            code = _describe(jax.eval_shape(env.fingerprint, state))
+            code = _describe(shapes(env.fingerprint, state))
             if code != "uint32[2]":
                 yield f"fingerprint(state) is {code}, not uint32[2]"
         call = "resample(state, key)"
         if hasattr(env, "resample"):
-            redrawn = jax.eval_shape(env.resample, state, key)
+            redrawn = shapes(env.resample, state, key)
             if jax.tree.map(_describe, redrawn) != jax.tree.map(_describe, state):
                 yield "resample(state, key) returns another structure, shape or dtype than the state it is given"
         call = "decide(state, action), chance_logits(afterstate) or resolve(afterstate, outcome)"
         yield from chance_trace_problems(env, state)
     except Exception as error:  # whatever the environment raises is the finding
-        reason = next(iter(str(error).strip().splitlines()), "")
-        yield (
-            f"{call} fails under jax.jit: {type(error).__name__}: {reason} "
-            "(decide on arrays with jnp.where or jax.lax.cond, not with `if`)"
-        )
+        yield explain(call, error)
 
 
 def _one_action(env: Env) -> jax.ShapeDtypeStruct:
@@ -153,6 +155,12 @@ def _field_problems(env: Env, state: Any) -> Iterator[str]:
         "terminated": "bool[]",
         "truncated": "bool[]",
     }
+    if not any(hasattr(state, name) for name in expected):
+        yield (
+            f"init(key) returns a {type(state).__name__} without the fields {', '.join(expected)}: make a state a "
+            "typing.NamedTuple (or a chex.dataclass) that has them"
+        )
+        return
     for name, wanted in expected.items():
         if not hasattr(state, name):
             yield f"the state that init(key) returns lacks the field {name} ({wanted})"
@@ -380,7 +388,10 @@ def _resample_rules(
 def _svg_problems(env: Env, states: Any) -> list[str]:
     if not hasattr(env, "svg"):
         return []
-    picture = env.svg(jax.tree.map(lambda leaf: leaf[0], states))
+    try:
+        picture = env.svg(jax.tree.map(lambda leaf: leaf[0], states))
+    except Exception as error:  # whatever it raises is the finding
+        return [explain("svg(state)", error, how="fails")]
     good = isinstance(picture, str) and picture.startswith("<svg") and picture.rstrip().endswith("</svg>")
     return [] if good else ["svg(state) does not return a string that is one <svg> element"]
 

@@ -10,6 +10,7 @@ Axes: B games, P players.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -45,6 +46,8 @@ class Facts(NamedTuple):
     """Mean length of a game, in plies."""
     longest: int
     """Length of the longest game."""
+    ended: bool
+    """At least one game came to its end."""
     largest_reward: float
     """Greatest absolute reward of a step."""
     largest_return: float
@@ -71,7 +74,7 @@ def look(env: Env, *, seed: int = 0) -> Facts:
     key = jax.random.key(seed)
     first = jax.eval_shape(partial(init_batch, env, batch_size=LOOKS), key)
     if getattr(env, "external", False):
-        seen = _Seen(True, np.full(LOOKS, MOST_PLIES), 1.0, np.full(LOOKS, np.inf))
+        seen = _Seen(True, np.full(LOOKS, MOST_PLIES), np.full(LOOKS, True), 1.0, np.full(LOOKS, np.inf))
     else:
         seen = _Seen(*jax.device_get(jax.jit(partial(_random_games, env))(key)))
     observation = jax.eval_shape(partial(observe_batch, env), first)
@@ -82,6 +85,7 @@ def look(env: Env, *, seed: int = 0) -> Facts:
         chance=bool(seen.chance),
         plies=float(np.mean(seen.plies)),
         longest=int(np.max(seen.plies)),
+        ended=bool(np.any(seen.ended)),
         largest_reward=float(seen.largest_reward),
         largest_return=float(np.max(seen.largest_return)),
         shapes=tuple(leaf.shape[1:] for leaf in jax.tree.leaves(observation)),
@@ -93,6 +97,7 @@ class _Seen(NamedTuple):
 
     chance: Any  # bool[]
     plies: Any  # i32[B]
+    ended: Any  # bool[B]
     largest_reward: Any  # f32[]
     largest_return: Any  # f32[B], absolute, over the players
 
@@ -113,6 +118,7 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
         seen = _Seen(
             chance=seen.chance | _differ(after, step_batch(env, states, actions, other_key)),
             plies=seen.plies + ~is_finished(states),
+            ended=is_finished(after),
             largest_reward=jnp.maximum(seen.largest_reward, jnp.max(jnp.abs(after.rewards))),
             largest_return=seen.largest_return,
         )
@@ -120,7 +126,7 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
 
     alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), states)
     nothing = jnp.zeros(LOOKS)
-    seen = _Seen(_differ(states, alike), nothing.astype(jnp.int32), jnp.float32(0), nothing)
+    seen = _Seen(_differ(states, alike), nothing.astype(jnp.int32), nothing > 0, jnp.float32(0), nothing)
     carry = (0, states, jnp.zeros_like(states.rewards), seen)
     _, _, returns, seen = jax.lax.while_loop(goes_on, one_ply, carry)
     return seen._replace(largest_return=jnp.max(jnp.abs(returns), axis=-1))
@@ -139,9 +145,24 @@ def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]
     def run(algorithm: Algorithm, name: str, env: Env) -> RunConfig:
         if algorithm == "alphazero":
             check_numbered(env, name)
-        return RunConfig(train=preset(name, look(env), algorithm))
+        facts = look(env)
+        _check_ends(name, facts)
+        return RunConfig(train=preset(name, facts, algorithm))
 
     return {algorithm: partial(run, algorithm) for algorithm in algorithms}
+
+
+def _check_ends(name: str, facts: Facts) -> None:
+    """Warns where no game has ended; raises ValueError where opponents would have to play on to its end."""
+    if facts.ended:
+        return
+    text = (
+        f"none of {LOOKS} random games of {name!r} ended within {MOST_PLIES:,} plies; let every game end: count "
+        "plies in the state and set `truncated` at a limit"
+    )
+    if facts.num_players > 1:
+        raise ValueError(text)
+    warnings.warn(f"{text}; measurements cut episodes short", stacklevel=2)
 
 
 def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> TrainConfig:

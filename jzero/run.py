@@ -32,6 +32,7 @@ from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
 from jzero.show.report import write_report
+from jzero.show.words import duration, short_number
 from jzero.train import Program, TrainState, begin_new_games, make_program
 
 CHECKPOINTS = "checkpoints"
@@ -112,7 +113,8 @@ def main(
         if callable(preset) and not config.resume:
             config = parse(experiment, preset(config.train.env, env), argv)
         with Run(experiment, env, config, _command()) as run:
-            return run.train(measure(env), (final or measure)(env))
+            measured = measure(env)
+            return run.train(measured, final(env) if final is not None else measured)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("JZERO_TRACEBACK"):
             raise
@@ -275,6 +277,7 @@ class Run:
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)
         with bar:
+            bar.set_postfix_str("compiling")
             while not self._all_agree(self._stop or self._finished(budget)):
                 metrics = self._one_iteration()
                 self.seconds = time.monotonic() - started
@@ -298,6 +301,7 @@ class Run:
         """Strength for the metrics; new sample games for the report."""
         agent = self.agent()
         strength = measure(agent)
+        tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
         self._record_games(agent)
         return {
             "strength": strength.value,
@@ -397,8 +401,8 @@ class Run:
         bar.n = min(round(self.seconds), bar.total)
         self._strength = metrics.get("strength", self._strength)
         shown = [
-            f"{metrics['positions_per_second']:.0f} pos/s",
-            f"{metrics['evaluations_per_second'] / 1000:.0f}k eval/s",
+            f"{short_number(metrics['positions_per_second'])} pos/s",
+            f"{short_number(metrics['evaluations_per_second'])} eval/s",
         ]
         shown += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
         shown += [f"strength {self._strength:.3f}"] if self._strength is not None else []

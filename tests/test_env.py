@@ -115,8 +115,42 @@ def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
 def test_make_finds_modules_in_the_working_directory(monkeypatch, tmp_path):
     (tmp_path / "game_of_mine.py").write_text("from tests.env_examples import Dice, TwoPiles as Mine\n")
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "game_of_mine.py").write_text("")  # of the same name, next to the script that is run
+    monkeypatch.syspath_prepend(scripts)
     monkeypatch.chdir(tmp_path)
     assert make("game_of_mine:Mine").num_actions == 4
+
+
+def test_a_module_of_a_package_that_another_hides_is_told_with_the_folder(monkeypatch, tmp_path):
+    (tmp_path / "games_of_mine").mkdir()
+    (tmp_path / "games_of_mine" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"No module named 'games_of_mine.nim'; the package 'games_of_mine' is"
+    ) as e:
+        make("games_of_mine.nim:Nim")
+    assert str(tmp_path / "games_of_mine") in str(e.value)
+    (tmp_path / "games_of_mine" / "nim.py").write_text("import nowhere_to_be_found\n")
+    with pytest.raises(ValueError, match=r"No module named 'nowhere_to_be_found'$"):
+        make("games_of_mine.nim:Nim")
+
+
+def test_a_file_in_place_of_a_module_is_told_with_the_right_name(monkeypatch, tmp_path):
+    (tmp_path / "lonely_game.py").write_text("from tests.env_examples import TwoPiles as Mine\n")
+    monkeypatch.chdir(tmp_path)
+    for file in ("lonely_game.py", "./lonely_game.py", str(tmp_path / "lonely_game.py")):
+        with pytest.raises(ValueError, match=r"is a file; give its module.*directory: lonely_game:Mine$"):
+            make(f"{file}:Mine")
+    with pytest.raises(ValueError, match=r"is a file; .*: games.nim:Nim$"):
+        make("games/nim.py:Nim")
+    with pytest.raises(ValueError, match="did you mean 'lonely_game:Mine'"):
+        make("lonly_game:Mine")
+    for name in ("lonely_game.Mine", "lonely_game.py", "lonely_game"):
+        said = "lonely_game:Mine" if name.endswith("Mine") else "lonely_game:Class"
+        with pytest.raises(ValueError, match=f'or give "{said}"$'):
+            make(name)
 
 
 def test_the_games_of_this_repository_are_registered():
@@ -133,7 +167,8 @@ def test_the_games_of_this_repository_are_registered():
         ("xyzzy", "unknown env 'xyzzy': known: .*two_piles.*module:Class"),
         (
             "no_such_module:Game",
-            "cannot import the module 'no_such_module': No module named 'no_such_module'",
+            "cannot import the module 'no_such_module': No module named 'no_such_module'; start in the folder of "
+            "no_such_module.py, or add that to PYTHONPATH",
         ),
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
@@ -142,6 +177,8 @@ def test_the_games_of_this_repository_are_registered():
             "module 'tests.env_examples' has no class 'TwoPilez'; did you mean 'TwoPiles'\\?",
         ),
         ("pxg:othello", "cannot import the module 'pxg'.*; did you mean 'pgx:othello'\\?"),
+        ("itertools:Zzz", "the module 'itertools' has no class 'Zzz'; it was read from Python itself"),
+        ("tests.env_examples:Qqq", "no class 'Qqq'; it was read from .*env_examples.py"),
         ("pgx", "env 'pgx': missing a required argument: 'name'; it takes .*adapter:game"),
         ("two_piles?size=3", "env 'two_piles': got an unexpected keyword argument 'size'"),
         (

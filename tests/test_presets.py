@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 
+import jax.numpy as jnp
 import pytest
 
 from envs.blob import Blob
@@ -28,6 +29,7 @@ BOARD = Facts(
     chance=False,
     plies=40.0,
     longest=60,
+    ended=True,
     largest_reward=1.0,
     largest_return=1.0,
     shapes=((8, 8, 3),),
@@ -49,6 +51,7 @@ def test_random_games_show_the_length_of_games():
     facts = look(TicTacToe())
     assert facts.longest == 9
     assert facts.plies == pytest.approx(expected_plies(), abs=0.7)
+    assert facts.ended
     assert (facts.largest_reward, facts.largest_return) == (1, 1)
     assert facts.shapes == ((3, 3, 2),)
     assert facts.is_board
@@ -72,6 +75,33 @@ def test_continuous_actions_are_played_too():
     assert facts.longest == 3
     assert 2 < facts.largest_reward < 2 * 1.8**2  # the farthest shot from a goal at 0.8
     assert facts.shapes == ((2,),)
+
+
+class Endless(Dice):
+    """Whatever the sum, nobody stops."""
+
+    def step(self, state, action, key):
+        return (
+            super().step(state, action, key).replace(terminated=jnp.bool_(False), truncated=jnp.bool_(False))
+        )
+
+
+class EndlessForTwo(TwoPiles):
+    """Nobody takes anything."""
+
+    def step(self, state, action, key):
+        return state._replace(current_player=1 - state.current_player)
+
+
+def test_games_without_an_end_are_told_of_before_they_are_measured():
+    with pytest.warns(
+        UserWarning, match="none of 64 random games of 'endless' ended within 1,000 plies; let every"
+    ):
+        assert suited("alphazero")["alphazero"]("endless", Endless()).train.env == "endless"
+    with pytest.raises(
+        ValueError, match=r"'for_two' ended within 1,000 plies; .* set `truncated` at a limit$"
+    ):
+        suited("muzero")["muzero"]("for_two", EndlessForTwo())
 
 
 def test_alphazero_is_refused_where_actions_are_continuous():

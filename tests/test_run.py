@@ -153,7 +153,11 @@ def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_pa
     assert ["strength" in line for line in read_metrics(tmp_path / "run")] == [True] * 3
     assert len(asked) == 3
     assert read_json(tmp_path / "run" / "result.json")["strength"]["name"] == "the end"
-    assert capsys.readouterr().out.splitlines()[-1] == "the end: 0.250 [0.125, 0.500] points"
+    *_, first, second, third, report, last = capsys.readouterr().out.splitlines()
+    assert last == "the end: 0.250 [0.125, 0.500] points"
+    assert report.startswith("report: ")
+    for line, positions in ((first, 48), (second, 96), (third, 144)):
+        assert re.fullmatch(rf"\d+ s, {positions} positions: nothing: 0.500 \[0.250, 0.750\]", line)
 
 
 def test_the_time_ends_a_run(tmp_path):

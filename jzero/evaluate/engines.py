@@ -56,9 +56,17 @@ def open_spiel_mcts(
 
     Raises:
         ImportError: OpenSpiel is not installed.
+        ValueError: OpenSpiel has no such game.
     """
     pyspiel = _import_extra("pyspiel")
-    game = pyspiel.load_game(game_name)
+    try:
+        game = pyspiel.load_game(game_name)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"OpenSpiel has no game {game_name!r} ({reason}): choose another opponent, such as "
+            "jzero.evaluate.rollouts (experiments/match.py --opponent rollouts)"
+        ) from error
 
     def choose(history: Sequence[int], move_seed: int) -> int:
         state = game.new_initial_state()

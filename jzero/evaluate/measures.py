@@ -66,7 +66,14 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
     return measure
 
 
-def mean_return(env: Env, *, episodes: int, seed: int = 0, num_simulations: int | None = None) -> Measure:
+def mean_return(
+    env: Env,
+    *,
+    episodes: int,
+    seed: int = 0,
+    num_simulations: int | None = None,
+    max_plies: int | None = None,
+) -> Measure:
     """Makes the measurement of a single player: its mean return over episodes of its own, without exploration.
 
     The interval is the mean's normal one.
@@ -76,31 +83,53 @@ def mean_return(env: Env, *, episodes: int, seed: int = 0, num_simulations: int 
       episodes: how many.
       seed: of the episodes; with the same one they begin alike each time.
       num_simulations: simulations a move; by default those of the run.
+      max_plies: episodes are cut short here, which the measurement's name then says; None plays all to their ends.
     """
 
     def measure(agent: Agent) -> Strength:
-        returns = play_episodes(env, agent, jax.random.key(seed), episodes, num_simulations=num_simulations)
+        act = partial(agent.act, num_simulations=num_simulations)
+        returns, cut = play_episodes(env, act, jax.random.key(seed), episodes, max_plies=max_plies)
         half = Z * returns.std(ddof=1) / np.sqrt(episodes) if episodes > 1 else np.inf
         mean, simulations = returns.mean(), num_simulations or agent.config.search.num_simulations
         name = f"mean return of {episodes} episodes, {simulations} simulations"
+        if cut:
+            name += f", {cut} of the episodes cut short after {max_plies:,} plies"
         return Strength(name, float(mean), float(mean - half), float(mean + half))
 
     return measure
 
 
+class Episodes(NamedTuple):
+    """What one player earned."""
+
+    returns: np.ndarray
+    """f64[B]: the sums of rewards."""
+    cut: int
+    """How many of the episodes were cut short."""
+
+
 def play_episodes(
-    env: Env, agent: Agent, key: jax.Array, episodes: int, *, num_simulations: int | None = None
-) -> np.ndarray:
-    """Returns f64[B] of player 0 in `episodes` episodes played side by side to their ends."""
+    env: Env,
+    act: Callable[[Any, jax.Array], jax.Array],
+    key: jax.Array,
+    episodes: int,
+    *,
+    max_plies: int | None = None,
+) -> Episodes:
+    """Player 0 in `episodes` episodes played side by side, to their ends or for `max_plies` plies.
+
+    `act` is (states [B], key) -> actions i32[B] or f32[B, D].
+    """
     states = jax.jit(partial(init_batch, env), static_argnums=1)(jax.random.fold_in(key, 0), episodes)
     total, ply = jnp.zeros(episodes), 0
-    while not np.asarray(is_finished(states)).all():
+    while going := int((~np.asarray(is_finished(states))).sum()):
+        if ply == max_plies:
+            break
         ply += 1
         act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
-        actions = agent.act(states, act_key, num_simulations=num_simulations)
-        states, earned = _step(env, states, actions, step_key)
+        states, earned = _step(env, states, act(states, act_key), step_key)
         total += earned
-    return np.asarray(total, np.float64)
+    return Episodes(np.asarray(total, np.float64), going)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -124,6 +124,11 @@ def test_bitbully_dying_is_an_error_not_a_hang():
 
 
 @needs_open_spiel
+def test_a_game_that_open_spiel_does_not_have_is_told_with_what_to_do():
+    with pytest.raises(ValueError, match=r"OpenSpiel has no game 'dots:Dots' .*--opponent rollouts"):
+        open_spiel_mcts("dots:Dots", 10)
+
+
 def test_open_spiel_mcts_beats_random_play():
     mcts = open_spiel_mcts("connect_four", num_simulations=100)
     result = play_match(FOUR, mcts, random_player(FOUR), num_games=20, key=KEY)

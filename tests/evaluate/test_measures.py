@@ -63,15 +63,28 @@ def always(action):
 
 
 def test_returns_are_the_sums_of_whole_episodes():
-    returns = play_episodes(Walk(), always(0), jax.random.key(3), 200)
+    returns, cut = play_episodes(Walk(), always(0).act, jax.random.key(3), 200)
     sums = {sum(range(1, length + 1)): length for length in range(1, 6)}
     assert set(returns.tolist()) == set(sums)
-    assert not play_episodes(Walk(), always(1), jax.random.key(3), 50).any()
+    assert cut == 0
+    assert not play_episodes(Walk(), always(1).act, jax.random.key(3), 50).returns.any()
+
+
+def test_episodes_are_cut_short_where_one_says_and_it_is_said():
+    lengths = np.asarray(
+        jax.vmap(Walk().init)(jax.random.split(jax.random.fold_in(jax.random.key(3), 0), 200)).length
+    )
+    returns, cut = play_episodes(Walk(), always(0).act, jax.random.key(3), 200, max_plies=3)
+    assert returns.tolist() == [sum(range(1, min(length, 3) + 1)) for length in lengths.tolist()]
+    assert cut == (lengths > 3).sum() > 0
+    found = mean_return(Walk(), episodes=200, seed=3, max_plies=3)(always(0))
+    assert found.name.endswith(f"7 simulations, {cut} of the episodes cut short after 3 plies")
+    assert found.value == pytest.approx(returns.mean())
 
 
 def test_the_mean_return_has_the_normal_interval_of_its_episodes():
     found = mean_return(Walk(), episodes=200, seed=3)(always(0))
-    returns = play_episodes(Walk(), always(0), jax.random.key(3), 200)
+    returns = play_episodes(Walk(), always(0).act, jax.random.key(3), 200).returns
     assert found.value == pytest.approx(returns.mean())
     half = 1.959964 * returns.std(ddof=1) / np.sqrt(200)
     assert (found.low, found.high) == pytest.approx((returns.mean() - half, returns.mean() + half))

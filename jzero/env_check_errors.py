@@ -1,0 +1,80 @@
+"""What `check_env` says where a function of an environment fails while JAX traces it."""
+
+import sysconfig
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+HINTS: tuple[tuple[type[Exception], str], ...] = (
+    (
+        jax.errors.TracerBoolConversionError,
+        "decide on arrays with jnp.where or jax.lax.cond, not with `if`, `while`, `and`, `or` or `not`",
+    ),
+    (
+        jax.errors.NonConcreteBooleanIndexError,
+        "no shape may depend on values: keep all elements and blank some by jnp.where(mask, array, 0)",
+    ),
+    (jax.errors.TracerArrayConversionError, "use jax.numpy (jnp) in place of numpy"),
+    (
+        jax.errors.TracerIntegerConversionError,
+        "index arrays, as in jnp.array([1, 2, 3])[action], not lists; no shape may depend on values",
+    ),
+    (
+        jax.errors.UnexpectedTracerError,
+        "keep nothing of one call for the next in attributes (self.x = ...): what lasts belongs in the state",
+    ),
+    (
+        jax.errors.ConcretizationTypeError,
+        "leave values arrays: no int(), float(), bool() or .item(); no shape may depend on values",
+    ),
+)
+"""What to do about JAX's own errors; the first that fits counts."""
+
+
+class NotArraysError(TypeError):
+    """A function returned something that is no pytree of arrays."""
+
+
+def shapes(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`jax.eval_shape`, which says of what is no array what it is.
+
+    Raises:
+      NotArraysError: the result holds something that JAX takes neither for an array nor for a pytree.
+      Exception: whatever `function` raises.
+    """
+
+    def checked(*arguments: Any) -> Any:
+        result = function(*arguments)
+        for leaf in jax.tree.leaves(result):
+            if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float):
+                raise NotArraysError(
+                    f"returns a {type(leaf).__name__}, which is no array and no pytree that JAX knows: make a "
+                    "state a typing.NamedTuple (or a chex.dataclass) of arrays"
+                )
+        return result
+
+    return jax.eval_shape(checked, *arguments)
+
+
+def explain(call: str, error: Exception, how: str = "fails under jax.jit") -> str:
+    """One line: what fails, JAX's or Python's first words on it, the line of the environment's file, a hint."""
+    if isinstance(error, NotArraysError):
+        return f"{call} {error}"
+    reason = next(iter(str(error).strip().splitlines()), "")
+    hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
+    parts = [f"{call} {how}: {type(error).__name__}: {reason}", _place(error)]
+    return " ".join(filter(None, parts)) + (f": {hint}" if hint else "")
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of the environment's own code; "" where the error was raised outside of it."""
+    others = [Path(__file__).parent, Path(sysconfig.get_path("stdlib"))]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        foreign = "site-packages" in file.parts or any(file.is_relative_to(folder) for folder in others)
+        if not foreign and file.suffix == ".py":
+            return f"({file.name}, line {frame.lineno}: `{frame.line}`)"
+    return ""

@@ -1,0 +1,53 @@
+"""What README.md and docs/*.md name is there: files, tests, links, options; README's game keeps the protocol."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from jzero import check_env, make
+from tests.tiny import REPOSITORY
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+COMMAND = re.compile(r"python (?:PATH_OF_THE_CLONE/)?(experiments/[\w/]+\.py)((?:[^`|#\n\\]|\\\n)*)")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tests_text():
+    return "\n".join(path.name + text_of(path) for path in (REPOSITORY / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_test_and_page_that_is_named_exists(page, tests_text):
+    text = text_of(page)
+    for name in set(re.findall(r"\b(?:jzero|envs|experiments|tests)/[\w./*-]+", text)):
+        name = name.rstrip(".")
+        assert [*REPOSITORY.glob(name), *REPOSITORY.glob(f"{name}.py")], name
+    for name in set(re.findall(r"\btest_\w+", text)):
+        assert name in tests_text, name
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_option_of_a_command_exists(page):
+    settings = text_of(REPOSITORY / "jzero" / "config.py") + text_of(REPOSITORY / "jzero" / "run.py")
+    for script, arguments in COMMAND.findall(text_of(page)):
+        known = settings + text_of(REPOSITORY / script)
+        for option in re.findall(r"--([\w.-]+)", arguments):
+            field = option.rpartition(".")[2].removeprefix("no-").replace("-", "_")
+            assert re.search(rf"^    {field}: |--{option}\b", known, re.MULTILINE), f"{script} --{option}"
+
+
+def test_the_game_of_the_readme_keeps_the_protocol(monkeypatch, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", text_of(REPOSITORY / "README.md"), re.DOTALL)
+    (game,) = [block for block in blocks if "class Nim" in block]
+    (tmp_path / "readme_module.py").write_text(game, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    played = check_env(make("readme_module:Nim"), num_games=8, max_plies=30)
+    assert played.finished == 8
