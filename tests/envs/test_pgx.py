@@ -13,6 +13,7 @@ from jzero import check_env, make
 from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
+from jzero.evaluate import Turn, open_spiel_mcts
 from jzero.evaluate.rollouts import rollout_model
 from tests.envs.playing import Batched, random_games
 
@@ -169,6 +170,44 @@ def test_check_env_finds_nothing(name):
 @pytest.mark.parametrize("name", pgx.available_envs())
 def test_check_env_finds_nothing_in_any_game(name):
     check_env(make(f"pgx:{name}"), num_games=2, max_plies=12)
+
+
+# OpenSpiel.
+
+
+def test_othello_is_open_spiels_but_for_passes_at_the_end():
+    pyspiel = pytest.importorskip("pyspiel")
+    env, num_games = make("pgx:othello"), 200
+    plies = list(random_games(Batched(env), num_games, seed=0))
+    black = plies[0].states.current_player
+    rewards = np.sum([states.rewards for states, _ in plies], axis=0)
+    compared, passes, early = 0, 0, []
+    for game in range(num_games):
+        other, history = pyspiel.load_game("othello").new_initial_state(), []
+        for states, actions in plies:
+            legal = np.flatnonzero(states.legal_action_mask[game]).tolist()
+            if states.terminated[game]:
+                break
+            if other.is_terminal():  # nobody can move: pgx's players still pass
+                assert legal == [64]
+                early.append((jax.tree.map(lambda leaf, game=game: leaf[game], states), list(history)))
+            else:
+                assert legal == other.legal_actions()
+                assert (states.current_player[game] == black[game]) == (other.current_player() == 0)
+                other.apply_action(int(actions[game]))
+                passes += legal == [64]
+            history.append(int(actions[game]))
+            compared += 1
+        assert other.is_terminal()
+        assert rewards[game, black[game]] == other.returns()[0]
+    assert compared > 200 * 58
+    assert passes > 100
+    assert {-1.0, 0.0, 1.0} == set(rewards.ravel().tolist())
+    # There OpenSpiel's search has nothing to do.
+    states = jax.tree.map(lambda *leaves: np.stack(leaves), *[state for state, _ in early])
+    turn = Turn(states, [history for _, history in early], np.ones(len(early), bool), KEY)
+    assert open_spiel_mcts("othello", 10)(turn).tolist() == [64] * len(early)
+    assert len(early) > 5
 
 
 # Hidden cards.
