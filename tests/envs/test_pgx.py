@@ -15,7 +15,7 @@ from jzero.config import TrainConfig
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
 from jzero.evaluate import Turn, open_spiel_mcts
 from jzero.evaluate.rollouts import rollout_model
-from tests.envs.playing import Batched, random_games
+from tests.envs.playing import Batched, assert_symmetry_keeps_games, random_games
 
 pgx = pytest.importorskip("pgx", exc_type=ImportError)
 
@@ -170,6 +170,32 @@ def test_check_env_finds_nothing(name):
 @pytest.mark.parametrize("name", pgx.available_envs())
 def test_check_env_finds_nothing_in_any_game(name):
     check_env(make(f"pgx:{name}"), num_games=2, max_plies=12)
+
+
+# Symmetries.
+
+
+@pytest.mark.parametrize("name", ["tic_tac_toe", "go_9x9"])
+def test_turned_and_mirrored_games_are_games(name):
+    batched = Batched(make(f"pgx:{name}"))
+    assert len({tuple(symmetry.action) for symmetry in batched.env.symmetries}) == 7
+    for symmetry in batched.env.symmetries:
+        assert_symmetry_keeps_games(batched, symmetry, num_games=4, seed=3)
+
+
+def test_turned_and_mirrored_games_of_othello_are_games_from_a_turned_start():
+    batched = Batched(make("pgx:othello"))
+    kept = 0
+    for symmetry in batched.env.symmetries:
+        start = batched.init(4)
+        board = np.zeros_like(start._x.board)
+        board[:, symmetry.action[:64]] = start._x.board
+        mask = np.zeros_like(start.legal_action_mask)
+        mask[:, symmetry.action] = start.legal_action_mask
+        kept += (board == start._x.board).all()
+        images = replace(start, _x=start._x._replace(board=board), legal_action_mask=mask)
+        assert_symmetry_keeps_games(batched, symmetry, 4, seed=4, images=images)
+    assert kept == 3
 
 
 # OpenSpiel.
