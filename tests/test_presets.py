@@ -6,14 +6,16 @@ import sys
 from dataclasses import replace
 from functools import cache
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from envs.blob import Blob
 from envs.tic_tac_toe import TicTacToe
 from jzero import run as run_lib
-from jzero.env import make
+from jzero.env import init_batch, make
 from jzero.estimate import describe
-from jzero.presets import Facts, look, preset, suited
+from jzero.presets import LOOKS, Facts, look, preset, suited
 from jzero.run import RunConfig, Strength, main
 from jzero.train import make_program
 from tests.env_examples import Aim, Dice, TwoPiles
@@ -77,6 +79,18 @@ def test_continuous_actions_are_played_too():
 def test_alphazero_is_refused_where_actions_are_continuous():
     with pytest.raises(ValueError, match=r"those of 'aim' are vectors of 2; use --algorithm muzero"):
         suited("alphazero")["alphazero"]("aim", Aim())
+
+
+class Seats(TwoPiles):
+    """Who moves first is drawn, as pgx does; what is seen is the mover's view."""
+
+    def init(self, key):
+        return super().init(key)._replace(current_player=jax.random.bernoulli(key).astype(jnp.int32))
+
+
+def test_seats_that_are_drawn_are_no_chance():
+    assert 0 < init_batch(Seats(), jax.random.key(0), LOOKS).current_player.sum() < LOOKS
+    assert not look(Seats()).chance
 
 
 def test_a_board_game_gets_openings_and_one_with_chance_none():

@@ -293,6 +293,19 @@ def test_cards_are_revealed_the_movers_first(name, cards):
         assert seen == [cards[mover], cards[1 - mover], *cards[2:]]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        for name in pgx.available_envs()
+        if name != "sparrow_mahjong"
+    ],
+)
+def test_a_network_is_made_for_every_game(name):
+    algorithm = make_algorithm(make(f"pgx:{name}"), config_of(f"pgx:{name}"))
+    assert jax.tree.leaves(jax.eval_shape(algorithm.init, KEY))
+
+
 def config_of(name, algorithm="alphazero"):
     return TrainConfig(env=name, algorithm=algorithm)
 

@@ -278,7 +278,6 @@ def test_gnu_gos_board_and_legal_moves_are_pgxs_in_random_games(go, gnu):
             before, compared = board, compared + 1
     assert compared > 800
     assert captures > 100
-    assert repeats > 0
 
 
 def test_gnu_go_plays_legal_moves_in_random_positions(go, gnu):
