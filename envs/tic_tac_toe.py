@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Symmetry, forfeit, keep_finished
+from jzero.env import Symmetry, forfeit, keep_finished, square_symmetries
 
 CELLS = np.arange(9).reshape(3, 3)
 LINES = np.array([*CELLS, *CELLS.T, CELLS.diagonal(), CELLS[::-1].diagonal()])  # i64[8, 3]
@@ -73,7 +73,7 @@ class TicTacToe:
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         """The seven rotations and reflections of the square that move something."""
-        return tuple(_symmetry(turns, flip) for flip in (False, True) for turns in range(4) if turns or flip)
+        return square_symmetries(3, self.num_actions)
 
     def fingerprint(self, state: TicTacToeState) -> jax.Array:
         """u32[2], different for any two positions: cells as digits to base 3, and whether it is over."""
@@ -84,17 +84,6 @@ class TicTacToe:
     def svg(self, state: TicTacToeState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string."""
         return _draw(np.asarray(state.board) * (1 - 2 * int(state.current_player)))
-
-
-def _symmetry(turns: int, flip: bool) -> Symmetry:
-    def move(board: jax.Array) -> jax.Array:
-        turned = jnp.rot90(board, turns)
-        return turned[:, ::-1] if flip else turned
-
-    # Cell i of the moved board shows old cell `source[i]`, so action `source[i]` becomes action i.
-    source = np.rot90(CELLS, turns)
-    source = (source[:, ::-1] if flip else source).ravel()
-    return Symmetry(observation=move, action=np.argsort(source).astype(np.int32))
 
 
 def _draw(crosses: np.ndarray) -> str:

@@ -1,12 +1,13 @@
-"""Plays a trained agent against another player of its game of two, both seats, paired openings.
+"""Plays a trained agent against other players of its game of two, both seats, paired openings.
 
     python experiments/match.py --run-dir runs/connect_four/20261121-101500
-    python experiments/match.py --run-dir runs/alphazero/20261121-101500 --opponent random
-    python experiments/match.py --run-dir runs/alphazero/20261121-101500 --opponent rollouts
+    python experiments/match.py --run-dir DIR --opponents rollouts random           any game
+    python experiments/match.py --run-dir DIR --opponent-simulations 100 1000       pgx:othello: two matches
+    python experiments/match.py --run-dir DIR --opponents gnu_go --level 1          pgx:go_9x9
 
-OpenSpiel's MCTS needs `pip install -e ".[test]"` and a game whose actions have OpenSpiel's numbers, as those of
-Connect Four and tic-tac-toe have; the other two play any game. Prints the score with its 95 % interval and writes
-it to `match.json` in the run directory.
+OpenSpiel plays Connect Four, tic-tac-toe and pgx's Othello and needs `pip install -e ".[test]"`; GNU Go plays pgx's
+Go and needs `apt-get install gnugo` (or `brew install gnu-go`). Prints each score with its 95 % interval and writes
+all of them to `match.json` in the run directory.
 """
 
 from __future__ import annotations
@@ -15,19 +16,17 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 import tyro
+from programs import Opponent, players
 
 import jzero
-from jzero.config import SearchConfig
 from jzero.devices import set_up
-from jzero.env import Env
 from jzero.evaluate.arena import play_match
-from jzero.evaluate.engines import open_spiel_mcts, random_player
-from jzero.evaluate.rollouts import rollout_player
+from jzero.evaluate.gtp import GtpError
 from jzero.evaluate.turns import Player, Turn
 
 
@@ -37,18 +36,20 @@ class Config:
 
     run_dir: Path
     """The agent's run."""
-    opponent: Literal["open_spiel_mcts", "rollouts", "random"] = "open_spiel_mcts"
-    """OpenSpiel's UCT with random rollouts, jzero's own (any game), or uniformly random moves."""
-    opponent_simulations: int = 1000
-    """Simulations a move of the opponent's search."""
+    opponents: tuple[Opponent, ...] = ("open_spiel_mcts",)
+    """Whom it plays against: OpenSpiel's UCT with random rollouts, jzero's own (any game), GNU Go, random moves."""
+    opponent_simulations: tuple[int, ...] = (1000,)
+    """Simulations a move of the opponent's search; one match for each number."""
+    level: int = 10
+    """Level of GNU Go, 1 to 10."""
     simulations: int = 64
     """Simulations a move of the agent; 0 plays its raw policy."""
     games: int = 200
-    """Games; each opening is played twice with the seats swapped."""
+    """Games against each; each opening is played twice with the seats swapped."""
     opening_plies: int = 2
     """Random plies before the players begin."""
     seed: int = 0
-    """Seed of the openings and of the opponent."""
+    """Seed of the openings and of the opponents."""
 
 
 def agent_player(agent: jzero.Agent, num_simulations: int) -> Player:
@@ -99,37 +100,38 @@ def play(
         "score": result.score,
         "interval": list(result.interval),
         "distinct_games": result.distinct_games,
+        "mean_plies": sum(map(len, result.histories)) / games,
         "seconds": round(time.monotonic() - begun, 1),
     }
 
 
-def make_opponent(env: Env, config: Config, name: str) -> tuple[Player, str]:
-    """The opponent for the environment called `name`, and what it is in words."""
-    if config.opponent == "random":
-        return random_player(env), "a random player"
-    simulations = config.opponent_simulations
-    if config.opponent == "rollouts":
-        search = SearchConfig(policy="puct", dirichlet_fraction=0.0)
-        return rollout_player(env, search, simulations), f"tree search with {simulations} random rollouts"
-    opponent = open_spiel_mcts(name, simulations, config.seed)
-    return opponent, f"OpenSpiel's MCTS with {simulations} simulations"
-
-
 def main(config: Config) -> None:
-    """Plays the match."""
+    """Plays the matches."""
     set_up()
     agent = jzero.load(config.run_dir)
-    opponent, against = make_opponent(agent.env, config, agent.config.env)
-    record = play(
-        agent,
-        opponent,
-        against,
-        simulations=config.simulations,
-        games=config.games,
-        opening_plies=config.opening_plies,
-        seed=config.seed,
-    )
-    (config.run_dir / "match.json").write_text(json.dumps(record, indent=2) + "\n")
+    records = []
+    try:
+        for against, player in players(
+            agent.env,
+            agent.config.env,
+            config.opponents,
+            num_simulations=config.opponent_simulations,
+            level=config.level,
+            seed=config.seed,
+        ):
+            record = play(
+                agent,
+                player,
+                against,
+                simulations=config.simulations,
+                games=config.games,
+                opening_plies=config.opening_plies,
+                seed=config.seed,
+            )
+            records.append(record)
+            (config.run_dir / "match.json").write_text(json.dumps(records, indent=2) + "\n")
+    except (ValueError, ImportError, GtpError) as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 if __name__ == "__main__":

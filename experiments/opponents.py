@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import jax
 from match import agent_player
+from programs import rollouts
 
 from jzero.agent import Agent
-from jzero.config import SearchConfig
 from jzero.env import Env, random_actions, random_actions_in
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.measures import Measure, Strength, mean_return, play_episodes
-from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, as_player
 from jzero.models import has_player_values
+from jzero.presets import look
 from jzero.show.words import whole_number
 
 SIMULATIONS = 100
 EPISODES = 50
 MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
+LONGEST = 100
+"""Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
 
 
-def measure(env: Env) -> Measure:
+def measure(env: Env, games: int = 32) -> Measure:
     """A measurement that fits the number of players.
 
     One: the mean return of 50 episodes, with that of random play beside it. Two whose rewards sum to zero: the
-    score in 100 games, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
+    score in some games, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
     interests: the return above the mean of the others' at a table of such players.
     """
     if env.num_players == 1:
         return _beside_random(env)
-    return _above_others(env) if has_player_values(env) else _score(env)
+    return _above_others(env) if has_player_values(env) else _score(env, games)
+
+
+def final(env: Env) -> Measure:
+    """The same at the end of a run, in more games."""
+    return measure(env, games=100)
 
 
 def _beside_random(env: Env) -> Measure:
@@ -49,22 +56,23 @@ def _beside_random(env: Env) -> Measure:
 
 
 def _opponent(env: Env) -> tuple[str, Player]:
-    """Tree search with rollouts; random where the game cannot be searched from a state."""
+    """Tree search with rollouts; random where the game cannot be searched from a state, or is too long for that."""
     hides = getattr(env, "hidden_information", False) and not hasattr(env, "resample")
-    if hides or getattr(env, "external", False):
+    if hides or getattr(env, "external", False) or look(env).plies > LONGEST:
         return "a random player", as_player(random_actions)
-    config = SearchConfig(policy="puct", dirichlet_fraction=0.0)
-    return f"tree search with {SIMULATIONS} random rollouts", rollout_player(env, config, SIMULATIONS)
+    return rollouts(env, SIMULATIONS)
 
 
-def _score(env: Env) -> Measure:
+def _score(env: Env, games: int) -> Measure:
     name, opponent = _opponent(env)
 
     def take(agent: Agent) -> Strength:
         simulations = agent.config.search.num_simulations
         player = agent_player(agent, simulations)
-        result = play_match(env, player, opponent, num_games=100, key=jax.random.key(0), opening_plies=(0, 4))
-        said = f"score in 100 games against {name}, {simulations} simulations"
+        result = play_match(
+            env, player, opponent, num_games=games, key=jax.random.key(0), opening_plies=(0, 4)
+        )
+        said = f"score in {games} games against {name}, {simulations} simulations"
         return Strength(said, result.score, *result.interval)
 
     return take

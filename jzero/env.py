@@ -142,6 +142,35 @@ class Symmetry(NamedTuple):
     action: np.ndarray  # i32[A], a permutation: policy'[action[a]] = policy[a]
 
 
+def square_symmetries(size: int, num_actions: int) -> tuple[Symmetry, ...]:
+    """The seven rotations and reflections of a board [N, N, ...] whose cells, row by row, are the first actions.
+
+    Further actions (a pass) stay what they are.
+
+    Args:
+      size: N.
+      num_actions: A >= N^2.
+    """
+    return tuple(
+        _square_symmetry(size, num_actions, turns, flip)
+        for flip in (False, True)
+        for turns in range(4)
+        if turns or flip
+    )
+
+
+def _square_symmetry(size: int, num_actions: int, turns: int, flip: bool) -> Symmetry:
+    def move(board: Any) -> Any:
+        turned = jnp.rot90(board, turns)
+        return turned[:, ::-1] if flip else turned
+
+    # Cell i of the moved board shows old cell `source[i]`, so action `source[i]` becomes action i.
+    source = np.rot90(np.arange(size**2).reshape(size, size), turns)
+    source = (source[:, ::-1] if flip else source).ravel()
+    stay = np.arange(size**2, num_actions)
+    return Symmetry(observation=move, action=np.argsort(np.append(source, stay)).astype(np.int32))
+
+
 class Revealed(NamedTuple):
     """What a network is given of an environment that has `reveal`."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -41,7 +41,7 @@ class Facts(NamedTuple):
     hides: bool
     """It has hidden information that can be redrawn."""
     chance: bool
-    """Games begin or go on differently by chance."""
+    """Games look different from the beginning, or go on differently, by chance."""
     plies: float
     """Mean length of a game, in plies."""
     longest: int
@@ -66,6 +66,7 @@ class Facts(NamedTuple):
         return len(self.shapes) == 1 and len(self.shapes[0]) == 3
 
 
+@lru_cache(maxsize=4)
 def look(env: Env, *, seed: int = 0) -> Facts:
     """Plays `LOOKS` random games side by side, of at most `MOST_PLIES` plies.
 
@@ -124,9 +125,11 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
         )
         return ply + 1, after, returns + after.rewards, seen
 
-    alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), states)
+    # What is seen, not the states: who sits where is often drawn (pgx), and games begin alike all the same.
+    first = (observe_batch(env, states), states.legal_action_mask)
+    alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), first)
     nothing = jnp.zeros(LOOKS)
-    seen = _Seen(_differ(states, alike), nothing.astype(jnp.int32), nothing > 0, jnp.float32(0), nothing)
+    seen = _Seen(_differ(first, alike), nothing.astype(jnp.int32), nothing > 0, jnp.float32(0), nothing)
     carry = (0, states, jnp.zeros_like(states.rewards), seen)
     _, _, returns, seen = jax.lax.while_loop(goes_on, one_ply, carry)
     return seen._replace(largest_return=jnp.max(jnp.abs(returns), axis=-1))

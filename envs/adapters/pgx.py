@@ -22,12 +22,16 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from jzero.env import forfeit, keep_finished, replace, unknown_name
+from jzero.env import Symmetry, forfeit, keep_finished, replace, square_symmetries, unknown_name
 
 HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 """Games whose states hold what the player to move may not see."""
 SAME_PLAYER_AGAIN = ("backgammon", "leduc_holdem")
 """Games of two in which a player may move twice in a row."""
+
+SQUARE = {"go_9x9": 9, "go_19x19": 19, "othello": 8, "tic_tac_toe": 3}
+"""Rows of the boards that may be turned and mirrored. (Othello's first position becomes another one by four of the
+seven symmetries, which is no harm: what is learned of it is as true.)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,12 @@ class PgxEnv:
     def alternates(self) -> bool:
         """Whether the two players take turns."""
         return self.name not in SAME_PLAYER_AGAIN
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """The seven of a square board in `SQUARE`; none elsewhere."""
+        size = SQUARE.get(self.name)
+        return () if size is None else square_symmetries(size, self.num_actions)
 
     def init(self, key: jax.Array) -> Any:
         """A first state."""

@@ -200,4 +200,4 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
 
 def _one_state(env: Env, key: jax.Array) -> Any:
     """A first state [1, ...]."""
-    return jax.tree.map(lambda x: x[None], env.init(key))
+    return jax.vmap(env.init)(key[None])

@@ -3,6 +3,7 @@
 from jzero.evaluate.arena import MatchResult, Tally, play_match
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
 from jzero.evaluate.exact import ExactResult, SeatProof, prove_never_loses
+from jzero.evaluate.gtp import GtpError, GtpProcess, gnu_go, gtp_player
 from jzero.evaluate.minimax import minimax_player
 from jzero.evaluate.positions import (
     ILLEGAL,
@@ -23,6 +24,8 @@ __all__ = [
     "ILLEGAL",
     "BitBullyProcess",
     "ExactResult",
+    "GtpError",
+    "GtpProcess",
     "MatchResult",
     "Player",
     "PlyScore",
@@ -36,7 +39,9 @@ __all__ = [
     "as_player",
     "bitbully_player",
     "bradley_terry",
+    "gnu_go",
     "grade_actions",
+    "gtp_player",
     "load_positions",
     "make_position_set",
     "mean_interval",

@@ -43,7 +43,8 @@ def open_spiel_mcts(
     """OpenSpiel's C++ UCT search with random rollouts, which also proves wins and losses as it searches.
 
     The game must be free of chance. Every move is a new search whose seed comes from `seed`, the turn's key and
-    the row, so a match gives the same games again and its games differ from each other.
+    the row, so a match gives the same games again and its games differ from each other. A forced move is played
+    without a search: where both players of Othello can only pass, OpenSpiel's game is over two plies before pgx's.
 
     Args:
         game_name: OpenSpiel's name of the game, with parameters if any, such as "connect_four".
@@ -52,7 +53,7 @@ def open_spiel_mcts(
         uct_c: exploration constant.
         rollouts: random games averaged to value one leaf.
         translate: a game's actions in OpenSpiel's numbers; no two legal actions of a position may have the same
-            one. None where the numbers are the same, as Connect Four's and tic-tac-toe's are.
+            one. None where the numbers are the same, as those of Connect Four, tic-tac-toe and pgx's Othello are.
 
     Raises:
         ImportError: OpenSpiel is not installed.
@@ -79,14 +80,16 @@ def open_spiel_mcts(
     def play(turn: Turn) -> np.ndarray:
         actions = np.zeros(len(turn.rows), np.int32)
         words = np.asarray(jax.random.key_data(turn.key)).ravel().tolist()
+        mask = np.asarray(turn.states.legal_action_mask)
         for row in np.flatnonzero(turn.rows):
             (word,) = np.random.SeedSequence([seed, *words, int(row)]).generate_state(1)
-            history = turn.histories[row]
-            if translate is None:
+            history, legal = turn.histories[row], np.flatnonzero(mask[row]).tolist()
+            if len(legal) == 1:
+                actions[row] = legal[0]
+            elif translate is None:
                 actions[row] = choose(history, int(word) >> 1)
             else:
                 chosen = choose(translate(history), int(word) >> 1)
-                legal = np.flatnonzero(turn.states.legal_action_mask[row]).tolist()
                 actions[row] = next(a for a in legal if translate([*history, a])[-1] == chosen)
         return actions
 

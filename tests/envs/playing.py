@@ -75,9 +75,14 @@ def planes(position: LineGame) -> np.ndarray:
     return np.stack([board == position.mover, board == 1 - position.mover], axis=-1).astype(np.float32)
 
 
-def assert_symmetry_keeps_games(batched: Batched, symmetry: Symmetry, num_games: int, seed: int) -> None:
-    """Random games and their images, side by side, agree in everything at every ply."""
-    images = batched.init(num_games)
+def assert_symmetry_keeps_games(
+    batched: Batched, symmetry: Symmetry, num_games: int, seed: int, images: Any = None
+) -> None:
+    """Random games and their images, side by side, agree in everything at every ply.
+
+    `images` are the first states' images where they are not those states themselves.
+    """
+    images = batched.init(num_games) if images is None else images
     for states, actions in random_games(batched, num_games, seed):
         seen = np.stack([symmetry.observation(view) for view in batched.observe(states)])
         assert (seen == batched.observe(images)).all()

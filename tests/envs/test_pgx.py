@@ -13,8 +13,9 @@ from jzero import check_env, make
 from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
+from jzero.evaluate import Turn, open_spiel_mcts
 from jzero.evaluate.rollouts import rollout_model
-from tests.envs.playing import Batched, random_games
+from tests.envs.playing import Batched, assert_symmetry_keeps_games, random_games
 
 pgx = pytest.importorskip("pgx", exc_type=ImportError)
 
@@ -171,6 +172,70 @@ def test_check_env_finds_nothing_in_any_game(name):
     check_env(make(f"pgx:{name}"), num_games=2, max_plies=12)
 
 
+# Symmetries.
+
+
+@pytest.mark.parametrize("name", ["tic_tac_toe", "go_9x9"])
+def test_turned_and_mirrored_games_are_games(name):
+    batched = Batched(make(f"pgx:{name}"))
+    assert len({tuple(symmetry.action) for symmetry in batched.env.symmetries}) == 7
+    for symmetry in batched.env.symmetries:
+        assert_symmetry_keeps_games(batched, symmetry, num_games=4, seed=3)
+
+
+def test_turned_and_mirrored_games_of_othello_are_games_from_a_turned_start():
+    batched = Batched(make("pgx:othello"))
+    kept = 0
+    for symmetry in batched.env.symmetries:
+        start = batched.init(4)
+        board = np.zeros_like(start._x.board)
+        board[:, symmetry.action[:64]] = start._x.board
+        mask = np.zeros_like(start.legal_action_mask)
+        mask[:, symmetry.action] = start.legal_action_mask
+        kept += (board == start._x.board).all()
+        images = replace(start, _x=start._x._replace(board=board), legal_action_mask=mask)
+        assert_symmetry_keeps_games(batched, symmetry, 4, seed=4, images=images)
+    assert kept == 3
+
+
+# OpenSpiel.
+
+
+def test_othello_is_open_spiels_but_for_passes_at_the_end():
+    pyspiel = pytest.importorskip("pyspiel")
+    env, num_games = make("pgx:othello"), 200
+    plies = list(random_games(Batched(env), num_games, seed=0))
+    black = plies[0].states.current_player
+    rewards = np.sum([states.rewards for states, _ in plies], axis=0)
+    compared, passes, early = 0, 0, []
+    for game in range(num_games):
+        other, history = pyspiel.load_game("othello").new_initial_state(), []
+        for states, actions in plies:
+            legal = np.flatnonzero(states.legal_action_mask[game]).tolist()
+            if states.terminated[game]:
+                break
+            if other.is_terminal():  # nobody can move: pgx's players still pass
+                assert legal == [64]
+                early.append((jax.tree.map(lambda leaf, game=game: leaf[game], states), list(history)))
+            else:
+                assert legal == other.legal_actions()
+                assert (states.current_player[game] == black[game]) == (other.current_player() == 0)
+                other.apply_action(int(actions[game]))
+                passes += legal == [64]
+            history.append(int(actions[game]))
+            compared += 1
+        assert other.is_terminal()
+        assert rewards[game, black[game]] == other.returns()[0]
+    assert compared > 200 * 58
+    assert passes > 100
+    assert {-1.0, 0.0, 1.0} == set(rewards.ravel().tolist())
+    # There OpenSpiel's search has nothing to do.
+    states = jax.tree.map(lambda *leaves: np.stack(leaves), *[state for state, _ in early])
+    turn = Turn(states, [history for _, history in early], np.ones(len(early), bool), KEY)
+    assert open_spiel_mcts("othello", 10)(turn).tolist() == [64] * len(early)
+    assert len(early) > 5
+
+
 # Hidden cards.
 
 
@@ -226,6 +291,19 @@ def test_cards_are_revealed_the_movers_first(name, cards):
     for mover in (0, 1):
         seen = env.reveal(replace(state, current_player=jnp.int32(mover))).argmax(axis=1).tolist()
         assert seen == [cards[mover], cards[1 - mover], *cards[2:]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        for name in pgx.available_envs()
+        if name != "sparrow_mahjong"
+    ],
+)
+def test_a_network_is_made_for_every_game(name):
+    algorithm = make_algorithm(make(f"pgx:{name}"), config_of(f"pgx:{name}"))
+    assert jax.tree.leaves(jax.eval_shape(algorithm.init, KEY))
 
 
 def config_of(name, algorithm="alphazero"):

@@ -162,7 +162,7 @@ def test_open_spiel_mcts_plays_only_the_rows_asked_for():
     rows = np.array([False, True, False])
     # Rows not asked for may hold finished games: playing on would be an error.
     histories = [[0, 1, 0, 1, 0, 1, 0], [3, 3, 2, 2, 4, 4], [0, 1, 0, 1, 0, 1, 0]]
-    actions = open_spiel_mcts("connect_four", 200)(Turn(None, histories, rows, KEY))
+    actions = open_spiel_mcts("connect_four", 200)(Turn(states_after(histories), histories, rows, KEY))
     assert actions[1] in (1, 5)  # completes four in a row
 
 
@@ -173,16 +173,21 @@ def test_open_spiel_mcts_plays_a_game_whose_actions_have_other_numbers():
         return [6 - action if ply % 2 == 0 else action for ply, action in enumerate(history)]
 
     histories = [[1, 0, 1, 0, 1, 0], [1, 5, 2, 5, 6, 5, 6]]  # completes four in a row, in either seat
-    states = jax.tree.map(lambda *leaves: np.stack(leaves), *[state_after(translate(h)) for h in histories])
+    states = states_after(translate(history) for history in histories)
     mcts = open_spiel_mcts("connect_four", 200, translate=translate)
     assert mcts(Turn(states, histories, np.ones(2, bool), KEY)).tolist() == [1, 5]
 
 
-def state_after(moves):
-    state = FOUR.init(KEY)
-    for move in moves:
-        state = FOUR.step(state, move, KEY)
-    return state
+def states_after(histories):
+    """The states [N] of games of Connect Four."""
+
+    def state_after(moves):
+        state = FOUR.init(KEY)
+        for move in moves:
+            state = FOUR.step(state, move, KEY)
+        return state
+
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *map(state_after, histories))
 
 
 @pytest.mark.parametrize("build", [BitBullyProcess, lambda: open_spiel_mcts("connect_four", 10)])
