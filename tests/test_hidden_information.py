@@ -188,6 +188,22 @@ def test_values_by_seat_and_from_the_mover_undo_each_other():
     np.testing.assert_array_equal(from_mover(jnp.asarray(seats), mover), values)
 
 
+def test_a_simulators_values_are_by_seat():
+    env = Blob(players=3, cards=1)
+    states = mid_round(env, 8, 1)  # another player than the first is to move, a different one in each deal
+    own = jnp.arange(3.0)  # the network's first value is the mover's
+
+    def apply(_, observation):
+        rows = observation.hidden.shape[0]
+        return jnp.zeros((rows, env.num_actions)), jnp.broadcast_to(own, (rows, 3))
+
+    value = np.asarray(simulator_model(env, apply).root(None, states).value)
+    mover = np.asarray(states.current_player)
+    assert len(set(mover)) > 1
+    for row, seat in enumerate(mover):
+        np.testing.assert_array_equal(value[row, (seat + np.arange(3)) % 3], own)
+
+
 def test_targets_by_seat_are_each_players_discounted_return():
     rng = np.random.default_rng(0)
     plies, lanes, players = 12, 7, 3
