@@ -238,6 +238,10 @@ def test_an_edge_has_the_rewards_of_all_players_and_no_sign():
     reward, discount = edge(env, states, after, 0.9)
     np.testing.assert_allclose(reward, [[0, 0, 0], [-0.25, 0.25, 0.25]])
     np.testing.assert_allclose(discount, [0.9, 0.9])
+    last = after._replace(position=jnp.array([3, 2]))  # of the 4 steps to the goal
+    reward, discount = edge(env, last, step_batch(env, last, jnp.array([0, 0]), KEY), 0.9)
+    np.testing.assert_allclose(reward, [[-1, 1, -1], [0, 0, 0]])
+    np.testing.assert_allclose(discount, [0, 0.9])
 
 
 @pytest.mark.slow
