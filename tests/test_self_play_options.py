@@ -22,11 +22,20 @@ KEY = jax.random.key(0)
 GAMES, PLIES, SIMULATIONS = 64, 12, 16
 
 
+class CutShort(TicTacToe):
+    """Tic-tac-toe whose games are cut short after five plies: ends that a search does not know."""
+
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        cut = ~after.terminated & (jnp.sum(after.board != 0) >= 5)
+        return after._replace(truncated=cut, legal_action_mask=after.legal_action_mask & ~cut)
+
+
 @functools.cache
-def played(apply, **changes):
+def played(apply, game=TicTacToe, **changes):
     """(first games, transitions [T, B], metrics) of one iteration."""
+    env = game()
     config = tiny(games=GAMES, plies=PLIES, opening_plies=0, **changes)
-    env = TicTacToe()
     model = simulator_model(env, apply)
 
     @quick_jit
@@ -39,8 +48,8 @@ def played(apply, **changes):
 
 def test_a_reused_tree_is_the_one_that_the_search_itself_goes_on_with():
     config = SearchConfig(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0, reuse=True)
-    _, transitions, _ = played(uniform_apply, search=config)
-    env = TicTacToe()
+    _, transitions, _ = played(uniform_apply, CutShort, search=config)
+    env = CutShort()
     model = simulator_model(env, uniform_apply)
     options = {"num_simulations": SIMULATIONS, "num_nodes": 2 * SIMULATIONS + 1, "explore": False}
 
