@@ -384,8 +384,8 @@ def test_a_value_prefix_goes_through_afterstates():
 def chance_config(**changes):
     network = NetworkConfig(width=16, blocks=1, head_width=16, chance_codes=5)
     muzero = MuZeroConfig(unroll_steps=2, td_steps=2, value_limit=100.0, reward_limit=16.0, reanalyse=0.5)
-    settings = {"algorithm": "gumbel_muzero", "network": network, "muzero": muzero, "opening_plies": 0}
-    return tiny(env="2048?size=2", **(settings | changes))
+    settings = {"env": "2048?size=2", "algorithm": "gumbel_muzero", "network": network, "muzero": muzero}
+    return tiny(**(settings | {"opening_plies": 0} | changes))
 
 
 PUCT = SearchConfig(policy="puct", num_simulations=4)
