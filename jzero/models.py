@@ -120,7 +120,7 @@ def resampler(env: Env) -> Callable[[Any, jax.Array, int], Any] | None:
             raise ValueError(
                 f"a state of {getattr(env, 'name', type(env).__name__)!r} holds what its player to move may not "
                 "see, and a search that steps states (AlphaZero, rollouts) would see it: add resample(state, key), "
-                "or learn a model with --algorithm muzero, gumbel_muzero or efficientzero"
+                "or learn a model (experiments/muzero.py, efficientzero.py)"
             )
         return None
 

@@ -53,7 +53,7 @@ class RunConfig:
     resume: bool = False
     """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
     evaluate_every: float = 60.0
-    """Seconds between measurements of strength."""
+    """Seconds between measurements of strength; at least twice what the last one and its report took."""
     checkpoint_every: float = 120.0
     """Seconds between checkpoints."""
     tensorboard: bool = False
@@ -283,8 +283,11 @@ class Run:
                 self.seconds = time.monotonic() - started
                 if self.leads and self.seconds >= next_measure:
                     metrics |= self._measure(measure)
-                    next_measure = time.monotonic() - started + self.config.evaluate_every
                 self._log(metrics, bar)
+                if "strength" in metrics:
+                    now = time.monotonic() - started
+                    # Where games are long, most of the time is for training all the same.
+                    next_measure = now + max(self.config.evaluate_every, 2 * (now - self.seconds))
                 if self._all_agree(self.seconds >= next_save):
                     self._save()
                     next_save = time.monotonic() - started + self.config.checkpoint_every

@@ -258,3 +258,23 @@ def test_other_settings_train_too(env, changes):
     state, metrics = functions.learn(state)
     assert all(np.isfinite(value) for value in metrics.values())
     assert all(np.isfinite(leaf).all() for leaf in numbers(state.averaged))
+
+
+class PythonNumbers(Race):
+    """First states hold numbers of Python, as those of pgx's Othello do; they are of JAX's weak types."""
+
+    def init(self, key):
+        start = super().init(key)
+        return start._replace(position=0, ply=0, current_player=0, terminated=False)
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "gumbel_muzero"])
+def test_first_states_may_hold_numbers_of_python(algorithm):
+    network = NetworkConfig(width=16, blocks=1)
+    config = tiny(algorithm=algorithm, network=network, plies=3, warmup_iterations=0)
+    plays = []
+    for env in (PythonNumbers(), Race()):
+        functions = make_program(env, config, one_device())
+        state, _ = functions.learn(functions.play(functions.init())[0])
+        plays.append(state)
+    assert same_bits(*plays)

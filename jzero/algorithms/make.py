@@ -11,7 +11,7 @@ from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
-from jzero.env import Env, action_size, has_chance, observe_batch, reveal_batch
+from jzero.env import Env, action_size, has_chance, init_batch, observe_batch, reveal_batch
 from jzero.models import (
     Apply,
     LearnedModel,
@@ -58,12 +58,13 @@ def make_learned(env: Env, config: TrainConfig) -> LearnedModel:
     if has_player_values(env):
         raise ValueError(
             f"algorithm {config.algorithm!r} learns one value, for one player or for two whose rewards sum to 0, "
-            f"and each of the {env.num_players} players of {config.env!r} needs its own; use --algorithm alphazero"
+            f"and each of the {env.num_players} players of {config.env!r} needs its own; use AlphaZero "
+            "(experiments/alphazero.py)"
         )
     if env.num_players == 2 and not getattr(env, "alternates", True):
         raise ValueError(
             f"algorithm {config.algorithm!r} learns a model in which two players take turns, and in {config.env!r} "
-            "one may move twice in a row; use --algorithm alphazero"
+            "one may move twice in a row; use AlphaZero (experiments/alphazero.py)"
         )
     muzero = config.muzero
     return LearnedModel(
@@ -128,7 +129,7 @@ def check_numbered(env: Env, name: str) -> None:
     if action_size(env):
         raise ValueError(
             f"algorithm 'alphazero' chooses among numbered actions, and those of {name!r} are vectors of "
-            f"{action_size(env)}; use --algorithm muzero, gumbel_muzero or efficientzero"
+            f"{action_size(env)}; learn a model (experiments/muzero.py, efficientzero.py)"
         )
 
 
@@ -137,7 +138,7 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
     if getattr(env, "external", False) or hasattr(env, "record"):
         raise ValueError(
             f"algorithm 'alphazero' searches by stepping states, and a state of {config.env!r} is not the whole "
-            "game; use --algorithm muzero, gumbel_muzero or efficientzero"
+            "game; learn a model (experiments/muzero.py, efficientzero.py)"
         )
     _check_search(env, config)
     network = _network(env, config)
@@ -158,7 +159,7 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
 
     return Algorithm(
         model=simulator_model(env, apply, discount=config.discount),
-        init=lambda key: network.init(key, reveal_batch(env, _one_state(env, key))),
+        init=lambda key: network.init(key, reveal_batch(env, init_batch(env, key, 1))),
         batch=lambda averaged, replay, key, size: (replay, sample(replay, key, size)),
         loss=loss,
         remember=lambda replay, batch, priorities: replay,
@@ -175,7 +176,8 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
     }
     if needing := [name for name, is_set in simulator_only.items() if is_set]:
         raise ValueError(
-            f"{' and '.join(needing)} is set; it needs the environment itself: use --algorithm alphazero"
+            f"{' and '.join(needing)} is set; it needs the environment itself: use AlphaZero "
+            "(experiments/alphazero.py)"
         )
     learned = make_learned(env, config)
     model = learned_model(env, learned)
@@ -189,15 +191,10 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
 
     return Algorithm(
         model=model,
-        init=lambda key: learned.network.init(key, observe_batch(env, _one_state(env, key))),
+        init=lambda key: learned.network.init(key, observe_batch(env, init_batch(env, key, 1))),
         batch=batch,
         loss=lambda params, batch, key: muzero_loss(learned, config, params, batch, key),
         remember=remember,
         prioritised=exponent > 0,
         lookahead=lookahead(config.muzero),
     )
-
-
-def _one_state(env: Env, key: jax.Array) -> Any:
-    """A first state [1, ...]."""
-    return jax.vmap(env.init)(key[None])

@@ -51,7 +51,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
     strength = strength if isinstance(strength, dict) else {}
     games_html, games_css = games_section(games, env or _env_called(games.get("env")))
     body = (
-        _header(experiment, run_dir, metrics, result),
+        _header(experiment, run_dir, _trained(config), metrics, result),
         f'<div class="headline">{_strength(metrics, strength)}{_tiles(metrics, result)}</div>\n',
         strength_section(metrics, str(strength.get("unit") or "")),
         games_html,
@@ -91,7 +91,16 @@ def _page(title: str, css: str, body: str) -> str:
     )
 
 
-def _header(experiment: str, run_dir: Path, metrics: Metrics, result: Mapping[str, Any]) -> str:
+def _trained(config: Mapping[str, Any]) -> str:
+    """What was trained in which environment; "" where that is not on record."""
+    found = config.get("config")
+    train = found.get("train") if isinstance(found, dict) else None
+    train = train if isinstance(train, dict) else {}
+    said = " in ".join(str(train[name]) for name in ("algorithm", "env") if train.get(name))
+    return f"{said}. " if said else ""
+
+
+def _header(experiment: str, run_dir: Path, trained: str, metrics: Metrics, result: Mapping[str, Any]) -> str:
     seconds = _last(metrics, result, "seconds")
     time = "" if seconds is None else f" after {duration(seconds)}"
     state = f"Not finished; this is the state{time}." if metrics else "No metrics yet."
@@ -99,7 +108,7 @@ def _header(experiment: str, run_dir: Path, metrics: Metrics, result: Mapping[st
         state = f"Finished{time}."
     return (
         f"<header><p><code>{escape(str(run_dir))}</code></p>"
-        f"<h1>{escape(spaced(experiment))}</h1><p>{state}</p></header>\n"
+        f"<h1>{escape(spaced(experiment))}</h1><p>{escape(trained)}{state}</p></header>\n"
     )
 
 

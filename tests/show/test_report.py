@@ -162,7 +162,11 @@ def full_run(tmp_path):
         games={"env": "tic_tac_toe", "games": [GAME]},
         config={
             "experiment": "tic_tac_toe",
-            "config": {"seed": 0, "net": {"blocks": [64, 64]}},
+            "config": {
+                "seed": 0,
+                "net": {"blocks": [64, 64]},
+                "train": {"algorithm": "gumbel_muzero", "env": "gymnax:CartPole-v1"},
+            },
             "versions": {"jax": "9.8.7"},
         },
         result={"strength": strength, "seconds": 605.2, "positions": 20_000},
@@ -186,7 +190,7 @@ def test_its_headline_says_how_strong_how_sure_and_under_what_settings(full_run)
     assert "Elo against random play" in text
     assert '<p class="big">812 <small>Elo</small></p><p>95 % interval 751 to 881</p>' in text
     assert "games 400" in text
-    assert "Finished after 10 min 5 s." in text
+    assert "<p>gumbel_muzero in gymnax:CartPole-v1. Finished after 10 min 5 s.</p>" in text
     assert "<dt>Positions</dt><dd>20k</dd>" in text
     assert "<dt>Positions / s</dt><dd>500</dd>" in text
 
