@@ -4,7 +4,7 @@
     python experiments/summarise.py runs/a --out x.json --picture docs/connect_four.svg
 
 The file keeps, for every run, the settings, the versions, the curve of
-strength against seconds and positions, the final result, and the match against an engine if `match.py` was run.
+strength against seconds and positions, the final result, and the matches against engines if `match.py` was run.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def gather(run: Path, every: int = 0) -> dict[str, Any]:
     losses = [line for line in metrics if every and "loss" in line and line["iteration"] % every == 0]
     settings = config.get("config") or {}
     return {
+        "command": config.get("command"),
         "minutes": settings.get("minutes"),
         "train": settings.get("train"),
         "versions": config.get("versions"),

@@ -1,7 +1,7 @@
 """Go programs as opponents: any program that speaks GTP, the Go Text Protocol, in a child process.
 
 A program is a player of matches like the engines of `jzero.evaluate.engines`. It is told every game anew, move by
-move, so one process plays all games of a match, and its choice depends on the game so far alone.
+move, so one process plays all games of a match.
 
 Actions have pgx's numbers: size * row + column with row 0 at the top, and size^2 passes. GTP's columns are A, B, C,
 ... without I, its rows count from the bottom: of a 9x9 board 0 is A9, 8 is J9 and 80 is J1.
@@ -79,7 +79,15 @@ class GtpProcess:
             engine.choose([40, 41])
     """
 
-    def __init__(self, command: Sequence[str], *, size: int, komi: float, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        size: int,
+        komi: float,
+        timeout: float = 60.0,
+        before_game: Sequence[str] = (),
+    ) -> None:
         """Starts the program and sets the board.
 
         Args:
@@ -87,6 +95,7 @@ class GtpProcess:
             size: rows of the board, 2 .. 25.
             komi: points that white gets for moving second.
             timeout: seconds that one answer may take.
+            before_game: commands that follow each `clear_board`, a seed for instance.
 
         Raises:
             ImportError: there is no such program.
@@ -98,6 +107,7 @@ class GtpProcess:
         if timeout <= 0:
             raise ValueError(f"timeout: expected a number of seconds > 0, got {timeout}")
         self.size, self._timeout, self._unread = size, timeout, b""
+        self._before_game = ("clear_board", *before_game)
         # A file takes what a pipe that nobody reads would block on.
         self._words = tempfile.TemporaryFile()  # noqa: SIM115
         # A session of its own: Ctrl-C reaches this process only, which then closes the child.
@@ -183,7 +193,7 @@ class GtpProcess:
     def _replay(self, history: Sequence[int]) -> list[str]:
         """Commands that set up the position after a game's actions."""
         plays = [f"play {COLORS[ply % 2]} {to_vertex(a, self.size)}" for ply, a in enumerate(history)]
-        return ["clear_board", *plays]
+        return [*self._before_game, *plays]
 
     def _answer(self, command: str) -> str:
         """The next answer: "=" or "?" and a text, ended by an empty line."""
@@ -245,7 +255,7 @@ def gnu_go(size: int, komi: float, *, level: int = 10, seed: int = 1, timeout: f
         size: rows of the board, up to 19.
         komi: points that white gets for moving second.
         level: its strength, 1 .. 10.
-        seed: decides among moves that it finds equally good, the same way each time; 0 for another way each time.
+        seed: decides among moves that it finds equally good, the same way each time.
         timeout: seconds that one answer may take.
 
     Raises:
@@ -255,8 +265,10 @@ def gnu_go(size: int, komi: float, *, level: int = 10, seed: int = 1, timeout: f
     if level < 1 or seed < 0:
         raise ValueError(f"level is {level} and seed {seed}: expected a level >= 1 and a seed >= 0")
     rules = ("--chinese-rules", "--capture-all-dead", "--positional-superko", "--never-resign")
-    command = ["gnugo", "--mode", "gtp", "--level", str(level), "--seed", str(seed), *rules]
-    return GtpProcess(command, size=size, komi=komi, timeout=timeout)
+    command = ["gnugo", "--mode", "gtp", "--level", str(level), *rules]
+    # It would take another seed for every game.
+    again = (f"set_random_seed {seed}",)
+    return GtpProcess(command, size=size, komi=komi, timeout=timeout, before_game=again)
 
 
 def _find(command: Sequence[str]) -> str:

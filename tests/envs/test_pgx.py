@@ -175,7 +175,7 @@ def test_check_env_finds_nothing_in_any_game(name):
 # Symmetries.
 
 
-@pytest.mark.parametrize("name", ["tic_tac_toe", "go_9x9"])
+@pytest.mark.parametrize("name", ["tic_tac_toe", pytest.param("go_9x9", marks=pytest.mark.slow)])
 def test_turned_and_mirrored_games_are_games(name):
     batched = Batched(make(f"pgx:{name}"))
     assert len({tuple(symmetry.action) for symmetry in batched.env.symmetries}) == 7
@@ -227,7 +227,7 @@ def test_othello_is_open_spiels_but_for_passes_at_the_end():
         assert other.is_terminal()
         assert rewards[game, black[game]] == other.returns()[0]
     assert compared > 200 * 58
-    assert passes > 100
+    assert passes > 50
     assert {-1.0, 0.0, 1.0} == set(rewards.ravel().tolist())
     # There OpenSpiel's search has nothing to do.
     states = jax.tree.map(lambda *leaves: np.stack(leaves), *[state for state, _ in early])

@@ -1,5 +1,6 @@
 """Go programs over GTP: names of moves, a fake program's good and bad manners, and GNU Go next to pgx's rules."""
 
+import importlib
 import itertools
 import os
 import subprocess
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from envs.adapters.pgx import PgxEnv
 from jzero.env import make
 from jzero.evaluate import GtpError, GtpProcess, Turn, gnu_go, gtp_player, play_match, random_player
 from jzero.evaluate.gtp import to_action, to_vertex
@@ -216,11 +218,16 @@ def gnu():
         yield engine
 
 
+def pgx_go(size):
+    """pgx's Go on a board of any size."""
+    return importlib.import_module("pgx.go").Go(size=size)
+
+
 def stones(engine):
-    """i32[81]: 1 where GNU Go has a black stone, -1 a white one."""
-    board = np.zeros(PASS, np.int32)
+    """i32[N^2]: 1 where GNU Go has a black stone, -1 a white one."""
+    board = np.zeros(engine.size**2, np.int32)
     for sign, answer in zip((1, -1), engine.ask("list_stones black", "list_stones white"), strict=True):
-        board[[to_action(vertex, SIZE) for vertex in answer.split()]] = sign
+        board[[to_action(vertex, engine.size) for vertex in answer.split()]] = sign
     return board
 
 
@@ -253,31 +260,38 @@ def area(board):
     return score
 
 
-def test_gnu_gos_board_and_legal_moves_are_pgxs_in_random_games(go, gnu):
-    plies = list(random_games(go, num_games=12, seed=0))
+@pytest.mark.parametrize(("size", "num_games"), [(3, 40), (9, 8)])
+def test_gnu_gos_board_and_legal_moves_are_pgxs_in_random_games(size, num_games, go, gnu):
+    if size != SIZE:  # where a board comes back soon
+        go = Batched(PgxEnv(f"go_{size}x{size}", size**2 + 1, 2, pgx_go(size)))
+    plies = list(random_games(go, num_games, seed=0))
     compared, captures, repeats = 0, 0, 0
-    for game in range(12):
-        gnu.ask("clear_board")
-        before = np.zeros(PASS, np.int32)
-        for color, (states, actions) in zip(itertools.cycle(("black", "white")), plies, strict=False):
-            board, mask = np.sign(states._x.board[game]), states.legal_action_mask[game]
-            assert (stones(gnu) == board).all()
-            if states.terminated[game]:
-                break
-            legal = [to_action(vertex, SIZE) for vertex in gnu.ask(f"all_legal {color}")[0].split()]
-            assert mask[[*legal, PASS]].all()
-            mask = mask.copy()
-            mask[[*legal, PASS]] = False
-            for action in np.flatnonzero(mask):  # a position that was there before
-                after = go.step(states, np.where(np.arange(12) == game, action, actions))
-                assert after.terminated[game]
-                assert after.rewards[game, states.current_player[game]] == -1
-                repeats += 1
-            gnu.ask(f"play {color} {to_vertex(actions[game], SIZE)}")
-            captures += ((before != 0) & (board == 0)).any()
-            before, compared = board, compared + 1
-    assert compared > 800
-    assert captures > 100
+    with gnu_go(size, 7.5, level=1) as engine:
+        for game in range(num_games):
+            engine.ask("clear_board")
+            before = np.zeros(size**2, np.int32)
+            for color, (states, actions) in zip(itertools.cycle(("black", "white")), plies, strict=False):
+                board, mask = np.sign(states._x.board[game]), states.legal_action_mask[game]
+                assert (stones(engine) == board).all()
+                if states.terminated[game]:
+                    break
+                legal = [to_action(vertex, size) for vertex in engine.ask(f"all_legal {color}")[0].split()]
+                assert mask[[*legal, size**2]].all()
+                mask = mask.copy()
+                mask[[*legal, size**2]] = False
+                for action in np.flatnonzero(mask):  # brings a former board back
+                    after = go.step(states, np.where(np.arange(num_games) == game, action, actions))
+                    assert after.terminated[game]
+                    assert after.rewards[game, states.current_player[game]] == -1
+                    repeats += 1
+                if actions[game] not in {*legal, size**2}:
+                    break
+                engine.ask(f"play {color} {to_vertex(actions[game], size)}")
+                captures += ((before != 0) & (board == 0)).any()
+                before, compared = board, compared + 1
+    assert compared > (500 if size == SIZE else 200)
+    assert captures > 50
+    assert repeats > 0 or size == SIZE
 
 
 def test_gnu_go_plays_legal_moves_in_random_positions(go, gnu):
