@@ -109,7 +109,7 @@ def main(config: Config) -> None:
     """Plays the matches."""
     set_up()
     agent = jzero.load(config.run_dir)
-    records = []
+    records = {}
     try:
         for against, player in players(
             agent.env,
@@ -119,7 +119,7 @@ def main(config: Config) -> None:
             level=config.level,
             seed=config.seed,
         ):
-            record = play(
+            records[against] = play(
                 agent,
                 player,
                 against,
@@ -128,7 +128,6 @@ def main(config: Config) -> None:
                 opening_plies=config.opening_plies,
                 seed=config.seed,
             )
-            records.append(record)
             (config.run_dir / "match.json").write_text(json.dumps(records, indent=2) + "\n")
     except (ValueError, ImportError, GtpError) as error:
         raise SystemExit(f"error: {error}") from error
