@@ -56,7 +56,12 @@ GUMBEL_MUZERO = replace(
         algorithm="gumbel_muzero",
         network=NetworkConfig(kind="mlp", width=256, blocks=2, dynamics_blocks=1, chance_codes=32),
         muzero=MuZeroConfig(
-            unroll_steps=5, td_steps=10, value_limit=20_000.0, reward_limit=5_000.0, atoms=101
+            unroll_steps=5,
+            td_steps=10,
+            value_limit=20_000.0,
+            reward_limit=5_000.0,
+            atoms=101,
+            code_information_weight=1.0,
         ),
         batch_size=256,
         value_weight=0.25,

@@ -127,6 +127,9 @@ class MuZeroConfig:
     commitment_weight: float = 0.25
     """Chance codes: beta, the weight of the encoder's commitment to its code (0.25 in VQ-VAE, van den Oord et al.
     2017)."""
+    code_information_weight: float = 0.0
+    """Chance codes: weight of what codes tell of the steps they belong to, in nats, which the loss then rewards; it
+    keeps them from becoming all the same. 0 is the paper's loss."""
     reanalyse: float = 0.0
     """Share of each batch whose policies and values are searched again with the averaged weights."""
     bootstrap: Literal["search", "network"] = "search"
@@ -153,6 +156,7 @@ class MuZeroConfig:
             "reward_weight",
             "consistency_weight",
             "commitment_weight",
+            "code_information_weight",
             "td_age",
             "search_value_age",
             "entropy_weight",

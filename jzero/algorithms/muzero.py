@@ -19,6 +19,7 @@ from jzero.algorithms.chance_codes import (
     Codes,
     afterstate_values,
     chance_losses,
+    code_information,
     codes_in_use,
     encode,
     straight_through,
@@ -136,6 +137,10 @@ def muzero_loss(
     total += config.value_weight * parts.get("afterstate_value_loss", 0.0)
     priority = jnp.abs(learned.value.decode(found.value[:, 0]) - targets.value[:, 0]) + 1e-6
     present = (weight > 0).astype(jnp.float32)
+    if codes is not None:
+        information = code_information(codes, targets.known[:, 1:] * present[:, None])
+        total -= muzero.code_information_weight * information
+        parts["code_information"] = information
     metrics = {"loss": total} | parts | _diagnostics(learned, found, targets, losses["policy_loss"], present)
     if codes is not None:
         metrics |= _chance_diagnostics(learned, found, codes, targets, present)

@@ -15,7 +15,7 @@ import pytest
 
 from jzero import checkpoint
 from jzero.agent import Agent
-from jzero.algorithms.chance_codes import Codes, codes_in_use, straight_through
+from jzero.algorithms.chance_codes import Codes, code_information, codes_in_use, straight_through
 from jzero.algorithms.muzero import Batch, muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
@@ -90,10 +90,11 @@ def random_batch(seed):
 
 
 @functools.cache
-def compiled_loss():
+def compiled_loss(information=0.0):
     """(params, batch) -> ((loss, (metrics, priorities)), gradient), of the scripted network."""
     learned = LearnedModel(Scripted(), VALUE, REWARD, 5, discount=DISCOUNT)
-    muzero = MuZeroConfig(unroll_steps=K, reward_weight=REWARD_WEIGHT, commitment_weight=COMMITMENT)
+    weights = {"reward_weight": REWARD_WEIGHT, "commitment_weight": COMMITMENT}
+    muzero = MuZeroConfig(unroll_steps=K, code_information_weight=information, **weights)
     config = tiny(
         algorithm="muzero",
         value_weight=VALUE_WEIGHT,
@@ -228,6 +229,31 @@ def test_codes_in_use_are_counted_by_their_entropy():
     for weight, shares in ((first, [0.25] * 4), (second, [1]), (both, [1 / 8, 5 / 8, 1 / 8, 1 / 8])):
         expected = math.exp(-sum(share * math.log(share) for share in shares))
         assert codes_in_use(Codes(code, code), jnp.asarray(weight)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_information_of_codes_is_that_of_their_joint_distribution_with_the_steps():
+    """The oracle adds p log p / (p_step p_code) up over all pairs of a step and a code."""
+    rng = np.random.default_rng(0)
+    embedding, weight = rng.normal(size=(5, 3, 4)), (rng.random((5, 3)) < 0.7).astype(float)
+    codes = Codes(jnp.asarray(embedding, jnp.float32), jnp.zeros((5, 3, 4)))
+    chance = np.exp(4 * embedding) / np.exp(4 * embedding).sum(-1, keepdims=True)
+    joint = (chance * weight[..., None] / weight.sum()).reshape(15, 4)
+    expected = 0.0
+    for step, code in zip(*np.nonzero(joint), strict=True):
+        p = joint[step, code]
+        expected += p * math.log(p / joint[step].sum() / joint[:, code].sum())
+    assert code_information(codes, jnp.asarray(weight)) == pytest.approx(expected, rel=1e-4)
+    same = codes._replace(embedding=jnp.zeros((5, 3, 4)).at[..., 2].set(9.0))
+    assert code_information(same, jnp.asarray(weight)) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_loss_rewards_the_information_of_codes_by_its_weight():
+    batch, params = random_batch(5)
+    (loss, (metrics, _)), _ = compiled_loss()(params, batch)
+    (other, (same, _)), grads = compiled_loss(2.0)(params, batch)
+    np.testing.assert_allclose(other, loss - 2.0 * metrics["code_information"], rtol=1e-5)
+    assert same["code_information"] > 0.1
+    assert np.abs(grads["code"]).max() > 0
 
 
 class DiceState(NamedTuple):
