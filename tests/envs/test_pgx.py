@@ -233,7 +233,7 @@ def test_othello_is_open_spiels_but_for_passes_at_the_end():
     states = jax.tree.map(lambda *leaves: np.stack(leaves), *[state for state, _ in early])
     turn = Turn(states, [history for _, history in early], np.ones(len(early), bool), KEY)
     assert open_spiel_mcts("othello", 10)(turn).tolist() == [64] * len(early)
-    assert len(early) > 5
+    assert len(early) >= 4  # two games, two passes each
 
 
 # Hidden cards.
