@@ -17,4 +17,4 @@ from jzero.presets import suited
 from jzero.run import main
 
 if __name__ == "__main__":
-    main("alphazero", suited("alphazero"), measure=opponents.measure)
+    main("alphazero", suited("alphazero"), measure=opponents.measure, final=opponents.final)

@@ -15,4 +15,4 @@ from jzero.presets import suited
 from jzero.run import main
 
 if __name__ == "__main__":
-    main("efficientzero", suited("efficientzero"), measure=opponents.measure)
+    main("efficientzero", suited("efficientzero"), measure=opponents.measure, final=opponents.final)

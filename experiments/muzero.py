@@ -16,4 +16,4 @@ from jzero.presets import suited
 from jzero.run import main
 
 if __name__ == "__main__":
-    main("muzero", suited("gumbel_muzero", "muzero"), measure=opponents.measure)
+    main("muzero", suited("gumbel_muzero", "muzero"), measure=opponents.measure, final=opponents.final)

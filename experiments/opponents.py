@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 from match import agent_player
 
@@ -22,30 +24,40 @@ MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
 
 
-def measure(env: Env) -> Measure:
-    """A measurement that fits the number of players.
+def measure(env: Env, games: int = 40) -> Measure:
+    """A measurement that fits the number of players, taken while a run trains; `final` takes more games.
 
     One: the mean return of 50 episodes, with that of random play beside it. Two whose rewards sum to zero: the
-    score in 100 games, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
+    score in `games`, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
     interests: the return above the mean of the others' at a table of such players.
     """
     if env.num_players == 1:
         return _beside_random(env)
-    return _above_others(env) if has_player_values(env) else _score(env)
+    return _above_others(env) if has_player_values(env) else _score(env, games)
+
+
+def final(env: Env) -> Measure:
+    """The measurement at a run's end."""
+    return measure(env, games=100)
 
 
 def _beside_random(env: Env) -> Measure:
     measured = mean_return(env, episodes=EPISODES, max_plies=MOST_PLIES)
     if getattr(env, "external", False):  # an emulator's games take minutes
         return measured
-    act = jax.jit(lambda states, key: random_actions_in(env, states, key))
-    returns = play_episodes(env, act, jax.random.key(0), EPISODES, max_plies=MOST_PLIES).returns
+    earned = _random_return(env)
 
     def take(agent: Agent) -> Strength:
         strength = measured(agent)
-        return strength._replace(name=f"{strength.name} (random play earns {whole_number(returns.mean())})")
+        return strength._replace(name=f"{strength.name} (random play earns {whole_number(earned)})")
 
     return take
+
+
+@functools.cache
+def _random_return(env: Env) -> float:
+    act = jax.jit(lambda states, key: random_actions_in(env, states, key))
+    return play_episodes(env, act, jax.random.key(0), EPISODES, max_plies=MOST_PLIES).returns.mean()
 
 
 def _opponent(env: Env) -> tuple[str, Player]:
@@ -57,14 +69,16 @@ def _opponent(env: Env) -> tuple[str, Player]:
     return f"tree search with {SIMULATIONS} random rollouts", rollout_player(env, config, SIMULATIONS)
 
 
-def _score(env: Env) -> Measure:
+def _score(env: Env, games: int) -> Measure:
     name, opponent = _opponent(env)
 
     def take(agent: Agent) -> Strength:
         simulations = agent.config.search.num_simulations
         player = agent_player(agent, simulations)
-        result = play_match(env, player, opponent, num_games=100, key=jax.random.key(0), opening_plies=(0, 4))
-        said = f"score in 100 games against {name}, {simulations} simulations"
+        result = play_match(
+            env, player, opponent, num_games=games, key=jax.random.key(0), opening_plies=(0, 4)
+        )
+        said = f"score in {games} games against {name}, {simulations} simulations"
         return Strength(said, result.score, *result.interval)
 
     return take

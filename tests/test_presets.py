@@ -117,6 +117,16 @@ def test_a_board_game_gets_openings_and_one_with_chance_none():
     assert preset("x", BOARD._replace(chance=True)).opening_plies == 0
 
 
+@pytest.mark.parametrize(
+    ("plies", "games"), [(5, 512), (32, 512), (40, 256), (60, 256), (100, 128), (400, 128)]
+)
+def test_fewer_long_games_end_as_soon_and_the_replay_is_as_large(plies, games):
+    train = preset("x", BOARD._replace(plies=float(plies)))
+    assert train.games == games
+    assert train.games * train.replay_plies == 131_072
+    assert games * plies < 20_000 or games == 128
+
+
 def test_hidden_information_gets_worlds():
     train = preset("x", BOARD._replace(num_players=4, player_values=True, hides=True, chance=True))
     assert train.search.worlds == 4
