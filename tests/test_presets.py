@@ -1,6 +1,7 @@
 """Settings that follow from an environment. What random games show is compared with what is known of the games."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -216,7 +217,7 @@ def test_a_run_says_what_it_will_take():
     env = make(config.env)
     said = describe(env, config, make_program(env, config).init())
     assert said.startswith("alphazero in tic_tac_toe, 8 games side by side on ")
-    assert "replay of 144 positions" in said
+    assert re.search(r"replay of 144 positions \(0\.0\d+ MiB\)", said)
     assert "an iteration plays 48 positions: at least " in said
     seconds = float(said.partition("at least ")[2].split(" ")[0])
     assert 0 < seconds < 10
