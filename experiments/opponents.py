@@ -29,9 +29,9 @@ MEANWHILE = 1000
 def measure(env: Env, games: int = 40, max_plies: int = MEANWHILE) -> Measure:
     """A measurement that fits the number of players, taken while a run trains; `final` takes more games.
 
-    One: the mean return of 50 episodes of at most `max_plies`, with that of random play beside it. Two whose rewards sum to zero: the
-    score in `games`, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
-    interests: the return above the mean of the others' at a table of such players.
+    One: the mean return of 50 episodes of at most `max_plies`, with that of random play beside it. Two whose
+    rewards sum to zero: the score in `games`, both seats, against Monte-Carlo tree search with random rollouts.
+    More, or two of their own interests: the return above the mean of the others' at a table of such players.
     """
     if env.num_players == 1:
         return _beside_random(env, max_plies)
