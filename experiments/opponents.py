@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 from match import agent_player
 from programs import rollouts
@@ -20,39 +22,46 @@ SIMULATIONS = 100
 EPISODES = 50
 MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
+MEANWHILE = 1000
+"""The same in measurements while a run trains."""
 LONGEST = 100
 """Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
 
 
-def measure(env: Env, games: int = 32) -> Measure:
-    """A measurement that fits the number of players.
+def measure(env: Env, games: int = 40, max_plies: int = MEANWHILE) -> Measure:
+    """A measurement that fits the number of players, taken while a run trains; `final` takes more games.
 
-    One: the mean return of 50 episodes, with that of random play beside it. Two whose rewards sum to zero: the
-    score in some games, both seats, against Monte-Carlo tree search with random rollouts. More, or two of their own
-    interests: the return above the mean of the others' at a table of such players.
+    One: the mean return of 50 episodes of at most `max_plies`, with that of random play beside it. Two whose
+    rewards sum to zero: the score in `games`, both seats, against Monte-Carlo tree search with random rollouts.
+    More, or two of their own interests: the return above the mean of the others' at a table of such players.
     """
     if env.num_players == 1:
-        return _beside_random(env)
+        return _beside_random(env, max_plies)
     return _above_others(env) if has_player_values(env) else _score(env, games)
 
 
 def final(env: Env) -> Measure:
-    """The same at the end of a run, in more games."""
-    return measure(env, games=100)
+    """The measurement at a run's end."""
+    return measure(env, games=100, max_plies=MOST_PLIES)
 
 
-def _beside_random(env: Env) -> Measure:
-    measured = mean_return(env, episodes=EPISODES, max_plies=MOST_PLIES)
+def _beside_random(env: Env, max_plies: int) -> Measure:
+    measured = mean_return(env, episodes=EPISODES, max_plies=max_plies)
     if getattr(env, "external", False):  # an emulator's games take minutes
         return measured
-    act = jax.jit(lambda states, key: random_actions_in(env, states, key))
-    returns = play_episodes(env, act, jax.random.key(0), EPISODES, max_plies=MOST_PLIES).returns
+    earned = _random_return(env)
 
     def take(agent: Agent) -> Strength:
         strength = measured(agent)
-        return strength._replace(name=f"{strength.name} (random play earns {whole_number(returns.mean())})")
+        return strength._replace(name=f"{strength.name} (random play earns {whole_number(earned)})")
 
     return take
+
+
+@functools.cache
+def _random_return(env: Env) -> float:
+    act = jax.jit(lambda states, key: random_actions_in(env, states, key))
+    return play_episodes(env, act, jax.random.key(0), EPISODES, max_plies=MOST_PLIES).returns.mean()
 
 
 def _opponent(env: Env) -> tuple[str, Player]:

@@ -33,11 +33,17 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
         f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
-        f"simulations (trees of {trees / 2**20:,.0f} MiB a device), replay of "
-        f"{train.games * train.replay_plies:,} positions ({replay / 2**20:,.0f} MiB), "
+        f"simulations (trees of {_mebibytes(trees)} a device), replay of "
+        f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
         f"{train.network.kind} network of {size:,} parameters (an iteration plays {train.games * train.plies:,} "
         f"positions: at least {seconds:.2g} s at this device's speed of matrix products), seed {train.seed}"
     )
+
+
+def _mebibytes(size: float) -> str:
+    """A number of bytes in words."""
+    size /= 2**20
+    return f"{size:,.0f} MiB" if size >= 10 else f"{size:.2g} MiB"
 
 
 def _tree_bytes(train: TrainConfig, model: Model, state: TrainState) -> int:

@@ -29,6 +29,8 @@ LOOKS = 64
 """Random games that `look` plays."""
 MOST_PLIES = 1000
 """Plies after which it stops."""
+SOON_ENDED = 16_384
+"""Positions after which the first games of AlphaZero's self-play end, about."""
 
 
 class Facts(NamedTuple):
@@ -177,13 +179,17 @@ def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> Train
 
 
 def _alphazero(facts: Facts) -> TrainConfig:
-    """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob."""
+    """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob.
+
+    A game is learned from once it has ended: where games are long, fewer of them end after as many positions.
+    """
+    games = int(np.clip(2 ** np.floor(np.log2(SOON_ENDED / max(facts.plies, 1))), 128, 512))
     train = TrainConfig(
         search=SearchConfig(num_simulations=32, rescale_values=False, value_scale=0.2),
-        games=512,
+        games=games,
         plies=8,
         td_lambda=0.8,
-        replay_plies=256,
+        replay_plies=256 * 512 // games,
         batch_size=1024,
         updates=16,
         ema_decay=0.999,
@@ -193,14 +199,21 @@ def _alphazero(facts: Facts) -> TrainConfig:
     if facts.num_players == 1 and facts.largest_return > 1 + 1e-4:
         # A game of scores: differences of Q-values have no scale of their own.
         search = dataclasses.replace(train.search, num_simulations=16, rescale_values=True, value_scale=0.1)
-        return dataclasses.replace(train, search=search, games=128, discount=0.99, value_weight=10.0)
+        return dataclasses.replace(
+            train, search=search, games=128, replay_plies=256, discount=0.99, value_weight=10.0
+        )
     if not facts.hides and not facts.player_values:
         return train
     search = dataclasses.replace(
         train.search, num_simulations=16, worlds=4 if facts.hides else 1, value_scale=0.5
     )
     return dataclasses.replace(
-        train, search=search, games=256, td_lambda=1.0, temperature_plies=MOST_PLIES if facts.hides else 0
+        train,
+        search=search,
+        games=256,
+        replay_plies=256,
+        td_lambda=1.0,
+        temperature_plies=MOST_PLIES if facts.hides else 0,
     )
 
 

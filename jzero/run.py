@@ -53,7 +53,8 @@ class RunConfig:
     resume: bool = False
     """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
     evaluate_every: float = 60.0
-    """Seconds between measurements of strength; at least twice what the last one and its report took."""
+    """Seconds between measurements of strength; at least twice what the last one and its report took, if that is
+    more than a second."""
     checkpoint_every: float = 120.0
     """Seconds between checkpoints."""
     tensorboard: bool = False
@@ -286,8 +287,9 @@ class Run:
                 self._log(metrics, bar)
                 if "strength" in metrics:
                     now = time.monotonic() - started
-                    # Where games are long, most of the time is for training all the same.
-                    next_measure = now + max(self.config.evaluate_every, 2 * (now - self.seconds))
+                    # Where games are long, most of the time is for training all the same; a second does not count.
+                    spent = now - self.seconds - 1
+                    next_measure = now + max(self.config.evaluate_every, 2 * spent)
                 if self._all_agree(self.seconds >= next_save):
                     self._save()
                     next_save = time.monotonic() - started + self.config.checkpoint_every

@@ -1,6 +1,7 @@
 """Settings that follow from an environment. What random games show is compared with what is known of the games."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -130,6 +131,16 @@ def test_a_board_game_gets_openings_and_one_with_chance_none():
     assert preset("x", BOARD._replace(chance=True)).opening_plies == 0
 
 
+@pytest.mark.parametrize(
+    ("plies", "games"), [(5, 512), (32, 512), (40, 256), (60, 256), (100, 128), (400, 128)]
+)
+def test_fewer_long_games_end_as_soon_and_the_replay_is_as_large(plies, games):
+    train = preset("x", BOARD._replace(plies=float(plies)))
+    assert train.games == games
+    assert train.games * train.replay_plies == 131_072
+    assert games * plies < 20_000 or games == 128
+
+
 def test_hidden_information_gets_worlds():
     train = preset("x", BOARD._replace(num_players=4, player_values=True, hides=True, chance=True))
     assert train.search.worlds == 4
@@ -226,7 +237,7 @@ def test_a_run_says_what_it_will_take(monkeypatch):
 
     said = said_of(config)
     assert said.startswith("alphazero in tic_tac_toe, 8 games side by side on ")
-    assert "replay of 144 positions" in said
+    assert re.search(r"replay of 144 positions \(0\.0\d+ MiB\)", said)
     assert "an iteration plays 48 positions: at least " in said
     assert 0 < seconds(said) < 10
     monkeypatch.setattr(estimate, "_flops_per_second", lambda: 1e6)  # a clock's noise aside

@@ -66,7 +66,7 @@ def open_spiel_mcts(
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"OpenSpiel has no game {game_name!r} ({reason}): choose another opponent, such as "
-            "jzero.evaluate.rollouts (experiments/match.py --opponent rollouts)"
+            "jzero.evaluate.rollouts (experiments/match.py --opponents rollouts)"
         ) from error
 
     def choose(history: Sequence[int], move_seed: int) -> int:
