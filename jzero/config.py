@@ -220,6 +220,9 @@ class TrainConfig:
     """Discount a ply; the sign of two-player games is added by the model."""
     td_lambda: float = 1.0
     """Value target: 1 is the game's outcome, 0 the search value of the next ply, between them TD(lambda)."""
+    td_lookahead: int = 0
+    """AlphaZero: learn from positions of a game in progress once so many later plies are known; their returns end
+    with the search's value, which then weighs td_lambda ** td_lookahead. 0 waits for the end of the game."""
     replay_plies: int = 512
     """Plies of each game row that the replay holds: positions in all are games x replay_plies."""
     warmup_iterations: int = 2
@@ -245,7 +248,13 @@ class TrainConfig:
         """Raises ValueError for a setting out of range."""
         for name in ("games", "plies", "batch_size", "updates"):
             check(name, getattr(self, name), low=1)
-        for name in ("opening_plies", "temperature_plies", "fast_simulations", "warmup_iterations"):
+        for name in (
+            "opening_plies",
+            "temperature_plies",
+            "fast_simulations",
+            "td_lookahead",
+            "warmup_iterations",
+        ):
             check(name, getattr(self, name), low=0)
         for name in ("random_move_fraction", "resign_holdout", "discount", "td_lambda"):
             check(name, getattr(self, name), low=0, high=1)
@@ -266,6 +275,11 @@ class TrainConfig:
                 f"network.chance_codes is {self.network.chance_codes}; AlphaZero asks the environment what chance "
                 "may do (docs/chance.md) and learns no model of it: use 0, or --algorithm muzero, gumbel_muzero or "
                 "efficientzero"
+            )
+        if self.td_lookahead and self.algorithm != "alphazero":
+            raise ValueError(
+                f"td_lookahead is {self.td_lookahead}; it is for AlphaZero: with {self.algorithm} use "
+                "--muzero.td-steps, returns of so many steps"
             )
         if self.full_search_fraction < 1:
             check("fast_simulations (with full_search_fraction below 1)", self.fast_simulations, low=1)

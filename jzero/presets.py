@@ -29,6 +29,8 @@ LOOKS = 64
 """Random games that `look` plays."""
 MOST_PLIES = 1000
 """Plies after which it stops."""
+LONG = 32
+"""Plies of a game from which on its first positions are learned from before it ends."""
 SOON_ENDED = 16_384
 """Positions after which the first games of AlphaZero's self-play end, about."""
 
@@ -181,7 +183,8 @@ def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> Train
 def _alphazero(facts: Facts) -> TrainConfig:
     """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob.
 
-    A game is learned from once it has ended: where games are long, fewer of them end after as many positions.
+    Where games are long, fewer of them end after as many positions, and they are learned from before they end. A
+    single player's may become long by learning, or by going round in circles.
     """
     games = int(np.clip(2 ** np.floor(np.log2(SOON_ENDED / max(facts.plies, 1))), 128, 512))
     train = TrainConfig(
@@ -193,6 +196,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
         batch_size=1024,
         updates=16,
         ema_decay=0.999,
+        td_lookahead=24 if facts.plies > LONG or facts.num_players == 1 else 0,
         # Games that begin alike need other openings; a quarter of a short game would leave nothing to play.
         opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
     )
@@ -213,6 +217,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
         games=256,
         replay_plies=256,
         td_lambda=1.0,
+        td_lookahead=0,
         temperature_plies=MOST_PLIES if facts.hides else 0,
     )
 

@@ -22,7 +22,8 @@ class Replay(NamedTuple):
     plies: Transition
     """[R, B] recorded plies."""
     targets: jax.Array
-    """f32[R, B] value targets, right where the game has ended; f32[R, B, P] where every player has a value."""
+    """f32[R, B] value targets, those of a game in progress as if it were cut short now; f32[R, B, P] where every
+    player has a value."""
     ready: jax.Array
     """i32[B] how many plies of each lane, from the oldest, can be sampled."""
     head: jax.Array
@@ -133,9 +134,9 @@ def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.A
     """Value targets of plies [R, B] in time order, for the player to move or by seat, and where they are known.
 
     z_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda z_{t+1}), where d_t is negative if the mover changes and 0 at a
-    terminal. A game cut short ends with the search's value of its last action instead (bootstrap). Where a random
-    action replaced the search's choice the return is cut and the target is the search's value: what followed says
-    nothing about the search's play (Watkins' Q(lambda)).
+    terminal. A game cut short ends with the search's value of its last action instead (bootstrap), and so does one
+    in progress with its newest ply. Where a random action replaced the search's choice the return is cut and the
+    target is the search's value: what followed says nothing about the search's play (Watkins' Q(lambda)).
 
     Returns:
       targets f32[R, B] or f32[R, B, P]; known bool[R, B], true up to the last ply of a game that has ended.
@@ -144,6 +145,9 @@ def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.A
     def each(of_ply: jax.Array, like: jax.Array) -> jax.Array:
         """[B] as it stands beside `like`, [B] or [B, P]."""
         return of_ply.reshape(of_ply.shape + (1,) * (like.ndim - of_ply.ndim))
+
+    newest = jnp.arange(plies.ended.shape[0]) == plies.ended.shape[0] - 1
+    plies = plies._replace(truncated=plies.truncated | newest[:, None] & ~plies.ended)
 
     def one_ply(later: tuple, ply: Transition) -> tuple:
         next_target, next_value, next_known = later

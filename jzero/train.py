@@ -110,8 +110,9 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     algorithm = make_algorithm(env, config)
     if algorithm.lookahead is not None and config.replay_plies <= algorithm.lookahead:
         raise ValueError(
-            f"replay_plies is {config.replay_plies}; it must be greater than muzero.unroll_steps + "
-            f"muzero.td_steps, {algorithm.lookahead}, or no position ever has its targets"
+            f"replay_plies is {config.replay_plies}; it must be greater than {algorithm.lookahead}, the later "
+            "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
+            "position ever has its targets"
         )
     optimizer = make_optimizer(config)
 

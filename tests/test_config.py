@@ -23,6 +23,11 @@ def test_defaults_are_within_their_ranges():
         cls()
 
 
+def test_a_lookahead_is_for_alphazero():
+    with pytest.raises(ValueError, match=r"td_lookahead is 3; .* with muzero use --muzero.td-steps"):
+        TrainConfig(algorithm="muzero", td_lookahead=3)
+
+
 @pytest.mark.parametrize(
     ("cls", "name", "bad", "message"),
     [
@@ -54,6 +59,7 @@ def test_defaults_are_within_their_ranges():
         (TrainConfig, "random_move_fraction", 1.1, "at most 1"),
         (TrainConfig, "discount", 1.01, "discount is 1.01"),
         (TrainConfig, "td_lambda", -0.1, "td_lambda is -0.1"),
+        (TrainConfig, "td_lookahead", -1, "td_lookahead is -1; it must be at least 0"),
         (TrainConfig, "replay_plies", 8, "replay_plies is 8; it must be at least 16"),
         (TrainConfig, "learning_rate", 0.0, "greater than 0"),
         (TrainConfig, "learning_rate", math.nan, "learning_rate is nan"),

@@ -81,7 +81,7 @@ def restored(run_dir):
 def test_two_processes_share_a_run_that_the_first_one_writes(tmp_path, cache):
     run_dir = tmp_path / "run"
     # The second measurement is the one at the end.
-    pair = start_pair("-c", CHILD, 2, "--run-dir", run_dir, "--iterations", 3, cache=cache)
+    pair = start_pair("-c", CHILD, "measurement 2", "--run-dir", run_dir, "--iterations", 3, cache=cache)
     try:
         while pair[0].stdout.readline() != "hangs\n":
             assert pair[0].poll() is None
@@ -98,7 +98,7 @@ def test_two_processes_share_a_run_that_the_first_one_writes(tmp_path, cache):
 @pytest.mark.slow
 def test_a_signal_to_both_processes_saves_their_run(tmp_path, cache):
     run_dir = tmp_path / "run"
-    pair = start_pair("-c", CHILD, 0, "--run-dir", run_dir, cache=cache)
+    pair = start_pair("-c", CHILD, "never", "--run-dir", run_dir, cache=cache)
     try:
         wait_for(lambda: len(read_metrics(run_dir)) >= 3, pair[0])
         for child in pair:

@@ -131,6 +131,14 @@ def test_a_board_game_gets_openings_and_one_with_chance_none():
     assert preset("x", BOARD._replace(chance=True)).opening_plies == 0
 
 
+def test_long_games_and_those_of_one_player_are_learned_from_before_they_end():
+    assert preset("x", BOARD._replace(plies=32.0)).td_lookahead == 0
+    assert preset("x", BOARD._replace(plies=33.0)).td_lookahead == 24
+    assert preset("x", BOARD._replace(num_players=1)).td_lookahead == 24
+    assert preset("x", BOARD._replace(plies=33.0, hides=True)).td_lookahead == 0
+    assert preset("x", BOARD._replace(plies=33.0), "gumbel_muzero").td_lookahead == 0
+
+
 @pytest.mark.parametrize(
     ("plies", "games"), [(5, 512), (32, 512), (40, 256), (60, 256), (100, 128), (400, 128)]
 )

@@ -20,18 +20,18 @@ from tests.oracles import games as rules
 from tests.oracles import replay as oracle
 from tests.search.tables import quick_jit
 
-add = quick_jit(replay_lib.add, static_argnames="td_lambda")
+add = quick_jit(replay_lib.add, static_argnames=("td_lambda", "lookahead"))
 sample = quick_jit(replay_lib.sample, static_argnames="num_samples")
 init_replay = quick_jit(replay_lib.init_replay, static_argnums=1)
 
 
-def filled(lanes, capacity, plies_an_add, td_lambda=1.0):
+def filled(lanes, capacity, plies_an_add, td_lambda=1.0, lookahead=None):
     """A ring after the lanes went in, `plies_an_add` plies at a time."""
     everything = transitions(lanes)
     ring = init_replay(jax.tree.map(lambda x: x[0], everything), capacity)
     for start in range(0, len(lanes[0]), plies_an_add):
         chunk = jax.tree.map(lambda x, start=start: x[start : start + plies_an_add], everything)
-        ring = add(ring, chunk, td_lambda=td_lambda)
+        ring = add(ring, chunk, td_lambda=td_lambda, lookahead=lookahead)
     return ring
 
 
@@ -184,6 +184,25 @@ def test_targets_are_the_mean_of_all_n_step_returns(td_lambda, length):
     found = targets_by_id(ring)
     assert found.keys() == expected.keys()
     assert len(found) > 8 * 16
+    np.testing.assert_allclose(
+        [found[key] for key in expected], list(expected.values()), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("td_lambda", [0.0, 0.8, 1.0])
+def test_a_game_in_progress_is_learned_from_as_if_it_were_cut_short_now(td_lambda):
+    rng = np.random.default_rng(3)
+    lanes = [random_lane(rng, 40, mean_length=16) for _ in range(16)]
+    in_progress = [not lane[-1].ended for lane in lanes]
+    ring = filled(lanes, capacity=24, plies_an_add=8, td_lambda=td_lambda, lookahead=5)
+    expected = {}
+    for number, lane in enumerate(lanes):
+        cut = [*lane[:-1], lane[-1]._replace(ended=True, truncated=True)] if in_progress[number] else lane
+        for ply in sorted({*oracle.plies_to_sample(lane, 24), *range(40 - 24, 40 - 5)}):
+            expected[1000 * number + ply] = oracle.lambda_return(cut, ply, td_lambda)
+    found = targets_by_id(ring)
+    assert found.keys() == expected.keys()
+    assert sum(in_progress) > 8
     np.testing.assert_allclose(
         [found[key] for key in expected], list(expected.values()), rtol=1e-5, atol=1e-5
     )

@@ -230,8 +230,8 @@ def test_another_seed_gives_another_run(reference, tmp_path):
 def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
     """3 iterations, kill -9 in the 4th, 3 more: what 6 iterations without a break give."""
     run_dir = tmp_path / "run"
-    options = ["--run-dir", run_dir, "--checkpoint-every", 1e-9, "--evaluate-every", 1e-9]
-    child = start_python("-c", CHILD, 4, *options, cache=cache)
+    options = ["--run-dir", run_dir, "--checkpoint-every", 1e-9]
+    child = start_python("-c", CHILD, "iteration 4", *options, cache=cache)
     wait_for(lambda: (run_dir / "checkpoints" / "3").exists(), child)
     assert child.stdout.readline().startswith("tiny: alphazero in tic_tac_toe, 8 games")
     while child.stdout.readline() != "hangs\n":
@@ -254,7 +254,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
 @pytest.mark.slow
 def test_a_run_killed_while_it_saves_goes_on_to_the_same_bits(reference, tmp_path, cache):
     run_dir = tmp_path / "run"
-    child = start_python("-c", CHILD, 0, "--run-dir", run_dir, "--checkpoint-every", 1e-9, cache=cache)
+    child = start_python("-c", CHILD, "never", "--run-dir", run_dir, "--checkpoint-every", 1e-9, cache=cache)
     wait_for(lambda: (run_dir / "checkpoints" / "2").exists(), child)
     wait_for(lambda: any((run_dir / "checkpoints").glob("*tmp*")), child)
     child.kill()
@@ -273,7 +273,7 @@ def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_pa
     options, seconds = ["--run-dir", run_dir], 0.0
     for number in (signal.SIGINT, signal.SIGTERM):
         before = len(read_metrics(run_dir))
-        child = start_python("-c", CHILD, 0, *options, cache=cache)
+        child = start_python("-c", CHILD, "never", *options, cache=cache)
         wait_for(lambda before=before: len(read_metrics(run_dir)) >= before + 2, child)
         child.send_signal(number)
         out, err = finish(child)
@@ -298,7 +298,7 @@ def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_pa
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path, cache):
     run_dir = tmp_path / "run"
-    child = start_python("-c", CHILD, 1, "--run-dir", run_dir, cache=cache)
+    child = start_python("-c", CHILD, "measurement 1", "--run-dir", run_dir, cache=cache)
     while child.stdout.readline() != "hangs\n":
         assert child.poll() is None
     child.send_signal(signal.SIGINT)

@@ -98,6 +98,20 @@ def test_the_ring_is_a_multiple_of_the_plies():
         make_program(make("tic_tac_toe"), tiny(replay_plies=20), one_device())
 
 
+def test_the_ring_is_longer_than_the_lookahead():
+    with pytest.raises(ValueError, match="replay_plies is 18; it must be greater than 18, the later plies"):
+        make_program(make("tic_tac_toe"), tiny(td_lookahead=18), one_device())
+
+
+def test_games_that_never_end_are_learned_from_after_the_lookahead():
+    env = Race(goal=1000, limit=1000)
+    config = tiny(plies=6, replay_plies=18, td_lookahead=4, warmup_iterations=0)
+    functions = make_program(env, config, one_device())
+    state, _ = functions.play(functions.init())
+    assert np.asarray(state.replay.ready).tolist() == [6 - 4] * config.games
+    assert functions.learn(state)[1]["policy_loss"] > 0
+
+
 def test_the_abstract_state_is_the_shape_of_every_state():
     config, functions = program()
     state = functions.init()

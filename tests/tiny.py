@@ -105,24 +105,34 @@ def uniform_apply(params: Any, observation: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros((batch, 9)), jnp.zeros(batch)
 
 
-# A process that trains for ever and says what it does; its options come after the first argument, which tells
-# its how many-th measurement hangs (0: none).
+# A process that trains for ever and says what it does; its options come after the first argument, which tells where
+# it hangs: "iteration 4", "measurement 2", "never".
 CHILD = """if True:
     import sys, time
-    from jzero.run import RunConfig, Strength, main
+    from jzero.run import Run, RunConfig, Strength, main
     from tests.tiny import TINY
 
-    asked = []
+    done = {"iteration": 0, "measurement": 0}
+    one_iteration = Run._one_iteration
+
+    def maybe_hang(what):
+        done[what] += 1
+        if sys.argv[1] == f"{what} {done[what]}":
+            print("hangs", flush=True)
+            time.sleep(600)
+
+    def play(run):
+        metrics = one_iteration(run)
+        maybe_hang("iteration")
+        return metrics
 
     def measure(env):
         def measured(agent):
-            asked.append(agent)
-            if len(asked) == int(sys.argv[1]):
-                print("hangs", flush=True)
-                time.sleep(600)
+            maybe_hang("measurement")
             return Strength("nothing", 0.5, 0.25, 0.75)
         return measured
 
+    Run._one_iteration = play
     default = RunConfig(minutes=60, evaluate_every=1e9, checkpoint_every=1e9, cpu_devices=1, train=TINY)
     main("tiny", default, measure, argv=sys.argv[2:])
     print("the end", flush=True)

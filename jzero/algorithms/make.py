@@ -164,7 +164,7 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
         loss=loss,
         remember=lambda replay, batch, priorities: replay,
         prioritised=False,
-        lookahead=None,
+        lookahead=config.td_lookahead or None,
     )
 
 

@@ -166,7 +166,7 @@ def test_options_that_a_game_does_not_take_are_an_error():
 
 def test_hidden_mines_are_for_learned_models():
     name = "jumanji:Minesweeper-v0"
-    with pytest.raises(ValueError, match=r"may not see.*--algorithm muzero"):
+    with pytest.raises(ValueError, match=r"may not see.*experiments/muzero"):
         make_algorithm(make(name), TrainConfig(env=name))
     make_algorithm(make(name), TrainConfig(env=name, algorithm="gumbel_muzero"))
 
