@@ -222,7 +222,8 @@ def test_targets_by_seat_are_each_players_discounted_return():
         for t in reversed(range(plies)):
             mixed = 0.3 * next_value + 0.7 * target
             target = rewards[t, lane, player] + (0 if ended[t, lane] else discount[t, lane] * mixed)
-            if truncated[t, lane]:
+            in_progress = t == plies - 1 and not ended[t, lane]
+            if truncated[t, lane] or in_progress:
                 target = qvalues[t, lane, player]
             if explored[t, lane]:
                 target = values[t, lane, player]
