@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,36 +106,48 @@ def play(
     }
 
 
+def play_all(
+    agent: jzero.Agent, opponents: Iterable[tuple[str, str, Player]], run_dir: Path, **settings: Any
+) -> None:
+    """Plays against each of (name, what it is in words, player); `match.json` has the records so far by name.
+
+    Args:
+      agent: the agent.
+      opponents: whom it plays against.
+      run_dir: where the file goes.
+      settings: of `play`.
+    """
+    records = {}
+    for name, against, player in opponents:
+        records[name] = play(agent, player, against, **settings)
+        (run_dir / "match.json").write_text(json.dumps(records, indent=2) + "\n")
+
+
 def main(config: Config) -> None:
     """Plays the matches."""
     set_up()
     agent = jzero.load(config.run_dir)
-    records = {}
-    try:
-        for against, player in players(
-            agent.env,
-            agent.config.env,
-            config.opponents,
-            num_simulations=config.opponent_simulations,
-            level=config.level,
-            seed=config.seed,
-        ):
-            records[against] = play(
-                agent,
-                player,
-                against,
-                simulations=config.simulations,
-                games=config.games,
-                opening_plies=config.opening_plies,
-                seed=config.seed,
-            )
-            (config.run_dir / "match.json").write_text(json.dumps(records, indent=2) + "\n")
-    except (ValueError, ImportError, GtpError) as error:
-        raise SystemExit(f"error: {error}") from error
+    opponents = players(
+        agent.env,
+        agent.config.env,
+        config.opponents,
+        num_simulations=config.opponent_simulations,
+        level=config.level,
+        seed=config.seed,
+    )
+    play_all(
+        agent,
+        ((against, against, player) for against, player in opponents),
+        config.run_dir,
+        simulations=config.simulations,
+        games=config.games,
+        opening_plies=config.opening_plies,
+        seed=config.seed,
+    )
 
 
 if __name__ == "__main__":
     try:
         main(tyro.cli(Config, description=__doc__))
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, GtpError) as error:
         raise SystemExit(f"error: {error}") from error

@@ -8,12 +8,11 @@ Prints the scores with their 95 % intervals and writes them to `match.json` in t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from match import play
+from match import play_all
 from quoridor_players import OPPONENTS, Opponent, opponent
 
 import jzero
@@ -49,19 +48,16 @@ def main(config: Config) -> None:
     agent = jzero.load(config.run_dir)
     if not isinstance(agent.env, Quoridor):
         raise SystemExit(f"error: run_dir: {config.run_dir} is a run of {agent.config.env}, not of quoridor")
-    records = {}
-    for name in config.opponents:
-        against, player = opponent(agent.env, name, config.depth, config.opponent_simulations, config.seed)
-        records[name] = play(
-            agent,
-            player,
-            against,
-            simulations=config.simulations,
-            games=config.games,
-            opening_plies=config.opening_plies,
-            seed=config.seed,
-        )
-    (config.run_dir / "match.json").write_text(json.dumps(records, indent=2) + "\n")
+    env, depth, simulations = agent.env, config.depth, config.opponent_simulations
+    play_all(
+        agent,
+        ((name, *opponent(env, name, depth, simulations, config.seed)) for name in config.opponents),
+        config.run_dir,
+        simulations=config.simulations,
+        games=config.games,
+        opening_plies=config.opening_plies,
+        seed=config.seed,
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import functools
+import itertools
 import json
 import math
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -158,6 +160,21 @@ def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_pa
     assert report.startswith("report: ")
     for line, positions in ((first, 48), (second, 96), (third, 144)):
         assert re.fullmatch(rf"\d+ s, {positions} positions: nothing: 0.500 \[0.250, 0.750\]", line)
+
+
+def test_slow_measurements_leave_two_thirds_of_the_time_to_training(tmp_path, monkeypatch):
+    clock = itertools.count(step=0.25)  # seconds a look at it
+    late = []
+
+    def eleven_seconds(agent):
+        late.append(11)
+        return nothing(agent)
+
+    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: next(clock) + sum(late)))
+    train(settings(tmp_path / "run", 60, evaluate_every=1e-6), eleven_seconds)
+    measured, seconds = len(late), read_metrics(tmp_path / "run")[-1]["seconds"]
+    assert measured >= 3
+    assert 11 * (measured - 1) <= seconds * 0.37
 
 
 def test_the_time_ends_a_run(tmp_path):
