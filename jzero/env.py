@@ -433,7 +433,14 @@ def missing_members(env: Any) -> list[str]:
     counts = [name for name in [*action_members(env), "num_players"] if not hasattr(env, name)]
     signatures = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
     methods = [text for name, text in signatures.items() if not callable(getattr(env, name, None))]
-    return [f"the attribute {name} (int)" for name in counts] + [f"the method {text}" for text in methods]
+    missing = [f"the attribute {name} (int)" for name in counts] + [f"the method {text}" for text in methods]
+    try:
+        hash(env)
+    except TypeError:
+        missing.append(
+            "a hash, by which JAX knows it again: make its class @dataclass(frozen=True), without lists"
+        )
+    return missing
 
 
 def action_members(env: Any) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jzero import EnvError, check_env
+from jzero.env import make
 from tests.env_examples import TwoPiles
 
 HERE = r"\(test_env_check_errors.py, line \d+: `{}`\)"
@@ -134,6 +135,18 @@ def test_what_fails_only_in_play_is_told_too(env, said):
 def test_a_class_in_place_of_an_environment_is_told():
     with pytest.raises(EnvError, match=r"was given the class TwoPiles: give an environment, TwoPiles\(\)"):
         check_env(TwoPiles)
+
+
+@dataclasses.dataclass
+class NotFrozen(TwoPiles):
+    size: int = 3
+
+
+def test_an_environment_without_a_hash_is_told_to_freeze():
+    with pytest.raises(EnvError, match=r"it lacks a hash, .*@dataclass\(frozen=True\)"):
+        check_env(NotFrozen())
+    with pytest.raises(ValueError, match=r"NotFrozen' is no environment: it lacks a hash, "):
+        make("tests.test_env_check_errors:NotFrozen")
 
 
 def test_numbers_of_python_are_as_good_as_arrays():
