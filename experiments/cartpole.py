@@ -3,6 +3,7 @@
     python experiments/cartpole.py                              Gumbel MuZero with 16 simulations, until 490
     python experiments/cartpole.py --algorithm muzero           PUCT with 50 simulations
     python experiments/cartpole.py --algorithm efficientzero    value prefix, consistency, reanalyse, priorities
+    python experiments/cartpole.py --algorithm efficientzero_v2 the same with V2's mixed value target
     python experiments/cartpole.py --search.num-simulations 4
 
 Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's CartPole-v1: 1 a step, at most 500.
@@ -56,9 +57,14 @@ EFFICIENTZERO = replace(
         priority_correction=0.4,
     ),
 )
+EFFICIENTZERO_V2 = replace(
+    EFFICIENTZERO,
+    algorithm="efficientzero_v2",
+    muzero=replace(EFFICIENTZERO.muzero, search_value_age=4000),
+)
 PRESETS = {
     train.algorithm: RunConfig(minutes=10, evaluate_every=10, target=490, train=train)
-    for train in (TRAIN, MUZERO, EFFICIENTZERO)
+    for train in (TRAIN, MUZERO, EFFICIENTZERO, EFFICIENTZERO_V2)
 }
 
 

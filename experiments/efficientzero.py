@@ -2,9 +2,11 @@
 
     python experiments/efficientzero.py --env gymnax:Breakout-MinAtar
     python experiments/efficientzero.py --env ale:pong --minutes 600
+    python experiments/efficientzero.py --env gymnax:Pendulum-v1 --algorithm efficientzero_v2
 
 MuZero with a value prefix, consistency of unrolled and observed latent states and, with one player, reanalysed and
-prioritised replay. As in `muzero.py` all sizes follow from the environment.
+prioritised replay; EfficientZero V2, for one player, with its mixed value target too. As in `muzero.py` all sizes
+follow from the environment.
 """
 
 from __future__ import annotations
@@ -15,4 +17,4 @@ from jzero.presets import suited
 from jzero.run import main
 
 if __name__ == "__main__":
-    main("efficientzero", suited("efficientzero"), measure=opponents.measure, final=opponents.final)
+    main("efficientzero", suited("efficientzero", "efficientzero_v2"), measure=opponents.measure, final=opponents.final)

@@ -2,6 +2,7 @@
 
     python experiments/pendulum.py                              Gumbel MuZero over 16 sampled actions a node
     python experiments/pendulum.py --algorithm efficientzero    value prefix, consistency, reanalyse, priorities
+    python experiments/pendulum.py --algorithm efficientzero_v2 the same with V2's mixed value target
 
 Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's Pendulum-v1: 200 steps of -16.3 to
 0 each. Untrained it earns about -1,200; above -200 it swings up from anywhere and stays up. A run ends as soon as
@@ -55,9 +56,14 @@ EFFICIENTZERO = replace(
         priority_correction=0.4,
     ),
 )
+EFFICIENTZERO_V2 = replace(
+    EFFICIENTZERO,
+    algorithm="efficientzero_v2",
+    muzero=replace(EFFICIENTZERO.muzero, search_value_age=8000),
+)
 PRESETS = {
     train.algorithm: RunConfig(minutes=12, evaluate_every=30, target=-170, train=train)
-    for train in (TRAIN, EFFICIENTZERO)
+    for train in (TRAIN, EFFICIENTZERO, EFFICIENTZERO_V2)
 }
 
 

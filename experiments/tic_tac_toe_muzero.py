@@ -25,7 +25,7 @@ GUMBEL_MUZERO = RunConfig(
         env="tic_tac_toe",
         algorithm="gumbel_muzero",
         search=SearchConfig(policy="gumbel", num_simulations=32),
-        network=NetworkConfig(kind="mlp", width=128, blocks=1, dynamics_blocks=1),
+        network=NetworkConfig(kind="mlp", width=96, blocks=1, dynamics_blocks=1),
         muzero=MuZeroConfig(unroll_steps=5),
         games=256,
         plies=9,

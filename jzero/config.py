@@ -178,7 +178,7 @@ class MuZeroConfig:
             raise ValueError('muzero.bootstrap is "network"; it needs muzero.td_steps of at least 1')
 
 
-Algorithm = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero"]
+Algorithm = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2"]
 """AlphaZero plans with the environment itself, the others with a learned model; they differ in their presets."""
 
 

@@ -31,6 +31,8 @@ MOST_PLIES = 1000
 """Plies after which it stops."""
 LONG = 32
 """Plies of a game from which on its first positions are learned from before it ends."""
+MIXED_AGE = 20_000
+"""Positions after which EfficientZero V2 takes the search's value as the target (Wang et al. 2024)."""
 SOON_ENDED = 16_384
 """Positions after which the first games of AlphaZero's self-play end, about."""
 
@@ -227,7 +229,7 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
     alone = facts.num_players == 1
     discount = 0.99 if alone else 1.0
     value_limit = _return_limit(facts, discount)
-    efficient = algorithm == "efficientzero"
+    efficient = algorithm in ("efficientzero", "efficientzero_v2")
     muzero = MuZeroConfig(
         td_steps=10 if alone else 0,
         value_limit=value_limit,
@@ -238,6 +240,7 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
         reanalyse=0.1 if efficient and alone else 0.0,
         priority_exponent=0.6 if efficient and alone else 0.0,
         priority_correction=0.4 if efficient and alone else 1.0,
+        search_value_age=MIXED_AGE if algorithm == "efficientzero_v2" and alone else 0,
     )
     gumbel = SearchConfig(num_simulations=16 if alone else 32, rescale_values=not alone)
     search = SearchConfig(policy="puct", num_simulations=50) if algorithm == "muzero" else gumbel

@@ -171,10 +171,13 @@ def test_the_network_follows_from_what_is_seen(algorithm, shapes, kind):
     assert preset("x", BOARD._replace(shapes=shapes), algorithm).network.kind == kind
 
 
-@pytest.mark.parametrize("algorithm", ["gumbel_muzero", "muzero", "efficientzero"])
+@pytest.mark.parametrize("algorithm", ["gumbel_muzero", "muzero", "efficientzero", "efficientzero_v2"])
 @pytest.mark.parametrize("reward", [0.3, 1.0, 7.0, 150.0])
 def test_a_learned_value_reaches_the_largest_return_that_can_be(algorithm, reward):
     train = preset("x", ALONE._replace(largest_reward=reward), algorithm)
+    assert (train.muzero.value_prefix, train.muzero.consistency_weight > 0) == (
+        (algorithm.startswith("efficientzero"),) * 2
+    )
     assert train.muzero.value_limit >= reward / (1 - train.discount) * 0.999
     assert train.muzero.reward_limit >= reward * (
         train.muzero.prefix_horizon if train.muzero.value_prefix else 1
@@ -182,6 +185,15 @@ def test_a_learned_value_reaches_the_largest_return_that_can_be(algorithm, rewar
     assert train.algorithm == algorithm
     assert train.env == "x"
     assert train.discount < 1
+
+
+def test_efficientzeros_versions_differ_in_the_value_target_of_one_player():
+    first, second = (preset("x", ALONE, name) for name in ("efficientzero", "efficientzero_v2"))
+    assert first.muzero.search_value_age == 0 < second.muzero.search_value_age
+    # Younger positions than that must exist, and older ones.
+    assert second.muzero.search_value_age < second.games * second.replay_plies
+    assert replace(second.muzero, search_value_age=0) == first.muzero
+    assert preset("x", BOARD, "efficientzero_v2").muzero == preset("x", BOARD, "efficientzero").muzero
 
 
 def test_two_players_learn_from_the_end_of_the_game():
