@@ -165,8 +165,12 @@ def _value_targets(
         return _at(replay, window[:, : steps + 1], drawn.lane[:, None], replay.targets)
     value = plies.value
     if muzero.bootstrap == "network":
-        seen = merge_axes(observations(env, replay, window, drawn.lane))
-        value = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(window.shape)
+        # Where no return ends sooner, only the last K + 1 plies of a window are looked at.
+        sooner = muzero.td_age or config.random_move_fraction or config.opening_plies
+        asked = window if sooner else window[:, muzero.td_steps :]
+        seen = merge_axes(observations(env, replay, asked, drawn.lane))
+        found = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(asked.shape)
+        value = jnp.concatenate([value[:, : -asked.shape[1]], found], axis=1)
     # Lanes advance together, so a ply is as old, in positions, as what all lanes have played since.
     old = (replay.held - drawn.age) * config.games
     num_steps = jnp.full_like(drawn.age, muzero.td_steps)

@@ -3,8 +3,9 @@
 Axes: S samples, K unrolled steps, T plies, B lanes.
 """
 
+import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +125,40 @@ def test_every_sample_is_what_its_game_says(way, played):
     }
     assert seen <= ready
     assert len(seen) > 0.9 * len(ready)
+
+
+@pytest.mark.parametrize("reads_early", [{"opening_plies": 2}, {"random_move_fraction": 0.1}, {"td_age": 10**6}])
+def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end(reads_early):
+    _, transitions = rings.random_lanes(B, LENGTH)
+    transitions = transitions._replace(explored=np.zeros_like(transitions.explored))
+    table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
+    asked = []
+
+    def batch(td_age=0, **changes):
+        config = config_of(**WAYS["network"], td_age=td_age)
+        config = dataclasses.replace(config, **({"opening_plies": 0} | changes))
+        ring = rings.filled(transitions, CAPACITY, lookahead=lookahead(config.muzero))
+        learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
+        network = AskedOf(learned.network, asked)
+        make = functools.partial(make_batch, rings.NumberedGame(), config, None)
+        made = quick_jit(lambda key: make(learned._replace(network=network), (), ring, key, 500)[1])
+        return made(jax.random.key(2))
+
+    np.testing.assert_array_equal(batch().targets.value, batch(**reads_early).targets.value)
+    assert asked == [500 * (K + 1), 500 * (K + 1 + WAYS["network"]["td_steps"])]
+
+
+class AskedOf(NamedTuple):
+    """A network that notes how many rows it represents."""
+
+    network: Any
+    rows: list
+    prefix_width: int = 0
+
+    def apply(self, params, *args, method):
+        if method == "represent":
+            self.rows.append(args[0].shape[0])
+        return self.network.apply(params, *args, method=method)
 
 
 def test_later_observations_are_those_of_the_next_plies():
