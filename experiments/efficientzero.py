@@ -17,4 +17,5 @@ from jzero.presets import suited
 from jzero.run import main
 
 if __name__ == "__main__":
-    main("efficientzero", suited("efficientzero", "efficientzero_v2"), measure=opponents.measure, final=opponents.final)
+    presets = suited("efficientzero", "efficientzero_v2")
+    main("efficientzero", presets, measure=opponents.measure, final=opponents.final)

@@ -127,7 +127,9 @@ def test_every_sample_is_what_its_game_says(way, played):
     assert len(seen) > 0.9 * len(ready)
 
 
-@pytest.mark.parametrize("reads_early", [{"opening_plies": 2}, {"random_move_fraction": 0.1}, {"td_age": 10**6}])
+@pytest.mark.parametrize(
+    "reads_early", [{"opening_plies": 2}, {"random_move_fraction": 0.1}, {"td_age": 10**6}]
+)
 def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end(reads_early):
     _, transitions = rings.random_lanes(B, LENGTH)
     transitions = transitions._replace(explored=np.zeros_like(transitions.explored))
