@@ -97,17 +97,25 @@ def recurrent_fn(tables: Any, key: jax.Array, action: jax.Array, state: jax.Arra
     return step, state
 
 
-def make_search(module: ModuleType, policy: str, num_simulations: int) -> Callable:
-    """`(tables, key, states [B]) -> (action, policy, root's visits)`; the same search of either module."""
+def make_policy(module: ModuleType, policy: str, num_simulations: int) -> Callable:
+    """`(tables, key, states [B]) -> PolicyOutput`; the same search of either module."""
     if policy == "gumbel":
         transform = functools.partial(module.qtransform_completed_by_mix_value, epsilon=1e-8)
         run = functools.partial(module.gumbel_muzero_policy, qtransform=transform)
     else:
         run = functools.partial(module.muzero_policy, dirichlet_fraction=0.0)
 
+    return lambda tables, key, states: run(
+        tables, key, root_of(tables, states), recurrent_fn, num_simulations
+    )
+
+
+def make_search(module: ModuleType, policy: str, num_simulations: int) -> Callable:
+    """`(tables, key, states [B]) -> (action, policy, root's visits)`."""
+    run = make_policy(module, policy, num_simulations)
+
     def search_all(tables: Any, key: jax.Array, states: jax.Array) -> Any:
-        root = root_of(tables, states)
-        output = run(tables, key, root, recurrent_fn, num_simulations)
+        output = run(tables, key, states)
         return output.action, output.action_weights, output.search_tree.summary().visit_counts
 
     return search_all
@@ -198,13 +206,29 @@ def summarise(cells: list[dict]) -> dict[str, Any]:
     }
 
 
+def path_lengths(policy: str, num_actions: int, num_simulations: int, batch_size: int) -> dict[str, float]:
+    """Edges from the root to a simulation's leaf: their mean, and the mean over simulations of the batch's most."""
+    states = jnp.arange(batch_size, dtype=jnp.int32) * 7 % STATES
+    run = jax.jit(make_policy(search, policy, num_simulations))
+    parents = np.asarray(run(make_tables(num_actions), jax.random.key(1), states).search_tree.parents)
+    depth = np.zeros_like(parents)
+    for node in range(1, num_simulations + 1):  # no game ends here: every simulation adds a node
+        depth[:, node] = depth[np.arange(batch_size), parents[:, node]] + 1
+    return {
+        "mean": round(float(depth[:, 1:].mean()), 1),
+        "longest": round(float(depth[:, 1:].max(0).mean()), 1),
+    }
+
+
 def growth(config: Config, policy: str, num_simulations: int) -> dict[str, Any]:
-    """Cost of a simulation at N = `num_simulations` over that at N = 64; A = 7, B = 256."""
-    small, large = (measure(config, policy, 7, n, 256) for n in (64, num_simulations))
+    """Cost of a simulation at N = `num_simulations` over that at N = 64, and the paths of both; A = 7, B = 256."""
+    sizes = 64, num_simulations
+    small, large = (measure(config, policy, 7, n, 256) for n in sizes)
     return {
         "policy": policy,
         "simulations": num_simulations,
         **{name: round(large[f"{name}_ns"] / small[f"{name}_ns"], 2) for name in ("ours", "mctx")},
+        "path_lengths": [path_lengths(policy, 7, n, 256) for n in sizes],
     }
 
 
