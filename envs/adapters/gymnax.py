@@ -36,10 +36,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import keep_finished, unknown_name
+from jzero.env import Symmetry, keep_finished, unknown_name
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Ends of the names of games that observe only zeros and ones."""
+MIRRORED = {"Breakout-MinAtar": (0, 2, 1)}
+"""Games whose rules are the same in the mirror, left and right exchanged: what their actions become."""
 HIDDEN = (
     "BernoulliBandit-misc",
     "GaussianBandit-misc",
@@ -91,6 +93,13 @@ class GymnaxEnv:
     def hidden_information(self) -> bool:
         """Whether a state holds what the player may not see."""
         return self.name in HIDDEN
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """The mirror image of pictures [H, W, C], of the games in `MIRRORED`."""
+        if self.name not in MIRRORED:
+            return ()
+        return (Symmetry(lambda seen: seen[:, ::-1], np.array(MIRRORED[self.name], np.int32)),)
 
     def init(self, key: jax.Array) -> GymnaxState:
         """A first state, drawn by gymnax's `reset_env`."""

@@ -215,6 +215,49 @@ def test_sticky_actions_repeat_what_was_done_last(chance):
         assert (now.inner.pos == states.inner.pos[ply + 1]).all()
 
 
+def test_breakout_is_the_same_in_the_mirror():
+    env = make("gymnax:Breakout-MinAtar")
+    (symmetry,) = env.symmetries
+
+    def policy(view, key):
+        """Follows the ball, mostly, so that games go on."""
+        paddle, ball = (jnp.argmax(view[..., channel].any(axis=0)) for channel in (0, 1))
+        follow = jnp.where(ball < paddle, 1, jnp.where(ball > paddle, 2, 0))
+        random = jax.random.randint(key, (), 0, 3)
+        return jnp.where(jax.random.bernoulli(jax.random.fold_in(key, 1), 0.05), random, follow)
+
+    def mirrored(state):
+        inner = state.inner
+        return state._replace(
+            inner=inner.replace(
+                pos=9 - inner.pos,
+                ball_x=9 - inner.ball_x,
+                last_x=9 - inner.last_x,
+                ball_dir=jnp.array([1, 0, 3, 2])[inner.ball_dir],
+                brick_map=inner.brick_map[:, ::-1],
+            )
+        )
+
+    @jax.jit
+    @jax.vmap
+    def both_ways(state, action, key):
+        image, taken = mirrored(state), jnp.asarray(symmetry.action)[action]
+        one, other = env.step(state, action, key), env.step(image, taken, key)
+        views = symmetry.observation(env.observe(state)), env.observe(image)
+        later = symmetry.observation(env.observe(one)), env.observe(other)
+        return views, later, (one.rewards, other.rewards), (one.terminated, other.terminated)
+
+    states, _, actions, keys = roll(env, policy, 100, 150)
+    before = jax.tree.map(lambda x: x[:-1].reshape(-1, *x.shape[2:]), states)
+    pairs = both_ways(before, actions.reshape(-1), keys.reshape(-1))
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
+    rewards, ends = np.asarray(pairs[2][0]), np.asarray(pairs[3][0])
+    assert rewards.sum() > 300
+    assert ends.sum() > 30
+    assert make("gymnax:Freeway-MinAtar").symmetries == ()
+
+
 @struct.dataclass
 class WalkState:
     place: jax.Array
