@@ -43,7 +43,7 @@ class Config:
     games: tuple[Game, ...] = ("Breakout", "Asterix", "SpaceInvaders", "Freeway")
     """Games."""
     variants: tuple[Variant, ...] = ("muzero", "gumbel", "consistency", "reanalyse")
-    """Each adds its part to the one before: PUCT, Gumbel search, consistency, reanalyse."""
+    """The presets `muzero` and `gumbel_muzero` of minatar.py, then consistency, then reanalyse added."""
     frames: tuple[int, ...] = (100_000, 200_000, 1_000_000)
     """Frames after which a run is measured."""
     seeds: tuple[int, ...] = (0, 1, 2)
