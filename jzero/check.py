@@ -52,7 +52,9 @@ def check(config: Config) -> int:
         f"OK: {config.env}: {played.games} random games, {played.finished} to their end, {played.plies:,} plies, "
         f"{time.perf_counter() - start:.0f} s; {env.num_players} player(s), {_actions(env)}"
     )
-    if not played.finished:
+    if not played.games:
+        print("Only its shapes and dtypes were checked: an emulator does not go back to a state.")
+    elif not played.finished:
         print(
             f"No game ended within {config.plies} plies, so its end is unchecked: use more --plies, or let games "
             "end (count plies in the state and set `truncated` at a limit)."

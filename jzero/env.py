@@ -366,6 +366,11 @@ def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
 def _load(name: str, target: str) -> Callable[..., Env]:
     """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
     module_name, _, attribute = target.partition(":")
+    if not module_name.strip(".") or module_name.startswith("."):
+        raise ValueError(
+            f"env {name!r}: {module_name!r} names no module; give it as Python imports it from the working "
+            "directory"
+        )
     if module_name.endswith(".py") or "/" in module_name:
         raise ValueError(
             f"env {name!r}: {module_name!r} is a file; give its module, as Python imports it from the working "
@@ -379,7 +384,11 @@ def _load(name: str, target: str) -> Callable[..., Env]:
     except ImportError as error:
         known = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
         known += [path.stem for path in Path().glob("*.py")]
-        hint = _package_found(error, module_name) or _did_you_mean(module_name, known, f":{attribute}")
+        hint = ""
+        if error.name and f"{module_name}.".startswith(
+            f"{error.name}."
+        ):  # else it was found, and lacks another
+            hint = _package_found(error, module_name) or _did_you_mean(module_name, known, f":{attribute}")
         if not hint and error.name == module_name:
             hint = f"start in the folder of {module_name}.py, or add that to PYTHONPATH"
         text = f"env {name!r}: cannot import the module {module_name!r}: {error}"

@@ -57,7 +57,7 @@ def chance_problems(env: Any, *, seed: int, num_games: int, max_plies: int) -> l
     for ply in range(max_plies):
         step_key, count_key = jax.random.split(jax.random.fold_in(key, ply))
         found = ahead(states, step_key)
-        for text, broken in _rules(states, *found).items():
+        for text, broken in _rules(states, *found[1:]).items():
             if broken.any():
                 first_ply.setdefault(text, ply)
         draws = (np.isfinite(found[2]).sum(axis=-1) > 1) & ~is_finished(states)
@@ -141,10 +141,9 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
 
 
 def _rules(
-    states: Any, actions: np.ndarray, after: Any, logits: np.ndarray, resolved: Any, next_states: Any
+    states: Any, after: Any, logits: np.ndarray, resolved: Any, next_states: Any
 ) -> dict[str, np.ndarray]:
     """What may be broken, and where: bool[G]. `resolved` has leading axes [C, G]."""
-    del actions
     finished, possible = np.asarray(is_finished(states)), logits > -np.inf
     total = np.exp(logits.astype(np.float64)).sum(axis=-1)
     same = np.zeros_like(possible)

@@ -23,11 +23,17 @@ from jzero.train import TrainState, make_model
 
 
 def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
-    """What is trained with what; the memory of trees and replay; the time that the network takes an iteration."""
+    """What is trained with what; the memory of trees and replay; the time that the network takes an iteration.
+
+    Args:
+      env: what is played.
+      train: the settings.
+      state: arrays, or their shapes and dtypes alone.
+    """
     size = sum(x.size for x in jax.tree.leaves(state.params))
     model, search = make_model(env, train), train.search
     worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
-    replay = sum(leaf.nbytes for leaf in jax.tree.leaves(state.replay))
+    replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     trees = _tree_bytes(train, model, state)
     seconds = _play_flops(train, model, state) / _flops_per_second()
     return (
@@ -86,7 +92,7 @@ def _afterstates(model: Model, params: Any, roots: Any) -> Any:
 def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
     """Floating-point operations of a device's self-play in one iteration."""
     rows = _rows(train)
-    one = jax.eval_shape(lambda: jax.tree.map(lambda x: x[:1], state.games.states))
+    one = jax.eval_shape(lambda states: jax.tree.map(lambda x: x[:1], states), state.games.states)
     states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state.averaged)
     roots = _roots(model, params, states)

@@ -199,6 +199,9 @@ class Run:
                 config.run_dir, experiment, config, config.resume, device=device, command=command
             )
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
+        if self.leads:  # before any of the memory that it speaks of is taken
+            said = describe(env, config.train, self.program.abstract)
+            print(f"{experiment}: {said}\nrun directory: {self.path}")
         self.seconds = 0.0
         self.saved_iteration = -1
         if config.resume:
@@ -271,9 +274,6 @@ class Run:
           FloatingPointError: a metric is not finite; nothing of that iteration is saved.
         """
         started = time.monotonic() - self.seconds
-        if self.leads:
-            said = describe(self.env, self.config.train, self.state)
-            print(f"{self.experiment}: {said}\nrun directory: {self.path}")
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)

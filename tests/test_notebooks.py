@@ -34,9 +34,9 @@ def test_a_notebook_runs_from_top_to_bottom(tmp_path: Path, name: str) -> None:
         "-c",
         os.devnull,
         "--nbmake",
-        "--nbmake-timeout=600",
+        "--nbmake-timeout=300",
     ]
     done = subprocess.run(
-        [*command, str(notebook)], cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False
+        [*command, str(notebook)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:]

@@ -103,7 +103,7 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
 
     Raises:
       ImportError: brax is not installed.
-      ValueError: brax has no such environment, or `bins` does not fit.
+      ValueError: brax has no such environment, it does not take the options, or `bins` does not fit.
     """
     try:
         from brax import envs
@@ -111,7 +111,10 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
         raise ImportError(f"brax environments need brax ({error}): pip install brax") from error
     if name not in envs._envs:
         raise ValueError(unknown_name("brax environment", name, sorted(envs._envs)))
-    inner = envs.get_environment(name, **options)
+    try:
+        inner = envs.get_environment(name, **options)
+    except TypeError as error:
+        raise ValueError(f"brax environment {name!r} does not take the options {options}: {error}") from error
     return BraxEnv(inner, name=f"brax:{name}", bins=bins, episode_length=episode_length)
 
 

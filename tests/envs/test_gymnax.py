@@ -311,7 +311,7 @@ def test_what_is_hidden_is_not_searched(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(gymnax.registered_envs) - CONTINUOUS - {"MNISTBandit-bsuite"}))
+@pytest.mark.parametrize("name", sorted(set(gymnax.registered_envs) - {"MNISTBandit-bsuite"}))
 def test_check_env_finds_nothing_in_any_game(name):
     check_env(make(f"gymnax:{name}"), num_games=2, max_plies=12)
 
