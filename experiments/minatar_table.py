@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -43,7 +44,7 @@ class Config:
     games: tuple[Game, ...] = ("Breakout", "Asterix", "SpaceInvaders", "Freeway")
     """Games."""
     variants: tuple[Variant, ...] = ("muzero", "gumbel", "consistency", "reanalyse")
-    """The presets `muzero` and `gumbel_muzero` of minatar.py, then consistency, then reanalyse added."""
+    """minatar.py's MuZero; that with Gumbel search; then with consistency too; then with reanalyse too."""
     frames: tuple[int, ...] = (100_000, 200_000, 1_000_000)
     """Frames after which a run is measured."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -60,12 +61,15 @@ class Config:
 
 def train_config(game: Game, variant: Variant, seed: int) -> TrainConfig:
     """The settings of a run."""
-    train = PRESETS["muzero" if variant == "muzero" else "gumbel_muzero"].train
-    muzero = train.muzero
+    train = PRESETS["muzero"].train
+    if variant != "muzero":
+        search = PRESETS["gumbel_muzero"].train.search
+        train = dataclasses.replace(train, algorithm="gumbel_muzero", search=search, temperature_plies=0)
+    muzero, parts = train.muzero, PRESETS["efficientzero"].train.muzero
     if variant in ("consistency", "reanalyse"):
-        muzero = dataclasses.replace(muzero, consistency_weight=2.0)
+        muzero = dataclasses.replace(muzero, consistency_weight=parts.consistency_weight)
     if variant == "reanalyse":
-        muzero = dataclasses.replace(muzero, reanalyse=0.25)
+        muzero = dataclasses.replace(muzero, reanalyse=parts.reanalyse)
     env = f"gymnax:{game}-MinAtar?sticky_actions=0.1"
     return dataclasses.replace(train, env=env, seed=seed, muzero=muzero)
 
@@ -79,6 +83,8 @@ def fill(config: Config, game: Game, variant: Variant, seed: int, frames: int) -
     """Runs, or goes on, to `frames` and writes the cell; an interrupted run writes none."""
     train = train_config(game, variant, seed)
     run_dir = config.runs / f"{game}-{variant}-{seed}"
+    if run_dir.exists() and not (run_dir / "checkpoints").exists():
+        shutil.rmtree(run_dir)  # ended before there was anything to go on with
     settings = dataclasses.replace(
         PRESETS["muzero"],
         train=train,

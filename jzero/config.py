@@ -133,7 +133,8 @@ class MuZeroConfig:
     reanalyse: float = 0.0
     """Share of each batch whose policies and values are searched again with the averaged weights."""
     bootstrap: Literal["search", "network"] = "search"
-    """What ends an n-step return: the search's value on record, or the averaged network's of today."""
+    """What ends an n-step return after n steps: the search's value on record, or the averaged network's of today. A
+    time limit and a random move end it with the search's."""
     td_age: int = 0
     """EfficientZero's off-policy correction: the return loses a step for each so many positions of age (there 0.3
     of the run), down to one; 0 is off."""

@@ -238,6 +238,9 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
         value_prefix=efficient,
         consistency_weight=2.0 if efficient else 0.0,
         reanalyse=0.1 if efficient and alone else 0.0,
+        bootstrap="network"
+        if efficient and alone
+        else "search",  # reanalyse renews few of the values on record
         priority_exponent=0.6 if efficient and alone else 0.0,
         priority_correction=0.4 if efficient and alone else 1.0,
         search_value_age=MIXED_AGE if algorithm == "efficientzero_v2" and alone else 0,

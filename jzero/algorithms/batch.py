@@ -165,9 +165,8 @@ def _value_targets(
         return _at(replay, window[:, : steps + 1], drawn.lane[:, None], replay.targets)
     value = plies.value
     if muzero.bootstrap == "network":
-        # Where no return ends sooner, only the last K + 1 plies of a window are looked at.
-        sooner = muzero.td_age or config.random_move_fraction or config.opening_plies
-        asked = window if sooner else window[:, muzero.td_steps :]
+        # Where all returns have the same length, only the last K + 1 plies of a window are looked at.
+        asked = window if muzero.td_age else window[:, muzero.td_steps :]
         seen = merge_axes(observations(env, replay, asked, drawn.lane))
         found = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(asked.shape)
         value = jnp.concatenate([value[:, : -asked.shape[1]], found], axis=1)

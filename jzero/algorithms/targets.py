@@ -82,11 +82,11 @@ def n_step_returns(
 
     z_t = u_t + d_t u_{t+1} + ... + d_t .. d_{t+n-1} v_{t+n}, with discounts d that are negative where the mover
     changes and 0 at a terminal. A game cut short ends with the search's value of its last action, and a ply whose
-    action was random with the value of its state (`replay.value_targets` says why).
+    action was random with the search's value of its state (`replay.value_targets` says why).
 
     Args:
       plies: successive plies [S, L], L at least K + 1 + `max_steps`.
-      value: f32[S, L] values that the returns end with.
+      value: f32[S, L] values that the returns end with after n steps.
       steps: i32[S] steps n of each sample's returns, 1 .. `max_steps`.
       unroll_steps: K.
       max_steps: the largest n.
@@ -98,12 +98,13 @@ def n_step_returns(
         def at(x: jax.Array) -> jax.Array:
             return jax.lax.dynamic_slice_in_dim(x, step, unroll_steps + 1, axis=1)
 
-        stops = is_open & ((step == steps)[:, None] | at(plies.explored))
-        cut = is_open & ~stops & at(plies.truncated)
-        goes = is_open & ~stops & ~cut
-        earned = jnp.where(stops, at(value), jnp.where(cut, at(plies.qvalue), at(plies.reward)))
+        # The network's own value would teach a ply whose action was random nothing: it ends with the search's.
+        random, cut = at(plies.explored), at(plies.truncated)
+        last = jnp.broadcast_to((step == steps)[:, None], random.shape)
+        ends = [at(plies.value), at(value), at(plies.qvalue)]
+        earned = jnp.select([random, last, cut], ends, at(plies.reward))
         total += jnp.where(is_open, factor * earned, 0.0)
-        return total, factor * at(plies.discount), goes
+        return total, factor * at(plies.discount), is_open & ~(random | last | cut)
 
     zeros = jnp.zeros_like(value[:, : unroll_steps + 1])
     carry = (zeros, jnp.ones_like(zeros), zeros == 0)

@@ -15,6 +15,7 @@ import pytest
 from jzero.algorithms.batch import lookahead, make_batch, observations
 from jzero.algorithms.make import make_learned
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.env import Symmetry
 from jzero.models import learned_model, simulator_model
 from jzero.planner import plan
 from jzero.self_play import self_play, start_games
@@ -127,18 +128,13 @@ def test_every_sample_is_what_its_game_says(way, played):
     assert len(seen) > 0.9 * len(ready)
 
 
-@pytest.mark.parametrize(
-    "reads_early", [{"opening_plies": 2}, {"random_move_fraction": 0.1}, {"td_age": 10**6}]
-)
-def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end(reads_early):
+def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end():
     _, transitions = rings.random_lanes(B, LENGTH)
-    transitions = transitions._replace(explored=np.zeros_like(transitions.explored))
     table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
     asked = []
 
-    def batch(td_age=0, **changes):
+    def batch(td_age):
         config = config_of(**WAYS["network"], td_age=td_age)
-        config = dataclasses.replace(config, **({"opening_plies": 0} | changes))
         ring = rings.filled(transitions, CAPACITY, lookahead=lookahead(config.muzero))
         learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
         network = AskedOf(learned.network, asked)
@@ -146,7 +142,7 @@ def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end(reads_
         made = quick_jit(lambda key: make(learned._replace(network=network), (), ring, key, 500)[1])
         return made(jax.random.key(2))
 
-    np.testing.assert_array_equal(batch().targets.value, batch(**reads_early).targets.value)
+    np.testing.assert_array_equal(batch(td_age=0).targets.value, batch(td_age=10**6).targets.value)
     assert asked == [500 * (K + 1), 500 * (K + 1 + WAYS["network"]["td_steps"])]
 
 
@@ -173,6 +169,40 @@ def test_later_observations_are_those_of_the_next_plies():
     inside = found.targets.alive[:, 1:] & (found.drawn.weight > 0)[:, None]
     assert 0.3 < inside.mean() < 0.9
     np.testing.assert_array_equal(found.later[inside], following[inside])
+
+
+class TurnedGame(rings.NumberedGame):
+    """Observes the number and its negative; an image swaps both, and action a becomes a + 1."""
+
+    symmetries = (Symmetry(lambda seen: seen[::-1], np.array([1, 2, 0], np.int32)),)
+
+    def observe(self, state):
+        return jnp.stack([state.number + 1, -state.number - 1])
+
+
+def test_a_sample_is_turned_as_a_whole():
+    """What is seen at first and later, actions and policies of all steps: all by one symmetry, or none of it."""
+    config = config_of(consistency_weight=1.0)
+    _, transitions = rings.random_lanes(B, LENGTH)
+    ring = rings.filled(transitions, CAPACITY)
+
+    def batch(augment):
+        changed = dataclasses.replace(config, augment=augment)
+        run = quick_jit(lambda key: make_batch(TurnedGame(), changed, None, None, (), ring, key, 500)[1])
+        return jax.tree.map(np.asarray, run(jax.random.key(1)))
+
+    plain, found = batch(augment=False), batch(augment=True)
+    turned = found.observation[:, 0] < 0
+    assert 0.4 < turned.mean() < 0.6
+    one, other = plain.targets, found.targets
+    np.testing.assert_array_equal(found.observation[turned], plain.observation[turned][:, ::-1])
+    np.testing.assert_array_equal(found.later[turned], plain.later[turned][:, :, ::-1])
+    np.testing.assert_array_equal(other.action[turned], (one.action[turned] + 1) % 3)
+    np.testing.assert_array_equal(other.policy[turned], np.roll(one.policy[turned], 1, axis=-1))
+    same = jax.tree.map(lambda x, y: np.array_equal(x[~turned], y[~turned]), plain, found)
+    assert all(jax.tree.leaves(same))
+    for name in ("reward", "value", "known", "alive", "policy_weight"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(one, name))
 
 
 @functools.cache

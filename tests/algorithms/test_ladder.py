@@ -171,6 +171,59 @@ def test_bug_02_a_learned_chain_knows_its_rewards(efficientzero):
         assert metrics[f"reward_error_{step}"] < 0.02
 
 
+PAYS = (0.1, -0.6, 0.8)
+
+
+class Bandit(Chain):
+    """One action, which earns what `PAYS` says of it."""
+
+    num_actions = 3
+
+    def init(self, key):
+        return super().init(key)._replace(place=jnp.int32(0), legal_action_mask=jnp.ones(3, bool))
+
+    def step(self, state, action, key):
+        return state._replace(
+            ply=state.ply + 1, rewards=jnp.array(PAYS)[action][None], terminated=jnp.bool_(True)
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["gumbel", "puct"])
+def test_the_best_arm_of_a_bandit_is_found(policy):
+    """Rewards first, then the value, then the policy, each as exactly as its target says."""
+    config = tiny(
+        algorithm="muzero",
+        search=SearchConfig(policy=policy, num_simulations=8),
+        network=NetworkConfig(width=16, blocks=1, head_width=16),
+        muzero=MuZeroConfig(unroll_steps=2),
+        games=32,
+        plies=8,
+        replay_plies=32,
+        batch_size=64,
+        updates=100,
+        opening_plies=0,
+        temperature_plies=100,
+        learning_rate=3e-3,
+        weight_decay=0.0,
+    )
+    program = make_program(Bandit(), config, make_mesh(jax.devices()[:1]))
+    state = program.init()
+    for _ in range(6):
+        state, _ = program.play(state)
+        state, _ = program.learn(state)
+
+    learned = make_learned(Bandit(), config)
+    start = jnp.repeat(jax.nn.one_hot(jnp.zeros(1, jnp.int32), 5), 3, axis=0)
+    latent = learned.represent(state.averaged, start)
+    logits, value = learned.evaluate(state.averaged, latent)
+    after, reward_logits = learned.step(state.averaged, latent, jnp.arange(3))
+    np.testing.assert_allclose(learned.earned(latent, after, reward_logits), PAYS, atol=0.05)
+    np.testing.assert_allclose(learned.evaluate(state.averaged, after)[1], 0.0, atol=0.05)  # nothing follows
+    assert jax.nn.softmax(logits)[0, 2] > 0.8
+    np.testing.assert_allclose(value, PAYS[2], atol=0.15)
+
+
 class Positions(NamedTuple):
     """All 5,478 positions of tic-tac-toe as tables."""
 

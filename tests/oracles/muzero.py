@@ -76,8 +76,12 @@ def n_steps_of_age(age: float, td_steps: int, td_age: int) -> int:
 
 
 def n_step_value(lane: Sequence[Ply], start: int, n: int, ends_with: Sequence[float]) -> float:
-    """The n-step return of a ply that ends with one of these values of the plies."""
-    valued = [ply._replace(value=value) for ply, value in zip(lane, ends_with, strict=True)]
+    """The n-step return of a ply that ends with one of these values of the plies, or at a random move sooner.
+
+    At a random move it ends with the value on record.
+    """
+    both = zip(lane, ends_with, strict=True)
+    valued = [ply if ply.explored else ply._replace(value=value) for ply, value in both]
     return n_step_return(valued, start, n)
 
 
