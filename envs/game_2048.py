@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Symmetry, certainty, forfeit, is_finished, keep_finished, step_by_chance
+from jzero.env import Symmetry, certainty, forfeit, is_finished, keep_finished, step_by_chance, turn_square
 
 NUM_ACTIONS = 4
 CHANCE_OF_FOUR = 0.1
@@ -172,14 +172,11 @@ def _turned(board: jax.Array) -> jax.Array:
 
 
 def _symmetry(turns: int, flip: bool) -> Symmetry:
-    def move(observation: jax.Array) -> jax.Array:
-        turned = jnp.rot90(observation, turns)
-        return turned[:, ::-1] if flip else turned
-
     # A quarter turn makes up of right, and left of up: the move `a` goes left after `a` turns.
     turned = (np.arange(NUM_ACTIONS) - turns) % NUM_ACTIONS
     mirrored = np.array([2, 1, 0, 3])
-    return Symmetry(observation=move, action=(mirrored[turned] if flip else turned).astype(np.int32))
+    action = (mirrored[turned] if flip else turned).astype(np.int32)
+    return Symmetry(observation=lambda board: turn_square(board, turns, flip), action=action)
 
 
 COLOURS = (

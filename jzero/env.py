@@ -160,15 +160,18 @@ def square_symmetries(size: int, num_actions: int) -> tuple[Symmetry, ...]:
 
 
 def _square_symmetry(size: int, num_actions: int, turns: int, flip: bool) -> Symmetry:
-    def move(board: Any) -> Any:
-        turned = jnp.rot90(board, turns)
-        return turned[:, ::-1] if flip else turned
-
     # Cell i of the moved board shows old cell `source[i]`, so action `source[i]` becomes action i.
     source = np.rot90(np.arange(size**2).reshape(size, size), turns)
     source = (source[:, ::-1] if flip else source).ravel()
     stay = np.arange(size**2, num_actions)
-    return Symmetry(observation=move, action=np.argsort(np.append(source, stay)).astype(np.int32))
+    action = np.argsort(np.append(source, stay)).astype(np.int32)
+    return Symmetry(observation=lambda board: turn_square(board, turns, flip), action=action)
+
+
+def turn_square(board: jax.Array, turns: int, flip: bool) -> jax.Array:
+    """The board [N, N, ...] after `turns` quarter turns to the left and then, if `flip`, mirrored left to right."""
+    turned = jnp.rot90(board, turns)
+    return turned[:, ::-1] if flip else turned
 
 
 class Revealed(NamedTuple):

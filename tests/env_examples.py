@@ -1,6 +1,7 @@
 """Small environments that keep every rule of the protocol, for tests to use and to break."""
 
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import chex
@@ -65,6 +66,19 @@ class TwoPiles:
 
     def svg(self, state):
         return f"<svg><text>{state.piles}</text></svg>"
+
+
+class Emulator(TwoPiles):
+    """TwoPiles as if it went on outside of its states: what a step gives depends on how many there were."""
+
+    external = True
+
+    def __init__(self):
+        self.steps = itertools.count()
+
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        return after._replace(piles=after.piles + next(self.steps))
 
 
 def roll(key):

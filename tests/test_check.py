@@ -33,6 +33,13 @@ def test_games_that_do_not_end_are_said(capsys):
     )
 
 
+def test_an_emulator_is_said_not_to_be_played(capsys):
+    assert check(Config("tests.env_examples:Emulator", games=2, plies=3)) == 0
+    ok, more = capsys.readouterr().out.splitlines()
+    assert ok.startswith("OK: tests.env_examples:Emulator: 0 random games")
+    assert more.startswith("Only its shapes and dtypes were checked: an emulator does not go back")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

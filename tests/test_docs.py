@@ -1,7 +1,12 @@
-"""What README.md and docs/*.md name is there: files, tests, links, options; README's game keeps the protocol."""
+"""What README.md and docs/*.md name is there: files, tests, links, options; README's game keeps the protocol.
 
+The pages in turn name what there is: every registered environment, every public name.
+"""
+
+import ast
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,3 +56,29 @@ def test_the_game_of_the_readme_keeps_the_protocol(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     played = check_env(make("readme_module:Nim"), num_games=8, max_plies=30)
     assert played.finished == 8
+
+
+def test_every_registered_environment_is_listed():
+    project = tomllib.loads(text_of(REPOSITORY / "pyproject.toml"))["project"]
+    overview = text_of(REPOSITORY / "docs" / "environments.md").partition("\n## ")[0]
+    for name, target in project["entry-points"]["jzero.envs"].items():
+        ending = ":" if target.startswith("envs.adapters.") else "[`?]"
+        assert re.search(f"`{name}{ending}", overview), name
+
+
+@pytest.mark.parametrize("package", ["jzero", "jzero/evaluate", "jzero/search"])
+def test_every_public_name_stands_in_the_reference(package):
+    pages = "\n".join(text_of(page) for page in (REPOSITORY / "docs" / "api").glob("*.md"))
+    blocks = re.findall(r"^::: (\S+)(?:\n +options: {members: \[(.*)\]})?$", pages, re.MULTILINE)
+    shown = {module: members.split(", ") if members else None for module, members in blocks}
+    imports = ast.parse(text_of(REPOSITORY / package / "__init__.py")).body
+    names = [
+        (node.module, alias.name)
+        for node in imports
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("jzero.")
+        for alias in node.names
+    ]
+    assert names
+    for module, name in names:
+        assert module in shown, f"{module}, which has {name}"
+        assert shown[module] is None or name in shown[module], f"{name} of {module}"

@@ -23,7 +23,8 @@ from jzero.env import (
     random_actions_in,
     replace,
 )
-from tests.env_examples import Aim, Dice, TwoPiles
+from jzero.env_check import Played
+from tests.env_examples import Aim, Dice, Emulator, TwoPiles
 
 KEY = jax.random.key(0)
 
@@ -137,6 +138,15 @@ def test_a_module_of_a_package_that_another_hides_is_told_with_the_folder(monkey
         make("games_of_mine.nim:Nim")
 
 
+def test_a_module_that_lacks_an_import_is_not_met_with_its_own_name(monkeypatch, tmp_path):
+    (tmp_path / "my_game.py").write_text("import nowhere_at_all\nclass MyGame: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"No module named 'nowhere_at_all'$") as caught:
+        make("my_game:MyGame")
+    assert "did you mean" not in str(caught.value)
+
+
 def test_a_file_in_place_of_a_module_is_told_with_the_right_name(monkeypatch, tmp_path):
     (tmp_path / "lonely_game.py").write_text("from tests.env_examples import TwoPiles as Mine\n")
     monkeypatch.chdir(tmp_path)
@@ -170,6 +180,8 @@ def test_the_games_of_this_repository_are_registered():
             "cannot import the module 'no_such_module': No module named 'no_such_module'; start in the folder of "
             "no_such_module.py, or add that to PYTHONPATH",
         ),
+        (".x:Y", r"env '\.x:Y': '\.x' names no module; give it as Python imports it from the working"),
+        (":Y", "env ':Y': '' names no module"),
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
         (
@@ -483,6 +495,15 @@ def test_check_env_lists_all_that_is_broken():
     assert len(problems) == len(cases)
     for case in cases:
         assert any(BROKEN[case][0] in problem for problem in problems), case
+
+
+def test_check_env_does_not_play_an_emulator():
+    assert check_env(Emulator()) == Played(0, 0, 0)
+    emulator = Emulator()
+    emulator.external = False
+    assert any(
+        "step gives two results for the same arguments" in problem for problem in problems_of(emulator)
+    )
 
 
 def test_check_env_allows_rewards_that_do_not_sum_to_zero_where_the_environment_says_so():

@@ -125,6 +125,19 @@ def test_a_run_leaves_everything_that_a_reader_needs(reference, tmp_path, monkey
     assert lines(path) == lines(reference(6)[0])
 
 
+def test_the_memory_is_said_before_it_is_taken(tmp_path, monkeypatch, capsys):
+    def full():
+        raise MemoryError
+
+    program = run_lib.make_program(make(TINY.env), TINY)._replace(init=full)
+    monkeypatch.setattr(run_lib, "make_program", lambda env, config: program)
+    with pytest.raises(MemoryError):
+        Run("tiny", make(TINY.env), settings(tmp_path / "run"))
+    said, place = capsys.readouterr().out.splitlines()
+    assert re.match(r"tiny: .*replay of 144 positions \(0\.0\d+ MiB\)", said)
+    assert place == f"run directory: {tmp_path / 'run'}"
+
+
 def test_metrics_have_a_line_an_iteration(reference):
     path, _ = reference(6)
     metrics = read_metrics(path)

@@ -70,11 +70,14 @@ jzero.check_env(Nim())
 
 
 # %%
-def said(env):
+def said(function, argument, expected):
+    message = ""
     try:
-        jzero.check_env(env)
+        function(argument)
     except ValueError as error:
-        print(error, "\n")
+        message = str(error)
+    print(message, "\n")
+    assert expected in message, f"expected: {expected}"
 
 
 class IfOnAValue(Nim):
@@ -86,6 +89,17 @@ class AnotherDtype(Nim):
     def step(self, state, action, key):
         after = super().step(state, action, key)
         return after._replace(pile=after.pile / 1)
+
+
+class ShapeOfAValue(Nim):
+    def observe(self, state):
+        return jnp.ones(state.pile)
+
+
+class OneReward(Nim):
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        return after._replace(rewards=after.rewards[:1])
 
 
 class NothingLegal(Nim):
@@ -105,8 +119,23 @@ class BothWin(Nim):
         return after._replace(rewards=jnp.abs(after.rewards))
 
 
-for env in (IfOnAValue(), AnotherDtype(), NothingLegal(), GoesOn(), BothWin()):
-    said(env)
+said(jzero.check_env, IfOnAValue(), "step(state, action, key) fails under jax.jit: TracerBool")
+said(jzero.check_env, AnotherDtype(), "step turns the state's .pile from int32[] into float32[]")
+said(jzero.check_env, ShapeOfAValue(), "observe(state) fails under jax.jit")
+said(jzero.check_env, OneReward(), "step turns the state's .rewards from float32[2] into float32[1]")
+said(jzero.check_env, NothingLegal(), "legal_action_mask is empty in an unfinished state")
+said(jzero.check_env, GoesOn(), "stepping a finished state changes it")
+said(jzero.check_env, BothWin(), "the two players' rewards do not sum to zero")
+
+# %% [markdown]
+# A name that is not known is met with the nearest ones.
+
+# %%
+from importlib.util import find_spec
+
+said(jzero.make, "conect_four", "did you mean 'connect_four'?")
+if find_spec("pgx"):
+    said(jzero.make, "pgx:otelo", "did you mean 'othello'?")
 
 # %% [markdown]
 # ## Train it

@@ -77,6 +77,7 @@ def seconds(library):
 ours, theirs = run(search, jax.random.key(1)), run(mctx, jax.random.key(1))
 equal = int((ours[1] == theirs[1]).all(axis=1).sum())
 print(f"equal visit counts in {equal} of {BATCH} games")
+assert equal == BATCH
 print(f"time of mctx over ours: {seconds(mctx) / seconds(search):.1f}")
 
 # %% [markdown]

@@ -120,6 +120,35 @@ def test_too_many_dimensions_are_an_error():
         BraxEnv(types.SimpleNamespace(action_size=10), name="arm", bins=2)
 
 
+def test_names_of_playground_are_looked_up(monkeypatch):
+    made = {"PointPush": Point(), "PointPull": Point()}
+    registry = types.SimpleNamespace(ALL_ENVS=tuple(made), load=made.__getitem__)
+    monkeypatch.setitem(sys.modules, "mujoco_playground", types.SimpleNamespace(registry=registry))
+    env = make("playground:PointPull?bins=3&episode_length=4")
+    assert env.inner is made["PointPull"]
+    assert (env.name, env.num_actions, env.episode_length) == ("playground:PointPull", 9, 4)
+    assert make("playground:PointPush").action_size == 2
+    with pytest.raises(
+        ValueError, match=r"unknown environment of MuJoCo Playground 'PointPul': did you mean 'PointPull'"
+    ):
+        make("playground:PointPul")
+
+
+def test_names_and_options_of_brax_are_looked_up(monkeypatch):
+    envs = types.SimpleNamespace(_envs={"point": Point})
+    envs.get_environment = lambda name, **options: envs._envs[name](**options)
+    monkeypatch.setitem(sys.modules, "brax", types.SimpleNamespace(envs=envs))
+    env = make("brax:point?bins=5&episode_length=4&noise=0.5")
+    assert (env.name, env.num_actions, env.episode_length, env.inner.noise) == ("brax:point", 25, 4, 0.5)
+    with pytest.raises(ValueError, match=r"unknown brax environment 'piont': did you mean 'point'"):
+        make("brax:piont")
+    with pytest.raises(
+        ValueError, match=r"'point' does not take the options \{'colour': 3\}: .*'colour'"
+    ) as e:
+        make("brax:point?colour=3&bins=3")
+    assert isinstance(e.value.__cause__, TypeError)
+
+
 @pytest.mark.slow
 def test_brax_itself():
     pytest.importorskip("brax", exc_type=ImportError)

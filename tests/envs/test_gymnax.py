@@ -321,6 +321,15 @@ def test_sticky_actions_are_a_probability():
         make("gymnax:CartPole-v1?sticky_actions=1.5")
 
 
+def test_data_that_cannot_be_had_is_told(monkeypatch):
+    def offline(name):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(gymnax, "make", offline)
+    with pytest.raises(ValueError, match=r"'MNISTBandit-bsuite': cannot get its data: no route to host$"):
+        make("gymnax:MNISTBandit-bsuite")
+
+
 def test_unknown_games_are_named_with_the_nearest():
     with pytest.raises(ValueError, match=r"unknown gymnax game 'cartpole': did you mean 'CartPole-v1'"):
         make("gymnax:cartpole")
