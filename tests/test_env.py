@@ -140,7 +140,7 @@ def test_a_module_of_a_package_that_another_hides_is_told_with_the_folder(monkey
 
 def test_a_module_that_lacks_an_import_is_not_met_with_its_own_name(monkeypatch, tmp_path):
     (tmp_path / "my_game.py").write_text("import nowhere_at_all\nclass MyGame: pass\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"No module named 'nowhere_at_all'$") as caught:
         make("my_game:MyGame")
