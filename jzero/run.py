@@ -345,12 +345,14 @@ class Run:
         begun = time.monotonic()
         self.state, metrics = self.program.play(self.state)
         play_metrics = {name: float(value) for name, value in metrics.items()}
+        self._check_finite(play_metrics, "self-play")
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > train.warmup_iterations:
             self.state, metrics = self.program.learn(self.state)
             losses = {name: float(value) for name, value in metrics.items()}
-        self._check_finite(play_metrics | losses)
+            later = train.updates - round(losses.pop("updates_averaged"))
+            self._check_finite(losses, f"update {int(self.state.updates) - later}")
         self._warn_of_clipping(losses)
         if not play_metrics["games_finished_share"]:
             del play_metrics["game_length"], play_metrics["first_player_return"]
@@ -374,11 +376,11 @@ class Run:
             **play_metrics,
         }
 
-    def _check_finite(self, metrics: dict[str, float]) -> None:
+    def _check_finite(self, metrics: dict[str, float], where: str) -> None:
         bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
             raise FloatingPointError(
-                f"{', '.join(bad)} in iteration {self.iteration} (update {int(self.state.updates)}); the run was "
+                f"{', '.join(bad)} in iteration {self.iteration} ({where}); the run was "
                 f"stopped and this iteration not saved: lower --learning-rate or --max-grad-norm, then "
                 f"{resume_command(self.experiment, self.path)}"
             )

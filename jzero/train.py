@@ -73,7 +73,7 @@ class Program(NamedTuple):
     play: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
     """Self-play of one iteration into the replay; the state is donated. Metrics are scalars."""
     learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
-    """The updates of one iteration; the state is donated. Losses are means over the updates."""
+    """The updates of one iteration; the state is donated. Losses are means, see `finite_mean`."""
     abstract: TrainState
     """Shapes, dtypes and shardings of the state."""
 
@@ -252,6 +252,21 @@ def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.
     return means
 
 
+def finite_mean(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Means of metrics f32[U] over U updates, up to the first update that has one which is not finite.
+
+    After that update all weights are spoiled; so only what went wrong first has a mean that is not finite.
+
+    Returns:
+      the means, and `updates_averaged`: how many updates they are of.
+    """
+    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]), axis=0)
+    before = jnp.cumprod(jnp.concatenate([jnp.ones(1), finite[:-1].astype(jnp.float32)]))
+    count = jnp.sum(before)
+    means = {name: jnp.sum(jnp.where(before > 0, x, 0.0)) / count for name, x in metrics.items()}
+    return means | {"updates_averaged": count}
+
+
 def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
     """A key of this device for the `number`-th use of `stream`."""
     key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
@@ -268,20 +283,16 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
     On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
     runs the gradient of a convolution inside a loop many times slower than outside of it.
     """
-
-    def mean(metrics: Any) -> Any:
-        return jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
-
     if not on_cpu:
 
         def scanned(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
             state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
-            return state, mean(metrics)
+            return state, finite_mean(metrics)
 
         return jax.jit(scanned, donate_argnums=0)
 
     one = jax.jit(update, donate_argnums=0)
-    stack_mean = jax.jit(lambda metrics: mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
+    stack_mean = jax.jit(lambda metrics: finite_mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
 
     def dispatched(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         metrics = []

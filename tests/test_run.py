@@ -428,13 +428,46 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_
     with pytest.raises(FloatingPointError) as error:
         train(settings(run_dir, 6, checkpoint_every=1e-9), prepare=not_a_number_in_update(4))
     assert "policy_loss is nan" in str(error.value)
-    assert "in iteration 4 (update 6)" in str(error.value)
+    assert "in iteration 4 (update 5)" in str(error.value)
     assert "lower --learning-rate" in str(error.value)
     assert f"--run-dir {run_dir} --resume" in str(error.value)
     assert "\n" not in str(error.value)
     # The last good iteration is there to go on with.
     assert [line["iteration"] for line in read_metrics(run_dir)] == [1, 2, 3]
     assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
+
+
+def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
+    """In the second of two updates all metrics are spoiled, in the first only what depends on value targets."""
+
+    def spoil_targets(run):
+        learn = run.program.learn
+
+        def spoiled(state):
+            return learn(
+                state._replace(replay=state.replay._replace(targets=state.replay.targets * math.nan))
+            )
+
+        run.program = run.program._replace(learn=spoiled)
+
+    with pytest.raises(FloatingPointError) as error:
+        train(settings(tmp_path / "run", 6), prepare=spoil_targets)
+    named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run was stopped"
+    assert str(error.value).startswith(named)
+
+
+def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
+    def spoil_play(run):
+        play = run.program.play
+
+        def spoiled(state):
+            state, metrics = play(state)
+            return state, metrics | {"policy_entropy": np.float32(math.nan)}
+
+        run.program = run.program._replace(play=spoiled)
+
+    with pytest.raises(FloatingPointError, match=r"^policy_entropy is nan in iteration 1 \(self-play\)"):
+        train(settings(tmp_path / "run", 6), prepare=spoil_play)
 
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from jzero.config import NetworkConfig, SearchConfig
 from jzero.env import make
-from jzero.train import abstract_state, make_mesh, make_model, make_program, play_metrics
+from jzero.train import _repeat, abstract_state, make_mesh, make_model, make_program, play_metrics
 from tests.tiny import (
     Race,
     numbers,
@@ -243,6 +243,28 @@ def test_metrics_of_self_play_are_means():
     } | {"games_finished_share": pytest.approx(0.04)}
     none = play_metrics(dict.fromkeys(sums, 0.0), 100.0)
     assert not any(float(value) for value in none.values())
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([1, 2, 3, 6], [4, 4, 4, 0], {"a": 3.0, "b": 3.0, "updates_averaged": 4.0}),
+        ([1, 2, np.nan, 6], [4, 4, 4, np.nan], {"a": np.nan, "b": 4.0, "updates_averaged": 3.0}),
+        ([1, 2, np.nan, 6], [4, np.inf, 4, 0], {"a": 1.5, "b": np.inf, "updates_averaged": 2.0}),
+        ([np.nan] * 4, [4, np.nan, 4, 0], {"a": np.nan, "b": 4.0, "updates_averaged": 1.0}),
+        ([1, 2, 3, np.nan], [4, 4, 4, 0], {"a": np.nan, "b": 3.0, "updates_averaged": 4.0}),
+    ],
+)
+def test_means_end_with_the_first_update_that_is_not_finite(on_cpu, a, b, expected):
+    logged = {"a": jnp.array(a, jnp.float32), "b": jnp.array(b, jnp.float32)}
+
+    def update(number):
+        return number + 1, {name: values[number] for name, values in logged.items()}
+
+    number, found = _repeat(update, 4, on_cpu=on_cpu)(jnp.int32(0))
+    assert number == 4
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, nan_ok=True)
 
 
 ONE_PLAYER = {
