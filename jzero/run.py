@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from jzero import checkpoint
 from jzero.agent import Agent
+from jzero.algorithms.batch import reanalysed_samples
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
 from jzero.env import Env, action_size, make
@@ -31,6 +32,7 @@ from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
+from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
 from jzero.show.words import duration, short_number
 from jzero.train import Program, TrainState, begin_new_games, make_program
@@ -358,19 +360,20 @@ class Run:
             del play_metrics["game_length"], play_metrics["first_player_return"]
         if not play_metrics.get("resign_checks", 1):
             del play_metrics["resign_error_share"]
+        learned = time.monotonic()
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
         self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
-        seconds = time.monotonic() - begun
+        rates = speeds(
+            train, jax.device_count(), evaluations, played - begun, learned - played, updated=bool(losses)
+        )
         return {
             "iteration": self.iteration,
             "positions": self.positions,
             "updates": int(self.state.updates),
-            "positions_per_second": positions / seconds,
             **self._totals,
-            "evaluations_per_second": evaluations / (played - begun),
-            "self_play_share": (played - begun) / seconds,
+            **rates,
             "replay_ratio": int(self.state.updates) * train.batch_size / self.positions,
             **losses,
             **play_metrics,
@@ -443,7 +446,7 @@ class Run:
             },
         )
         report = write_report(self.path, self.env)
-        print(f"report: {report}\n{strength}")
+        print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}\n{strength}")
         return strength
 
     def _check_resumable(self, path: Path) -> None:
@@ -477,6 +480,43 @@ class Run:
             os._exit(128 + number)
         self._stop = True
         print("\nstopping after this iteration (again to quit at once without saving)", file=sys.stderr)
+
+
+def speeds(
+    train: TrainConfig,
+    num_devices: int,
+    evaluations: float,
+    play_seconds: float,
+    learn_seconds: float,
+    *,
+    updated: bool,
+) -> dict[str, float]:
+    """What one iteration did in a second, and the share of self-play in its time.
+
+    Positions are by all of its time, evaluations by that of self-play, updates and the positions that they search
+    again (reanalyse) by that of learning.
+
+    Args:
+      train: the settings.
+      num_devices: that batches are split over.
+      evaluations: of its self-play.
+      play_seconds: of self-play.
+      learn_seconds: of learning.
+      updated: it had updates; there are none during warm-up.
+    """
+    seconds = play_seconds + learn_seconds
+    found = {
+        "positions_per_second": train.games * train.plies / seconds,
+        "evaluations_per_second": evaluations / play_seconds,
+        "self_play_share": play_seconds / seconds,
+    }
+    if updated:
+        found["updates_per_second"] = train.updates / learn_seconds
+        if train.algorithm != "alphazero" and train.muzero.reanalyse:
+            samples = num_devices * reanalysed_samples(train.muzero, train.batch_size // num_devices)
+            again = train.updates * samples * (train.muzero.unroll_steps + 1)
+            found["reanalysed_per_second"] = again / learn_seconds
+    return found
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

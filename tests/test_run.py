@@ -22,7 +22,7 @@ from envs.tic_tac_toe import TicTacToe
 from jzero import checkpoint
 from jzero import run as run_lib
 from jzero.algorithms.make import make_algorithm
-from jzero.config import NetworkConfig
+from jzero.config import MuZeroConfig, NetworkConfig
 from jzero.devices import set_up
 from jzero.env import make
 from jzero.evaluate.record import record_games
@@ -38,7 +38,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
 ]
 
-SPEEDS = {"seconds", "positions_per_second", "evaluations_per_second", "self_play_share"}
+SPEEDS = {
+    *("seconds", "positions_per_second", "evaluations_per_second", "updates_per_second", "self_play_share"),
+}
 NEVER = 1e9
 
 
@@ -133,6 +135,8 @@ def test_metrics_have_a_line_an_iteration(reference):
     # One iteration of warm-up, then two updates each.
     assert [line["updates"] for line in metrics] == [0, 2, 4, 6, 8, 10]
     assert ["loss" in line for line in metrics] == [False] + [True] * 5
+    assert ["updates_per_second" in line for line in metrics] == [False] + [True] * 5
+    assert not any("updates_averaged" in line for line in metrics)
     assert [line["evaluations"] for line in metrics] == [48 * 5 * n for n in range(1, 7)]
     ended = [round(line["games_finished_share"] * 48) for line in metrics]
     assert [line["games"] for line in metrics] == np.cumsum(ended).tolist()
@@ -155,11 +159,55 @@ def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_pa
     assert ["strength" in line for line in read_metrics(tmp_path / "run")] == [True] * 3
     assert len(asked) == 3
     assert read_json(tmp_path / "run" / "result.json")["strength"]["name"] == "the end"
-    *_, first, second, third, report, last = capsys.readouterr().out.splitlines()
+    *_, first, second, third, speed, report, last = capsys.readouterr().out.splitlines()
     assert last == "the end: 0.250 [0.125, 0.500] points"
     assert report.startswith("report: ")
+    rates = r"median speeds: \S+ positions/s, \S+ evaluations/s, \S+ updates/s"
+    assert re.fullmatch(rates + r", \d+% of the time is self-play, \d+% learning", speed)
     for line, positions in ((first, 48), (second, 96), (third, 144)):
         assert re.fullmatch(rf"\d+ s, {positions} positions: nothing: 0.500 \[0.250, 0.750\]", line)
+
+
+def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
+    """Self-play takes three seconds, the updates two, by a clock that stands still otherwise."""
+    clock = [0]
+
+    def takes(seconds, function):
+        def slowed(state):
+            clock[0] += seconds
+            return function(state)
+
+        return slowed
+
+    def slow_down(run):
+        run.program = run.program._replace(play=takes(3, run.program.play), learn=takes(2, run.program.learn))
+
+    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    train(settings(tmp_path / "run", 2), prepare=slow_down)
+    warmup, line = read_metrics(tmp_path / "run")
+    assert warmup["positions_per_second"] == 8 * 6 / 3
+    assert warmup["self_play_share"] == 1
+    assert line["positions_per_second"] == 8 * 6 / 5
+    assert line["evaluations_per_second"] == 8 * 6 * 5 / 3
+    assert line["updates_per_second"] == 2 / 2
+    assert line["self_play_share"] == 3 / 5
+
+
+def test_positions_searched_again_are_counted_on_each_device():
+    muzero = MuZeroConfig(reanalyse=0.3, unroll_steps=4)
+    learned = tiny(algorithm="muzero", muzero=muzero, updates=10, batch_size=24)
+
+    def again(train, num_devices, updated=True):
+        found = run_lib.speeds(train, num_devices, 1.0, 1.0, 2.0, updated=updated)
+        return found.get("reanalysed_per_second")
+
+    # 0.3 of 24 samples is 7.2; of the 12 of each of two devices 3.6, and at least one of the 2 of each of twelve.
+    assert again(learned, 1) == 10 * 7 * 5 / 2
+    assert again(learned, 2) == 10 * 2 * 4 * 5 / 2
+    assert again(learned, 12) == 10 * 12 * 1 * 5 / 2
+    assert again(learned, 1, updated=False) is None
+    assert again(tiny(algorithm="muzero"), 1) is None
+    assert again(tiny(muzero=muzero), 1) is None  # AlphaZero
 
 
 def test_slow_measurements_leave_two_thirds_of_the_time_to_training(tmp_path, monkeypatch):

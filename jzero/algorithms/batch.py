@@ -27,6 +27,11 @@ def lookahead(config: MuZeroConfig) -> int | None:
     return config.unroll_steps + config.td_steps if config.td_steps else None
 
 
+def reanalysed_samples(config: MuZeroConfig, num_samples: int) -> int:
+    """How many of a batch's samples are searched again, each with its unrolled steps."""
+    return max(1, round(config.reanalyse * num_samples)) if config.reanalyse else 0
+
+
 def make_batch(
     env: Env,
     config: TrainConfig,
@@ -59,7 +64,7 @@ def make_batch(
     length = steps + muzero.td_steps + 1
     window = jnp.minimum(drawn.age[:, None] + jnp.arange(length), replay.held - 1)  # [S, L]
     if muzero.reanalyse:
-        count = max(1, round(muzero.reanalyse * num_samples))
+        count = reanalysed_samples(muzero, num_samples)
         searched = window[:count, : steps + 1]
         replay = _reanalyse(
             env, config, model, learned, averaged, replay, searched, drawn.lane[:count], search_key
