@@ -365,6 +365,7 @@ class Run:
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
         self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
+        self._warn_of_short_games()
         rates = speeds(
             train, jax.device_count(), evaluations, played - begun, learned - played, updated=bool(losses)
         )
@@ -400,6 +401,21 @@ class Run:
                     f"+-{limit:g} and were clamped; raise --muzero.{kind}-limit in a new run",
                     stacklevel=2,
                 )
+
+    def _warn_of_short_games(self) -> None:
+        """Says once when a learned model is unrolled beyond the end of most games."""
+        train, games = self.config.train, self._totals["games"]
+        steps = train.muzero.unroll_steps
+        # Of all so far: the games that end in the first iterations are the shortest ones.
+        if train.algorithm == "alphazero" or self.positions >= steps * games or "unroll" in self._warned:
+            return
+        self._warned.add("unroll")
+        warnings.warn(
+            f"games end after {self.positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: "
+            "most unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in "
+            "a new run",
+            stacklevel=2,
+        )
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:

@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
 from jzero.env import Env
+from jzero.env_check import check_shapes
 from jzero.models import Model
 from jzero.replay import Replay, add, cut, init_replay
 from jzero.self_play import Games, self_play, start_games
@@ -94,7 +95,7 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
 
     Raises:
       ValueError: games or batch size do not divide by the number of devices, or the ring by the plies; the ring is
-        too short for the targets.
+        too short for the targets or the unrolled steps; shapes or dtypes of the environment (`EnvError`).
     """
     mesh = make_mesh() if mesh is None else mesh
     num_devices = mesh.size
@@ -114,6 +115,13 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
             "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
             "position ever has its targets"
         )
+    steps = config.muzero.unroll_steps
+    if config.algorithm != "alphazero" and config.replay_plies <= steps:
+        raise ValueError(
+            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {config.replay_plies}, or the "
+            "ring holds no position with all of them: lower --muzero.unroll-steps or raise --replay-plies"
+        )
+    check_shapes(env)
     optimizer = make_optimizer(config)
 
     def shard(function: Callable, out_specs: Any) -> Callable:

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -259,6 +260,30 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
     ) as told:
         train(settings(tmp_path / "run", 4), prepare=clip)
     assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
+
+
+def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
+    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=12), warmup_iterations=9)
+    with pytest.warns(UserWarning, match="unroll") as told:
+        train(settings(tmp_path / "run", 6, train=config))
+    (said,) = [str(warning.message) for warning in told if "unroll" in str(warning.message)]
+    assert "lower --muzero.unroll-steps" in said
+    (length,) = re.findall(r"^games end after (\S+) plies on average, and muzero.unroll_steps is 12: ", said)
+    assert 5 <= float(length) < 12  # tic-tac-toe
+
+
+@pytest.mark.parametrize(
+    ("games", "algorithm", "tells"),
+    [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
+)
+def test_games_are_short_if_they_end_before_the_model_is_unrolled(games, algorithm, tells):
+    config = SimpleNamespace(train=tiny(algorithm=algorithm, muzero=MuZeroConfig(unroll_steps=5)))
+    run = SimpleNamespace(config=config, positions=50, _totals={"games": games}, _warned=set())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        Run._warn_of_short_games(run)
+        Run._warn_of_short_games(run)
+    assert len(told) == tells
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.config import NetworkConfig, SearchConfig
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import make
 from jzero.train import _repeat, abstract_state, make_mesh, make_model, make_program, play_metrics
 from tests.tiny import (
@@ -101,6 +101,43 @@ def test_the_ring_is_a_multiple_of_the_plies():
 def test_the_ring_is_longer_than_the_lookahead():
     with pytest.raises(ValueError, match="replay_plies is 18; it must be greater than 18, the later plies"):
         make_program(make("tic_tac_toe"), tiny(td_lookahead=18), one_device())
+
+
+def test_the_ring_is_longer_than_the_unrolled_steps():
+    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=18))
+    with pytest.raises(
+        ValueError, match=r"^muzero.unroll_steps is 18; it must be less than replay_plies, 18"
+    ):
+        make_program(make("tic_tac_toe"), config, one_device())
+    assert make_program(make("tic_tac_toe"), tiny(muzero=config.muzero), one_device())  # AlphaZero has none
+
+
+class Widening(Race):
+    """Steps turn a count into another dtype."""
+
+    def step(self, state, action, key):
+        return super().step(state, action, key)._replace(ply=jnp.float32(0))
+
+
+class ShortMask(Race):
+    """First states have a mask for fewer actions."""
+
+    def init(self, key):
+        return super().init(key)._replace(legal_action_mask=jnp.ones(2, jnp.bool_))
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "gumbel_muzero"])
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Widening(), "- step turns the state's .ply from int32[] into float32[]: keep shape and dtype"),
+        (ShortMask(), "- the state's legal_action_mask is bool[2], not bool[3]"),
+    ],
+)
+def test_shapes_that_break_the_protocol_are_named(algorithm, env, message):
+    with pytest.raises(ValueError, match="breaks the environment protocol") as error:
+        make_program(env, tiny(algorithm=algorithm), one_device())
+    assert str(error.value).splitlines()[1:] == [message]
 
 
 def test_games_that_never_end_are_learned_from_after_the_lookahead():
