@@ -24,6 +24,7 @@ from tqdm import tqdm
 from jzero import checkpoint
 from jzero.agent import Agent
 from jzero.algorithms.batch import reanalysed_samples
+from jzero.algorithms.muzero import known_roots
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
 from jzero.env import Env, action_size, make
@@ -354,6 +355,7 @@ class Run:
             self.state, metrics = self.program.learn(self.state)
             losses = {name: float(value) for name, value in metrics.items()}
             later = train.updates - round(losses.pop("updates_averaged"))
+            losses = known_roots(losses)
             self._check_finite(losses, f"update {int(self.state.updates) - later}")
         self._warn_of_clipping(losses)
         if not play_metrics["games_finished_share"]:

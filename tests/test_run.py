@@ -262,6 +262,28 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
     assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
 
 
+def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
+    def add_roots(run):
+        learn = run.program.learn
+
+        def with_roots(state):
+            state, metrics = learn(state)
+            known = 0.5 * (state.iteration > 2)
+            return state, metrics | {
+                "root_known_share": known,
+                "root_value": known,
+                "root_return": 0.5 * known,
+            }
+
+        run.program = run.program._replace(learn=with_roots)
+
+    train(settings(tmp_path / "run", 3), prepare=add_roots)
+    *_, none_known, last = read_metrics(tmp_path / "run")
+    assert "root_known_share" not in last
+    assert (last["root_value"], last["root_return"]) == (1, 0.5)
+    assert not {"root_value", "root_return"} & none_known.keys()
+
+
 def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
     config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=12), warmup_iterations=9)
     with pytest.warns(UserWarning, match="unroll") as told:

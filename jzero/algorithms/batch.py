@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_action, image_of_observation, image_of_policy
-from jzero.algorithms.muzero import Batch
+from jzero.algorithms.muzero import Batch, Roots
 from jzero.algorithms.targets import merge_axes, n_step_returns, unroll_targets
 from jzero.config import MuZeroConfig, TrainConfig
 from jzero.env import Env, observe_batch
@@ -86,7 +86,8 @@ def make_batch(
             action=image_of_action(symmetries, image, targets.action, env.num_actions),
             policy=image_of_policy(symmetries, image, targets.policy),
         )
-    return replay, Batch(jax.tree.map(lambda x: x[:, 0], observation), later, targets, drawn)
+    first = jax.tree.map(lambda x: x[:, 0], (observation, plies))
+    return replay, Batch(first[0], later, targets, drawn, _roots(config, replay, first[1], drawn))
 
 
 def observations(env: Env, replay: Replay, age: jax.Array, lane: jax.Array) -> Any:
@@ -185,6 +186,18 @@ def _value_targets(
     if muzero.search_value_age:
         found = jnp.where((old > muzero.search_value_age)[:, None], plies.value[:, : steps + 1], found)
     return found
+
+
+def _roots(config: TrainConfig, replay: Replay, plies: Transition, drawn: Draw) -> Roots | tuple:
+    """Values and returns of the plies [S]; () where the ring's targets are mixed with values on the way.
+
+    A random opening is not known: the targets of its plies end where they begin.
+    """
+    if config.td_lambda < 1 or (config.random_move_fraction and config.cut_at_random_moves):
+        return ()
+    outcome = _at(replay, drawn.age, drawn.lane, replay.targets)
+    known = (drawn.age < replay.finished[drawn.lane]) & ~plies.explored
+    return Roots(plies.value, outcome, known)
 
 
 def _plies_at(replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:
