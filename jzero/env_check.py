@@ -70,11 +70,24 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
             problems = [explain("random play", error)]
     if not problems and has_chance(env):
         problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
+    _raise(env, problems)
+    return played
+
+
+def check_shapes(env: Env) -> None:
+    """The part of `check_env` that plays nothing: members, shapes and dtypes, by tracing alone.
+
+    Raises:
+      EnvError: lists the problems found and how to mend them.
+    """
+    _raise(env, [f"it lacks {member}" for member in missing_members(env)] or list(_trace_problems(env)))
+
+
+def _raise(env: Env, problems: list[str]) -> None:
     if problems:
         name = getattr(env, "name", type(env).__name__)
         lines = [f"- {text}" for text in problems]
         raise EnvError("\n".join([f"{name} breaks the environment protocol (jzero.env.Env):", *lines]))
-    return played
 
 
 # What can be said without playing: names, shapes, dtypes.

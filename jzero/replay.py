@@ -36,6 +36,17 @@ class Replay(NamedTuple):
         """i32[] plies that each lane of the ring holds."""
         return jnp.minimum(self.head, self.targets.shape[0])
 
+    @property
+    def ages(self) -> jax.Array:
+        """i32[R] of every row of the ring."""
+        capacity = self.targets.shape[0]
+        return (jnp.arange(capacity) - (self.head - self.held)) % capacity
+
+    @property
+    def finished(self) -> jax.Array:
+        """i32[B] how many plies of each lane, from the oldest, are of games that have ended."""
+        return jnp.max(jnp.where(self.plies.ended, self.ages[:, None] + 1, 0), axis=0)
+
     def rows(self, age: jax.Array) -> jax.Array:
         """Rows of the ring of the plies with these ages, i32[...]."""
         return (self.head - self.held + age) % self.targets.shape[0]
@@ -194,7 +205,7 @@ def draw(
         lane = jax.random.randint(lane_key, (num_samples,), 0, batch_size)
         age = oldest + jax.random.randint(ply_key, (num_samples,), 0, jnp.maximum(choices[lane], 1))
         return Draw(age, lane, (choices[lane] > 0).astype(jnp.float32))
-    age = (jnp.arange(capacity) - (replay.head - replay.held)) % capacity  # of every row of the ring
+    age = replay.ages
     mass = jnp.where((age >= oldest)[:, None] & (age[:, None] < replay.ready), replay.priority, 0.0)
     # A lane, then a ply of it: sums over a whole ring would lose small priorities to rounding.
     up_to = jnp.cumsum(mass, axis=0)

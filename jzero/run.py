@@ -23,6 +23,8 @@ from tqdm import tqdm
 
 from jzero import checkpoint
 from jzero.agent import Agent
+from jzero.algorithms.batch import reanalysed_samples
+from jzero.algorithms.muzero import known_roots
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
 from jzero.env import Env, action_size, make
@@ -31,6 +33,7 @@ from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
 from jzero.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
+from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
 from jzero.show.words import duration, short_number
 from jzero.train import Program, TrainState, begin_new_games, make_program
@@ -345,40 +348,45 @@ class Run:
         begun = time.monotonic()
         self.state, metrics = self.program.play(self.state)
         play_metrics = {name: float(value) for name, value in metrics.items()}
+        self._check_finite(play_metrics, "self-play")
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > train.warmup_iterations:
             self.state, metrics = self.program.learn(self.state)
             losses = {name: float(value) for name, value in metrics.items()}
-        self._check_finite(play_metrics | losses)
+            later = train.updates - round(losses.pop("updates_averaged"))
+            losses = known_roots(losses)
+            self._check_finite(losses, f"update {int(self.state.updates) - later}")
         self._warn_of_clipping(losses)
         if not play_metrics["games_finished_share"]:
             del play_metrics["game_length"], play_metrics["first_player_return"]
         if not play_metrics.get("resign_checks", 1):
             del play_metrics["resign_error_share"]
+        learned = time.monotonic()
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
         self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
-        seconds = time.monotonic() - begun
+        self._warn_of_short_games()
+        rates = speeds(
+            train, jax.device_count(), evaluations, played - begun, learned - played, updated=bool(losses)
+        )
         return {
             "iteration": self.iteration,
             "positions": self.positions,
             "updates": int(self.state.updates),
-            "positions_per_second": positions / seconds,
             **self._totals,
-            "evaluations_per_second": evaluations / (played - begun),
-            "self_play_share": (played - begun) / seconds,
+            **rates,
             "replay_ratio": int(self.state.updates) * train.batch_size / self.positions,
             **losses,
             **play_metrics,
         }
 
-    def _check_finite(self, metrics: dict[str, float]) -> None:
+    def _check_finite(self, metrics: dict[str, float], where: str) -> None:
         bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
             raise FloatingPointError(
-                f"{', '.join(bad)} in iteration {self.iteration} (update {int(self.state.updates)}); the run was "
+                f"{', '.join(bad)} in iteration {self.iteration} ({where}); the run was "
                 f"stopped and this iteration not saved: lower --learning-rate or --max-grad-norm, then "
                 f"{resume_command(self.experiment, self.path)}"
             )
@@ -395,6 +403,21 @@ class Run:
                     f"+-{limit:g} and were clamped; raise --muzero.{kind}-limit in a new run",
                     stacklevel=2,
                 )
+
+    def _warn_of_short_games(self) -> None:
+        """Says once when a learned model is unrolled beyond the end of most games."""
+        train, games = self.config.train, self._totals["games"]
+        steps = train.muzero.unroll_steps
+        # Of all so far: the games that end in the first iterations are the shortest ones.
+        if train.algorithm == "alphazero" or self.positions >= steps * games or "unroll" in self._warned:
+            return
+        self._warned.add("unroll")
+        warnings.warn(
+            f"games end after {self.positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: "
+            "most unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in "
+            "a new run",
+            stacklevel=2,
+        )
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:
@@ -441,7 +464,7 @@ class Run:
             },
         )
         report = write_report(self.path, self.env)
-        print(f"report: {report}\n{strength}")
+        print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}\n{strength}")
         return strength
 
     def _check_resumable(self, path: Path) -> None:
@@ -475,6 +498,43 @@ class Run:
             os._exit(128 + number)
         self._stop = True
         print("\nstopping after this iteration (again to quit at once without saving)", file=sys.stderr)
+
+
+def speeds(
+    train: TrainConfig,
+    num_devices: int,
+    evaluations: float,
+    play_seconds: float,
+    learn_seconds: float,
+    *,
+    updated: bool,
+) -> dict[str, float]:
+    """What one iteration did in a second, and the share of self-play in its time.
+
+    Positions are by all of its time, evaluations by that of self-play, updates and the positions that they search
+    again (reanalyse) by that of learning.
+
+    Args:
+      train: the settings.
+      num_devices: that batches are split over.
+      evaluations: of its self-play.
+      play_seconds: of self-play.
+      learn_seconds: of learning.
+      updated: it had updates; there are none during warm-up.
+    """
+    seconds = play_seconds + learn_seconds
+    found = {
+        "positions_per_second": train.games * train.plies / seconds,
+        "evaluations_per_second": evaluations / play_seconds,
+        "self_play_share": play_seconds / seconds,
+    }
+    if updated:
+        found["updates_per_second"] = train.updates / learn_seconds
+        if train.algorithm != "alphazero" and train.muzero.reanalyse:
+            samples = num_devices * reanalysed_samples(train.muzero, train.batch_size // num_devices)
+            again = train.updates * samples * (train.muzero.unroll_steps + 1)
+            found["reanalysed_per_second"] = again / learn_seconds
+    return found
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
 from jzero.env import Env
+from jzero.env_check import check_shapes
 from jzero.models import Model
 from jzero.replay import Replay, add, cut, init_replay
 from jzero.self_play import Games, self_play, start_games
@@ -73,7 +74,7 @@ class Program(NamedTuple):
     play: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
     """Self-play of one iteration into the replay; the state is donated. Metrics are scalars."""
     learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
-    """The updates of one iteration; the state is donated. Losses are means over the updates."""
+    """The updates of one iteration; the state is donated. Losses are means, see `finite_mean`."""
     abstract: TrainState
     """Shapes, dtypes and shardings of the state."""
 
@@ -94,7 +95,7 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
 
     Raises:
       ValueError: games or batch size do not divide by the number of devices, or the ring by the plies; the ring is
-        too short for the targets.
+        too short for the targets or the unrolled steps; shapes or dtypes of the environment (`EnvError`).
     """
     mesh = make_mesh() if mesh is None else mesh
     num_devices = mesh.size
@@ -114,6 +115,13 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
             "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
             "position ever has its targets"
         )
+    steps = config.muzero.unroll_steps
+    if config.algorithm != "alphazero" and config.replay_plies <= steps:
+        raise ValueError(
+            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {config.replay_plies}, or the "
+            "ring holds no position with all of them: lower --muzero.unroll-steps or raise --replay-plies"
+        )
+    check_shapes(env)
     optimizer = make_optimizer(config)
 
     def shard(function: Callable, out_specs: Any) -> Callable:
@@ -252,6 +260,21 @@ def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.
     return means
 
 
+def finite_mean(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Means of metrics f32[U] over U updates, up to the first update that has one which is not finite.
+
+    After that update all weights are spoiled; so only what went wrong first has a mean that is not finite.
+
+    Returns:
+      the means, and `updates_averaged`: how many updates they are of.
+    """
+    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]), axis=0)
+    before = jnp.cumprod(jnp.concatenate([jnp.ones(1), finite[:-1].astype(jnp.float32)]))
+    count = jnp.sum(before)
+    means = {name: jnp.sum(jnp.where(before > 0, x, 0.0)) / count for name, x in metrics.items()}
+    return means | {"updates_averaged": count}
+
+
 def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
     """A key of this device for the `number`-th use of `stream`."""
     key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
@@ -268,20 +291,16 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
     On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
     runs the gradient of a convolution inside a loop many times slower than outside of it.
     """
-
-    def mean(metrics: Any) -> Any:
-        return jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
-
     if not on_cpu:
 
         def scanned(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
             state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
-            return state, mean(metrics)
+            return state, finite_mean(metrics)
 
         return jax.jit(scanned, donate_argnums=0)
 
     one = jax.jit(update, donate_argnums=0)
-    stack_mean = jax.jit(lambda metrics: mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
+    stack_mean = jax.jit(lambda metrics: finite_mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
 
     def dispatched(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         metrics = []

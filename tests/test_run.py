@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from envs.tic_tac_toe import TicTacToe
 from jzero import checkpoint
 from jzero import run as run_lib
 from jzero.algorithms.make import make_algorithm
-from jzero.config import NetworkConfig
+from jzero.config import MuZeroConfig, NetworkConfig
 from jzero.devices import set_up
 from jzero.env import make
 from jzero.evaluate.record import record_games
@@ -38,7 +39,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
 ]
 
-SPEEDS = {"seconds", "positions_per_second", "evaluations_per_second", "self_play_share"}
+SPEEDS = {
+    *("seconds", "positions_per_second", "evaluations_per_second", "updates_per_second", "self_play_share"),
+}
 NEVER = 1e9
 
 
@@ -146,6 +149,8 @@ def test_metrics_have_a_line_an_iteration(reference):
     # One iteration of warm-up, then two updates each.
     assert [line["updates"] for line in metrics] == [0, 2, 4, 6, 8, 10]
     assert ["loss" in line for line in metrics] == [False] + [True] * 5
+    assert ["updates_per_second" in line for line in metrics] == [False] + [True] * 5
+    assert not any("updates_averaged" in line for line in metrics)
     assert [line["evaluations"] for line in metrics] == [48 * 5 * n for n in range(1, 7)]
     ended = [round(line["games_finished_share"] * 48) for line in metrics]
     assert [line["games"] for line in metrics] == np.cumsum(ended).tolist()
@@ -168,11 +173,55 @@ def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_pa
     assert ["strength" in line for line in read_metrics(tmp_path / "run")] == [True] * 3
     assert len(asked) == 3
     assert read_json(tmp_path / "run" / "result.json")["strength"]["name"] == "the end"
-    *_, first, second, third, report, last = capsys.readouterr().out.splitlines()
+    *_, first, second, third, speed, report, last = capsys.readouterr().out.splitlines()
     assert last == "the end: 0.250 [0.125, 0.500] points"
     assert report.startswith("report: ")
+    rates = r"median speeds: \S+ positions/s, \S+ evaluations/s, \S+ updates/s"
+    assert re.fullmatch(rates + r", \d+% of the time is self-play, \d+% learning", speed)
     for line, positions in ((first, 48), (second, 96), (third, 144)):
         assert re.fullmatch(rf"\d+ s, {positions} positions: nothing: 0.500 \[0.250, 0.750\]", line)
+
+
+def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
+    """Self-play takes three seconds, the updates two, by a clock that stands still otherwise."""
+    clock = [0]
+
+    def takes(seconds, function):
+        def slowed(state):
+            clock[0] += seconds
+            return function(state)
+
+        return slowed
+
+    def slow_down(run):
+        run.program = run.program._replace(play=takes(3, run.program.play), learn=takes(2, run.program.learn))
+
+    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    train(settings(tmp_path / "run", 2), prepare=slow_down)
+    warmup, line = read_metrics(tmp_path / "run")
+    assert warmup["positions_per_second"] == 8 * 6 / 3
+    assert warmup["self_play_share"] == 1
+    assert line["positions_per_second"] == 8 * 6 / 5
+    assert line["evaluations_per_second"] == 8 * 6 * 5 / 3
+    assert line["updates_per_second"] == 2 / 2
+    assert line["self_play_share"] == 3 / 5
+
+
+def test_positions_searched_again_are_counted_on_each_device():
+    muzero = MuZeroConfig(reanalyse=0.3, unroll_steps=4)
+    learned = tiny(algorithm="muzero", muzero=muzero, updates=10, batch_size=24)
+
+    def again(train, num_devices, updated=True):
+        found = run_lib.speeds(train, num_devices, 1.0, 1.0, 2.0, updated=updated)
+        return found.get("reanalysed_per_second")
+
+    # 0.3 of 24 samples is 7.2; of the 12 of each of two devices 3.6, and at least one of the 2 of each of twelve.
+    assert again(learned, 1) == 10 * 7 * 5 / 2
+    assert again(learned, 2) == 10 * 2 * 4 * 5 / 2
+    assert again(learned, 12) == 10 * 12 * 1 * 5 / 2
+    assert again(learned, 1, updated=False) is None
+    assert again(tiny(algorithm="muzero"), 1) is None
+    assert again(tiny(muzero=muzero), 1) is None  # AlphaZero
 
 
 def test_slow_measurements_leave_two_thirds_of_the_time_to_training(tmp_path, monkeypatch):
@@ -224,6 +273,52 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
     ) as told:
         train(settings(tmp_path / "run", 4), prepare=clip)
     assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
+
+
+def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
+    def add_roots(run):
+        learn = run.program.learn
+
+        def with_roots(state):
+            state, metrics = learn(state)
+            known = 0.5 * (state.iteration > 2)
+            return state, metrics | {
+                "root_known_share": known,
+                "root_value": known,
+                "root_return": 0.5 * known,
+            }
+
+        run.program = run.program._replace(learn=with_roots)
+
+    train(settings(tmp_path / "run", 3), prepare=add_roots)
+    *_, none_known, last = read_metrics(tmp_path / "run")
+    assert "root_known_share" not in last
+    assert (last["root_value"], last["root_return"]) == (1, 0.5)
+    assert not {"root_value", "root_return"} & none_known.keys()
+
+
+def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
+    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=12), warmup_iterations=9)
+    with pytest.warns(UserWarning, match="unroll") as told:
+        train(settings(tmp_path / "run", 6, train=config))
+    (said,) = [str(warning.message) for warning in told if "unroll" in str(warning.message)]
+    assert "lower --muzero.unroll-steps" in said
+    (length,) = re.findall(r"^games end after (\S+) plies on average, and muzero.unroll_steps is 12: ", said)
+    assert 5 <= float(length) < 12  # tic-tac-toe
+
+
+@pytest.mark.parametrize(
+    ("games", "algorithm", "tells"),
+    [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
+)
+def test_games_are_short_if_they_end_before_the_model_is_unrolled(games, algorithm, tells):
+    config = SimpleNamespace(train=tiny(algorithm=algorithm, muzero=MuZeroConfig(unroll_steps=5)))
+    run = SimpleNamespace(config=config, positions=50, _totals={"games": games}, _warned=set())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        Run._warn_of_short_games(run)
+        Run._warn_of_short_games(run)
+    assert len(told) == tells
 
 
 @pytest.mark.slow
@@ -441,13 +536,46 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_
     with pytest.raises(FloatingPointError) as error:
         train(settings(run_dir, 6, checkpoint_every=1e-9), prepare=not_a_number_in_update(4))
     assert "policy_loss is nan" in str(error.value)
-    assert "in iteration 4 (update 6)" in str(error.value)
+    assert "in iteration 4 (update 5)" in str(error.value)
     assert "lower --learning-rate" in str(error.value)
     assert f"--run-dir {run_dir} --resume" in str(error.value)
     assert "\n" not in str(error.value)
     # The last good iteration is there to go on with.
     assert [line["iteration"] for line in read_metrics(run_dir)] == [1, 2, 3]
     assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
+
+
+def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
+    """In the second of two updates all metrics are spoiled, in the first only what depends on value targets."""
+
+    def spoil_targets(run):
+        learn = run.program.learn
+
+        def spoiled(state):
+            return learn(
+                state._replace(replay=state.replay._replace(targets=state.replay.targets * math.nan))
+            )
+
+        run.program = run.program._replace(learn=spoiled)
+
+    with pytest.raises(FloatingPointError) as error:
+        train(settings(tmp_path / "run", 6), prepare=spoil_targets)
+    named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run was stopped"
+    assert str(error.value).startswith(named)
+
+
+def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
+    def spoil_play(run):
+        play = run.program.play
+
+        def spoiled(state):
+            state, metrics = play(state)
+            return state, metrics | {"policy_entropy": np.float32(math.nan)}
+
+        run.program = run.program._replace(play=spoiled)
+
+    with pytest.raises(FloatingPointError, match=r"^policy_entropy is nan in iteration 1 \(self-play\)"):
+        train(settings(tmp_path / "run", 6), prepare=spoil_play)
 
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path):

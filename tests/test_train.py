@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.config import NetworkConfig, SearchConfig
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import make
-from jzero.train import abstract_state, make_mesh, make_model, make_program, play_metrics
+from jzero.train import _repeat, abstract_state, make_mesh, make_model, make_program, play_metrics
 from tests.tiny import (
     Race,
     numbers,
@@ -101,6 +101,43 @@ def test_the_ring_is_a_multiple_of_the_plies():
 def test_the_ring_is_longer_than_the_lookahead():
     with pytest.raises(ValueError, match="replay_plies is 18; it must be greater than 18, the later plies"):
         make_program(make("tic_tac_toe"), tiny(td_lookahead=18), one_device())
+
+
+def test_the_ring_is_longer_than_the_unrolled_steps():
+    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=18))
+    with pytest.raises(
+        ValueError, match=r"^muzero.unroll_steps is 18; it must be less than replay_plies, 18"
+    ):
+        make_program(make("tic_tac_toe"), config, one_device())
+    assert make_program(make("tic_tac_toe"), tiny(muzero=config.muzero), one_device())  # AlphaZero has none
+
+
+class Widening(Race):
+    """Steps turn a count into another dtype."""
+
+    def step(self, state, action, key):
+        return super().step(state, action, key)._replace(ply=jnp.float32(0))
+
+
+class ShortMask(Race):
+    """First states have a mask for fewer actions."""
+
+    def init(self, key):
+        return super().init(key)._replace(legal_action_mask=jnp.ones(2, jnp.bool_))
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "gumbel_muzero"])
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Widening(), "- step turns the state's .ply from int32[] into float32[]: keep shape and dtype"),
+        (ShortMask(), "- the state's legal_action_mask is bool[2], not bool[3]"),
+    ],
+)
+def test_shapes_that_break_the_protocol_are_named(algorithm, env, message):
+    with pytest.raises(ValueError, match="breaks the environment protocol") as error:
+        make_program(env, tiny(algorithm=algorithm), one_device())
+    assert str(error.value).splitlines()[1:] == [message]
 
 
 def test_games_that_never_end_are_learned_from_after_the_lookahead():
@@ -243,6 +280,28 @@ def test_metrics_of_self_play_are_means():
     } | {"games_finished_share": pytest.approx(0.04)}
     none = play_metrics(dict.fromkeys(sums, 0.0), 100.0)
     assert not any(float(value) for value in none.values())
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([1, 2, 3, 6], [4, 4, 4, 0], {"a": 3.0, "b": 3.0, "updates_averaged": 4.0}),
+        ([1, 2, np.nan, 6], [4, 4, 4, np.nan], {"a": np.nan, "b": 4.0, "updates_averaged": 3.0}),
+        ([1, 2, np.nan, 6], [4, np.inf, 4, 0], {"a": 1.5, "b": np.inf, "updates_averaged": 2.0}),
+        ([np.nan] * 4, [4, np.nan, 4, 0], {"a": np.nan, "b": 4.0, "updates_averaged": 1.0}),
+        ([1, 2, 3, np.nan], [4, 4, 4, 0], {"a": np.nan, "b": 3.0, "updates_averaged": 4.0}),
+    ],
+)
+def test_means_end_with_the_first_update_that_is_not_finite(on_cpu, a, b, expected):
+    logged = {"a": jnp.array(a, jnp.float32), "b": jnp.array(b, jnp.float32)}
+
+    def update(number):
+        return number + 1, {name: values[number] for name, values in logged.items()}
+
+    number, found = _repeat(update, 4, on_cpu=on_cpu)(jnp.int32(0))
+    assert number == 4
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, nan_ok=True)
 
 
 ONE_PLAYER = {

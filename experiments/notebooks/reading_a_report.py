@@ -72,7 +72,8 @@ figure.tight_layout()
 
 # %%
 last = lines[-1]
-for name in ("positions_per_second", "evaluations_per_second", "self_play_share", "replay_ratio"):
+speeds = ("positions_per_second", "evaluations_per_second", "updates_per_second")
+for name in (*speeds, "self_play_share", "replay_ratio"):
     print(f"{name:24s} {last[name]:,.2f}")
 
 # %% [markdown]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_action, image_of_observation, image_of_policy
-from jzero.algorithms.muzero import Batch
+from jzero.algorithms.muzero import Batch, Roots
 from jzero.algorithms.targets import merge_axes, n_step_returns, unroll_targets
 from jzero.config import MuZeroConfig, TrainConfig
 from jzero.env import Env, observe_batch
@@ -25,6 +25,11 @@ from jzero.self_play import Transition
 def lookahead(config: MuZeroConfig) -> int | None:
     """How many later plies make a ply ready; None where a return goes to the game's end."""
     return config.unroll_steps + config.td_steps if config.td_steps else None
+
+
+def reanalysed_samples(config: MuZeroConfig, num_samples: int) -> int:
+    """How many of a batch's samples are searched again, each with its unrolled steps."""
+    return max(1, round(config.reanalyse * num_samples)) if config.reanalyse else 0
 
 
 def make_batch(
@@ -59,7 +64,7 @@ def make_batch(
     length = steps + muzero.td_steps + 1
     window = jnp.minimum(drawn.age[:, None] + jnp.arange(length), replay.held - 1)  # [S, L]
     if muzero.reanalyse:
-        count = max(1, round(muzero.reanalyse * num_samples))
+        count = reanalysed_samples(muzero, num_samples)
         searched = window[:count, : steps + 1]
         replay = _reanalyse(
             env, config, model, learned, averaged, replay, searched, drawn.lane[:count], search_key
@@ -81,7 +86,8 @@ def make_batch(
             action=image_of_action(symmetries, image, targets.action, env.num_actions),
             policy=image_of_policy(symmetries, image, targets.policy),
         )
-    return replay, Batch(jax.tree.map(lambda x: x[:, 0], observation), later, targets, drawn)
+    first = jax.tree.map(lambda x: x[:, 0], (observation, plies))
+    return replay, Batch(first[0], later, targets, drawn, _roots(config, replay, first[1], drawn))
 
 
 def observations(env: Env, replay: Replay, age: jax.Array, lane: jax.Array) -> Any:
@@ -179,6 +185,18 @@ def _value_targets(
     if muzero.search_value_age:
         found = jnp.where((old > muzero.search_value_age)[:, None], plies.value[:, : steps + 1], found)
     return found
+
+
+def _roots(config: TrainConfig, replay: Replay, plies: Transition, drawn: Draw) -> Roots | tuple:
+    """Values and returns of the plies [S]; () where the ring's targets are mixed with values on the way.
+
+    A random opening is not known: the targets of its plies end where they begin.
+    """
+    if config.td_lambda < 1 or (config.random_move_fraction and config.cut_at_random_moves):
+        return ()
+    outcome = _at(replay, drawn.age, drawn.lane, replay.targets)
+    known = (drawn.age < replay.finished[drawn.lane]) & ~plies.explored
+    return Roots(plies.value, outcome, known)
 
 
 def _plies_at(replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:

@@ -31,6 +31,17 @@ from jzero.networks import squashed
 from jzero.replay import Draw
 
 
+class Roots(NamedTuple):
+    """What the search said of the sampled positions, and what their games then paid."""
+
+    value: jax.Array
+    """f32[S] the search's value on record."""
+    outcome: jax.Array
+    """f32[S] discounted return to the end of the game."""
+    known: jax.Array
+    """bool[S] the game has ended."""
+
+
 class Batch(NamedTuple):
     """What one update learns from."""
 
@@ -41,6 +52,8 @@ class Batch(NamedTuple):
     targets: Targets
     drawn: Draw
     """Where the samples came from, and their weights."""
+    roots: Roots | tuple = ()
+    """For the metrics alone; () where the replay does not know returns."""
 
 
 class Unrolled(NamedTuple):
@@ -142,6 +155,8 @@ def muzero_loss(
         total -= muzero.code_information_weight * information
         parts["code_information"] = information
     metrics = {"loss": total} | parts | _diagnostics(learned, found, targets, losses["policy_loss"], present)
+    if isinstance(batch.roots, Roots):
+        metrics |= _root_sums(batch.roots, present)
     if codes is not None:
         metrics |= _chance_diagnostics(learned, found, codes, targets, present)
     return total, (metrics, jax.lax.stop_gradient(priority))
@@ -239,6 +254,25 @@ def _diagnostics(
         "value_target": weighted_mean(targets.value[:, 0], known[:, 0]),
         "value_prediction": weighted_mean(learned.value.decode(found.value[:, 0]), known[:, 0]),
     }
+
+
+def _root_sums(roots: Roots, present: jax.Array) -> dict[str, jax.Array]:
+    """The share of samples whose games have ended, and means that count the others as 0."""
+    known = roots.known.astype(jnp.float32)
+    return {
+        "root_known_share": weighted_mean(known, present),
+        "root_value": weighted_mean(roots.value * known, present),
+        "root_return": weighted_mean(roots.outcome * known, present),
+    }
+
+
+def known_roots(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics (means over updates and devices) with `root_value` and `root_return` of the known positions alone."""
+    if "root_known_share" not in metrics:
+        return metrics
+    share = metrics["root_known_share"]
+    roots = {name: metrics[name] / share for name in ("root_value", "root_return") if share}
+    return {name: value for name, value in metrics.items() if not name.startswith("root_")} | roots
 
 
 def _chance_diagnostics(

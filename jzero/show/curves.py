@@ -1,5 +1,6 @@
 """The report's charts of metrics.jsonl."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -11,13 +12,26 @@ Metrics = Sequence[Mapping[str, Any]]  # metrics.jsonl, one mapping a line
 
 STRENGTH = ("strength", "strength_low", "strength_high")
 COUNTS = ("iteration", "seconds", "positions", "evaluations", "updates", "games")
-SPEEDS = ("positions_per_second", "evaluations_per_second")
+SPEEDS = ("positions_per_second", "evaluations_per_second", "updates_per_second", "reanalysed_per_second")
 OTHERS = 30  # charts of metrics without a place of their own, at most
 
 
 def column(metrics: Metrics, name: str) -> list[float]:
     """The metric's values where it has one, oldest first."""
     return [value for line in metrics if (value := number(line.get(name))) is not None]
+
+
+def speeds_line(metrics: Metrics) -> str:
+    """The median speeds of a run in words, and how its time was shared; "" without any."""
+    parts = [
+        f"{short_number(statistics.median(values))} {name.removesuffix('_per_second')}/s"
+        for name in SPEEDS
+        if (values := column(metrics, name))
+    ]
+    if shares := column(metrics, "self_play_share"):
+        share = statistics.median(shares)
+        parts.append(f"{share:.0%} of the time is self-play, {1 - share:.0%} learning")
+    return f"median speeds: {', '.join(parts)}" if parts else ""
 
 
 def strength_section(metrics: Metrics, unit: str) -> str:
@@ -33,7 +47,7 @@ def strength_section(metrics: Metrics, unit: str) -> str:
 
 
 def training_section(metrics: Metrics) -> str:
-    """The losses together, then positions and evaluations per second."""
+    """The losses together, then the speeds."""
     lines, x_label = _lines(metrics)
     losses = sorted(filter(_is_loss, lines), key=lambda name: (name != "loss", name))
     groups = [losses[first : first + len(SERIES)] for first in range(0, len(losses), len(SERIES))]

@@ -146,6 +146,54 @@ def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end():
     assert asked == [500 * (K + 1), 500 * (K + 1 + WAYS["network"]["td_steps"])]
 
 
+@pytest.mark.parametrize("played", [12, LENGTH], ids=["half full", "overwritten"])
+def test_root_values_stand_beside_what_the_games_paid(played):
+    config = config_of(td_steps=4)
+    _, transitions = rings.random_lanes(B, LENGTH)
+    transitions = jax.tree.map(lambda x: x[:played], transitions)
+    opening = np.random.default_rng(1).integers(0, 3, B)
+    transitions = transitions._replace(explored=np.arange(played)[:, None] < opening)
+    ring = rings.filled(transitions, CAPACITY, lookahead=lookahead(config.muzero))
+    run = quick_jit(
+        lambda key: make_batch(rings.NumberedGame(), config, None, None, (), ring, key, SAMPLES)[1]
+    )
+    found = jax.tree.map(np.asarray, run(jax.random.key(1)))
+    for row in np.flatnonzero(found.drawn.weight):
+        lane, start = found.drawn.lane[row], played - min(played, CAPACITY) + found.drawn.age[row]
+        ends = np.flatnonzero(transitions.ended[start:, lane])
+        known = len(ends) > 0 and not transitions.explored[start, lane]
+        assert found.roots.known[row] == known
+        assert found.roots.value[row] == transitions.value[start, lane]
+        if known:
+            end = start + ends[0]
+            game = slice(start, end + 1)
+            paid = transitions.reward[game, lane].astype(float)
+            if transitions.truncated[end, lane]:
+                paid[-1] = transitions.qvalue[end, lane]
+            factor = np.cumprod(np.append(1, transitions.discount[game, lane][:-1]))
+            np.testing.assert_allclose(found.roots.outcome[row], paid @ factor, rtol=1e-4, atol=1e-5)
+    share = found.roots.known[found.drawn.weight > 0].mean()
+    assert 0.3 < share < 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "has"),
+    [
+        ({}, True),
+        ({"td_lambda": 0.9}, False),
+        ({"random_move_fraction": 0.1}, False),
+        ({"random_move_fraction": 0.1, "cut_at_random_moves": False}, True),
+    ],
+)
+def test_there_are_no_returns_where_targets_mix_values(changes, has):
+    config = dataclasses.replace(config_of(), **changes)
+    _, transitions = rings.random_lanes(B, LENGTH)
+    ring = rings.filled(transitions, CAPACITY)
+    batch = functools.partial(make_batch, rings.NumberedGame(), config, None, None, ())
+    found = jax.eval_shape(lambda key: batch(ring, key, 8)[1], jax.random.key(0))
+    assert (found.roots != ()) == has
+
+
 class AskedOf(NamedTuple):
     """A network that notes how many rows it represents."""
 

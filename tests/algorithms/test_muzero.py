@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jzero.algorithms.muzero import Batch, muzero_loss
+from jzero.algorithms.muzero import Batch, Roots, known_roots, muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.config import MuZeroConfig
 from jzero.models import LearnedModel
@@ -149,6 +149,27 @@ def test_diagnostics_are_errors_of_each_step_on_the_scale_of_values():
     np.testing.assert_allclose(metrics["value_clipped_share"], clipped.mean(), rtol=1e-5)
     clipped = np.abs(targets.reward)[known[:, :-1]] > REWARD.limit
     np.testing.assert_allclose(metrics["reward_clipped_share"], clipped.mean(), rtol=1e-5)
+
+
+def test_means_of_roots_are_of_all_known_ones_over_several_batches():
+    rng = np.random.default_rng(6)
+    logged, value, outcome = [], [], []
+    for seed, share in ((1, 0.2), (2, 0.9), (3, 0.0)):
+        batch, params = random_batch(seed)
+        roots = Roots(*rng.normal(3, 1, (2, S)).astype(np.float32), rng.random(S) < share)
+        batch = batch._replace(roots=roots, drawn=batch.drawn._replace(weight=np.arange(S) % 4))
+        (_, (metrics, _)), _ = compiled_loss()(params, batch)
+        logged.append({name: float(x) for name, x in metrics.items()})
+        counted = roots.known & (np.arange(S) % 4 > 0)
+        value, outcome = np.append(value, roots.value[counted]), np.append(outcome, roots.outcome[counted])
+    assert len(value) > 3
+    found = known_roots({name: np.mean([line[name] for line in logged]) for name in logged[0]})
+    assert found.keys() == logged[0].keys() - {"root_known_share"}
+    np.testing.assert_allclose(found["root_value"], value.mean(), rtol=1e-5)
+    np.testing.assert_allclose(found["root_return"], outcome.mean(), rtol=1e-5)
+    # Without a game that has ended nothing is said, and a run without returns has no such metrics.
+    assert known_roots(logged[2]).keys() == {name for name in logged[2] if not name.startswith("root_")}
+    assert known_roots({"loss": 1.0}) == {"loss": 1.0}
 
 
 def test_what_is_not_known_does_not_matter():

@@ -23,6 +23,7 @@ from jzero.evaluate.record import record_games
 from jzero.show import games as games_module
 from jzero.show import write_report
 from jzero.show.boards import Album, data_url, drawn, replay
+from jzero.show.curves import speeds_line
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, line_chart, series
 from jzero.show.words import duration, short_number, whole_number
@@ -137,6 +138,7 @@ def full_run(tmp_path):
             evaluations=32_000 * (i + 1),
             positions_per_second=500.0,
             evaluations_per_second=16_000.0,
+            **({"updates_per_second": 35.0, "reanalysed_per_second": 7000.0} if i else {}),
             policy_loss=1.5 / (i + 1),
             search_depth=4.0 + i,
             search_entropy=None if i % 2 else 1.0,
@@ -193,6 +195,19 @@ def test_its_headline_says_how_strong_how_sure_and_under_what_settings(full_run)
     assert "<p>gumbel_muzero in gymnax:CartPole-v1. Finished after 10 min 5 s.</p>" in text
     assert "<dt>Positions</dt><dd>20k</dd>" in text
     assert "<dt>Positions / s</dt><dd>500</dd>" in text
+    assert "<dt>Updates / s</dt><dd>35</dd>" in text
+    assert "<dt>Reanalysed / s</dt><dd>7k</dd>" in text
+
+
+def test_the_speeds_in_words_are_medians_of_the_lines_that_have_them():
+    metrics = [
+        {"positions_per_second": 10, "self_play_share": 1},
+        {"positions_per_second": 1200, "updates_per_second": 30, "self_play_share": 0.25},
+        {"positions_per_second": 1300, "updates_per_second": 50, "self_play_share": 0.2},
+    ]
+    said = "median speeds: 1.2k positions/s, 40 updates/s, 25% of the time is self-play, 75% learning"
+    assert speeds_line(metrics) == said
+    assert speeds_line([]) == speeds_line([{"positions": 3}]) == ""
 
 
 def test_before_the_end_it_says_the_latest_strength(full_run):
@@ -221,12 +236,14 @@ def test_it_lists_configuration_versions_and_how_to_go_on(full_run):
 
 def test_it_has_a_chart_for_every_metric(full_run):
     page = Page(report_of(full_run))
-    assert len(page.all("figure")) == 1 + 1 + 2 + 2  # strength, losses, speeds, search depth and entropy
+    assert len(page.all("figure")) == 1 + 1 + 4 + 2  # strength, losses, speeds, search depth and entropy
     for name in (
         "Strength",
         "Losses",
         "Positions per second",
         "Evaluations per second",
+        "Updates per second",
+        "Reanalysed per second",
         "Search depth",
         "Search entropy",
     ):
