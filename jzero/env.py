@@ -369,15 +369,15 @@ def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
 def _load(name: str, target: str) -> Callable[..., Env]:
     """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
     module_name, _, attribute = target.partition(":")
-    if not module_name.strip(".") or module_name.startswith("."):
-        raise ValueError(
-            f"env {name!r}: {module_name!r} names no module; give it as Python imports it from the working "
-            "directory"
-        )
     if module_name.endswith(".py") or "/" in module_name:
         raise ValueError(
             f"env {name!r}: {module_name!r} is a file; give its module, as Python imports it from the working "
             f"directory: {_as_module(module_name)}:{attribute}"
+        )
+    if not module_name or module_name.startswith("."):
+        raise ValueError(
+            f"env {name!r}: {module_name!r} names no module; give it as Python imports it from the working "
+            "directory"
         )
     if name == target and sys.path[0] not in ("", os.getcwd()):
         # A script's path starts at its own folder, whose files must not hide those of where the user stands.
