@@ -13,9 +13,8 @@ on a CPU: 55 % after 22 minutes on one core; AlphaZero, which is told the rules,
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from connect_four import keeps_value
+from tic_tac_toe_muzero import presets
 
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.run import RunConfig, main
@@ -39,23 +38,6 @@ GUMBEL_MUZERO = RunConfig(
         ema_decay=0.995,
     ),
 )
-TRAIN = GUMBEL_MUZERO.train
-PRESETS = {
-    "gumbel_muzero": GUMBEL_MUZERO,
-    "muzero": replace(
-        GUMBEL_MUZERO,
-        train=replace(TRAIN, algorithm="muzero", search=SearchConfig(policy="puct", num_simulations=50)),
-    ),
-    "efficientzero": replace(
-        GUMBEL_MUZERO,
-        train=replace(
-            TRAIN,
-            algorithm="efficientzero",
-            muzero=replace(TRAIN.muzero, value_prefix=True, consistency_weight=2.0),
-        ),
-    ),
-}
-
 
 if __name__ == "__main__":
-    main("connect_four_muzero", PRESETS, measure=keeps_value)
+    main("connect_four_muzero", presets(GUMBEL_MUZERO), measure=keeps_value)

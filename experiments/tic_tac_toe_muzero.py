@@ -35,23 +35,16 @@ GUMBEL_MUZERO = RunConfig(
         opening_plies=4,
     ),
 )
-TRAIN = GUMBEL_MUZERO.train
-PRESETS = {
-    "gumbel_muzero": GUMBEL_MUZERO,
-    "muzero": replace(
-        GUMBEL_MUZERO,
-        train=replace(TRAIN, algorithm="muzero", search=SearchConfig(policy="puct", num_simulations=50)),
-    ),
-    "efficientzero": replace(
-        GUMBEL_MUZERO,
-        train=replace(
-            TRAIN,
-            algorithm="efficientzero",
-            muzero=replace(TRAIN.muzero, value_prefix=True, consistency_weight=2.0),
-        ),
-    ),
-}
+
+
+def presets(gumbel_muzero: RunConfig) -> dict[str, RunConfig]:
+    """By algorithm: that run, the same with MuZero's search, and the same with a value prefix and consistency."""
+    train = gumbel_muzero.train
+    muzero = replace(train, algorithm="muzero", search=SearchConfig(policy="puct", num_simulations=50))
+    parts = replace(train.muzero, value_prefix=True, consistency_weight=2.0)
+    efficientzero = replace(train, algorithm="efficientzero", muzero=parts)
+    return {one.algorithm: replace(gumbel_muzero, train=one) for one in (train, muzero, efficientzero)}
 
 
 if __name__ == "__main__":
-    main("tic_tac_toe_muzero", PRESETS, measure=share_not_lost)
+    main("tic_tac_toe_muzero", presets(GUMBEL_MUZERO), measure=share_not_lost)

@@ -58,8 +58,7 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     """
     if isinstance(env, type):
         raise EnvError(f"check_env was given the class {env.__name__}: give an environment, {env.__name__}()")
-    problems = [f"it lacks {member}" for member in missing_members(env)]
-    problems = problems or list(_trace_problems(env))
+    problems = _shape_problems(env)
     played = Played(num_games, 0, 0)
     if not problems and getattr(env, "external", False):
         return Played(0, 0, 0)
@@ -80,7 +79,11 @@ def check_shapes(env: Env) -> None:
     Raises:
       EnvError: lists the problems found and how to mend them.
     """
-    _raise(env, [f"it lacks {member}" for member in missing_members(env)] or list(_trace_problems(env)))
+    _raise(env, _shape_problems(env))
+
+
+def _shape_problems(env: Env) -> list[str]:
+    return [f"it lacks {member}" for member in missing_members(env)] or list(_trace_problems(env))
 
 
 def _raise(env: Env, problems: list[str]) -> None:

@@ -22,7 +22,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hardware import provenance
-from tic_tac_toe_muzero import PRESETS
+from tic_tac_toe_muzero import GUMBEL_MUZERO, presets
 
 from jzero.config import Algorithm
 from jzero.devices import set_up
@@ -51,7 +51,9 @@ class Config:
 def main(config: Config) -> None:
     """Measures, prints, and writes the file."""
     set_up(cpu_devices=config.cpu_devices)
-    train = replace(PRESETS[config.algorithm].train, batch_size=config.batch_size, updates=config.updates)
+    train = replace(
+        presets(GUMBEL_MUZERO)[config.algorithm].train, batch_size=config.batch_size, updates=config.updates
+    )
     program = make_program(make(train.env), train)
     state = program.init()
     for _ in range(3):
