@@ -29,22 +29,23 @@ from jzero.evaluate.rating import Z
 from jzero.run import RunConfig, main
 
 ALPHAZERO = RunConfig(
-    minutes=10,
+    minutes=30,
     evaluate_every=280,
     train=TrainConfig(
         env="2048",
-        search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=4, min_value_range=20.0),
+        search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=4, min_value_range=40.0),
         network=NetworkConfig(kind="mlp", width=256, blocks=2, value_limit=20_000),
         games=128,
         plies=32,
         discount=0.99,
-        td_lambda=0.97,
+        td_lambda=0.9,
+        td_lookahead=32,
         replay_plies=2048,
         warmup_iterations=8,
         batch_size=512,
-        updates=32,
+        updates=64,
         learning_rate=1e-3,
-        value_weight=10.0,
+        value_weight=500.0,
         ema_decay=0.995,
     ),
 )
@@ -63,7 +64,9 @@ GUMBEL_MUZERO = replace(
             atoms=101,
             code_information_weight=1.0,
         ),
+        td_lookahead=0,
         batch_size=256,
+        updates=32,
         value_weight=0.25,
     ),
 )
@@ -102,7 +105,7 @@ def largest_tiles(states: Any) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def measure(env: Env, seed: int = 0, games: int = 10) -> Measure:
+def measure(env: Env, seed: int = 0, games: int = 30) -> Measure:
     """Makes the measurement: the mean score of some games; they are long."""
 
     def measured(agent: Agent) -> Strength:

@@ -23,6 +23,7 @@ from jzero.algorithms.make import check_numbered
 from jzero.config import Algorithm, MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
 from jzero.models import has_player_values
+from jzero.networks.supports import scale
 from jzero.run import RunConfig
 
 LOOKS = 64
@@ -205,9 +206,10 @@ def _alphazero(facts: Facts) -> TrainConfig:
     if facts.num_players == 1 and facts.largest_return > 1 + 1e-4:
         # A game of scores: differences of Q-values have no scale of their own.
         search = dataclasses.replace(train.search, num_simulations=16, rescale_values=True, value_scale=0.1)
-        return dataclasses.replace(
-            train, search=search, games=128, replay_plies=256, discount=0.99, value_weight=10.0
-        )
+        discount = 0.99
+        scores = dataclasses.replace(train, search=search, games=128, replay_plies=256, discount=discount)
+        weight = _score_weight(_return_limit(facts, discount))
+        return dataclasses.replace(scores, td_lambda=0.9, value_weight=weight)
     if not facts.hides and not facts.player_values:
         return train
     search = dataclasses.replace(
@@ -282,6 +284,15 @@ def _return_limit(facts: Facts, discount: float) -> float:
     if facts.largest_return <= 1 + 1e-4:
         return 1.0
     return _round_up(2 * facts.largest_return if discount == 1 else facts.largest_reward / (1 - discount))
+
+
+def _score_weight(limit: float) -> float:
+    """Weight of the value loss, whose errors are parts of `limit` on the scale h: 2048's.
+
+    An error of 1 on that scale weighs 0.02, whatever the limit. With a weight of 10 and a limit of 20,000 (0.0004)
+    2048 learned no values.
+    """
+    return max(10.0, round(0.02 * float(scale(jnp.float32(limit))) ** 2, 1))
 
 
 def _network(facts: Facts, algorithm: Algorithm) -> NetworkConfig:

@@ -27,6 +27,8 @@ from jzero.replay import Replay, add, cut, init_replay
 from jzero.self_play import Games, self_play, start_games
 
 AXIS = "devices"
+KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+"""The pass of XLA's CPU compiler that drops `jax.lax.optimization_barrier`, before it fuses operations."""
 
 
 class TrainState(NamedTuple):
@@ -289,7 +291,8 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
     """A function that does `times` updates and averages their metrics.
 
     On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
-    runs the gradient of a convolution inside a loop many times slower than outside of it.
+    runs the gradient of a convolution inside a loop many times slower than outside of it, and computes a residual
+    stream over and over unless `networks.towers.computed_once` is heeded.
     """
     if not on_cpu:
 
@@ -299,7 +302,7 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
 
         return jax.jit(scanned, donate_argnums=0)
 
-    one = jax.jit(update, donate_argnums=0)
+    one = jax.jit(update, donate_argnums=0, compiler_options=KEEP_BARRIERS)
     stack_mean = jax.jit(lambda metrics: finite_mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
 
     def dispatched(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:

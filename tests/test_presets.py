@@ -206,6 +206,8 @@ def test_alphazeros_values_reach_scores():
     assert preset("x", BOARD._replace(largest_return=1.00001)).network.value_limit == 1
     train = preset("x", ALONE._replace(largest_reward=512.0, largest_return=3000.0))
     assert train.network.value_limit >= 512 / (1 - train.discount) * 0.999
+    # An error of 1 on the scale h, which is about the square root, weighs as much whatever the limit is.
+    assert train.value_weight == pytest.approx(0.02 * (100_000**0.5 + 100_000 * 0.001) ** 2, rel=0.02)
     assert train.search.rescale_values
     assert preset("x", BOARD._replace(largest_return=3.0)).network.value_limit == 10
 

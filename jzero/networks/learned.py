@@ -19,6 +19,7 @@ from jzero.networks.towers import (
     ResidualBlock,
     ResidualMLP,
     ResidualTower,
+    computed_once,
     conv,
     flatten,
     normalisation,
@@ -270,4 +271,4 @@ def to_unit_range(latent: jax.Array) -> jax.Array:
         jnp.sum(jnp.where(place == found(rows, axis=1, keepdims=True), rows, 0.0), axis=1, keepdims=True)
         for found in (jnp.argmin, jnp.argmax)
     )
-    return ((rows - low) / jnp.maximum(high - low, 1e-5)).reshape(latent.shape)
+    return computed_once(((rows - low) / jnp.maximum(high - low, 1e-5)).reshape(latent.shape))

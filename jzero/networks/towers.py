@@ -96,7 +96,7 @@ class ResidualBlock(nn.Module):
         """Maps [B, H, W, width] to the same shape."""
         y = conv(self.width, self.dtype)(nn.relu(normalisation(self.width, self.norm, self.dtype)(x)))
         y = nn.relu(normalisation(self.width, self.norm, self.dtype)(y))
-        return x + conv(self.width, self.dtype, kernel_init=_residual_init(self.depth))(y)
+        return computed_once(x + conv(self.width, self.dtype, kernel_init=_residual_init(self.depth))(y))
 
 
 class AtariTower(nn.Module):
@@ -140,6 +140,15 @@ class AtariTower(nn.Module):
 
     def _block(self, width: int) -> nn.Module:
         return ResidualBlock(width, self.blocks + 3, self.norm, self.dtype)
+
+
+def computed_once(x: jax.Array) -> jax.Array:
+    """`x`, which XLA may not compute again from its own inputs wherever it is read.
+
+    It would at every reader of a sum, of sums before it too: back to the first state of a learned model that is
+    unrolled, with the normalisations on the way. On a CPU this holds in updates alone (`train.py`).
+    """
+    return jax.lax.optimization_barrier(x)
 
 
 def conv(width: int, dtype: Any, *, strides: int = 1, kernel_init: Any = None) -> nn.Module:
