@@ -11,7 +11,7 @@ import pytest
 from jzero.config import MuZeroConfig, NetworkConfig
 from jzero.networks import MuZeroNet, make_learned_network, make_network
 from jzero.networks.heads import Head
-from jzero.networks.learned import to_unit_range
+from jzero.networks.learned import MapDynamics, to_unit_range
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import AtariTower, ResidualTower
 from jzero.networks.transformer import Transformer
@@ -307,6 +307,33 @@ def test_afterstates_depend_on_the_action_states_on_the_code_and_codes_on_both_o
     assert not before["chance"].any()
     assert not before["value"].any()
     assert np.std(before["coded"], axis=0).min() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("num_actions", "cells"),
+    [
+        (6, lambda action: {action}),  # the cells of a board of 2 x 3
+        (7, lambda action: {action} if action < 6 else set()),  # and passing
+        (3, lambda action: {action, action + 3}),  # its columns
+    ],
+)
+def test_an_action_shows_on_the_board_where_its_number_says(num_actions, cells):
+    parameters = MapDynamics(4, 0, num_actions).init(
+        jax.random.key(0), jnp.ones((1, 2, 3, 4)), jnp.zeros(1, jnp.int32)
+    )
+    planes = np.asarray(parameters["params"]["Embed_0"]["embedding"])
+    for action in range(num_actions):
+        assert {int(cell) for cell in planes[action].nonzero()[0]} == cells(action)
+        assert set(planes[action]) <= {0.0, 1.0}
+
+
+def test_actions_that_are_no_places_differ_by_noise():
+    parameters = MapDynamics(4, 0, 50).init(
+        jax.random.key(0), jnp.ones((1, 4, 4, 4)), jnp.zeros(1, jnp.int32)
+    )
+    planes = np.asarray(parameters["params"]["Embed_0"]["embedding"])
+    assert abs(planes.std() - 1) < 0.1
+    assert len(np.unique(planes)) == planes.size
 
 
 def test_the_memory_of_a_value_prefix_matters_and_begins_at_zero():

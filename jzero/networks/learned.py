@@ -7,6 +7,7 @@ Axes: B rows, A actions, D dimensions of a continuous action, M chance codes. A 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, cast
 
 import flax.linen as nn
@@ -198,7 +199,7 @@ class VectorDynamics(nn.Module):
 class MapDynamics(nn.Module):
     """The change of a latent map by an action, or by the one-hot code of a chance.
 
-    A learned plane of the action, a convolution, residual blocks.
+    A learned plane of the action, which begins as `_planes`, a convolution, residual blocks.
     """
 
     width: int
@@ -211,11 +212,12 @@ class MapDynamics(nn.Module):
     def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
         """[B, H, W, width] from [B, H, W, width] and actions i32[B] or f32[B, D], or codes f32[B, M]."""
         rows, height, width, _ = latent.shape
-        size, init = height * width, nn.initializers.normal(1)
+        size = height * width
         if action.ndim == 1:
+            init = partial(_planes, board=(height, width))
             plane = nn.Embed(self.num_actions, size, dtype=self.dtype, embedding_init=init)
         else:
-            plane = nn.Dense(size, dtype=self.dtype, kernel_init=init)
+            plane = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.normal(1))
         latent = latent.astype(self.dtype)
         x = jnp.concatenate([latent, plane(action).reshape(rows, height, width, 1)], axis=-1)
         x = latent + normalisation(self.width, self.norm, self.dtype)(conv(self.width, self.dtype)(x))
@@ -223,6 +225,20 @@ class MapDynamics(nn.Module):
         for _ in range(self.blocks):
             x = ResidualBlock(self.width, self.blocks, self.norm, self.dtype)(x)
         return nn.relu(x)
+
+
+def _planes(key: jax.Array, shape: tuple[int, int], dtype: Any, *, board: tuple[int, int]) -> jax.Array:
+    """Planes [A, H * W] that show where on the board an action is, if its number says so.
+
+    With as many actions as cells (and one more, to pass) it is the cell, with as many as columns the column; else
+    a plane is noise, as good as any for telling actions apart (MuZero, appendix E, encodes moves as planes too).
+    """
+    actions, (height, width) = shape[0], board
+    if actions in (height * width, height * width + 1):
+        return jnp.eye(*shape, dtype=dtype)
+    if actions == width:
+        return jnp.tile(jnp.eye(width, dtype=dtype), (1, height))
+    return jax.random.normal(key, shape, dtype)
 
 
 class Squeeze(nn.Module):
