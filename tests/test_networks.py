@@ -15,6 +15,7 @@ from jzero.networks.learned import MapDynamics, to_unit_range
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import AtariTower, ResidualTower
 from jzero.networks.transformer import Transformer
+from jzero.train import KEEP_BARRIERS
 from tests.search.tables import quick_jit
 
 BOARD = (6, 5, 3)
@@ -108,6 +109,15 @@ def test_layer_norm_is_over_the_whole_position_and_group_norm_over_eight_channel
     spread = np.sqrt(parts.var(axis=(1, 2, 4), keepdims=True) + 1e-6)
     expected = np.maximum((parts - mean) / spread, 0).reshape(before.shape)
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_updates_on_a_cpu_compute_a_residual_stream_once():
+    tower, board = ResidualTower(8, 2), jnp.ones((2, 3, 3, 3))
+    params = tower.init(jax.random.key(0), board)
+    gradient = jax.grad(lambda params: tower.apply(params, board).sum())
+    kept = jax.jit(gradient, compiler_options=KEEP_BARRIERS).lower(params).compile().as_text()
+    # One a block, there and back: without the option XLA drops them.
+    assert kept.count(" opt-barrier(") == 4
 
 
 def test_a_width_that_eight_does_not_divide_is_one_group():
