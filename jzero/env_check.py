@@ -184,7 +184,8 @@ def _field_problems(env: Env, state: Any) -> Iterator[str]:
         if not hasattr(state, name):
             yield f"the state that init(key) returns lacks the field {name} ({wanted})"
         elif _describe(getattr(state, name)) != wanted:
-            yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}"
+            each = ": one number for each player" if name == "rewards" else ""
+            yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}{each}"
 
 
 def _structure_problems(before: Any, after: Any) -> Iterator[str]:

@@ -464,7 +464,11 @@ class Run:
             },
         )
         report = write_report(self.path, self.env)
-        print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}\n{strength}")
+        print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}")
+        if not int(self.state.updates):
+            first = self.config.train.warmup_iterations + 1
+            print(f"nothing was learned: the first update is in iteration {first}; give it more time")
+        print(strength)
         return strength
 
     def _check_resumable(self, path: Path) -> None:

@@ -396,7 +396,8 @@ BROKEN = {
         ).astype(jnp.uint32),
     ),
     "rewards for one player": case(
-        "the state's rewards is float32[1], not float32[2]", init=starting(rewards=lambda: jnp.zeros(1))
+        "the state's rewards is float32[1], not float32[2]: one number for each player",
+        init=starting(rewards=lambda: jnp.zeros(1)),
     ),
     "rewards that grow": case(
         "step turns the state's .rewards from float32[2] into float32[3]",

@@ -675,7 +675,9 @@ def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
     assert len(read_metrics(run_dir)) == 1
     text = capsys.readouterr()
     assert f"run directory: runs/tiny/{run_dir.name}" in text.out
-    assert text.out.splitlines()[-1] == "nothing: 0.500 [0.250, 0.750]"
+    *_, untrained, last = text.out.splitlines()
+    assert untrained == "nothing was learned: the first update is in iteration 2; give it more time"
+    assert last == "nothing: 0.500 [0.250, 0.750]"
     # And on with the newest run, without naming it.
     main("tiny", preset, lambda env: nothing, argv=["--resume", "--iterations", "2"])
     assert len(read_metrics(run_dir)) == 2
