@@ -79,6 +79,7 @@ class Agent:
                 f"states must have one batch axis [B, ...], but states.terminated has shape "
                 f"{jnp.shape(states.terminated)}; for one state use jax.tree.map(lambda x: x[None], state)"
             )
+        states = self._settled(states)
         if num_simulations is None:
             num_simulations = self.config.search.num_simulations
         if num_simulations < 0 or temperature < 0:
@@ -106,9 +107,21 @@ class Agent:
         With continuous actions the policy is its mean action f32[B, D].
         Where the environment has `reveal`, the value is that of the states as they are, hidden things included.
         """
-        root = self._root(self.params, states)
+        root = self._root(self.params, self._settled(states))
         read = squashed.mode if action_size(self.env) else jax.nn.softmax
         return read(jnp.asarray(root.prior_logits)), root.value
+
+    def _settled(self, states: Any) -> Any:
+        """The states beside the weights and without weak types, in which first states differ from later ones.
+
+        Each mix would be compiled anew: three times in the first plies of a game.
+        """
+
+        def strong(x: Any) -> Any:
+            return jax.lax.convert_element_type(x, x.dtype) if getattr(x, "weak_type", False) else x
+
+        (device,) = jax.tree.leaves(self.params)[0].devices()
+        return jax.device_put(jax.tree.map(strong, states), device)
 
 
 def load(run_dir: str | Path) -> Agent:

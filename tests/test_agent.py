@@ -219,3 +219,15 @@ def test_states_may_come_from_the_host(run, states):
         run[1].act(host, KEY, num_simulations=4).tolist()
         == run[1].act(states, KEY, num_simulations=4).tolist()
     )
+
+
+def test_the_plies_of_a_game_are_one_program(run, states):
+    agent = jzero.load(run[0])
+    weak = states._replace(rewards=jnp.where(states.rewards > 0, 1.0, 0.0))
+    assert weak.rewards.weak_type
+    committed = jax.device_put(states, jax.devices()[0])
+    first, *others = (agent.act(kind, KEY, num_simulations=4) for kind in (states, weak, committed))
+    for kind in (states, weak, committed):
+        agent.evaluate(kind)
+    assert all(np.array_equal(first, other) for other in others)
+    assert (agent._plan._cache_size(), agent._root._cache_size()) == (1, 1)
