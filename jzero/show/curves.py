@@ -22,13 +22,14 @@ def column(metrics: Metrics, name: str) -> list[float]:
 
 
 def speeds_line(metrics: Metrics) -> str:
-    """The median speeds of a run in words, and how its time was shared; "" without any."""
+    """The median speeds of a run in words, and how its time was shared since it learns; "" without any."""
     parts = [
         f"{short_number(statistics.median(values))} {name.removesuffix('_per_second')}/s"
         for name in SPEEDS
         if (values := column(metrics, name))
     ]
-    if shares := column(metrics, "self_play_share"):
+    learning = [line for line in metrics if column([line], "updates_per_second")]
+    if shares := column(learning or metrics, "self_play_share"):
         share = statistics.median(shares)
         parts.append(f"{share:.0%} of the time is self-play, {1 - share:.0%} learning")
     return f"median speeds: {', '.join(parts)}" if parts else ""

@@ -205,8 +205,9 @@ def test_the_speeds_in_words_are_medians_of_the_lines_that_have_them():
         {"positions_per_second": 1200, "updates_per_second": 30, "self_play_share": 0.25},
         {"positions_per_second": 1300, "updates_per_second": 50, "self_play_share": 0.2},
     ]
-    said = "median speeds: 1.2k positions/s, 40 updates/s, 25% of the time is self-play, 75% learning"
+    said = "median speeds: 1.2k positions/s, 40 updates/s, 22% of the time is self-play, 78% learning"
     assert speeds_line(metrics) == said
+    assert speeds_line(metrics[:1]).endswith("100% of the time is self-play, 0% learning")
     assert speeds_line([]) == speeds_line([{"positions": 3}]) == ""
 
 
