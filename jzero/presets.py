@@ -287,10 +287,10 @@ def _return_limit(facts: Facts, discount: float) -> float:
 
 
 def _score_weight(limit: float) -> float:
-    """Weight of the value loss, whose errors are parts of `limit` on the scale h: 2048's.
+    """Weight of the value loss of scores, whose errors are parts of `limit` on the scale h.
 
-    An error of 1 on that scale weighs 0.02, whatever the limit. With a weight of 10 and a limit of 20,000 (0.0004)
-    2048 learned no values.
+    An error of 1 on that scale weighs 0.02 whatever the limit, as in `experiments/game_2048.py`; with a fiftieth of
+    that no values were learned there.
     """
     return max(10.0, round(0.02 * float(scale(jnp.float32(limit))) ** 2, 1))
 

@@ -28,7 +28,7 @@ from jzero.self_play import Games, self_play, start_games
 
 AXIS = "devices"
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-"""The pass of XLA's CPU compiler that drops `jax.lax.optimization_barrier`, before it fuses operations."""
+"""Stops XLA's CPU compiler from dropping `jax.lax.optimization_barrier` before it fuses operations."""
 
 
 class TrainState(NamedTuple):
