@@ -59,7 +59,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
         unroll_section(metrics),
         other_section(metrics),
         _tables(config, result),
-        _usage(experiment, run_dir),
+        _usage(experiment, run_dir, config),
     )
     path = run_dir / REPORT
     write_atomic(path, _page(spaced(experiment), games_css, "".join(body)))
@@ -165,14 +165,21 @@ def _tables(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return f'<section><h2>Settings</h2><div class="two">{"".join(tables)}</div></section>\n' if tables else ""
 
 
-def _usage(experiment: str, run_dir: Path) -> str:
+def _usage(experiment: str, run_dir: Path, config: Mapping[str, Any]) -> str:
+    """How to go on, for as long again, and how to play."""
     resume = resume_command(experiment, run_dir)
-    load = f'import jzero\n\nagent = jzero.load("{run_dir.as_posix()}")\n'
-    act = "actions = agent.act(states, key, num_simulations=64)"
+    if minutes := number((config.get("config") or {}).get("minutes")):
+        resume += f" --minutes {2 * minutes:g}"
+    act = f"""import jax
+import jzero
+
+agent = jzero.load("{run_dir.as_posix()}")
+states = jzero.init_batch(agent.env, jax.random.key(0), 8)  # eight games
+actions = agent.act(states, jax.random.key(1), num_simulations=64)"""
     return (
         '<section><h2>Use this run</h2><div class="two">'
         f'<div class="card"><b>Train it further</b><pre>{escape(resume)}</pre></div>'
-        f'<div class="card"><b>Use the agent</b><pre>{escape(load + act)}</pre></div></div></section>'
+        f'<div class="card"><b>Use the agent</b><pre>{escape(act)}</pre></div></div></section>'
     )
 
 

@@ -231,8 +231,15 @@ def test_it_lists_configuration_versions_and_how_to_go_on(full_run):
     text = report_of(full_run)
     assert "<tr><th>net.blocks</th><td>64, 64</td></tr>" in text
     assert "<tr><th>jax</th><td>9.8.7</td></tr>" in text
-    assert f"python experiments/tic_tac_toe.py --run-dir {full_run} --resume" in text
+    assert f"python experiments/tic_tac_toe.py --run-dir {full_run} --resume</pre>" in text
     assert html.escape(f'agent = jzero.load("{full_run}")') in text
+
+
+def test_to_train_further_needs_more_minutes_than_the_run_had(full_run):
+    config = json.loads((full_run / "config.json").read_text())
+    config["config"]["minutes"] = 7.5
+    (full_run / "config.json").write_text(json.dumps(config))
+    assert f"--run-dir {full_run} --resume --minutes 15</pre>" in report_of(full_run)
 
 
 def test_it_has_a_chart_for_every_metric(full_run):
