@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def save(directory: str | Path, iteration: int, state: Any) -> None:
             checkpointer.save(directory / str(iteration), _plain(state), force=True)
             checkpointer.wait_until_finished()
     except (OSError, ValueError, RuntimeError) as error:
-        _remove_unfinished(directory)
+        _remove_failed(directory)
         raise OSError(
             f"cannot write the checkpoint of iteration {iteration} in {directory} "
             f"({_first_line(error)}); free some space or choose another --run-dir: "
@@ -93,11 +94,28 @@ def iterations(directory: str | Path) -> list[int]:
     return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdigit())
 
 
-def _remove_unfinished(directory: Path) -> None:
-    """Frees the space of what a failed or killed process began to write."""
-    if jax.process_index() == 0:
-        for entry in directory.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(entry, ignore_errors=True)
+def _remove_unfinished(directory: Path) -> bool:
+    """Frees the space of what a failed or killed process began to write; whether there was any."""
+    if jax.process_index() > 0:
+        return False
+    unfinished = list(directory.glob("*.orbax-checkpoint-tmp*"))
+    for entry in unfinished:
+        shutil.rmtree(entry, ignore_errors=True)
+    return bool(unfinished)
+
+
+def _remove_failed(directory: Path) -> None:
+    """Removes what a failed `save` wrote until it stays away.
+
+    Orbax raises at the first array that cannot be written while its threads go on with the others, and these make
+    their directories anew.
+    """
+    quiet = 0
+    for _ in range(50):
+        quiet = 0 if _remove_unfinished(directory) else quiet + 1
+        if quiet == 3:
+            return
+        time.sleep(0.05)
 
 
 def _first_line(error: Exception) -> str:

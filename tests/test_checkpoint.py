@@ -3,6 +3,7 @@
 import errno
 import resource
 import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -191,6 +192,22 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(two_checkpoints, monkeypat
         checkpoint.save(two_checkpoints, 7, small_state(7))
     assert "\n" not in str(found.value)
     assert_intact(two_checkpoints)
+
+
+def test_writers_that_go_on_after_the_error_leave_nothing(two_checkpoints, monkeypatch):
+    unfinished = two_checkpoints / "7.orbax-checkpoint-tmp"
+    late = threading.Timer(0.08, lambda: unfinished.mkdir())
+
+    def save(*args, **kwargs):
+        late.start()
+        raise ValueError("the first of several writers")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", save)
+    with pytest.raises(OSError, match="the first of several writers"):
+        checkpoint.save(two_checkpoints, 7, small_state(7))
+    late.join()
+    assert_intact(two_checkpoints)
+    assert sorted(path.name for path in two_checkpoints.iterdir()) == ["3", "5"]
 
 
 def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path):
