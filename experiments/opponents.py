@@ -33,11 +33,14 @@ def measure(env: Env, games: int = 40, max_plies: int = MEANWHILE) -> Measure:
 
     One: the mean return of 50 episodes of at most `max_plies`, with that of random play beside it. Two whose
     rewards sum to zero: the score in `games`, both seats, against Monte-Carlo tree search with random rollouts.
-    More, or two of their own interests: the return above the mean of the others' at a table of such players.
+    More, or two of their own interests, or that play for points with cards or dice (poker): the return above the
+    mean of the others' at a table of such players, the same deals in every seat.
     """
     if env.num_players == 1:
         return _beside_random(env, max_plies)
-    return _above_others(env) if has_player_values(env) else _score(env, games)
+    if has_player_values(env) or (look(env).points and look(env).chance):
+        return _above_others(env)
+    return _score(env, games)
 
 
 def final(env: Env) -> Measure:
@@ -74,12 +77,13 @@ def _opponent(env: Env) -> tuple[str, Player]:
 
 def _score(env: Env, games: int) -> Measure:
     name, opponent = _opponent(env)
+    openings = (0, min(4, round(look(env).plies) // 4))  # random plies; short games would be over
 
     def take(agent: Agent) -> Strength:
         simulations = agent.config.search.num_simulations
         player = agent_player(agent, simulations)
         result = play_match(
-            env, player, opponent, num_games=games, key=jax.random.key(0), opening_plies=(0, 4)
+            env, player, opponent, num_games=games, key=jax.random.key(0), opening_plies=openings
         )
         said = f"score in {games} games against {name}, {simulations} simulations"
         return Strength(said, result.score, *result.interval)

@@ -63,6 +63,11 @@ class Facts(NamedTuple):
     """Shapes of the observation's leaves, without the batch axis."""
 
     @property
+    def points(self) -> bool:
+        """It is played for points: more than one win or loss can be earned."""
+        return self.largest_return > 1 + 1e-4
+
+    @property
     def features(self) -> int:
         """Numbers in an observation."""
         return sum(int(np.prod(shape)) for shape in self.shapes)
@@ -203,7 +208,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
         # Games that begin alike need other openings; a quarter of a short game would leave nothing to play.
         opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
     )
-    if facts.num_players == 1 and facts.largest_return > 1 + 1e-4:
+    if facts.num_players == 1 and facts.points:
         # A game of scores: differences of Q-values have no scale of their own.
         search = dataclasses.replace(train.search, num_simulations=16, rescale_values=True, value_scale=0.1)
         discount = 0.99
@@ -281,7 +286,7 @@ def _return_limit(facts: Facts, discount: float) -> float:
     Discounted, that of the largest reward at every ply, for ever: random games are no guide, since a good player's
     may be far longer. Undiscounted, twice what random games earned.
     """
-    if facts.largest_return <= 1 + 1e-4:
+    if not facts.points:
         return 1.0
     return _round_up(2 * facts.largest_return if discount == 1 else facts.largest_reward / (1 - discount))
 

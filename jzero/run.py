@@ -279,20 +279,23 @@ class Run:
         started = time.monotonic() - self.seconds
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
+        spent = 0.0  # by the last measurement and its report
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)
         with bar:
             bar.set_postfix_str("compiling")
             while not self._all_agree(self._stop or self._finished(budget)):
                 metrics = self._one_iteration()
                 self.seconds = time.monotonic() - started
-                if self.leads and self.seconds >= next_measure:
+                # One that would end after the time is up is left to the final one.
+                if self.leads and self.seconds >= next_measure and self.seconds + spent < budget:
+                    bar.set_postfix_str("measuring")
                     metrics |= self._measure(measure)
                 self._log(metrics, bar)
                 if "strength" in metrics:
                     now = time.monotonic() - started
+                    spent = now - self.seconds
                     # Where games are long, most of the time is for training all the same; a second does not count.
-                    spent = now - self.seconds - 1
-                    next_measure = now + max(self.config.evaluate_every, 2 * spent)
+                    next_measure = now + max(self.config.evaluate_every, 2 * (spent - 1))
                 if self._all_agree(self.seconds >= next_save):
                     self._save()
                     next_save = time.monotonic() - started + self.config.checkpoint_every
@@ -448,8 +451,11 @@ class Run:
             self.saved_iteration = self.iteration
 
     def _finish(self, final: Measure) -> Strength:
+        print("final measurement:", end=" ", flush=True)
         agent = self.agent()
+        begun = time.monotonic()
         strength = final(agent)
+        print(duration(time.monotonic() - begun))
         assert self.dir is not None
         self._record_games(agent)
         self.dir.write_json(

@@ -4,9 +4,12 @@ import importlib
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from jzero.env import make
 from tests.evaluate.test_measures import Walk, always
 from tests.tiny import REPOSITORY, child_environment
 
@@ -25,6 +28,29 @@ def test_a_single_players_return_stands_beside_that_of_random_play(monkeypatch):
     assert float(found[1]) == pytest.approx(sum(sums) / 5 / 2, abs=1.7)  # four standard errors
     assert strength.value == pytest.approx(sum(sums) / 5, abs=3)
     assert float(found[1]) != strength.value
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "openings"),
+    [("tic_tac_toe", "score in 40 games against", [(0, 2)]), ("pgx:kuhn_poker", "return above", [])],
+)
+def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
+    monkeypatch, name, said, openings
+):
+    pytest.importorskip("pgx", exc_type=ImportError)
+    monkeypatch.syspath_prepend(str(REPOSITORY / "experiments"))
+    opponents = importlib.import_module("opponents")
+    matches = []
+
+    def play_match(*_, opening_plies, **__):
+        matches.append(opening_plies)
+        return SimpleNamespace(score=0.5, interval=(0.4, 0.6))
+
+    table = SimpleNamespace(own=np.zeros((64, 2)), compare=lambda: (0.5, 0.4, 0.6))
+    monkeypatch.setattr(opponents, "play_match", play_match)
+    monkeypatch.setattr(opponents, "play_tables", lambda *_, **__: table)
+    assert opponents.measure(make(name))(always(0)).name.startswith(said)
+    assert matches == openings
 
 
 @pytest.mark.slow
