@@ -20,6 +20,8 @@ from jzero.show.words import whole_number
 
 SIMULATIONS = 100
 EPISODES = 50
+"""At a run's end and of random play; while a run trains fewer, since long ones may take most of its time."""
+FEWER_EPISODES = 20
 MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
 MEANWHILE = 1000
@@ -28,16 +30,16 @@ LONGEST = 100
 """Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
 
 
-def measure(env: Env, games: int = 40, max_plies: int = MEANWHILE) -> Measure:
+def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies: int = MEANWHILE) -> Measure:
     """A measurement that fits the number of players, taken while a run trains; `final` takes more games.
 
-    One: the mean return of 50 episodes of at most `max_plies`, with that of random play beside it. Two whose
+    One: the mean return of `episodes` of at most `max_plies`, with that of random play beside it. Two whose
     rewards sum to zero: the score in `games`, both seats, against Monte-Carlo tree search with random rollouts.
     More, or two of their own interests, or that play for points with cards or dice (poker): the return above the
     mean of the others' at a table of such players, the same deals in every seat.
     """
     if env.num_players == 1:
-        return _beside_random(env, max_plies)
+        return _beside_random(env, episodes, max_plies)
     if has_player_values(env) or (look(env).points and look(env).chance):
         return _above_others(env)
     return _score(env, games)
@@ -45,11 +47,11 @@ def measure(env: Env, games: int = 40, max_plies: int = MEANWHILE) -> Measure:
 
 def final(env: Env) -> Measure:
     """The measurement at a run's end."""
-    return measure(env, games=100, max_plies=MOST_PLIES)
+    return measure(env, games=100, episodes=EPISODES, max_plies=MOST_PLIES)
 
 
-def _beside_random(env: Env, max_plies: int) -> Measure:
-    measured = mean_return(env, episodes=EPISODES, max_plies=max_plies)
+def _beside_random(env: Env, episodes: int, max_plies: int) -> Measure:
+    measured = mean_return(env, episodes=episodes, max_plies=max_plies)
     if getattr(env, "external", False):  # an emulator's games take minutes
         return measured
     earned = _random_return(env)
