@@ -118,12 +118,17 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
     return BraxEnv(inner, name=f"brax:{name}", bins=bins, episode_length=episode_length)
 
 
-def make_playground(name: str, *, bins: int | None = None, episode_length: int = 1000) -> BraxEnv:
-    """The environment `name` of MuJoCo Playground, such as "CartpoleBalance".
+def make_playground(
+    name: str, *, bins: int | None = None, episode_length: int | None = None, **options: Any
+) -> BraxEnv:
+    """The environment `name` of MuJoCo Playground, such as "CartpoleBalance"; more options are its settings.
+
+    Its physics is MJX in JAX (`impl="jax"`), not Playground's default, MuJoCo Warp, made for NVIDIA's GPUs.
+    Games have the length that its configuration says, if `episode_length` does not.
 
     Raises:
       ImportError: MuJoCo Playground is not installed.
-      ValueError: it has no such environment, or `bins` does not fit.
+      ValueError: it has no such environment or no such setting, or `bins` does not fit.
     """
     try:
         from mujoco_playground import registry
@@ -133,7 +138,15 @@ def make_playground(name: str, *, bins: int | None = None, episode_length: int =
         ) from error
     if name not in registry.ALL_ENVS:
         raise ValueError(unknown_name("environment of MuJoCo Playground", name, sorted(registry.ALL_ENVS)))
-    return BraxEnv(registry.load(name), name=f"playground:{name}", bins=bins, episode_length=episode_length)
+    config = registry.get_default_config(name)
+    for option in options:
+        if option not in config:
+            raise ValueError(unknown_name(f"setting of Playground's {name!r}", option, sorted(config)))
+    if "impl" in config:
+        options = {"impl": "jax", **options}
+    inner = registry.load(name, config_overrides=options)
+    length = config.get("episode_length", 1000) if episode_length is None else episode_length
+    return BraxEnv(inner, name=f"playground:{name}", bins=bins, episode_length=length)
 
 
 def _with_key(inner: Any, key: Any) -> Any:

@@ -120,18 +120,36 @@ def test_too_many_dimensions_are_an_error():
         BraxEnv(types.SimpleNamespace(action_size=10), name="arm", bins=2)
 
 
-def test_names_of_playground_are_looked_up(monkeypatch):
-    made = {"PointPush": Point(), "PointPull": Point()}
-    registry = types.SimpleNamespace(ALL_ENVS=tuple(made), load=made.__getitem__)
+def test_names_and_settings_of_playground_are_looked_up(monkeypatch):
+    configs = {"PointPush": {"impl": "warp", "episode_length": 7}, "PointPull": {"noise": 0.1}}
+    loaded = []
+
+    def load(name, config_overrides):
+        loaded.append((name, config_overrides))
+        return Point()
+
+    registry = types.SimpleNamespace(
+        ALL_ENVS=tuple(configs), load=load, get_default_config=configs.__getitem__
+    )
     monkeypatch.setitem(sys.modules, "mujoco_playground", types.SimpleNamespace(registry=registry))
-    env = make("playground:PointPull?bins=3&episode_length=4")
-    assert env.inner is made["PointPull"]
+    env = make("playground:PointPull?bins=3&episode_length=4&noise=0.5")
     assert (env.name, env.num_actions, env.episode_length) == ("playground:PointPull", 9, 4)
-    assert make("playground:PointPush").action_size == 2
+    push = make("playground:PointPush")
+    assert (push.action_size, push.episode_length) == (2, 7)
+    make("playground:PointPush?impl='warp'")
+    assert loaded == [
+        ("PointPull", {"noise": 0.5}),
+        ("PointPush", {"impl": "jax"}),
+        ("PointPush", {"impl": "warp"}),
+    ]
     with pytest.raises(
         ValueError, match=r"unknown environment of MuJoCo Playground 'PointPul': did you mean 'PointPull'"
     ):
         make("playground:PointPul")
+    with pytest.raises(
+        ValueError, match=r"unknown setting of Playground's 'PointPull' 'noize': did you mean 'noise'"
+    ):
+        make("playground:PointPull?noize=1")
 
 
 def test_names_and_options_of_brax_are_looked_up(monkeypatch):
