@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 KEEP = 2
@@ -127,13 +128,22 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _plain(state: Any) -> Any:
-    """Random keys as the integers they are made of."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+    """Random keys as the integers they are made of, and a number for an array of nothing, which orbax refuses."""
+
+    def plain(leaf: Any) -> Any:
+        if np.size(leaf) == 0:
+            return np.int8(0)
+        return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+    return jax.tree.map(plain, state)
 
 
 def _typed(leaf: Any, like: Any) -> Any:
+    if np.size(like) == 0:
+        return jnp.zeros(like.shape, like.dtype, device=getattr(like, "sharding", None))
     return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
 
 
 def _with_sharding(shape: jax.ShapeDtypeStruct, like: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=getattr(like, "sharding", None))
+    sharding = getattr(like, "sharding", None) if np.size(like) else None
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)

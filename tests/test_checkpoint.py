@@ -34,6 +34,7 @@ def small_state(number):
         "count": jnp.int32(number),
         "key": jax.random.key(number),
         "seconds": np.float32(number / 3),
+        "nothing": jnp.zeros((4, 0), jnp.bfloat16),  # such as the muscles of a robot that has none
     }
 
 
