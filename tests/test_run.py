@@ -172,9 +172,10 @@ def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_pa
     assert ["strength" in line for line in read_metrics(tmp_path / "run")] == [True] * 3
     assert len(asked) == 3
     assert read_json(tmp_path / "run" / "result.json")["strength"]["name"] == "the end"
-    *_, first, second, third, speed, report, last = capsys.readouterr().out.splitlines()
+    *_, first, second, third, took, speed, report, last = capsys.readouterr().out.splitlines()
     assert last == "the end: 0.250 [0.125, 0.500] points"
     assert report.startswith("report: ")
+    assert re.fullmatch(r"final measurement: \d+ s", took)
     rates = r"median speeds: \S+ positions/s, \S+ evaluations/s, \S+ updates/s"
     assert re.fullmatch(rates + r", \d+% of the time is self-play, \d+% learning", speed)
     for line, positions in ((first, 48), (second, 96), (third, 144)):
