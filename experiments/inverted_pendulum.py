@@ -5,8 +5,9 @@
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `inverted_pendulum`, MuJoCo's model of a pole on a
 cart, simulated by brax's spring backend: a reward of 1 a step while the pole is less than 0.2 rad from upright, for
-1,000 steps at most. Random play earns about 23. A run ends as soon as 20 episodes have a mean of at least 950; the
-last line measures 100 others.
+1,000 steps at most. Random play earns about 23. Not mastered: after 50,000 steps and more agents earn about 500,
+between 260 and 930 from one measurement to the next; docs/continuous_actions.md says what was tried. A run ends as
+soon as 20 episodes have a mean of at least 950; the last line measures 100 others.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ TRAIN = TrainConfig(
         max_considered=16,
         sampled_actions=16,
         rescale_values=False,
-        value_scale=0.1,
+        value_scale=0.2,
     ),
     network=NetworkConfig(kind="mlp", width=128, blocks=1, head_width=64),
     muzero=MuZeroConfig(
-        unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=51, entropy_weight=0.05
+        unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=51, entropy_weight=0.005
     ),
     games=16,
     plies=16,

@@ -120,10 +120,11 @@ def _nested(svg: str, x: float, y: float, width: float, height: float) -> str:
 
 
 def main(config: Config) -> None:
-    """Writes the file and the picture, and prints the mean strength."""
+    """Writes the file and the picture, and prints the mean strength of the runs that have come to their end."""
     runs = [gather(run, config.every) for run in config.runs]
-    values = [run["result"]["strength"]["value"] for run in runs]
-    summary = {"mean_strength": statistics.mean(values), "strengths": values, "runs": runs}
+    values = [run["result"]["strength"]["value"] for run in runs if run["result"] is not None]
+    mean = statistics.mean(values) if values else None
+    summary = {"mean_strength": mean, "strengths": values, "runs": runs}
     config.out.parent.mkdir(parents=True, exist_ok=True)
     config.out.write_text(json.dumps(summary, indent=1) + "\n")
     if config.picture is not None:
@@ -131,7 +132,7 @@ def main(config: Config) -> None:
         assert games is not None, f"{config.runs[0]} has no games.json"
         config.picture.parent.mkdir(parents=True, exist_ok=True)
         config.picture.write_text(picture(runs, games))
-    print(f"mean strength {summary['mean_strength']:.4f} of {len(values)} runs: {values}")
+    print(f"mean strength {mean} of {len(values)} runs: {values}; {len(runs) - len(values)} ended before")
 
 
 if __name__ == "__main__":
