@@ -125,9 +125,23 @@ def main(
         raise SystemExit(f"error: {error}") from error
 
 
+@dataclass(frozen=True)
+class _Environment:
+    """The options that say what is played, and on what."""
+
+    env: str = TrainConfig.env
+    cpu_devices: int | None = None
+
+
 def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
-    """The options `argv` over the preset or, with --resume, over the settings of the run to go on with."""
+    """The options `argv` over the preset or, with --resume, over the settings of the run to go on with.
+
+    Of a preset that follows from the environment only `_Environment` is read: the other options may fit it alone.
+    """
     preset = _preset(presets, argv)
+    if callable(preset) and not {"-h", "--help", "--resume"} & set(argv):
+        played, _ = tyro.cli(_Environment, args=argv, return_unknown_args=True)
+        return RunConfig(cpu_devices=played.cpu_devices, train=TrainConfig(env=played.env))
     default = RunConfig() if callable(preset) else preset
     description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
     config = tyro.cli(RunConfig, args=argv, default=default, description=description)

@@ -15,6 +15,7 @@ from envs.blob import Blob
 from envs.tic_tac_toe import TicTacToe
 from jzero import estimate
 from jzero import run as run_lib
+from jzero.config import MuZeroConfig
 from jzero.env import init_batch, make
 from jzero.presets import LOOKS, Facts, look, preset, suited
 from jzero.run import RunConfig, Strength, main
@@ -219,13 +220,14 @@ def test_the_experiments_algorithm_is_the_first_or_the_one_that_is_named():
     assert (run.train.algorithm, run.train.env, run.minutes) == ("muzero", "two_piles", RunConfig().minutes)
 
 
-def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_path):
+def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # the devices of this process are chosen
     seen = []
 
     def suit(name, env):
         seen.append((name, env))
-        return RunConfig(train=replace(TINY, env=name, learning_rate=0.5))
+        muzero = MuZeroConfig(td_steps=5)  # without it a return could not end with the network's value
+        return RunConfig(train=replace(TINY, env=name, learning_rate=0.5, muzero=muzero))
 
     argv = [
         "--env",
@@ -236,6 +238,8 @@ def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_pat
         "16",
         "--run-dir",
         str(tmp_path / "run"),
+        "--muzero.bootstrap",
+        "network",
     ]
     with pytest.raises(SystemExit, match=r"cannot read the option .size.; expected key=literal"):
         main("tiny", suit, lambda env: None, argv=argv)
@@ -243,8 +247,12 @@ def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_pat
     result = Strength("nothing", 0.5, 0.25, 0.75)
     assert main("tiny", suit, lambda env: lambda agent: result, argv=argv) == result
     assert seen == [("tic_tac_toe", TicTacToe())]
+    with pytest.raises(SystemExit):
+        main("tiny", suit, lambda env: None, argv=[*argv, "--gamse", "8"])
+    assert "--games" in capsys.readouterr().err
     saved = json.loads((tmp_path / "run" / "config.json").read_text())["config"]["train"]
     assert (saved["games"], saved["learning_rate"], saved["env"]) == (16, 0.5, "tic_tac_toe")
+    assert (saved["muzero"]["td_steps"], saved["muzero"]["bootstrap"]) == (5, "network")
 
 
 def test_a_run_says_what_it_will_take(monkeypatch):
