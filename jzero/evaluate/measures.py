@@ -40,6 +40,11 @@ class Strength(NamedTuple):
 Measure = Callable[["Agent"], Strength]
 
 
+def _simulations(agent: Agent, asked: int | None) -> int:
+    """Simulations a move: those asked for, 0 for the policy alone, or those of the run."""
+    return agent.config.search.num_simulations if asked is None else asked
+
+
 def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
     """Makes the exhaustive measurement of a small game of two: the share of all games, over every reply in both
     seats, that the agent does not lose. 1 means that no opponent can win.
@@ -56,7 +61,7 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
         proof = prove_never_loses(env, act)
         games = proof.wins + proof.draws + proof.losses
         share = 1 - proof.losses / games
-        simulations = num_simulations or agent.config.search.num_simulations
+        simulations = _simulations(agent, num_simulations)
         name = (
             f"games not lost against every reply in both seats, {simulations} simulations "
             f"({proof.losses} of {games} lost)"
@@ -90,7 +95,7 @@ def mean_return(
         act = partial(agent.act, num_simulations=num_simulations)
         returns, cut = play_episodes(env, act, jax.random.key(seed), episodes, max_plies=max_plies)
         half = Z * returns.std(ddof=1) / np.sqrt(episodes) if episodes > 1 else np.inf
-        mean, simulations = returns.mean(), num_simulations or agent.config.search.num_simulations
+        mean, simulations = returns.mean(), _simulations(agent, num_simulations)
         name = f"mean return of {episodes} episodes, {simulations} simulations"
         if cut:
             name += f", {cut} of the episodes cut short after {max_plies:,} plies"

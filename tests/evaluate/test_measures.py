@@ -94,15 +94,17 @@ def test_the_mean_return_has_the_normal_interval_of_its_episodes():
     assert mean_return(Walk(), episodes=200, seed=4)(always(0)).value != found.value
 
 
-def test_the_simulations_asked_for_reach_the_agent():
+@pytest.mark.parametrize("simulations", [0, 2])
+def test_the_simulations_asked_for_reach_the_agent(simulations):
     asked = []
 
     def choose(states, num_simulations):
         asked.append(num_simulations)
         return jnp.zeros(states.terminated.shape, jnp.int32)
 
-    assert mean_return(Walk(), episodes=3, num_simulations=2)(agent(choose)).name.endswith(", 2 simulations")
-    assert set(asked) == {2}
+    found = mean_return(Walk(), episodes=3, num_simulations=simulations)(agent(choose))
+    assert found.name.endswith(f", {simulations} simulations")
+    assert set(asked) == {simulations}
 
 
 def test_one_episode_has_no_interval():
