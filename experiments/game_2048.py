@@ -25,7 +25,7 @@ from jzero.agent import Agent
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.measures import Measure, Strength
-from jzero.evaluate.rating import Z
+from jzero.evaluate.rating import mean_with_interval
 from jzero.run import RunConfig, main
 
 ALPHAZERO = RunConfig(
@@ -93,12 +93,6 @@ def final_states(env: Env, act: Callable[[Any, jax.Array], jax.Array], key: jax.
     return jax.device_get(states)
 
 
-def mean_score(scores: np.ndarray, name: str) -> Strength:
-    """The mean of scores [B] with its normal interval."""
-    mean, half = scores.mean(), Z * scores.std(ddof=1) / np.sqrt(len(scores))
-    return Strength(name, float(mean), float(mean - half), float(mean + half))
-
-
 def largest_tiles(states: Any) -> dict[int, int]:
     """How many of the games [B] came to each largest tile."""
     counts = Counter((2 ** states.board.max(axis=(1, 2)).astype(int)).tolist())
@@ -113,7 +107,7 @@ def measure(env: Env, seed: int = 0, games: int = 30) -> Measure:
         tiles = ", ".join(f"{tile} in {count}" for tile, count in largest_tiles(states).items())
         simulations = agent.config.search.num_simulations
         name = f"mean score of {games} games, {simulations} simulations (largest tile {tiles})"
-        return mean_score(states.score.astype(np.float64), name)
+        return Strength(name, *mean_with_interval(states.score.astype(np.float64)))
 
     return measured
 

@@ -20,13 +20,15 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import tyro
-from game_2048 import final_states, largest_tiles, mean_score
+from game_2048 import final_states, largest_tiles
 
 import jzero
 from envs.game_2048 import Game2048
 from jzero.devices import set_up
 from jzero.env import random_actions
 from jzero.evaluate.expectimax import expectimax_action
+from jzero.evaluate.measures import Strength
+from jzero.evaluate.rating import mean_with_interval
 
 PlayerName = Literal["random", "greedy", "expectimax", "agent"]
 
@@ -84,7 +86,7 @@ def main(config: Config) -> None:
         states = final_states(env, acts[name], jax.random.key(config.seed), config.games)
         seconds = time.perf_counter() - begin
         scores = states.score.astype(np.float64)
-        strength = mean_score(scores, f"{name}: mean score of {config.games} games")
+        strength = Strength(f"{name}: mean score of {config.games} games", *mean_with_interval(scores))
         tiles = largest_tiles(states)
         print(f"{strength}; largest tiles {tiles}; {seconds:.0f} s", flush=True)
         records[name] = {

@@ -15,7 +15,7 @@ import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.exact import prove_never_loses
-from jzero.evaluate.rating import Z
+from jzero.evaluate.rating import mean_with_interval
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -94,12 +94,11 @@ def mean_return(
     def measure(agent: Agent) -> Strength:
         act = partial(agent.act, num_simulations=num_simulations)
         returns, cut = play_episodes(env, act, jax.random.key(seed), episodes, max_plies=max_plies)
-        half = Z * returns.std(ddof=1) / np.sqrt(episodes) if episodes > 1 else np.inf
-        mean, simulations = returns.mean(), _simulations(agent, num_simulations)
+        simulations = _simulations(agent, num_simulations)
         name = f"mean return of {episodes} episodes, {simulations} simulations"
         if cut:
             name += f", {cut} of the episodes cut short after {max_plies:,} plies"
-        return Strength(name, float(mean), float(mean - half), float(mean + half))
+        return Strength(name, *mean_with_interval(returns))
 
     return measure
 

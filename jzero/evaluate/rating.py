@@ -56,6 +56,13 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
     return (max(0.0, float(padded.mean() - half)), min(1.0, float(padded.mean() + half)))
 
 
+def mean_with_interval(numbers: np.ndarray) -> tuple[float, float, float]:
+    """(mean, low, high) of independent numbers f64[N] of any size: the normal interval, infinite for one number."""
+    mean = float(np.mean(numbers))
+    half = float(Z * np.std(numbers, ddof=1) / np.sqrt(len(numbers))) if len(numbers) > 1 else np.inf
+    return mean, mean - half, mean + half
+
+
 def bradley_terry(wins: np.ndarray, anchor: int = 0, *, prior_games: float = 1.0) -> Ratings:
     """Elo ratings: the Bradley-Terry model, P(i beats j) = 1 / (1 + 10^((Rj - Ri) / 400)), and a weak prior.
 

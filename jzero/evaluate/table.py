@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Env, init_batch
-from jzero.evaluate.rating import Z
+from jzero.evaluate.rating import mean_with_interval
 from jzero.evaluate.turns import Player, play_out
 
 
@@ -40,9 +40,7 @@ class TableResult:
 
         A deal, played once from every seat, is the independent unit.
         """
-        by_deal = (self.own - self.others).mean(axis=1)
-        half = Z * by_deal.std(ddof=1) / np.sqrt(len(by_deal)) if len(by_deal) > 1 else np.inf
-        return float(by_deal.mean()), float(by_deal.mean() - half), float(by_deal.mean() + half)
+        return mean_with_interval((self.own - self.others).mean(axis=1))
 
 
 def play_tables(env: Env, player: Player, opponent: Player, *, num_deals: int, key: jax.Array) -> TableResult:

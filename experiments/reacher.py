@@ -1,0 +1,58 @@
+"""Learns to reach with MuJoCo's two-jointed arm by continuous torques and measures the mean return of 100 episodes.
+
+    python experiments/reacher.py
+    python experiments/reacher.py --minutes 10 --seed 1
+    python experiments/reacher_players.py --run-dir DIR         beside players that learn nothing
+
+Needs pip install "jzero[envs]" brax. The environment is brax's `reacher`, MuJoCo's arm of two links in the plane,
+with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum of
+the squared torques.
+"""
+
+from __future__ import annotations
+
+from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env
+from jzero.evaluate.measures import Measure, mean_return
+from jzero.run import RunConfig, main
+
+TRAIN = TrainConfig(
+    env="brax:reacher?episode_length=50",
+    algorithm="gumbel_muzero",
+    search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=16, sampled_actions=16),
+    network=NetworkConfig(kind="mlp", width=128, blocks=1, head_width=64),
+    muzero=MuZeroConfig(
+        unroll_steps=5,
+        td_steps=5,
+        bootstrap="network",
+        value_limit=60,
+        reward_limit=3,
+        atoms=51,
+        entropy_weight=0.005,
+    ),
+    games=64,
+    plies=8,
+    # Without them the arm only ever folds: where it could go in place of that is not seen, and so not learned.
+    random_move_fraction=0.1,
+    replay_plies=1024,
+    warmup_iterations=8,
+    batch_size=128,
+    updates=32,
+    discount=0.97,
+    learning_rate=2e-3,
+    value_weight=0.5,
+    ema_decay=0.99,
+)
+PRESET = RunConfig(minutes=25, evaluate_every=60, train=TRAIN)
+
+
+def measure(env: Env) -> Measure:
+    return mean_return(env, episodes=100)
+
+
+def final(env: Env) -> Measure:
+    return mean_return(env, episodes=100, seed=1)
+
+
+if __name__ == "__main__":
+    main("reacher", PRESET, measure=measure, final=final)
