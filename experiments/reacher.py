@@ -2,7 +2,7 @@
 
     python experiments/reacher.py
     python experiments/reacher.py --minutes 10 --seed 1
-    python experiments/reacher_players.py --run-dir DIR         beside players that learn nothing
+    python experiments/reacher_match.py --run-dir DIR           beside players that do not learn
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `reacher`, MuJoCo's arm of two links in the plane,
 with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum of
