@@ -125,7 +125,7 @@ def _expand(
     path, games = paths.path, jnp.arange(batch_size)
     action = jnp.where(paths.is_new, tree_lib.untried_action(path.child), 0)
 
-    def among(count: int, model_state: Any) -> tuple[walk.Evaluation, Any]:
+    def among(count: int, model_state: Any) -> tuple[tuple[walk.NewNodes, Any], Any]:
         """The first `count` leaves of every game, padded to all of them."""
         parent = path.last_node[:count]
         embedding = jax.tree.map(lambda x: x[games, parent], tree.embeddings)
@@ -133,27 +133,23 @@ def _expand(
         def flatten(x: jax.Array) -> jax.Array:
             return x.reshape(count * batch_size, *x.shape[2:])
 
+        edge = flatten(action[:count])
         found, model_state = walk.evaluate(
-            params,
-            rng_key,
-            rules,
-            flatten(parent),
-            flatten(action[:count]),
-            jax.tree.map(flatten, embedding),
-            model_state,
+            params, rng_key, rules, edge, jax.tree.map(flatten, embedding), model_state
         )
+        new = walk.new_nodes(found, flatten(parent), edge)
 
         def unflatten(x: jax.Array) -> jax.Array:
             x = x.reshape(count, batch_size, *x.shape[1:])
             return jnp.concatenate([x, jnp.zeros((leaves - count, *x.shape[1:]), x.dtype)])
 
-        return jax.tree.map(unflatten, found), model_state
+        return jax.tree.map(unflatten, (new, found.embedding)), model_state
 
     counts = [1]
     while counts[-1] < leaves:
         counts.append(min(2 * counts[-1], leaves))
     branch = sum((most > count).astype(jnp.int32) for count in counts[:-1])
-    found, model_state = jax.lax.switch(
+    (new, embedding), model_state = jax.lax.switch(
         branch, [lambda state, count=count: among(count, state) for count in counts], tree.model_state
     )
     target = jnp.where(paths.is_new, paths.leaf, tree.nodes.shape[1])
@@ -161,13 +157,13 @@ def _expand(
     def write(array: jax.Array, new: jax.Array) -> jax.Array:
         return array.at[games, target].set(new.astype(array.dtype), mode="drop")
 
-    code = jnp.where(found.is_terminal, tree_lib.terminal_code(paths.leaf), paths.leaf).astype(jnp.float32)
+    code = jnp.where(new.is_terminal, tree_lib.terminal_code(paths.leaf), paths.leaf).astype(jnp.float32)
     parent = jnp.where(paths.is_new, path.last_node, tree.nodes.shape[1])
     return dataclasses.replace(
         tree,
-        nodes=write(tree.nodes, found.rows),
-        open_priors=write(tree.open_priors, found.logits),
-        embeddings=jax.tree.map(write, tree.embeddings, found.embedding),
+        nodes=write(tree.nodes, new.rows),
+        open_priors=write(tree.open_priors, new.logits),
+        embeddings=jax.tree.map(write, tree.embeddings, embedding),
         children=tree.children.at[games, parent, path.last_slot, tree_lib.CHILD].set(code, mode="drop"),
         model_state=model_state,
     )

@@ -28,6 +28,8 @@ Beyond mctx, every policy takes these keyword arguments:
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -35,16 +37,21 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
-from jzero.search import arguments, reuse, scores, walk
+from jzero.search import arguments, reuse, scores, simulate, walk
 from jzero.search import tree as tree_lib
 from jzero.search.leaves import search_leaves
 from jzero.search.qtransforms import (
     QTransform,
+    is_of_rows,
     qtransform_by_parent_and_siblings,
     qtransform_completed_by_mix_value,
     transform_row,
 )
 from jzero.search.tree import Tree, give_root_slots, init_tree
+
+
+NO_TREE: Any = None
+"""What a choice that reads rows alone gets as its tree."""
 
 
 class GumbelExtraData(NamedTuple):
@@ -138,6 +145,7 @@ def muzero_policy(
         num_simulations,
         size,
         select=puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual=virtual),
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base),
         invalid_actions=invalid_actions,
         max_depth=max_depth,
         loop_fn=loop_fn,
@@ -183,6 +191,7 @@ def puct_search(
     size: arguments.Size,
     *,
     select: walk.Select,
+    of_rows: bool,
     invalid_actions: jax.Array | None,
     max_depth: int | jax.Array | None,
     loop_fn: Callable,
@@ -196,7 +205,10 @@ def puct_search(
     check: bool,
     chance: walk.Chance | None = None,
 ) -> PolicyOutput:
-    """A search that chooses by `select` at every node, and plays in proportion to visits; see `muzero_policy`."""
+    """A search that chooses by `select` at every node, and plays in proportion to visits; see `muzero_policy`.
+
+    `of_rows`: `select` reads nothing but the node's row and closes over no arrays.
+    """
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     invalid = _invalid_or_none(invalid_actions, root)
     logits = mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid)
@@ -208,6 +220,7 @@ def puct_search(
     noisy_logits = mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
     fresh = _fresh_tree(noisy_logits, root, size, invalid, to_play, model_state)
     tree = fresh if tree is None else reuse.with_root(tree, fresh, size.start)
+    interior = by_kind(select, chance)
     tree = _run(
         params,
         search_key,
@@ -215,10 +228,11 @@ def puct_search(
         walk.Rules(
             recurrent_fn,
             select,
-            by_kind(select, chance),
+            interior,
             to_play=to_play,
             max_depth=max_depth,
             chance=chance,
+            choices=walk.Choices(_of_row(select), _of_row(interior)) if of_rows else None,
         ),
         num_simulations=num_simulations,
         start=size.start,
@@ -322,11 +336,14 @@ def gumbel_muzero_policy(
         tree, num_slots = reuse.with_root(tree, fresh, size.start, order), tree.children.shape[2]
         earlier = walk.root_node(tree, num_slots).row.visits
 
-    def best_considered(tree: Tree, node: walk.Node, visits: jax.Array, considered: jax.Array) -> tuple:
+    def best_considered(
+        tree: Tree, node: walk.Node, keys: jax.Array, visits: jax.Array, considered: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        width = keys.shape[-1]
         qvalues = transform_row(qtransform, tree, node)
-        of_considered = qvalues._replace(slots=qvalues.slots[:, :width])
-        score = scores.gumbel_considered(considered, keys, of_considered, visits[:, :width])
-        return scores.best_slot(score, node.codes[:, :width])
+        of_considered = qvalues._replace(slots=qvalues.slots[..., :width])
+        score = scores.gumbel_considered(considered, keys, of_considered, visits[..., :width])
+        return scores.best_slot(score, node.codes[..., :width])
 
     def select_root(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         visits = node.row.visits - earlier
@@ -334,19 +351,35 @@ def gumbel_muzero_policy(
             visits += node.in_flight
         simulation = jnp.sum(visits, axis=-1).astype(jnp.int32)
         considered = jnp.take_along_axis(rounds, simulation[None], axis=0)[0]
-        _, slot, code = best_considered(tree, node, visits, considered)
+        _, slot, code = best_considered(tree, node, keys, visits, considered)
         return slot, code, jnp.zeros_like(slot, dtype=bool)
+
+    def select_root_of_row(
+        node: walk.Node, keys: jax.Array, earlier: jax.Array, considered: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        # One after another, a simulation's number is how often the root's slots were visited.
+        _, slot, code = best_considered(NO_TREE, node, keys, node.row.visits - earlier, considered)
+        return slot, code, slot < 0
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         # What is under way at the root lies in disjoint subtrees, so nothing is under way at a node below it.
         qvalues = transform_row(qtransform, tree, node)
         return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)
 
+    interior, choices = by_kind(select, chance), None
+    if is_of_rows(qtransform):
+        choices = walk.Choices(
+            select_root_of_row,
+            _of_row(interior),
+            arrays=(keys, earlier[:, :width]),
+            padding=(-math.inf, math.inf),  # never visited as often as the considered ones
+            rounds=rounds,
+        )
     tree = _run(
         params,
         rng_key,
         tree,
-        walk.Rules(recurrent_fn, select_root, by_kind(select, chance), num_slots, to_play, max_depth, chance),
+        walk.Rules(recurrent_fn, select_root, interior, num_slots, to_play, max_depth, chance, choices),
         num_simulations=num_simulations,
         start=size.start,
         leaves=leaves,
@@ -357,7 +390,7 @@ def gumbel_muzero_policy(
     # Among the actions this search visited most, the one with the greatest gumbel + logits + q.
     node = walk.root_node(tree, num_slots)
     visits = node.row.visits - earlier
-    _, slot, _ = best_considered(tree, node, visits, jnp.max(visits[:, :width], axis=-1))
+    _, slot, _ = best_considered(tree, node, keys, visits, jnp.max(visits[:, :width], axis=-1))
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
     qvalues = transform_row(qtransform, tree, node)
     completed = tree_lib.by_action(
@@ -365,6 +398,11 @@ def gumbel_muzero_policy(
     )
     weights = jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1)
     return _output(action.astype(jnp.int32), weights, tree)
+
+
+def _of_row(select: walk.Select) -> Callable:
+    """`select` of a node's row alone."""
+    return functools.partial(select, NO_TREE)
 
 
 def by_kind(select: walk.Select, chance: walk.Chance | None) -> walk.Select:
@@ -442,7 +480,7 @@ def _run(
 ) -> Tree:
     """The simulations, one by one or several at a time."""
     if leaves == 1:
-        tree = walk.search(
+        tree = simulate.search(
             params, rng_key, tree, rules, num_simulations=num_simulations, start=start, loop_fn=loop_fn
         )
     else:

@@ -70,11 +70,22 @@ _OF_ROWS: dict[Callable, Callable[..., Scores]] = {
 }
 
 
+def _parts(qtransform: QTransform) -> tuple[Callable, dict[str, Any]]:
+    """A transform's function and options."""
+    if isinstance(qtransform, functools.partial) and not qtransform.args:
+        return qtransform.func, qtransform.keywords
+    return qtransform, {}
+
+
+def is_of_rows(qtransform: QTransform, *constants: Any) -> bool:
+    """Whether a transform is one of those defined here, and its options and the `constants` are plain numbers."""
+    function, options = _parts(qtransform)
+    return function in _OF_ROWS and not any(isinstance(x, jax.Array) for x in (*options.values(), *constants))
+
+
 def transform_row(qtransform: QTransform, tree: Tree, node: Node) -> Scores:
     """Applies a transform to the nodes [B] of a search: to their slots and to their open actions."""
-    function, options = qtransform, {}
-    if isinstance(qtransform, functools.partial) and not qtransform.args:
-        function, options = qtransform.func, qtransform.keywords
+    function, options = _parts(qtransform)
     if function in _OF_ROWS:
         return _OF_ROWS[function](node.row, **options)
     return _transform_dense(qtransform, tree, node)

@@ -148,11 +148,11 @@ def completed_by_mix_value(
     visited = row.visits > 0
     # A visited action may have a prior that underflowed to zero.
     weight = jnp.where(visited, jnp.maximum(row.priors(), TINY), 0.0)
-    weight_sum, weighted, most, least, low, high = over_slots(
+    weight_sum, weighted, most, tried, low, high = over_slots(
         ("sum", weight),
         ("sum", jnp.where(visited, weight * row.qvalues, 0.0)),
         ("max", row.visits),
-        ("min", row.visits),
+        ("sum", visited.astype(jnp.float32)),
         ("min", jnp.where(visited, row.qvalues, jnp.inf)),
         ("max", jnp.where(visited, row.qvalues, -jnp.inf)),
     )
@@ -162,7 +162,7 @@ def completed_by_mix_value(
         value = (value + total * weighted / jnp.where(weight_sum > 0, weight_sum, 1.0)) / (total + 1)
     slots = jnp.where(visited, row.qvalues, value[..., None])
     if rescale_values:
-        all_visited = (row.visits.shape[-1] == row.num_actions) & (least > 0)
+        all_visited = tried == row.num_actions
         low = jnp.where(all_visited, low, jnp.minimum(low, value))
         high = jnp.where(all_visited, high, jnp.maximum(high, value))
         span = jnp.maximum(high - low, epsilon)

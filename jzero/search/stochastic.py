@@ -14,10 +14,9 @@ import jax.numpy as jnp
 from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
 from jzero.search import arguments, policies, walk
-from jzero.search import tree as tree_lib
 from jzero.search.chance import of_actions
 from jzero.search.packed import call_packed
-from jzero.search.qtransforms import QTransform, qtransform_by_parent_and_siblings
+from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
 
 
@@ -127,7 +126,7 @@ def stochastic_muzero_policy(
     by_puct = policies.puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit")
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
-        is_chance = ~tree_lib.rows_at(tree.embeddings.is_decision_node, node.index)
+        is_chance = (node.reached_by >= 0) & (node.reached_by < num_actions)
         return policies.where_chance(is_chance, node, by_puct(tree, node))
 
     illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
@@ -147,6 +146,7 @@ def stochastic_muzero_policy(
         num_simulations,
         arguments.Size(1 + num_simulations, num_simulations),
         select=select,
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base),
         invalid_actions=padded(illegal, 0, num_outcomes, 1.0),
         max_depth=max_depth,
         loop_fn=loop_fn,

@@ -318,16 +318,32 @@ def node_rows(
     if to_play is not None:
         own, gain = for_player(value, to_play), jnp.zeros_like(discount)
         others = [to_play[:, None], value, reward]
+    row = jnp.stack(node_fields(own, gain, discount, parent, action, logits), axis=-1)
+    return jnp.concatenate([row, *(x.astype(jnp.float32) for x in others)], axis=-1)
+
+
+def node_fields(
+    value: jax.Array,
+    reward: jax.Array,
+    discount: jax.Array,
+    parent: jax.Array,
+    action: jax.Array,
+    logits: jax.Array,
+) -> tuple[jax.Array, ...]:
+    """The NODE_FIELDS numbers f32[...] of nodes visited once, for the player to move; prior `logits` [..., A]."""
     open_action, open_prior, mass = scores.best_open(logits)
     one, zero = jnp.ones_like(mass), jnp.zeros_like(mass)
-    fields = (one, own, own, gain, discount, parent, action, mass, zero, open_action, open_prior, mass)
-    row = jnp.stack([field.astype(jnp.float32) for field in fields], axis=-1)
-    return jnp.concatenate([row, *(x.astype(jnp.float32) for x in others)], axis=-1)
+    fields = (one, value, value, reward, discount, parent, action, mass, zero, open_action, open_prior, mass)
+    return tuple(field.astype(jnp.float32) for field in fields)
 
 
 def for_player(values: jax.Array, player: jax.Array) -> jax.Array:
     """The component [B] of `values` [B, P] that belongs to `player` i32[B]."""
     return jnp.take_along_axis(values, player[:, None], axis=-1)[:, 0]
+
+
+EMPTY_NODE = tuple(-1.0 if field in (PARENT, ACTION) else 0.0 for field in range(NODE_FIELDS))
+"""The fields of a node that does not exist; -1 is `Tree.NO_PARENT`."""
 
 
 def empty_node_row(num_fields: int) -> jax.Array:

@@ -1,4 +1,4 @@
-"""One simulation in three steps, for a whole batch at once: descend, expand, backup.
+"""The steps of a simulation for a whole batch at once, as XLA's operations: descend, evaluate, finish (add and backup).
 
 Axes: B games, N nodes, S slots, W the slots looked at, A actions, D the greatest depth, P players. Loops carry
 [B]-sized values and the recorded path [D, B]; the tree is written by scatters that drop the rows which are
@@ -63,6 +63,25 @@ class Chance(NamedTuple):
         return (reached_by >= 0) & (reached_by < self.num_actions)
 
 
+class Choices(NamedTuple):
+    """How a policy chooses in one game: the two choices of `Rules` without the batch axis, for `kernels`.
+
+    They must not close over arrays. Rows have L entries: S padded to a power of two.
+    """
+
+    root: Callable
+    """(node, *its rows of `arrays`, its number of `rounds` if there are any) -> (slot i32[], child's code f32[],
+    bool[] whether to open the best open action instead)."""
+    interior: Callable
+    """(node) -> the same, below the root."""
+    arrays: tuple[jax.Array, ...] = ()
+    """f32[B, M] each, M <= S, for the root; a game's row is padded."""
+    padding: tuple[float, ...] = ()
+    """The entries from M on, one number for each of `arrays`."""
+    rounds: jax.Array | None = None
+    """i32[T, B]: a number for each simulation, for the root."""
+
+
 class Rules(NamedTuple):
     """What a search does, whatever its tree."""
 
@@ -81,6 +100,8 @@ class Rules(NamedTuple):
     """Greatest number of edges of a path."""
     chance: Chance | None = None
     """What follows an action, if `recurrent_fn` takes outcomes and afterstates."""
+    choices: Choices | None = None
+    """How to choose in one game; None where the kernels do not serve."""
 
     @property
     def nodes_each(self) -> int:
@@ -103,43 +124,6 @@ class Path(NamedTuple):
     """i32[B] slot of the last edge."""
     child: jax.Array
     """i32[B] code of the last edge's child: an index, a terminal's code, or the action of a new edge."""
-
-
-def search(
-    params: Any,
-    rng_key: jax.Array,
-    tree: Tree,
-    rules: Rules,
-    *,
-    num_simulations: int | jax.Array,
-    start: int,
-    loop_fn: Callable = jax.lax.fori_loop,
-) -> Tree:
-    """Runs simulations one after another from the root of `tree`.
-
-    Args:
-      params: passed to the model.
-      rng_key: split once a simulation, for the model.
-      tree: see `init_tree`; the nodes from `start` on are free.
-      rules: how to choose and evaluate.
-      num_simulations: how many; may be traced, at most N - `start`.
-      start: number of the first new node.
-      loop_fn: `jax.lax.fori_loop` or a function of its signature.
-    """
-    nodes, slots = path_buffers(tree, rules)
-
-    def simulate(sim: jax.Array, carry: tuple) -> tuple:
-        key, tree, nodes, slots = carry
-        key, decide_key, expand_key = jax.random.split(key, 3)
-        path, _ = descend(tree, rules, nodes, slots)
-        index = start + sim * rules.nodes_each
-        if rules.chance is not None:
-            tree, path = decide(params, decide_key, tree, rules, path, index)
-        tree, leaf = expand(params, expand_key, tree, rules, path, index + rules.nodes_each - 1)
-        return key, backup(tree, path, leaf), path.nodes, path.slots
-
-    _, tree, _, _ = loop_fn(0, num_simulations, simulate, (rng_key, tree, nodes, slots))
-    return tree
 
 
 def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
@@ -275,29 +259,36 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
     return Node(_row(stored, fields, tree.num_actions), stored, index, fields[:, tree_lib.ACTION])
 
 
+def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, Any]:
+    """The actions i32[B] of the paths' last edges, and the states [B, ...] at which these start.
+
+    Action 0 where the edge has a node already: the model is called there for nothing.
+    """
+    action = jnp.where(tree_lib.is_untried(path.child), tree_lib.untried_action(path.child), 0)
+    return action, jax.tree.map(lambda x: tree_lib.rows_at(x, path.last_node), tree.embeddings)
+
+
 class Evaluation(NamedTuple):
     """What the model says of one step of each game."""
 
-    rows: jax.Array
-    """f32[B, NODE_FIELDS] the nodes it leads to, visited once."""
+    value: jax.Array
+    """[B], or [B, P] where every player has a value."""
+    reward: jax.Array
+    """like `value`"""
+    discount: jax.Array
+    """[B], 0 where the step ends the game"""
     logits: jax.Array
-    """f32[B, A] their prior logits."""
+    """[B, A] prior logits"""
+    player: jax.Array | None
+    """i32[B] who is to move, where every player has a value."""
     embedding: Any
-    """[B, ...] their states."""
-    is_terminal: jax.Array
-    """bool[B]"""
+    """[B, ...] the state after the step"""
 
 
 def evaluate(
-    params: Any,
-    rng_key: jax.Array,
-    rules: Rules,
-    parent: jax.Array,
-    action: jax.Array,
-    embedding: Any,
-    model_state: Any,
+    params: Any, rng_key: jax.Array, rules: Rules, action: jax.Array, embedding: Any, model_state: Any
 ) -> tuple[Evaluation, Any]:
-    """Calls the model on `action` [B] in the states `embedding` [B, ...] of the nodes `parent` [B].
+    """Calls the model on `action` [B] in the states `embedding` [B, ...].
 
     Returns:
       the evaluation; the model's state.
@@ -306,13 +297,32 @@ def evaluate(
         step, embedding = rules.recurrent_fn(params, rng_key, action, embedding)
     else:
         step, embedding, model_state = rules.recurrent_fn(params, rng_key, action, embedding, model_state)
-    is_terminal = step.discount == 0
-    # Nothing follows a terminal, whatever a network says of it (which may be NaN).
-    nothing = is_terminal.reshape(is_terminal.shape + (1,) * (step.value.ndim - 1))
-    value, logits = jnp.where(nothing, 0.0, step.value), step.prior_logits.astype(jnp.float32)
     player = None if rules.to_play is None else rules.to_play(embedding)
-    row = tree_lib.node_rows(value, step.reward, step.discount, parent, action, logits, player)
-    return Evaluation(row, logits, embedding, is_terminal), model_state
+    return (
+        Evaluation(step.value, step.reward, step.discount, step.prior_logits, player, embedding),
+        model_state,
+    )
+
+
+class NewNodes(NamedTuple):
+    """Nodes as they are stored."""
+
+    rows: jax.Array
+    """f32[B, NODE_FIELDS] visited once."""
+    logits: jax.Array
+    """f32[B, A] their prior logits."""
+    is_terminal: jax.Array
+    """bool[B]"""
+
+
+def new_nodes(found: Evaluation, parent: jax.Array, action: jax.Array) -> NewNodes:
+    """The nodes that the `action` [B] of the nodes `parent` [B] leads to."""
+    is_terminal = found.discount == 0
+    # Nothing follows a terminal, whatever a network says of it (which may be NaN).
+    nothing = is_terminal.reshape(is_terminal.shape + (1,) * (found.value.ndim - 1))
+    value, logits = jnp.where(nothing, 0.0, found.value), found.logits.astype(jnp.float32)
+    row = tree_lib.node_rows(value, found.reward, found.discount, parent, action, logits, found.player)
+    return NewNodes(row, logits, is_terminal)
 
 
 def decide(
@@ -371,27 +381,19 @@ def decide(
     )
 
 
-def expand(
-    params: Any, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
-) -> tuple[Tree, jax.Array]:
-    """Evaluates the last edge of every path in one call and adds the nodes that did not exist.
+def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> Tree:
+    """Adds the nodes that did not exist at the paths' ends, and backs up.
 
     Args:
-      params: passed to the model.
-      rng_key: for the model.
       tree: the trees.
-      rules: holds the model.
       path: of every game.
+      found: what the model says of the paths' last edges.
       new_index: i32[] where the new nodes go.
-
-    Returns:
-      tree; leaf i32[B], the node each path ends in.
     """
     rows = jnp.arange(tree.nodes.shape[0])
     is_new = tree_lib.is_untried(path.child)
     action = jnp.where(is_new, tree_lib.untried_action(path.child), 0)
-    embedding = jax.tree.map(lambda x: tree_lib.rows_at(x, path.last_node), tree.embeddings)
-    found, model_state = evaluate(params, rng_key, rules, path.last_node, action, embedding, tree.model_state)
+    new = new_nodes(found, path.last_node, action)
 
     def write(array: jax.Array, new: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
         used = is_new.reshape(is_new.shape + (1,) * (new.ndim - 1))
@@ -400,16 +402,14 @@ def expand(
 
     # In this order XLA's CPU compiler writes every array in place; others cost a copy of one a simulation.
     embeddings = jax.tree.map(write, tree.embeddings, found.embedding)
-    tree = open_edges(tree, path, is_new, found.is_terminal, new_index)
-    open_priors = write(tree.open_priors, found.logits)
-    nodes = write(tree.nodes, found.rows, tree_lib.empty_node_row(found.rows.shape[-1]))
+    tree = open_edges(tree, path, is_new, new.is_terminal, new_index)
+    open_priors = write(tree.open_priors, new.logits)
+    nodes = write(tree.nodes, new.rows, tree_lib.empty_node_row(new.rows.shape[-1]))
     leaf = jnp.where(is_new, new_index, tree_lib.node_index(path.child))
     # A new node's row counts its first visit.
     nodes = nodes.at[rows, leaf, tree_lib.NODE_VISITS].add(jnp.where(is_new, 0.0, 1.0), unique_indices=True)
-    tree = dataclasses.replace(
-        tree, nodes=nodes, open_priors=open_priors, embeddings=embeddings, model_state=model_state
-    )
-    return tree, leaf
+    tree = dataclasses.replace(tree, nodes=nodes, open_priors=open_priors, embeddings=embeddings)
+    return backup(tree, path, leaf)
 
 
 def open_edges(

@@ -1,0 +1,140 @@
+"""Which code a step of the search runs as: XLA's operations or a GPU kernel, chosen when the program is lowered.
+
+`choose` makes one operation of a step that exists in both forms. Lowered for CUDA it is the kernel, for any other
+platform it is the operations, whatever machine traces it. A kernel that cannot be lowered falls back to the
+operations with one warning that names the cause.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, cast, get_args
+
+import jax
+from jax.extend import core
+from jax.interpreters import ad, batching, mlir
+
+Engine = Literal["auto", "walk", "kernels"]
+"""auto: kernels where the program is lowered for CUDA and they serve the card and the search, else the walk; walk: XLA's
+operations everywhere; kernels: kernels everywhere, on a CPU interpreted one game at a time (for tests)."""
+
+
+def _checked(name: str, source: str) -> Engine:
+    if name not in get_args(Engine):
+        raise ValueError(f"{source} is {name!r}; it must be one of {', '.join(map(repr, get_args(Engine)))}")
+    return cast(Engine, name)
+
+
+_engine = jax.make_user_context(_checked(os.environ.get("JZERO_ENGINE", "auto"), "JZERO_ENGINE"))
+
+
+def engine(name: Engine) -> AbstractContextManager[None]:
+    """Searches traced in this context run as `name` says; see `Engine`.
+
+    Outside of it the environment variable JZERO_ENGINE decides, by default "auto". A function under `jax.jit` is
+    traced anew where the engine differs.
+
+    Raises:
+      ValueError: there is no such engine.
+    """
+    return _engine(_checked(name, "engine"))
+
+
+class NotServed(Exception):
+    """The kernels do not serve this card; the message says why."""
+
+
+def choose(kernel: Callable[..., Any] | None, operations: Callable[..., Any], *arguments: Any) -> Any:
+    """`operations(*arguments)`, which `kernel(*arguments)` computes too.
+
+    Args:
+      kernel: takes and returns pytrees like those of `operations`, and takes the keyword `interpret`. It must not
+        close over traced values. None where there is no kernel.
+      operations: may close over traced values.
+      *arguments: pytrees of arrays.
+    """
+    if kernel is None or _engine.value == "walk":
+        return operations(*arguments)
+    flat, structure = jax.tree.flatten(arguments)
+    outputs = []
+
+    def flat_operations(*flat: jax.Array) -> list[jax.Array]:
+        leaves, output = jax.tree.flatten(operations(*jax.tree.unflatten(structure, flat)))
+        outputs.append(output)
+        return leaves
+
+    def flat_kernel(*flat: jax.Array, interpret: bool) -> list[jax.Array]:
+        return jax.tree.leaves(kernel(*jax.tree.unflatten(structure, flat), interpret=interpret))
+
+    found = _bind(flat_kernel, flat_operations, flat, force=_engine.value == "kernels")
+    return jax.tree.unflatten(outputs[0], found)
+
+
+_choice = core.Primitive("kernel_or_operations")
+_choice.multiple_results = True
+
+
+def _bind(kernel: Callable, operations: Callable, flat: Sequence[Any], *, force: bool) -> list[jax.Array]:
+    """The primitive's operands are those of both forms, then what the operations close over."""
+    closed = jax.make_jaxpr(operations)(*flat)
+    return _choice.bind(*flat, *closed.consts, jaxpr=closed.jaxpr, kernel=kernel, force=force)
+
+
+def _operations(*operands: Any, jaxpr: core.Jaxpr, **_: Any) -> list[jax.Array]:
+    count = len(jaxpr.invars)
+    return core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, operands[count:]))(*operands[:count])
+
+
+def _kernel(*operands: Any, jaxpr: core.Jaxpr, kernel: Callable, interpret: bool, **_: Any) -> list[jax.Array]:
+    return kernel(*operands[: len(jaxpr.invars)], interpret=interpret)
+
+
+def _batched(operands: Sequence[Any], axes: Sequence[Any], **params: Any) -> tuple[list[jax.Array], list[int]]:
+    count = len(params["jaxpr"].invars)
+
+    def operations(*flat: Any) -> list[jax.Array]:
+        return jax.vmap(functools.partial(_operations, **params), tuple(axes))(*flat, *operands[count:])
+
+    def kernel(*flat: Any, interpret: bool) -> list[jax.Array]:
+        return jax.vmap(functools.partial(params["kernel"], interpret=interpret), tuple(axes[:count]))(*flat)
+
+    found = _bind(kernel, operations, operands[:count], force=params["force"])
+    return found, [0] * len(found)
+
+
+def _differentiated(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+    tangents = [ad.instantiate_zeros(tangent) for tangent in tangents]
+    return jax.jvp(functools.partial(_operations, **params), primals, tangents)
+
+
+def _lower(ctx: mlir.LoweringRuleContext, *operands: Any, force: bool, **params: Any) -> Sequence[Any]:
+    if force:
+        return mlir.lower_fun(functools.partial(_kernel, interpret=True))(ctx, *operands, **params)
+    return mlir.lower_fun(_operations)(ctx, *operands, **params)
+
+
+def _lower_for_cuda(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Sequence[Any]:
+    try:
+        return mlir.lower_fun(functools.partial(_kernel, interpret=False))(ctx, *operands, **params)
+    except Exception as error:
+        if params["force"]:
+            raise
+        _warn_once(f"{type(error).__name__}: {error}" if not isinstance(error, NotServed) else str(error))
+        return mlir.lower_fun(_operations)(ctx, *operands, **params)
+
+
+@functools.cache
+def _warn_once(cause: str) -> None:
+    warnings.warn(f"the search runs without its GPU kernels, several times slower: {cause}", stacklevel=2)
+
+
+_choice.def_impl(_operations)
+_choice.def_abstract_eval(lambda *_, jaxpr, **__: [var.aval for var in jaxpr.outvars])
+batching.primitive_batchers[_choice] = _batched
+ad.primitive_jvps[_choice] = _differentiated
+mlir.register_lowering(_choice, _lower)
+mlir.register_lowering(_choice, _lower_for_cuda, platform="cuda")

@@ -1,0 +1,438 @@
+"""The steps of a simulation as GPU kernels: `walk.descend` and `walk.finish`, each one kernel, one program per game.
+
+On a GPU the walk's loops over the hops of a path wait for the host at every hop, because their count is not known
+beforehand. Here a game's whole descent, and its whole backup, is one program of a kernel: a simulation is two kernels
+and the model. Scores are those of `scores`, on rows without a batch axis. There are no atomics, and the order of
+operations is the walk's: trees differ by the rounding of sums over slots, of `exp` and of `log` at most.
+
+Axes: B games, N nodes, S slots, A actions, P players, D the greatest depth, F elements of a state; L lanes: a row
+padded to a power of two.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+
+from jzero.search import scores
+from jzero.search import tree as tree_lib
+from jzero.search.engine import NotServed
+from jzero.search.scores import Row
+from jzero.search.tree import Tree
+from jzero.search.walk import Choices, Evaluation, Path
+
+FEWEST_LANES = 16
+"""`scores` reduces narrower rows by an operation that Triton does not have."""
+LANES_PER_WARP = 256
+"""Above this a game gets more than one warp."""
+CHUNK = 1024
+"""Elements of a state that are copied at a time."""
+LEAST_CAPABILITY = 80
+"""Ten times the CUDA compute capability from which on Triton compiles (Ampere)."""
+
+
+class RowNode(NamedTuple):
+    """`walk.Node` without the batch axis."""
+
+    row: Row
+    codes: jax.Array
+    """f32[L] what each slot stores as its child."""
+    reached_by: jax.Array
+    """f32[] the edge that leads here."""
+    in_flight: None = None
+
+
+def descend(
+    tree: Tree, choices: Choices, simulation: jax.Array, max_depth: jax.Array, depth: int, *, interpret: bool
+) -> tuple[Path, jax.Array, Any]:
+    """`walk.descend`, then `walk.last_edges`.
+
+    Args:
+      tree: the trees.
+      choices: how to choose.
+      simulation: i32[] its number.
+      max_depth: i32[] greatest number of edges.
+      depth: D, at least `max_depth`.
+      interpret: run on any device, slowly.
+
+    Returns:
+      the path; actions i32[B] of its last edge; the states [B, ...] at which that edge starts.
+    """
+    batch_size, _, num_slots, _ = tree.children.shape
+    states = _flat(tree.embeddings, 2)
+    rounds = [] if choices.rounds is None else [choices.rounds]
+    operands = [tree.nodes, tree.children, _cell(simulation), _cell(max_depth), *choices.arrays, *rounds, *states]
+    path = [((depth, batch_size), jnp.int32)] * 2
+    rows = [((batch_size, *x.shape[2:]), x.dtype) for x in states]
+    kernel = functools.partial(
+        _descend, choices=choices._replace(arrays=(), rounds=None), num_arrays=len(choices.arrays),
+        num_rounds=len(rounds), num_states=len(states), num_actions=tree.num_actions,
+    )  # fmt: skip
+    outputs = _call(
+        kernel, "descend", operands, [*path, *[((batch_size,), jnp.int32)] * 5, *rows], num_slots, interpret
+    )
+    path_nodes, path_slots, length, last_node, last_slot, child, action = outputs[:7]
+    found = Path(path_nodes, path_slots, length, last_node, last_slot, child)
+    return found, action, _unflat(outputs[7:], tree.embeddings, 1)
+
+
+def _descend(*refs: Any, choices: Choices, num_arrays: int, num_rounds: int, num_states: int, num_actions: int) -> None:
+    nodes, children, simulation, max_depth, *refs = refs
+    arrays, refs = refs[:num_arrays], refs[num_arrays:]
+    rounds, refs = refs[:num_rounds], refs[num_rounds:]
+    states, refs = refs[:num_states], refs[num_states:]
+    path_nodes, path_slots, out_length, out_node, out_slot, out_child, out_action, *gathered = refs
+    game = pl.program_id(0)
+
+    def choose(index: jax.Array, select: Callable, *arguments: jax.Array) -> tuple[jax.Array, jax.Array]:
+        node, in_use, open_action = _read_node(nodes, children, game, index, num_actions)
+        slot, code, is_open = select(node, *arguments)
+        opened = tree_lib.untried_code(open_action)
+        return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, code.astype(jnp.int32))
+
+    def note(hop: jax.Array, index: jax.Array, slot: jax.Array) -> None:
+        _store(index, path_nodes, hop, game)
+        _store(slot, path_slots, hop, game)
+
+    lane = _iota(_lanes(children.shape[2]))
+    given = [
+        _load(array, game, lane, mask=lane < array.shape[1], other=padding)
+        for array, padding in zip(arrays, choices.padding, strict=True)
+    ]
+    given += [_load(ref, _load(simulation, 0), game) for ref in rounds]
+    root, limit = jnp.int32(Tree.ROOT_INDEX), _load(max_depth, 0)
+    slot, child = choose(root, choices.root, *given)
+    note(jnp.int32(0), root, slot)
+
+    def keep_going(carry: tuple) -> jax.Array:
+        hop, _, _, child = carry
+        return (child > Tree.ROOT_INDEX) & (hop < limit)
+
+    def one_hop(carry: tuple) -> tuple:
+        hop, _, _, index = carry
+        slot, child = choose(index, choices.interior)
+        note(hop, index, slot)
+        return hop + 1, index, slot, child
+
+    hop, index, slot, child = jax.lax.while_loop(keep_going, one_hop, (jnp.int32(1), root, slot, child))
+    action = jnp.where(tree_lib.is_untried(child), tree_lib.untried_action(child), 0)
+    for value, ref in zip(
+        (hop, index, slot, child, action), (out_length, out_node, out_slot, out_child, out_action), strict=True
+    ):
+        _store(value, ref, game)
+    for state, row in zip(states, gathered, strict=True):
+        _copy(state, (game, index), row, (game,))
+
+
+def _read_node(
+    nodes: Any, children: Any, game: jax.Array, index: jax.Array, num_actions: int
+) -> tuple[RowNode, jax.Array, jax.Array]:
+    """(the node `index` i32[] of a game, slots in use i32[], its best open action i32[])."""
+    num_slots = children.shape[2]
+    lane = _iota(_lanes(num_slots))
+
+    def field(number: int) -> jax.Array:
+        return _load(nodes, game, index, number)
+
+    in_use = field(tree_lib.NUM_CHILDREN).astype(jnp.int32)
+    # Few slots are read whole, so that no load waits for another.
+    mask = lane < (num_slots if num_slots <= 32 else in_use)
+
+    def column(number: int, other: float) -> jax.Array:
+        return _load(children, game, index, lane, number, mask=mask, other=other)
+
+    row = Row(
+        prior_logits=column(tree_lib.PRIOR, 0.0),
+        visits=column(tree_lib.VISITS, 0.0),
+        qvalues=column(tree_lib.QVALUE, 0.0),
+        open_prior=field(tree_lib.OPEN_PRIOR),
+        open_mass=field(tree_lib.OPEN_MASS),
+        prior_mass=field(tree_lib.PRIOR_MASS),
+        node_visits=field(tree_lib.NODE_VISITS),
+        node_value=field(tree_lib.NODE_VALUE),
+        raw_value=field(tree_lib.RAW_VALUE),
+        num_actions=num_actions,
+    )
+    node = RowNode(row, column(tree_lib.CHILD, Tree.UNVISITED), field(tree_lib.ACTION))
+    return node, in_use, field(tree_lib.OPEN_ACTION).astype(jnp.int32)
+
+
+def finish(
+    tree: Tree, path: Path, found: Evaluation, index: jax.Array, *, interpret: bool
+) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
+    """`walk.finish`, in place.
+
+    Args:
+      tree: the trees.
+      path: of every game.
+      found: what the model says of its last edge.
+      index: i32[] where the new nodes go.
+      interpret: run on any device, slowly.
+
+    Returns:
+      `nodes`, `children`, `open_priors` and `embeddings` of the trees.
+    """
+    states, new_states = _flat(tree.embeddings, 2), _flat(found.embedding, 1)
+    written = [tree.nodes, tree.children, tree.open_priors, *states]
+    model = [found.value, found.reward, found.discount, found.logits, *new_states]
+    player = [] if found.player is None else [found.player]
+    nodes, children, open_priors, *states = _call(
+        functools.partial(_finish, num_states=len(states), num_players=tree.num_players),
+        "finish",
+        [*written, *path, _cell(index), *model, *player],
+        [(x.shape, x.dtype) for x in written],
+        tree.num_actions,
+        interpret,
+        in_place=True,
+    )
+    return nodes, children, open_priors, _unflat(states, tree.embeddings, 2)
+
+
+class _Edge(NamedTuple):
+    """What an edge needs of its child; `walk._Child` without the batch axis."""
+
+    visits: jax.Array
+    """f32[]"""
+    value: jax.Array
+    """f32[], or f32[L] of the players where each has a value."""
+    reward: jax.Array
+    """like `value`"""
+    discount: jax.Array
+    """f32[]"""
+
+
+def _finish(*refs: Any, num_states: int, num_players: int) -> None:
+    num_written = 3 + num_states
+    inputs, (nodes, children, open_priors, *states) = refs[num_written:-num_written], refs[-num_written:]
+    path_nodes, path_slots, length, parent, slot, code, new, *inputs = inputs
+    (value, reward, discount, logits), inputs = inputs[:4], inputs[4:]
+    new_states, player = inputs[:num_states], inputs[num_states:]
+    game, num_actions = pl.program_id(0), open_priors.shape[2]
+    length, parent, slot, code = (_load(ref, game) for ref in (length, parent, slot, code))
+    new, is_new, action = _load(new, 0), tree_lib.is_untried(code), tree_lib.untried_action(code)
+    lane = _iota(_lanes(num_actions))
+    exists, seat = lane < num_actions, _iota(_lanes(num_players))
+    seats = None if num_players == 1 else seat < num_players
+
+    def at_seats(ref: Any, *index: Any, first: int = 0) -> jax.Array:
+        """f32[], or f32[L] of the players from the field `first` on."""
+        if seats is None:
+            return _load(ref, *index).astype(jnp.float32)
+        return _load(ref, *index, first + seat, mask=seats, other=0).astype(jnp.float32)
+
+    def of_seat(values: jax.Array, player: jax.Array | None) -> jax.Array:
+        return values if seats is None else jnp.sum(jnp.where(seat == player, values, 0.0))
+
+    def field(node: jax.Array, number: int) -> jax.Array:
+        return _load(nodes, game, node, number)
+
+    def player_at(node: jax.Array) -> jax.Array | None:
+        return None if seats is None else field(node, tree_lib.PLAYER).astype(jnp.int32)
+
+    def edge_to(node: jax.Array) -> _Edge:
+        at, value, reward = (game, node), tree_lib.PLAYER_VALUES, tree_lib.PLAYER_VALUES + num_players
+        if seats is None:
+            value, reward = field(node, tree_lib.NODE_VALUE), field(node, tree_lib.REWARD)
+        else:
+            value, reward = at_seats(nodes, *at, first=value), at_seats(nodes, *at, first=reward)
+        return _Edge(field(node, tree_lib.NODE_VISITS), value, reward, field(node, tree_lib.DISCOUNT))
+
+    def put(node: jax.Array, number: int, value: jax.Array | float) -> None:
+        _store(value, nodes, game, node, number)
+
+    def put_seats(node: jax.Array, first: int, values: jax.Array) -> None:
+        if seats is not None:
+            _store(values, nodes, game, node, first + seat, mask=seats)
+
+    # The new node, or an empty one.
+    step_discount = _load(discount, game).astype(jnp.float32)
+    is_terminal = step_discount == 0
+    step_value = jnp.where(is_terminal, 0.0, at_seats(value, game))
+    step_reward = at_seats(reward, game)
+    to_play = _load(player[0], game) if player else None
+    own_logits = _load(logits, game, lane, mask=exists, other=-math.inf).astype(jnp.float32)
+    fields = tree_lib.node_fields(
+        of_seat(step_value, to_play),
+        step_reward if seats is None else jnp.float32(0),
+        step_discount,
+        parent,
+        action,
+        own_logits,
+    )
+    for number, (one, empty) in enumerate(zip(fields, tree_lib.EMPTY_NODE, strict=True)):
+        put(new, number, jnp.where(is_new, one.astype(jnp.float32), empty))
+    if seats is not None:
+        put(new, tree_lib.PLAYER, jnp.where(is_new, to_play, 0))
+        put_seats(new, tree_lib.PLAYER_VALUES, jnp.where(is_new, step_value, 0.0))
+        put_seats(new, tree_lib.PLAYER_VALUES + num_players, jnp.where(is_new, step_reward, 0.0))
+    _store(jnp.where(is_new, own_logits, 0.0), open_priors, game, new, lane, mask=exists)
+    for state, row in zip(states, new_states, strict=True):
+        _copy(row, (game,), state, (game, new), keep=is_new)
+
+    # Its edge, and what is open beside it.
+    siblings = _load(open_priors, game, parent, lane, mask=exists, other=-math.inf)
+    is_action = lane == action
+    prior = jnp.sum(jnp.where(is_action, siblings, 0.0))
+    was_open = slot == field(parent, tree_lib.NUM_CHILDREN).astype(jnp.int32)
+
+    @pl.when(is_new)
+    def _open_edge() -> None:
+        _store(prior, children, game, parent, slot, tree_lib.PRIOR)
+        _store(jnp.where(is_terminal, tree_lib.terminal_code(new), new), children, game, parent, slot, tree_lib.CHILD)
+        gone = is_action & (prior > -math.inf)
+        _store(jnp.full_like(siblings, -math.inf), open_priors, game, parent, lane, mask=gone)
+
+    @pl.when(is_new & was_open)
+    def _next_open() -> None:
+        opened = (slot + 1.0, *scores.best_open(jnp.where(is_action, -math.inf, siblings)))
+        for number, one in enumerate(opened, tree_lib.NUM_CHILDREN):
+            put(parent, number, one)
+
+    # Backup, as in `walk.backup`. Nothing that it reads was written above, but the new node, which is at hand.
+    leaf = jnp.where(is_new, new, tree_lib.node_index(code))
+    known = edge_to(leaf)
+    known = known._replace(visits=known.visits + 1)
+    fresh = _Edge(jnp.float32(1), step_value, step_reward, step_discount)
+    child = _Edge(*(jnp.where(is_new, a, b) for a, b in zip(fresh, known, strict=True)))
+    put(leaf, tree_lib.NODE_VISITS, child.visits)
+
+    def one_hop(i: jax.Array, carry: tuple[_Edge, jax.Array]) -> tuple[_Edge, jax.Array]:
+        child, value = carry
+        hop = length - 1 - i
+        node, at = _load(path_nodes, hop, game), _load(path_slots, hop, game)
+        old, mover = edge_to(node), player_at(node)
+        value = child.reward + child.discount * value
+        mean = (old.value * old.visits + value) / (old.visits + 1)
+        put(node, tree_lib.NODE_VISITS, old.visits + 1)
+        put(node, tree_lib.NODE_VALUE, of_seat(mean, mover))
+        put_seats(node, tree_lib.PLAYER_VALUES, mean)
+        _store(child.visits, children, game, node, at, tree_lib.VISITS)
+        qvalue = of_seat(child.reward + child.discount * child.value, mover)
+        _store(qvalue, children, game, node, at, tree_lib.QVALUE)
+        return old._replace(visits=old.visits + 1, value=mean), value
+
+    jax.lax.fori_loop(0, length, one_hop, (child, child.value))
+
+
+def _call(
+    kernel: Callable,
+    name: str,
+    operands: Sequence[jax.Array],
+    outputs: Sequence[tuple[tuple[int, ...], Any]],
+    width: int,
+    interpret: bool,
+    *,
+    in_place: bool = False,
+) -> Sequence[Any]:
+    """Runs `kernel` for each of the B games of `operands[0]`, whose widest row has `width` entries.
+
+    With `in_place` the first operands are the outputs.
+
+    Raises:
+      NotServed: the card is too old.
+    """
+    if not interpret:
+        _check_card()
+    varies = jax.typeof(operands[0]).manual_axis_type
+    return pl.pallas_call(
+        kernel,
+        grid=(operands[0].shape[0],),
+        out_shape=[jax.ShapeDtypeStruct(*output, manual_axis_type=varies) for output in outputs],
+        input_output_aliases={i: i for i in range(len(outputs))} if in_place else {},
+        compiler_params=triton.CompilerParams(num_warps=max(1, min(8, _lanes(width) // LANES_PER_WARP)), num_stages=1),
+        interpret=interpret,
+        name=name,
+    )(*operands)
+
+
+def _check_card() -> None:
+    """Raises NotServed for a card that Triton does not compile for."""
+    if hasattr(triton, "get_gpu_info"):
+        capability = triton.get_gpu_info().compute_capability
+    else:
+        capability = int(jax.local_devices(backend="gpu")[0].compute_capability.replace(".", ""))
+    if capability < LEAST_CAPABILITY:
+        raise NotServed(
+            f"the GPU has compute capability {capability / 10:.1f}, they need {LEAST_CAPABILITY / 10:.1f} (Ampere)"
+        )
+
+
+# Elements of references. Plain integers become i32, as interpreted kernels need it.
+
+
+def _load(ref: Any, *index: Any, mask: jax.Array | None = None, other: Any = None) -> jax.Array:
+    return triton.load(_at(ref, index), mask=mask, other=other)
+
+
+def _store(value: Any, ref: Any, *index: Any, mask: jax.Array | None = None) -> None:
+    triton.store(_at(ref, index), jnp.asarray(value).astype(ref.dtype), mask=mask)
+
+
+def _at(ref: Any, index: tuple) -> Any:
+    return ref.at[tuple(jnp.int32(i) if isinstance(i, int) else i for i in index)]
+
+
+def _copy(source: Any, from_index: tuple, target: Any, to_index: tuple, keep: jax.Array | None = None) -> None:
+    """Copies a state [F]; zeros where not `keep` bool[]."""
+    size = source.shape[-1]
+
+    def chunk(start: jax.Array | int, width: int) -> None:
+        lane = start + _iota(width)
+        mask = lane < size
+        value = _load(source, *from_index, lane, mask=mask, other=0)
+        if keep is not None:
+            value = jnp.where(keep, value, jnp.zeros_like(value))
+        _store(value, target, *to_index, lane, mask=mask)
+
+    if size <= CHUNK:
+        chunk(0, _lanes(size))
+    else:
+        jax.lax.fori_loop(0, -(-size // CHUNK), lambda i, _: chunk(i * CHUNK, CHUNK), None)
+
+
+def _cell(number: jax.Array | int) -> jax.Array:
+    """i32[1]"""
+    return jnp.reshape(jnp.asarray(number, jnp.int32), (1,))
+
+
+def _lanes(width: int) -> int:
+    """`width` padded to a power of two."""
+    return max(FEWEST_LANES, 1 << (width - 1).bit_length())
+
+
+def _iota(count: int) -> jax.Array:
+    return jax.lax.iota(jnp.int32, count)
+
+
+def _flat(states: Any, axes: int) -> list[jax.Array]:
+    """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; without those of no size."""
+    leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
+    return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
+
+
+def _unflat(leaves: Sequence[jax.Array], states: Any, axes: int) -> Any:
+    """States [B, ...] or, with two `axes`, [B, N, ...], like those of `states` [B, N, ...], from `_flat` leaves."""
+    rest = iter(leaves)
+
+    def unflat(like: jax.Array) -> jax.Array:
+        shape = (*like.shape[:axes], *like.shape[2:])
+        if not like.size:
+            return jnp.zeros(shape, like.dtype)
+        leaf = next(rest)
+        if not _is_key(like):
+            return leaf.reshape(shape)
+        data = leaf.reshape(*shape, *jax.random.key_data(like).shape[like.ndim :])
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
+
+    return jax.tree.map(unflat, states)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,0 +1,95 @@
+"""The simulations of a search, one after another: descend, evaluate, finish.
+
+Descending and finishing run as the walk's operations or as kernels, see `engine`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jzero.search import kernels, walk
+from jzero.search.engine import choose
+from jzero.search.tree import Tree
+from jzero.search.walk import Choices, Evaluation, Path, Rules
+
+
+def search(
+    params: Any,
+    rng_key: jax.Array,
+    tree: Tree,
+    rules: Rules,
+    *,
+    num_simulations: int | jax.Array,
+    start: int,
+    loop_fn: Callable = jax.lax.fori_loop,
+) -> Tree:
+    """Runs simulations one after another from the root of `tree`.
+
+    Args:
+      params: passed to the model.
+      rng_key: split once a simulation, for the model.
+      tree: see `init_tree`; the nodes from `start` on are free.
+      rules: how to choose and evaluate.
+      num_simulations: how many; may be traced, at most N - `start`.
+      start: number of the first new node.
+      loop_fn: `jax.lax.fori_loop` or a function of its signature.
+    """
+    buffers = walk.path_buffers(tree, rules)
+
+    def simulate(sim: jax.Array, carry: tuple) -> tuple:
+        key, tree, buffers = carry
+        key, decide_key, expand_key = jax.random.split(key, 3)
+        index = start + sim * rules.nodes_each
+        if rules.chance is None:
+            path, action, embedding = _descend(tree, rules, sim, buffers)
+        else:
+            path, _, _ = _descend(dataclasses.replace(tree, embeddings=()), rules, sim, buffers)
+            tree, path = walk.decide(params, decide_key, tree, rules, path, index)
+            action, embedding = walk.last_edges(tree, path)
+        found, model_state = walk.evaluate(params, expand_key, rules, action, embedding, tree.model_state)
+        tree = _finish(tree, rules, path, found, index + rules.nodes_each - 1)
+        return key, dataclasses.replace(tree, model_state=model_state), (path.nodes, path.slots)
+
+    return loop_fn(0, num_simulations, simulate, (rng_key, tree, buffers))[1]
+
+
+def _descend(
+    tree: Tree, rules: Rules, sim: jax.Array, buffers: tuple[jax.Array, jax.Array]
+) -> tuple[Path, jax.Array, Any]:
+    """The paths, the actions [B] of their last edges, and the states [B, ...] at which these start."""
+    choices, depth = rules.choices, buffers[0].shape[0]
+    max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.minimum(depth, rules.max_depth)
+
+    def operations(tree: Tree, buffers: tuple[jax.Array, jax.Array], *_: Any) -> tuple[Path, jax.Array, Any]:
+        path, _ = walk.descend(tree, rules, *buffers)
+        return path, *walk.last_edges(tree, path)
+
+    if choices is None:
+        return operations(tree, buffers)
+    static = choices._replace(arrays=(), rounds=None)
+
+    def kernel(tree: Tree, _: Any, sim: Any, max_depth: Any, arrays: Any, rounds: Any, *, interpret: bool) -> Any:
+        given = static._replace(arrays=arrays, rounds=rounds)
+        return kernels.descend(tree, given, sim, max_depth, depth, interpret=interpret)
+
+    return choose(kernel, operations, tree, buffers, sim, max_depth, choices.arrays, choices.rounds)
+
+
+def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.Array) -> Tree:
+    """The trees with the new nodes, backed up."""
+
+    def operations(tree: Tree, path: Path, found: Evaluation, index: jax.Array) -> tuple:
+        tree = walk.finish(tree, path, found, index)
+        return tree.nodes, tree.children, tree.open_priors, tree.embeddings
+
+    kernel = None if rules.choices is None else kernels.finish
+    nodes, children, open_priors, embeddings = choose(kernel, operations, tree, path, found, jnp.int32(index))
+    return dataclasses.replace(
+        tree, nodes=nodes, children=children, open_priors=open_priors, embeddings=embeddings
+    )
