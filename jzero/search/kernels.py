@@ -368,6 +368,7 @@ def _check_card() -> None:
 
 
 def _load(ref: Any, *index: Any, mask: jax.Array | None = None, other: Any = None) -> jax.Array:
+    other = None if other is None else jnp.asarray(other).astype(ref.dtype)
     return triton.load(_at(ref, index), mask=mask, other=other)
 
 

@@ -329,6 +329,7 @@ def gumbel_muzero_policy(
 
     extra_data = GumbelExtraData(root_gumbel=gumbel)
     fresh = _fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data)
+    reused = tree
     if tree is None:
         tree, num_slots = give_root_slots(fresh, order, logits), width
         earlier = jnp.zeros((logits.shape[0], width))
@@ -355,10 +356,12 @@ def gumbel_muzero_policy(
         return slot, code, jnp.zeros_like(slot, dtype=bool)
 
     def select_root_of_row(
-        node: walk.Node, keys: jax.Array, earlier: jax.Array, considered: jax.Array
+        node: walk.Node, keys: jax.Array, *earlier_and_considered: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        # One after another, a simulation's number is how often the root's slots were visited.
-        _, slot, code = best_considered(NO_TREE, node, keys, node.row.visits - earlier, considered)
+        *earlier, considered = earlier_and_considered
+        # Padding is never visited as often as the considered actions.
+        visits = jnp.where(keys > -jnp.inf, node.row.visits - sum(earlier), jnp.inf)
+        _, slot, code = best_considered(NO_TREE, node, keys, visits, considered)
         return slot, code, slot < 0
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -371,8 +374,8 @@ def gumbel_muzero_policy(
         choices = walk.Choices(
             select_root_of_row,
             _of_row(interior),
-            arrays=(keys, earlier[:, :width]),
-            padding=(-math.inf, math.inf),  # never visited as often as the considered ones
+            arrays=(keys,) if reused is None else (keys, earlier[:, :width]),
+            padding=(-math.inf,) if reused is None else (-math.inf, 0.0),
             rounds=rounds,
         )
     tree = _run(
