@@ -1,0 +1,303 @@
+"""What gpu.py measures of the parts: the card's ceilings, a kernel's launch, the tree, the network alone.
+
+Axes: A actions, B games, N simulations.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import math
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mctx
+import numpy as np
+from gpu_rig import GRAPHS, MODES, NO_GRAPHS, Cell, Rig
+from search import STATES, make_policy, make_tables
+
+from envs.connect_four import ConnectFour
+from jzero import search
+from jzero.config import NetworkConfig
+from jzero.env import init_batch, observe_batch
+from jzero.networks import make_network
+
+PACKAGES = ("mctx", "chex", "orbax-checkpoint", "pgx", "jax-cuda13-plugin", "jax-cuda12-plugin")
+
+
+def versions(rig: Rig) -> list[Cell]:
+    """The card and the packages; the rates of one large product and one large copy."""
+    size, length = (128, 2**16) if rig.tiny else (8192, 2**28)
+    matrix = jnp.ones((size, size), jnp.bfloat16) / size
+    row = jnp.ones(length)
+
+    def products(matrix: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, 8, lambda _, x: x @ matrix, matrix)
+
+    def copies(row: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, 8, lambda _, x: x + 1, row)
+
+    programs = {
+        "products": rig.compile(lambda: jax.jit(products).lower(matrix)),
+        "copies": rig.compile(lambda: jax.jit(copies).lower(row)),
+    }
+
+    def rates() -> dict[str, Any]:
+        made, missing = rig.ready(programs)
+        found: dict[str, Any] = {"missing": missing} if missing else {}
+        if "products" in made:
+            seconds = rig.median(lambda: made["products"](matrix))
+            found["bf16_product_tflops"] = round(8 * 2 * size**3 / seconds / 1e12, 1)
+        if "copies" in made:
+            seconds = rig.median(lambda: made["copies"](row))
+            found["copy_gb_per_second"] = round(8 * 2 * 4 * length / seconds / 1e9, 1)
+        return found
+
+    return [Cell({"what": "machine"}, machine), Cell({"what": "ceilings"}, rates)]
+
+
+def machine() -> dict[str, Any]:
+    """Card, driver, and packages beyond those of `provenance`."""
+    fields = "name,driver_version,memory.total,power.limit,clocks.max.sm,clocks.max.mem"
+    return {
+        "nvidia_smi": _said("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"),
+        "devices": [f"{device.device_kind} ({device.platform})" for device in jax.devices()],
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _said(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError as error:
+        return str(error)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+CHAIN = 20
+"""Kernels of an iteration of `_chain`; XLA adds one that counts the iterations."""
+
+
+def _chain(times: int, x: jax.Array) -> jax.Array:
+    """A loop that the host need not wait for: small kernels, each of which reads what the one before it wrote."""
+
+    def links(_: Any, x: jax.Array) -> jax.Array:
+        return functools.reduce(lambda x, _: jax.lax.optimization_barrier(jnp.sin(x) + 1e-3), range(CHAIN), x)
+
+    return jax.lax.fori_loop(0, times, links, x)
+
+
+def _steps(times: int, x: jax.Array) -> jax.Array:
+    """A loop whose end depends on what it computes, as that of a descent does."""
+
+    def goes_on(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return (carry[0] < times) & (carry[1][0] < 1e9)
+
+    def step(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return carry[0] + 1, jnp.sin(carry[1]) + 1e-3
+
+    return jax.lax.while_loop(goes_on, step, (jnp.int32(0), x))[1]
+
+
+def micro(rig: Rig) -> list[Cell]:
+    """Microseconds of a kernel that the host launches or a graph holds, and of an iteration of a `while`."""
+    times, x = (4 if rig.tiny else 1000), jnp.zeros(1024)
+    kinds: dict[str, tuple[Callable, int, dict[str, str] | None]] = {
+        "kernel launched": (_chain, times * CHAIN, NO_GRAPHS),
+        "kernel in a graph": (_chain, times * CHAIN, GRAPHS),
+        "while driven by the host": (_steps, times, NO_GRAPHS),
+        "while in a graph": (_steps, times, GRAPHS),
+    }
+    programs = {
+        name: rig.compile(lambda loop=loop: jax.jit(functools.partial(loop, times)).lower(x), options)
+        for name, (loop, _, options) in kinds.items()
+    }
+
+    def measure() -> dict[str, Any]:
+        made, missing = rig.ready(programs)
+        seconds = rig.medians({name: functools.partial(program, x) for name, program in made.items()})
+        each = {name: round(1e6 * seconds[name] / kinds[name][1], 2) for name in made}
+        return {"microseconds": each} | ({"missing": missing} if missing else {})
+
+    return [Cell({}, measure)]
+
+
+def _table_search(module: Any, policy: str, num_simulations: int) -> Callable:
+    """`(tables, key, states [B]) -> (visits [B, A], policy [B, A], parents [B, N + 1], actions [B, N + 1])`."""
+    run = make_policy(module, policy, num_simulations)
+
+    def search_all(tables: Any, key: jax.Array, states: jax.Array) -> Any:
+        output = run(tables, key, states)
+        tree = output.search_tree
+        return (
+            tree.summary().visit_counts,
+            output.action_weights,
+            tree.parents,
+            tree.action_from_parent,
+        )
+
+    return search_all
+
+
+def tree(rig: Rig) -> list[Cell]:
+    """The search with a table for a model, in every mode and beside mctx: its cost, and whether trees are equal."""
+    num_simulations = 8 if rig.tiny else 64
+    grid = [(8, 7, "gumbel"), (8, 7, "puct")]
+    if not rig.tiny:
+        grid = [(b, a, policy) for b in (1024, 4096) for a in (7, 82) for policy in ("gumbel", "puct")]
+    return [_tree_cell(rig, policy, a, num_simulations, b) for b, a, policy in grid]
+
+
+def _tree_cell(rig: Rig, policy: str, num_actions: int, num_simulations: int, batch_size: int) -> Cell:
+    key, states = jax.random.key(1), jnp.arange(batch_size, dtype=jnp.int32) * 7 % STATES
+    arguments = make_tables(num_actions), key, states
+    cpu = jax.device_put(arguments, jax.devices("cpu")[0])
+
+    def lower(module: Any = search, arguments: Any = arguments) -> jax.stages.Lowered:
+        return jax.jit(_table_search(module, policy, num_simulations)).lower(*arguments)
+
+    programs = rig.compile_modes(lower, MODES) | {"mctx": rig.compile(lambda: lower(mctx))}
+    reference = rig.compile_modes(lambda: lower(arguments=cpu), {"walk on the CPU": MODES["walk"]})
+
+    def measure() -> dict[str, Any]:
+        made, missing = rig.ready(programs)
+        on_cpu, not_on_cpu = rig.ready(reference)
+        found = {name: jax.device_get(program(*arguments)) for name, program in made.items()}
+        seconds = rig.medians({name: functools.partial(made[name], *arguments) for name in made})
+        compared = {}
+        if "walk" in found:
+            compared["to_walk"] = {name: _compare(x, found["walk"]) for name, x in found.items()}
+        for program in on_cpu.values():
+            truth = jax.device_get(program(*cpu))
+            compared["to_walk_on_cpu"] = {name: _compare(x, truth) for name, x in found.items()}
+        missing |= not_on_cpu
+        return {
+            "us_per_simulation": {name: round(1e6 * s / num_simulations, 1) for name, s in seconds.items()},
+            **compared,
+        } | ({"missing": missing} if missing else {})
+
+    labels = {"policy": policy, "A": num_actions, "N": num_simulations, "B": batch_size}
+    return Cell(labels, measure)
+
+
+def _compare(found: tuple, truth: tuple) -> dict[str, Any]:
+    """The share of rows with equal visits; of the others, how far they are apart.
+
+    A row differs from the first decision on that two roundings of one score turned; what follows need not be near.
+    """
+    visits, policy, parents, actions = found
+    true_visits, true_policy, true_parents, true_actions = truth
+    differs = (visits != true_visits).any(-1)
+    result: dict[str, Any] = {"equal": round(1 - float(differs.mean()), 4)}
+    if differs.any():
+        turned = (parents != true_parents) | (actions != true_actions)
+        first = np.where(turned.any(-1), turned.argmax(-1), 0)[differs]
+        moved = np.abs(visits - true_visits).sum(-1)[differs] / 2
+        result |= {
+            "rows": int(differs.sum()),
+            "first_simulation_that_differs": {"least": int(first.min()), "median": float(np.median(first))},
+            "visits_moved": {"median": float(np.median(moved)), "most": float(moved.max())},
+            "policy_apart": round(float(np.abs(policy - true_policy)[differs].max()), 5),
+        }
+    return result
+
+
+CALLS = 32
+"""Evaluations of a timed run of the network alone."""
+FORMS = {
+    "float32": (False, False, None),
+    "bf16": (True, False, None),
+    "bf16 weights": (True, True, None),
+    "bf16 weights, graphs": (True, True, GRAPHS),
+}
+"""(computes in bf16, weights cast beforehand, XLA's options)."""
+TOWERS = {
+    "resnet 6x64": NetworkConfig(kind="resnet", width=64, blocks=6),
+    "resnet 6x128": NetworkConfig(kind="resnet", width=128, blocks=6),
+    "mlp 3x384": NetworkConfig(kind="mlp", width=384, blocks=3),
+}
+"""Networks that are measured alone, on Connect Four's board."""
+
+
+def with_norm(config: NetworkConfig, norm: str) -> NetworkConfig:
+    """The network with another normalisation. Raises ValueError where the configuration knows no such one."""
+    if norm not in str(NetworkConfig.__dataclass_fields__["norm"].type):
+        raise ValueError(f"NetworkConfig.norm has no {norm!r}")
+    return NetworkConfig(**{**config.__dict__, "norm": norm})
+
+
+def norms(config: NetworkConfig) -> list[NetworkConfig]:
+    """The network as it is and, where the library can build that, without normalisation."""
+    try:
+        return [config, *([with_norm(config, "none")] if config.kind == "resnet" else [])]
+    except ValueError:
+        return [config]
+
+
+def network(rig: Rig) -> list[Cell]:
+    """Evaluations per second of the network alone: what no search can exceed."""
+    towers = {"mlp 1x16": NetworkConfig(kind="mlp", width=16, blocks=1)} if rig.tiny else TOWERS
+    batches = [8] if rig.tiny else [4096, 1024, 16384]
+    return [
+        _network_cell(rig, name, config, batch_size)
+        for batch_size in batches
+        for name, tower in towers.items()
+        for config in norms(tower)
+    ]
+
+
+def _network_cell(rig: Rig, name: str, config: NetworkConfig, batch_size: int) -> Cell:
+    env = ConnectFour()
+    states = init_batch(env, jax.random.key(0), batch_size)
+    boards = observe_batch(env, states)
+    weights = make_network(config, env.num_actions).init(jax.random.key(0), boards)
+    cast = jax.tree.map(lambda x: x.astype(jnp.bfloat16), weights)
+    programs, arguments = {}, {}
+    for form, (bf16, before, options) in FORMS.items():
+        apply = make_network(NetworkConfig(**{**config.__dict__, "bf16": bf16}), env.num_actions).apply
+        inputs = (cast if before else weights, boards.astype(jnp.bfloat16 if bf16 else jnp.float32))
+        arguments[form] = inputs
+        programs[form] = rig.compile(
+            lambda apply=apply, inputs=inputs: jax.jit(many(apply)).lower(*inputs), options
+        )
+
+    def measure() -> dict[str, Any]:
+        made, missing = rig.ready(programs)
+        seconds = rig.medians({form: functools.partial(made[form], *arguments[form]) for form in made}, 5)
+        flops = matmul_flops(weights, math.prod(boards.shape[1:3])) * batch_size * CALLS
+        return {
+            "us_per_call": {form: round(1e6 * s / CALLS, 1) for form, s in seconds.items()},
+            "evaluations_per_second": {form: round(batch_size * CALLS / s) for form, s in seconds.items()},
+            "tflops": {form: round(flops / s / 1e12, 2) for form, s in seconds.items()},
+        } | ({"missing": missing} if missing else {})
+
+    return Cell({"network": name, "norm": config.norm, "B": batch_size}, measure)
+
+
+def many(apply: Callable) -> Callable[[Any, Any], Any]:
+    """`(weights, observations) -> observations`: `CALLS` evaluations, each of what the last one changed."""
+
+    def changed(weights: Any, views: Any) -> Any:
+        def once(_: Any, views: Any) -> Any:
+            logits, value = apply(weights, views)
+            change = 1e-6 * (logits.sum(-1) + value.reshape(value.shape[0], -1).sum(-1))
+            return jax.tree.map(lambda x: x + change.reshape(-1, *(1,) * (x.ndim - 1)).astype(x.dtype), views)
+
+        return jax.lax.fori_loop(0, CALLS, once, views)
+
+    return changed
+
+
+def matmul_flops(weights: Any, cells: int) -> int:
+    """Operations of an evaluation's products: two for a weight, at each of a board's `cells` for a convolution."""
+    kernels = [x for x in jax.tree.leaves(weights) if x.ndim > 1]
+    return sum(2 * x.size * (cells if x.ndim == 4 else 1) for x in kernels)

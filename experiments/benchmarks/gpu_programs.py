@@ -1,0 +1,308 @@
+"""What gpu.py measures of whole programs: self-play, updates, and a short training with its strength.
+
+Axes: B games, N simulations.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+import blob
+import connect_four
+import jax
+import jax.numpy as jnp
+import tic_tac_toe_muzero
+from gpu_parts import CALLS, many, norms
+from gpu_rig import GRAPHS, MODES, USUAL, Cell, Mode, Rig, Skipped
+from gpu_trace import device_time
+
+from envs.blob import Blob
+from envs.connect_four import ConnectFour
+from envs.quoridor import Quoridor
+from envs.tic_tac_toe import TicTacToe
+from jzero.agent import Agent
+from jzero.algorithms.make import make_algorithm, make_apply
+from jzero.config import NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env, reveal_batch
+from jzero.evaluate.record import record_games
+from jzero.run import Run, speeds
+from jzero.run_dir import read_metrics
+from jzero.self_play import start_games
+from jzero.train import make_program
+
+ALONE = {"network alone": Mode("auto", None), "network alone, graphs": Mode("auto", GRAPHS)}
+"""The network of a program without its search and environment: the ceiling."""
+
+
+def tiny(train: TrainConfig) -> TrainConfig:
+    """The same settings in sizes that a CPU compiles and runs in seconds."""
+    return replace(
+        train,
+        search=replace(train.search, num_simulations=4),
+        network=replace(train.network, kind="mlp", width=16, blocks=1, bf16=False),
+        games=8,
+        plies=4,
+        replay_plies=32,
+        batch_size=16,
+        updates=2,
+    )
+
+
+def _settings(rig: Rig, network: NetworkConfig, games: int, plies: int = 4) -> TrainConfig:
+    """Self-play of `games` with 64 simulations, and a small replay."""
+    search = SearchConfig(policy="gumbel", num_simulations=64)
+    train = TrainConfig(search=search, network=network, games=games, plies=plies, replay_plies=8 * plies)
+    return tiny(train) if rig.tiny else train
+
+
+class Playing:
+    """Self-play of one configuration in several modes, beside its network alone."""
+
+    def __init__(self, rig: Rig, env: Env, train: TrainConfig, modes: Mapping[str, Mode]) -> None:
+        self.rig, self.train = rig, train
+        self.state: Any = None
+
+        def lower_play() -> jax.stages.Lowered:
+            program = make_program(env, train)
+            return program.play.lower(program.abstract)
+
+        self.programs = rig.compile_modes(lower_play, modes)
+        self.first = {"init": rig.compile(lambda: make_program(env, train).init.lower())}
+        make_inputs = self._network_inputs(env)
+        self.first["inputs"] = rig.compile(jax.jit(make_inputs).lower)
+        abstract = jax.eval_shape(make_inputs)
+        apply = make_apply(env, train)
+        self.alone = rig.compile_modes(lambda: jax.jit(many(apply)).lower(*abstract), ALONE)
+
+    def _network_inputs(self, env: Env) -> Callable[[], tuple[Any, Any]]:
+        """Makes weights and observations of all worlds of all games, in the dtype that the network computes in."""
+        train, dtype = self.train, jnp.bfloat16 if self.train.network.bf16 else jnp.float32
+        weights = jax.eval_shape(make_algorithm(env, train).init, jax.random.key(0))
+
+        def make() -> tuple[Any, Any]:
+            views = reveal_batch(env, start_games(env, train, jax.random.key(0), train.games).states)
+            rows = jax.tree.map(lambda x: jnp.repeat(x.astype(dtype), train.search.worlds, axis=0), views)
+            return jax.tree.map(lambda x: jnp.full(x.shape, 0.01, dtype), weights), rows
+
+        return make
+
+    def run(self, program: Any) -> tuple[float, float]:
+        """Median seconds of an iteration, and the evaluations that it makes."""
+        if self.state is None:
+            self.state = self.first["init"].result()()
+        seconds, metrics = [], {}
+        for number in range(2 if self.rig.tiny else 4):  # the first makes the graphs
+            begun = time.perf_counter()
+            self.state, metrics = jax.block_until_ready(program(self.state))
+            if number:
+                seconds.append(time.perf_counter() - begun)
+        positions = self.train.games * self.train.plies
+        return statistics.median(seconds), positions * float(metrics["evaluations_per_position"])
+
+    def measure(self) -> dict[str, Any]:
+        """Speeds in every mode, and evaluations as a share of what the network alone makes."""
+        rows = self.train.games * self.train.search.worlds
+        self.rig.ready(self.first)
+        inputs = self.first["inputs"].result()()
+        alone, missing = self.rig.ready(self.alone)
+        rates = {}
+        for name, program in alone.items():
+            rates[name] = rows * CALLS / self.rig.median(lambda program=program: program(*inputs), 5)
+        ceiling = max(rates.values(), default=float("nan"))
+        programs, failed = self.rig.ready(self.programs)
+        missing |= failed
+        found = {}
+        for mode, program in programs.items():
+            try:
+                seconds, evaluations = self.run(program)
+            except Exception as error:
+                self.state = None  # it was donated
+                missing[mode] = f"{type(error).__name__}: {str(error)[:300]}"
+                continue
+            found[mode] = {
+                "positions_per_second": round(self.train.games * self.train.plies / seconds),
+                "evaluations_per_second": round(evaluations / seconds),
+                "share_of_ceiling": round(evaluations / seconds / ceiling, 3),
+            }
+        network_alone = {name: round(rate) for name, rate in rates.items()}
+        return {"modes": found, "network_alone_evaluations_per_second": network_alone} | (
+            {"missing": missing} if missing else {}
+        )
+
+    def trace(self) -> dict[str, Any]:
+        """The device's time in one iteration, in the best of the modes that the host launches."""
+        programs, missing = self.rig.ready(self.programs)
+        mode = next((mode for mode in ("kernels", "walk") if mode in programs), None)
+        if mode is None:
+            raise Skipped(f"no program: {missing}")
+        self.run(programs[mode])
+
+        def once() -> Any:
+            self.state, metrics = programs[mode](self.state)
+            return metrics
+
+        return {"mode": mode} | device_time(once)
+
+
+def play(rig: Rig) -> list[Cell]:
+    """Connect Four's self-play: a residual tower with and without normalisation, and the preset's MLP."""
+    tower = NetworkConfig(kind="resnet", width=64, blocks=6, bf16=True)
+    mlp = NetworkConfig(kind="mlp", width=384, blocks=3, bf16=True)
+    grid = [(network, games) for games in (1024, 4096) for network in norms(tower)] + [(mlp, 8192)]
+    cells = []
+    for network, games in grid[:1] if rig.tiny else grid:
+        playing = Playing(rig, ConnectFour(), _settings(rig, network, games), MODES)
+        cells.append(Cell(_labels("connect_four", playing.train), playing.measure))
+        if len(cells) == 1:
+            traced = Cell(_labels("connect_four", playing.train) | {"what": "trace"}, playing.trace)
+    return [*cells, traced]
+
+
+def games(rig: Rig) -> list[Cell]:
+    """Self-play of games whose rules cost more: Quoridor 9x9, Blob with its preset, pgx's Go 9x9."""
+    small = NetworkConfig(kind="resnet", width=64, blocks=5, bf16=True)
+    large = NetworkConfig(kind="resnet", width=128, blocks=6, bf16=True)
+    cards = replace(blob.ACCELERATED.train, plies=4, replay_plies=32)
+    chosen: list[tuple[str, Env, TrainConfig]] = [
+        ("quoridor 9x9", Quoridor(size=5, walls=3) if rig.tiny else Quoridor(), _settings(rig, small, 1024)),
+        ("blob, 4 players, 5 cards", Blob(), tiny(cards) if rig.tiny else cards),
+    ]
+    if importlib.util.find_spec("pgx") is not None and not rig.tiny:
+        from envs.adapters.pgx import make
+
+        chosen.append(("go 9x9 (pgx)", make("go_9x9"), _settings(rig, large, 1024)))
+    return [
+        Cell(_labels(name, train), Playing(rig, env, train, USUAL).measure) for name, env, train in chosen
+    ]
+
+
+def _labels(name: str, train: TrainConfig) -> dict[str, Any]:
+    network, search = train.network, train.search
+    return {
+        "game": name,
+        "network": f"{network.kind} {network.blocks}x{network.width}{' bf16' if network.bf16 else ''}",
+        "norm": network.norm,
+        "B": train.games,
+        "N": search.num_simulations,
+        "worlds": search.worlds,
+    }
+
+
+def updates(rig: Rig) -> list[Cell]:
+    """Updates per second, and positions per second that learned models search again."""
+    presets = tic_tac_toe_muzero.presets(tic_tac_toe_muzero.GUMBEL_MUZERO)
+    muzero = replace(presets["gumbel_muzero"].train, updates=100)
+    efficient = replace(presets["efficientzero"].train, updates=20)
+    again = replace(efficient, muzero=replace(efficient.muzero, reanalyse=0.99))
+    chosen = [
+        ("connect_four", ConnectFour(), connect_four.ACCELERATED.train),
+        ("tic_tac_toe", TicTacToe(), muzero),
+        ("tic_tac_toe", TicTacToe(), again),
+    ]
+    return [_updates_cell(rig, name, env, tiny(train) if rig.tiny else train) for name, env, train in chosen]
+
+
+def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
+    program = make_program(env, train)
+    functions: dict[str, Callable] = {
+        "init": program.init.lower,
+        "play": lambda: program.play.lower(program.abstract),
+    }
+    futures = {part: rig.compile(lower) for part, lower in functions.items()}
+    if hasattr(program.learn, "lower"):  # a loop; on a CPU updates are dispatched one by one
+        futures["learn"] = rig.compile(lambda: program.learn.lower(program.abstract))
+    else:
+        futures["learn"] = rig.pool.submit(lambda: program.learn)
+
+    def measure() -> dict[str, Any]:
+        made, missing = rig.ready(futures)
+        if missing:
+            raise Skipped(str(missing))
+        state = made["init"]()
+        for _ in range(4):  # so that the replay holds finished games
+            state, _ = made["play"](state)
+        seconds = []
+        for number in range(2 if rig.tiny else 5):
+            begun = time.perf_counter()
+            state, _ = jax.block_until_ready(made["learn"](state))
+            if number:
+                seconds.append(time.perf_counter() - begun)
+        rates = speeds(train, jax.device_count(), 0.0, 1.0, statistics.median(seconds), updated=True)
+        wanted = ("updates_per_second", "reanalysed_per_second")
+        return {rate: round(rates[rate], 1) for rate in wanted if rate in rates}
+
+    labels = {
+        "game": name,
+        "algorithm": train.algorithm,
+        "batch_size": train.batch_size,
+        "reanalyse": train.muzero.reanalyse if train.algorithm != "alphazero" else 0.0,
+    }
+    return Cell(labels, measure)
+
+
+def training(rig: Rig) -> list[Cell]:
+    """Connect Four trained for two minutes as `experiments/connect_four.py` does with a GPU, then measured."""
+    env = ConnectFour()
+    preset = connect_four.ACCELERATED
+    config = (
+        replace(preset, minutes=0.05, train=tiny(preset.train)) if rig.tiny else replace(preset, minutes=2)
+    )
+    config = replace(config, evaluate_every=15, checkpoint_every=1e9)
+    measure_strength = connect_four.keeps_value(env)
+    program = make_program(env, config.train)
+    # Run compiles anew, and finds these in JAX's cache on disk.
+    futures = {
+        "init": rig.compile(program.init.lower),
+        "play": rig.compile(lambda: program.play.lower(program.abstract)),
+    }
+    if hasattr(program.learn, "lower"):
+        futures["learn"] = rig.compile(lambda: program.learn.lower(program.abstract))
+
+    def measure_untrained() -> Any:
+        agent = Agent(env, config.train, program.init().averaged)
+        record_games(agent, num_games=4, key=jax.random.key(0))
+        return measure_strength(agent)
+
+    futures["untrained"] = rig.pool.submit(measure_untrained)
+
+    def measure() -> dict[str, Any]:
+        made, missing = rig.ready(futures)
+        minutes = min(config.minutes, (rig.end - time.monotonic() - 15) / 60)
+        if minutes < config.minutes / 3:
+            raise Skipped(f"{minutes:.1f} minutes are left")
+        with tempfile.TemporaryDirectory() as folder:
+            one = replace(config, minutes=minutes, run_dir=Path(folder) / "run")
+            with Run("connect_four", env, one) as run:
+                strength = run.train(measure_strength, measure_strength)
+            metrics = read_metrics(run.path)
+        last = metrics[-1]
+        result = {
+            "minutes": round(minutes, 2),
+            "strength": strength._asdict() if strength is not None else None,
+            "untrained": made["untrained"]._asdict() if "untrained" in made else None,
+            **{name: last.get(name) for name in ("seconds", "positions", "updates", "games")},
+            "curve": [
+                {name: line[name] for name in ("seconds", "positions", "updates", "strength")}
+                for line in metrics
+                if "strength" in line
+            ],
+            "speeds": {
+                name: round(statistics.median(line[name] for line in metrics if name in line))
+                for name in ("positions_per_second", "evaluations_per_second", "updates_per_second")
+                if any(name in line for line in metrics)
+            },
+        }
+        return result | ({"missing": missing} if missing else {})
+
+    labels = {"game": "connect_four", "preset": "accelerated", "games": config.train.games}
+    return [Cell(labels, measure)]

@@ -1,0 +1,174 @@
+"""What the steps of gpu.py share: programs compiled ahead by a pool of threads, the clock, and times.
+
+A program is traced on the main thread between measurements, never during one, and compiled in the pool while
+earlier steps are measured. XLA tries algorithms of products and convolutions on the GPU as it compiles, which can
+disturb a measurement: what counts is the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from jzero import search
+
+Engine = Literal["auto", "walk", "kernels"]
+
+GRAPHS = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,"
+    "WHILE,CONVOLUTION"
+}
+"""CUDA graphs of loops and convolutions too, so that the GPU goes round a loop without the host."""
+NO_GRAPHS = {"xla_gpu_enable_command_buffer": ""}
+"""Every kernel is launched by the host."""
+
+
+class Mode(NamedTuple):
+    """How a search runs on a GPU."""
+
+    engine: Engine
+    """What `jzero.search.engine` is given while the program is traced."""
+    options: dict[str, str] | None
+    """XLA's options."""
+
+
+MODES = {
+    "walk": Mode("walk", None),
+    "walk, graphs": Mode("walk", GRAPHS),
+    "kernels": Mode("kernels", None),
+    "kernels, graphs": Mode("kernels", GRAPHS),
+}
+USUAL = {"default": Mode("auto", None), "default, graphs": Mode("auto", GRAPHS)}
+"""What a user gets who chooses nothing, and the same with graphs."""
+
+
+class Skipped(Exception):
+    """Something was not measured, for a reason that is no failure."""
+
+
+class Cell(NamedTuple):
+    """One measurement of a step."""
+
+    labels: dict[str, Any]
+    """What is measured: sizes and names."""
+    measure: Callable[[], dict[str, Any]]
+    """Measures it; its programs were given to the pool before."""
+
+
+def on_gpu() -> bool:
+    """JAX's first device is a GPU."""
+    return jax.default_backend() == "gpu"
+
+
+def engine(name: Engine) -> AbstractContextManager[Any]:
+    """The context in which a search is traced so that `name` serves it.
+
+    Raises:
+      Skipped: kernels were asked for, where there are none.
+    """
+    choose = getattr(search, "engine", None)
+    if name == "kernels" and choose is None:
+        raise Skipped("jzero.search has no kernels")
+    if name == "kernels" and not on_gpu():
+        raise Skipped("kernels need a GPU")
+    return contextlib.nullcontext() if choose is None else choose(name)
+
+
+def short(error: BaseException) -> str:
+    """An exception in a line, with the innermost places that it came from."""
+    if isinstance(error, Skipped):
+        return f"skipped: {error}"
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = ", ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__}: {str(error)[:400]} ({places})"
+
+
+class Rig:
+    """The pool and the clock."""
+
+    def __init__(self, *, tiny: bool, minutes: float) -> None:
+        self.tiny = tiny
+        self.begun = time.monotonic()
+        self.end = self.begun + 60 * minutes
+        self.deadline = self.end  # of the present step
+        self.pool = ThreadPoolExecutor(max(2, min(12, (os.cpu_count() or 2) - 4)))
+
+    def left(self) -> float:
+        """Seconds until the present step must end."""
+        return self.deadline - time.monotonic()
+
+    def compile(
+        self, lower: Callable[[], jax.stages.Lowered], options: Mapping[str, str] | None = None
+    ) -> Future:
+        """Traces now and compiles in the pool; `options` are a GPU's."""
+        return self.compile_modes(lower, {"": Mode("auto", None if options is None else dict(options))})[""]
+
+    def compile_modes(
+        self, lower: Callable[[], jax.stages.Lowered], modes: Mapping[str, Mode]
+    ) -> dict[str, Future]:
+        """By mode, the program that `lower` makes; it is called anew for each engine, and must trace anew."""
+        lowered: dict[Engine, jax.stages.Lowered | Exception] = {}
+        programs: dict[str, Future] = {}
+        futures = {}
+        for name, mode in modes.items():
+            if mode.engine not in lowered:
+                lowered[mode.engine] = _lowered(lower, mode.engine)
+            options = mode.options if on_gpu() else None  # a CPU knows none of them
+            same = f"{mode.engine} {options}"
+            if same not in programs:
+                programs[same] = self.pool.submit(_compiled, lowered[mode.engine], options)
+            futures[name] = programs[same]
+        return futures
+
+    def ready(self, futures: Mapping[str, Future]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Waits for the pool: (what it made, why the rest is missing), by name."""
+        made, missing = {}, {}
+        for name, future in futures.items():
+            try:
+                made[name] = future.result(timeout=max(0.1, self.left()))
+            except TimeoutError:
+                missing[name] = "skipped: not compiled in time"
+            except Exception as error:
+                missing[name] = short(error)
+        return made, missing
+
+    def median(self, call: Callable[[], Any], rounds: int = 7) -> float:
+        """Median seconds of `call`, after one that is not timed."""
+        return self.medians({"": call}, rounds)[""]
+
+    def medians(self, calls: Mapping[str, Callable[[], Any]], rounds: int = 7) -> dict[str, float]:
+        """Median seconds of each call, timed in turn; the first round is not timed. At least one round is."""
+        seconds: dict[str, list[float]] = {name: [] for name in calls}
+        for number in range((1 if self.tiny else rounds) + 1):
+            if number > 1 and self.left() < 0:
+                break
+            for name, call in calls.items():
+                begun = time.perf_counter()
+                jax.block_until_ready(call())
+                if number:
+                    seconds[name].append(time.perf_counter() - begun)
+        return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def _lowered(lower: Callable[[], jax.stages.Lowered], name: Engine) -> jax.stages.Lowered | Exception:
+    """The traced program, or why there is none: the other contestants are measured all the same."""
+    try:
+        with engine(name):
+            return lower()
+    except Exception as error:
+        return error
+
+
+def _compiled(lowered: jax.stages.Lowered | Exception, options: dict[str, str] | None) -> Any:
+    if isinstance(lowered, Exception):
+        raise lowered
+    return lowered.compile(compiler_options=options)
