@@ -71,8 +71,9 @@ class NetworkConfig:
     """Learned model: residual blocks of the dynamics."""
     head_width: int = 64
     """Hidden units of each head."""
-    norm: Literal["layer", "group"] = "layer"
-    """Normalisation of the residual tower: over all of a position, or over groups of channels."""
+    norm: Literal["layer", "group", "none"] = "layer"
+    """Normalisation: over all of a position, over groups of a tower's channels, or none, with scaled blocks in its
+    place, which takes a third of the kernels on a GPU. A transformer always has LayerNorm."""
     value_limit: float = 1.0
     """AlphaZero: largest absolute value that the network can express. Above 1, for games of scores, values are
     learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
@@ -92,6 +93,8 @@ class NetworkConfig:
         check("network.chance_codes", self.chance_codes, low=0)
         if self.chance_codes == 1:
             raise ValueError("network.chance_codes is 1; one outcome is no chance: use 0, or at least 2")
+        if self.kind == "transformer" and self.norm == "none":
+            raise ValueError("network.norm is 'none'; a transformer needs its LayerNorm: use layer")
         if self.kind == "transformer" and self.width % 32:
             raise ValueError(
                 f"network.width is {self.width}; a transformer's heads have 32 units: use a multiple of 32"

@@ -1,5 +1,6 @@
 """The networks: shapes, dtypes, first outputs, and that rows do not see each other. Axes: B rows, A actions."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -25,8 +26,12 @@ ALL = [
     NetworkConfig(kind="resnet", width=16, blocks=2, norm="group"),
     NetworkConfig(kind="mlp", width=16, blocks=2, bf16=True),
     NetworkConfig(kind="resnet", width=16, blocks=2, bf16=True),
+    NetworkConfig(kind="mlp", width=16, blocks=2, norm="none"),
+    NetworkConfig(kind="resnet", width=16, blocks=2, norm="none"),
+    NetworkConfig(kind="resnet", width=16, blocks=2, norm="none", bf16=True),
 ]
-each_network = pytest.mark.parametrize("config", ALL, ids=["mlp", "layer", "group", "mlp-bf16", "layer-bf16"])
+NAMES = ["mlp", "layer", "group", "mlp-bf16", "layer-bf16", "mlp-none", "none", "none-bf16"]
+each_network = pytest.mark.parametrize("config", ALL, ids=NAMES)
 
 
 @functools.cache
@@ -73,9 +78,9 @@ def test_a_row_does_not_depend_on_the_other_rows(config):
         assert (np.asarray(one[2:]) != np.asarray(two[2:])).any()
 
 
-@pytest.mark.parametrize("config", ALL[3:], ids=["mlp", "resnet"])
+@pytest.mark.parametrize("config", [c for c in ALL if c.bf16], ids=[name for name in NAMES if "bf16" in name])
 def test_bfloat16_computes_nearly_the_same_with_the_same_parameters(config):
-    full = NetworkConfig(kind=config.kind, width=16, blocks=2)
+    full = dataclasses.replace(config, bf16=False)
     _, _, params = built(full)
     assert jax.tree.structure(params) == jax.tree.structure(built(config)[2])
     wide, narrow = (built(c)[0](params, boards(32)) for c in (full, config))
@@ -109,6 +114,82 @@ def test_layer_norm_is_over_the_whole_position_and_group_norm_over_eight_channel
     spread = np.sqrt(parts.var(axis=(1, 2, 4), keepdims=True) + 1e-6)
     expected = np.maximum((parts - mean) / spread, 0).reshape(before.shape)
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def by_hand(x, layer, *, scale=1.0):
+    """A 3x3 convolution [B, H, W, F] of boards [B, H, W, C], cell by cell, or a product of vectors."""
+    kernel = np.asarray(layer["kernel"], np.float64) * scale
+    if x.ndim == 2:
+        return x @ kernel + layer["bias"]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = x.shape[1:3]
+    shifted = [padded[:, i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3)]
+    return sum(shifted) + layer["bias"]
+
+
+def blocks_of(params, kind):
+    """(inner, outer layer) of both blocks."""
+    if kind == "mlp":
+        return [(params[f"Dense_{block + 1}"], params[f"Scaled_{block}"]) for block in range(2)]
+    blocks = [params[f"ResidualBlock_{block}"] for block in range(2)]
+    return [(block["Conv_0"], block["Scaled_0"]) for block in blocks]
+
+
+@functools.cache
+def without_norm(kind):
+    """(body of two blocks without normalisation, its first parameters)."""
+    body = make_network(NetworkConfig(kind=kind, width=8, blocks=2, norm="none"), 7).body
+    return body, quick_jit(body.init)(jax.random.key(0), boards(1))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "resnet"])
+def test_without_normalisation_a_block_adds_a_scaled_layer_before_its_relu(kind):
+    body, first = without_norm(kind)
+    variables = noisy(first)
+    found = quick_jit(body.apply)(variables, boards(3))
+    params = variables["params"]
+    x = boards(3).astype(np.float64)
+    x = np.maximum(
+        by_hand(x.reshape(3, -1), params["Dense_0"]) if kind == "mlp" else by_hand(x, params["Conv_0"]), 0
+    )
+    for inner, outer in blocks_of(params, kind):
+        y = np.maximum(by_hand(x, inner), 0)
+        x = np.maximum(x + by_hand(y, outer, scale=np.asarray(outer["scale"], np.float64)), 0)
+    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "resnet"])
+def test_scales_start_at_one_over_the_depth_and_are_learned(kind):
+    body, variables = without_norm(kind)
+    for _, outer in blocks_of(variables["params"], kind):
+        np.testing.assert_array_equal(outer["scale"], np.full(8, 0.5, np.float32))
+
+    def loss(variables):
+        return jnp.sum(body.apply(variables, boards(3)) ** 2)
+
+    gradient = quick_jit(jax.grad(loss))(noisy(variables))["params"]
+    for _, outer in blocks_of(gradient, kind):
+        assert (np.abs(outer["scale"]) > 1e-3).all()
+    # A scale of 0 leaves the identity, whatever the weights: what a relu has left stays as it is.
+    still = jax.tree_util.tree_map_with_path(
+        lambda path, x: 0 * x if "scale" in str(path[-1]) else x, variables
+    )
+    none = make_network(NetworkConfig(kind=kind, width=8, blocks=0, norm="none"), 7).body
+    found, expected = (quick_jit(b.apply)(still, boards(3)) for b in (body, none))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_transformer_keeps_its_normalisation():
+    with pytest.raises(ValueError, match=r"network\.norm is 'none'; a transformer needs its LayerNorm"):
+        NetworkConfig(kind="transformer", width=32, norm="none")
+
+
+@pytest.mark.parametrize("norm", ["layer", "none"])
+def test_pixels_stay_in_bfloat16_to_the_end(norm):
+    tower, pixels = AtariTower(8, 1, norm, jnp.bfloat16), jnp.zeros((1, 96, 96, 3), jnp.uint8)
+    params = jax.eval_shape(tower.init, jax.random.key(0), pixels)
+    _, seen = jax.eval_shape(functools.partial(tower.apply, capture_intermediates=True), params, pixels)
+    assert {leaf.dtype for leaf in jax.tree.leaves(seen)} == {jnp.dtype("bfloat16")}
 
 
 def test_updates_on_a_cpu_compute_a_residual_stream_once():
@@ -199,6 +280,8 @@ LEARNED = {
     "mlp": ({"kind": "mlp"}, {}),
     "efficientzero": ({"kind": "mlp"}, {"value_prefix": True, "consistency_weight": 2.0}),
     "resnet": ({"kind": "resnet"}, {}),
+    "mlp-none": ({"kind": "mlp", "norm": "none"}, {}),
+    "none": ({"kind": "resnet", "norm": "none"}, {}),
     "bf16": ({"kind": "resnet", "bf16": True}, {"value_prefix": True, "consistency_weight": 2.0}),
 }
 

@@ -521,6 +521,10 @@ def test_a_run_in_use_is_refused(tmp_path):
     ("changes", "message"),
     [
         ({"network": NetworkConfig(width=32, blocks=1)}, "network.width was 16 and is now 32"),
+        (
+            {"network": NetworkConfig(width=16, blocks=1, norm="none")},
+            "network.norm was 'layer' and is now 'none'",
+        ),
         ({"env": "connect_four"}, "env was 'tic_tac_toe' and is now 'connect_four'"),
         ({"games": 16, "plies": 9}, "games was 8 and is now 16; plies was 6 and is now 9"),
     ],

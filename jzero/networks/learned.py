@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jzero.networks.heads import Head
 from jzero.networks.towers import (
     AtariTower,
+    Norm,
     ResidualBlock,
     ResidualMLP,
     ResidualTower,
@@ -62,7 +63,7 @@ class MuZeroNet(nn.Module):
     atoms: int = 21
     prefix_width: int = 0
     projection_width: int = 0
-    norm: Literal["layer", "group"] = "layer"
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
     action_size: int = 0
     chance_codes: int = 0
@@ -93,14 +94,14 @@ class MuZeroNet(nn.Module):
     def _tower(self) -> nn.Module:
         """What reads observations."""
         if self.kind == "mlp":
-            return ResidualMLP(self.width, self.blocks, self.dtype)
+            return ResidualMLP(self.width, self.blocks, self.norm, self.dtype)
         tower = {"resnet": ResidualTower, "atari": AtariTower}[self.kind]
         return tower(self.width, self.blocks, self.norm, self.dtype)
 
     def _dynamics(self) -> nn.Module:
         """What changes a latent state."""
         if self.kind == "mlp":
-            return VectorDynamics(self.width, self.dynamics_blocks, self.num_actions, self.dtype)
+            return VectorDynamics(self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype)
         return MapDynamics(self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype)
 
     def _squeeze(self) -> nn.Module:
@@ -185,6 +186,7 @@ class VectorDynamics(nn.Module):
     width: int
     blocks: int
     num_actions: int
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -192,7 +194,7 @@ class VectorDynamics(nn.Module):
         """[B, width] from [B, width] and actions i32[B] or f32[B, D], or codes f32[B, M]."""
         numbered = action.ndim == 1
         taken = jax.nn.one_hot(action, self.num_actions, dtype=self.dtype) if numbered else action
-        features = ResidualMLP(self.width, self.blocks, self.dtype)((latent, taken))
+        features = ResidualMLP(self.width, self.blocks, self.norm, self.dtype)((latent, taken))
         return latent.astype(self.dtype) + nn.Dense(self.width, dtype=self.dtype)(features)
 
 
@@ -205,7 +207,7 @@ class MapDynamics(nn.Module):
     width: int
     blocks: int
     num_actions: int
-    norm: Literal["layer", "group"] = "layer"
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -220,7 +222,8 @@ class MapDynamics(nn.Module):
             plane = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.normal(1))
         latent = latent.astype(self.dtype)
         x = jnp.concatenate([latent, plane(action).reshape(rows, height, width, 1)], axis=-1)
-        x = latent + normalisation(self.width, self.norm, self.dtype)(conv(self.width, self.dtype)(x))
+        x = conv(self.width, self.dtype, use_bias=self.norm == "none")(x)
+        x = latent + normalisation(self.width, self.norm, self.dtype)(x)
         x = nn.relu(x)
         for _ in range(self.blocks):
             x = ResidualBlock(self.width, self.blocks, self.norm, self.dtype)(x)
@@ -251,7 +254,7 @@ class Squeeze(nn.Module):
     """
 
     channels: int = 16
-    norm: Literal["layer", "group"] = "layer"
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -259,7 +262,8 @@ class Squeeze(nn.Module):
         """[B, H, W, channels] of [B, H, W, C], or [B, F] of [B, F]."""
         if latent.ndim == 2:
             return latent
-        x = nn.Conv(self.channels, (1, 1), use_bias=False, dtype=self.dtype)(latent.astype(self.dtype))
+        bias = self.norm == "none"
+        x = nn.Conv(self.channels, (1, 1), use_bias=bias, dtype=self.dtype)(latent.astype(self.dtype))
         return nn.relu(normalisation(self.channels, self.norm, self.dtype)(x))
 
 

@@ -17,12 +17,12 @@ def make_network(config: NetworkConfig, num_actions: int, num_values: int = 1) -
     """A policy and value network for `num_actions` actions and one value, or one for each player."""
     dtype = jnp.bfloat16 if config.bf16 else jnp.float32
     if config.kind == "mlp":
-        body = ResidualMLP(config.width, config.blocks, dtype=dtype)
+        body = ResidualMLP(config.width, config.blocks, config.norm, dtype)
     elif config.kind == "transformer":
         body = Transformer(config.width, config.blocks, dtype=dtype)
     else:
-        body = ResidualTower(config.width, config.blocks, norm=config.norm, dtype=dtype)
-    critic = ResidualMLP(config.width, config.blocks, dtype=dtype)
+        body = ResidualTower(config.width, config.blocks, config.norm, dtype)
+    critic = ResidualMLP(config.width, config.blocks, config.norm, dtype)
     return PolicyValueNet(
         body, critic, num_actions, config.head_width, num_values, config.value_limit, dtype=dtype
     )

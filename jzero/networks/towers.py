@@ -1,16 +1,23 @@
 """Bodies: an observation or latent state -> features.
 
 Normalisation is LayerNorm or GroupNorm, so that the parameters are the whole model and a row's output never
-depends on its batch mates.
+depends on its batch mates; or there is none. Without it layers have biases, and what a block adds is scaled by a
+learned vector that starts small, so that a deep tower starts near the identity (Fixup, Zhang et al. 2019; ReZero,
+Bachlechner et al. 2020). Every layer is then `relu(conv(x) + bias)` or `relu(conv(x) + bias + y)`, each of which is
+one kernel of cuDNN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+Norm = Literal["layer", "group", "none"]
+"""Normalisation of towers: of a position's whole feature map, of groups of 8 channels, or none."""
 
 
 def flatten(observation: Any, dtype: Any) -> jax.Array:
@@ -20,22 +27,30 @@ def flatten(observation: Any, dtype: Any) -> jax.Array:
 
 
 class ResidualMLP(nn.Module):
-    """Residual MLP with pre-normalised blocks of two dense layers.
+    """Residual MLP with pre-normalised blocks of two dense layers, or with blocks without normalisation.
 
     Attributes:
       width: hidden units.
       blocks: number of blocks.
+      norm: "none", or any other for LayerNorm.
       dtype: dtype of the computation.
     """
 
     width: int
     blocks: int
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, observation: Any) -> jax.Array:
         """Features [B, width] of an observation (a pytree of [B, ...])."""
         x = nn.Dense(self.width, dtype=self.dtype)(flatten(observation, self.dtype))
+        if self.norm == "none":
+            x = nn.relu(x)
+            for _ in range(self.blocks):
+                y = nn.relu(nn.Dense(self.width, dtype=self.dtype)(x))
+                x = nn.relu(x + Scaled(self.width, self.blocks, dtype=self.dtype)(y))
+            return x
         for _ in range(self.blocks):
             y = nn.LayerNorm(dtype=self.dtype)(x)
             y = nn.relu(nn.Dense(self.width, dtype=self.dtype)(y))
@@ -44,18 +59,18 @@ class ResidualMLP(nn.Module):
 
 
 class ResidualTower(nn.Module):
-    """Residual tower of 3x3 convolutions (AlphaGo Zero), pre-normalised.
+    """Residual tower of 3x3 convolutions (AlphaGo Zero), pre-normalised or without normalisation.
 
     Attributes:
       width: channels.
       blocks: number of blocks of two convolutions.
-      norm: "layer" (over a position's whole feature map) or "group" (groups of 8 channels, or all of them).
+      norm: "layer" (over a position's whole feature map), "group" (groups of 8 channels, or all of them) or "none".
       dtype: dtype of the computation.
     """
 
     width: int
     blocks: int
-    norm: Literal["layer", "group"] = "layer"
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -70,30 +85,33 @@ class ResidualTower(nn.Module):
                 f"network.kind 'resnet' needs observations [H, W, C], not {jax.tree.map(jnp.shape, observation)} "
                 "(with the batch axis); use --network.kind mlp"
             )
-        x = conv(self.width, self.dtype)(observation.astype(self.dtype))
+        x = _before_blocks(observation.astype(self.dtype), self.width, self.norm)
         for _ in range(self.blocks):
             x = ResidualBlock(self.width, self.blocks, self.norm, self.dtype)(x)
-        return nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
+        return _after_blocks(x, self.norm)
 
 
 class ResidualBlock(nn.Module):
-    """Two pre-normalised 3x3 convolutions beside the identity.
+    """Two 3x3 convolutions beside the identity: pre-normalised, or with a relu at the end in place of that.
 
     Attributes:
       width: channels, in and out.
-      depth: blocks in the tower; see `_residual_init`.
+      depth: blocks in the tower; see `_residual_init` and `Scaled`.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
     """
 
     width: int
     depth: int
-    norm: Literal["layer", "group"] = "layer"
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [B, H, W, width] to the same shape."""
+        if self.norm == "none":
+            y = nn.relu(conv(self.width, self.dtype, use_bias=True)(x))
+            return computed_once(nn.relu(x + Scaled(self.width, self.depth, (3, 3), self.dtype)(y)))
         y = conv(self.width, self.dtype)(nn.relu(normalisation(self.width, self.norm, self.dtype)(x)))
         y = nn.relu(normalisation(self.width, self.norm, self.dtype)(y))
         return computed_once(x + conv(self.width, self.dtype, kernel_init=_residual_init(self.depth))(y))
@@ -111,7 +129,7 @@ class AtariTower(nn.Module):
 
     width: int
     blocks: int
-    norm: Literal["layer", "group"] = "layer"
+    norm: Norm = "layer"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -127,19 +145,55 @@ class AtariTower(nn.Module):
                 "(with the batch axis); use --network.kind resnet or mlp"
             )
         half = max(self.width // 2, 1)
-        x = conv(half, self.dtype, strides=2)(observation.astype(self.dtype) / 255)
+        x = _before_blocks(observation.astype(self.dtype) / 255, half, self.norm, strides=2)
         x = self._block(half)(x)
-        x = conv(self.width, self.dtype, strides=2)(x)
+        x = _before_blocks(x, self.width, self.norm, strides=2)
         x = self._block(self.width)(x)
-        x = nn.avg_pool(x, (3, 3), strides=(2, 2), padding="SAME", count_include_pad=False)
-        x = self._block(self.width)(x)
-        x = nn.avg_pool(x, (3, 3), strides=(2, 2), padding="SAME", count_include_pad=False)
+        x = self._block(self.width)(self._halved(x))
+        x = self._halved(x)
         for _ in range(self.blocks):
             x = self._block(self.width)(x)
-        return nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
+        return _after_blocks(x, self.norm)
+
+    def _halved(self, x: jax.Array) -> jax.Array:
+        # The mean is float32, and all blocks after it would be.
+        return nn.avg_pool(x, (3, 3), (2, 2), padding="SAME", count_include_pad=False).astype(self.dtype)
 
     def _block(self, width: int) -> nn.Module:
         return ResidualBlock(width, self.blocks + 3, self.norm, self.dtype)
+
+
+class Scaled(nn.Module):
+    """A dense layer or a convolution at the end of a block, whose outputs are scaled by a learned vector.
+
+    Its weights are multiplied by the scale and not its outputs, of which there are many more.
+
+    Attributes:
+      width: units or channels, out.
+      depth: blocks in the tower; the scale starts at 1 / depth, so that the variance does not grow with the depth.
+      window: of the convolution; () for a dense layer.
+      dtype: dtype of the computation.
+    """
+
+    width: int
+    depth: int
+    window: tuple[int, ...] = ()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., width] of [..., F], [B, H, W, width] of [B, H, W, F] with a window; the bias is not scaled."""
+        shape = (*self.window, x.shape[-1], self.width)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        scale = self.param("scale", nn.initializers.constant(1 / self.depth), (self.width,))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        kernel = (kernel * scale).astype(self.dtype)
+        if self.window:
+            layout = ("NHWC", "HWIO", "NHWC")
+            y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+        else:
+            y = x @ kernel
+        return y + bias.astype(self.dtype)
 
 
 def computed_once(x: jax.Array) -> jax.Array:
@@ -151,14 +205,29 @@ def computed_once(x: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(x)
 
 
-def conv(width: int, dtype: Any, *, strides: int = 1, kernel_init: Any = None) -> nn.Module:
-    """A 3x3 convolution without bias."""
+def _before_blocks(x: jax.Array, width: int, norm: Norm, *, strides: int = 1) -> jax.Array:
+    """A convolution before blocks, which without normalisation read what a relu has left."""
+    x = conv(width, x.dtype, strides=strides, use_bias=norm == "none")(x)
+    return nn.relu(x) if norm == "none" else x
+
+
+def _after_blocks(x: jax.Array, norm: Norm) -> jax.Array:
+    """What blocks lead to, normalised; without normalisation they end with a relu themselves."""
+    return x if norm == "none" else nn.relu(normalisation(x.shape[-1], norm, x.dtype)(x))
+
+
+def conv(
+    width: int, dtype: Any, *, strides: int = 1, use_bias: bool = False, kernel_init: Any = None
+) -> nn.Module:
+    """A 3x3 convolution."""
     kernel_init = kernel_init or nn.initializers.lecun_normal()
-    return nn.Conv(width, (3, 3), strides, use_bias=False, dtype=dtype, kernel_init=kernel_init)
+    return nn.Conv(width, (3, 3), strides, use_bias=use_bias, dtype=dtype, kernel_init=kernel_init)
 
 
-def normalisation(width: int, norm: Literal["layer", "group"], dtype: Any) -> nn.Module:
-    """Over a position's whole feature map, or over groups of 8 channels."""
+def normalisation(width: int, norm: Norm, dtype: Any) -> Callable[[jax.Array], jax.Array]:
+    """Over a position's whole feature map, over groups of 8 channels, or nothing."""
+    if norm == "none":
+        return lambda x: x
     groups = 1 if norm == "layer" or width % 8 else width // 8
     return nn.GroupNorm(num_groups=groups, dtype=dtype)
 
