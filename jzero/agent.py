@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from jzero import checkpoint
-from jzero.config import TrainConfig, from_dict
+from jzero.config import SearchConfig, TrainConfig, from_dict
 from jzero.env import Env, action_size, make
-from jzero.models import at_rows
+from jzero.models import Model, at_rows
 from jzero.networks import squashed
-from jzero.planner import plan
+from jzero.planner import Plan, plan
 from jzero.run_dir import CONFIG, read_json
 from jzero.train import abstract_state, make_mesh, make_model
 
@@ -38,7 +38,7 @@ class Agent:
         self.params = _own_copy(params)
         self._model = make_model(env, config)
         self._plan = jax.jit(
-            functools.partial(plan, config.search, self._model, explore=False),
+            functools.partial(_plan, config.search, self._model),
             static_argnames=("num_simulations", "leaves"),
         )
         self._root = jax.jit(self._model.root)
@@ -141,6 +141,12 @@ def load(run_dir: str | Path) -> Agent:
     averaged = abstract_state(env, config, make_mesh(jax.local_devices()[:1])).averaged
     _, saved = checkpoint.restore(run_dir / "checkpoints", {"state": {"averaged": averaged}}, partial=True)
     return Agent(env, config, saved["state"]["averaged"])
+
+
+def _plan(
+    config: SearchConfig, model: Model, params: Any, key: jax.Array, states: Any, **options: Any
+) -> Plan:
+    return plan(config, model, model.prepare(params), key, states, explore=False, **options)
 
 
 def _own_copy(params: Any) -> Any:

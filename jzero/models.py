@@ -29,6 +29,10 @@ Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
 player has a value of its own: the player to move first, then the others in the order of their seats."""
 
 
+def _as_they_are(params: Any) -> Any:
+    return params
+
+
 class Model(NamedTuple):
     """How to evaluate a root and how to step from a node."""
 
@@ -52,6 +56,9 @@ class Model(NamedTuple):
     afterstate_value: Callable[[Any, Any], jax.Array] | None = None
     """(params, afterstates that `decide` gave) -> f32[B] their values for the players who acted; None where it is
     only known as the mean of the outcomes'."""
+    prepare: Callable[[Any], Any] = _as_they_are
+    """params -> what the other functions take in their place, with the same results and less work a call: done once
+    before a search; see `jzero.networks.prepared`."""
 
     def choices(self, key: jax.Array, root: RootFnOutput) -> RootFnOutput:
         """What `root` gives, as the search takes it; numbered actions need no draw."""

@@ -111,6 +111,7 @@ def self_play(
     Returns:
       the games; the transitions [T, B]; metrics (scalars): shares, means and counts over these plies.
     """
+    params = model.prepare(params)
 
     def one_ply(carry: tuple[Games, Tree | None], key: jax.Array) -> tuple[Any, Any]:
         games, kept = carry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+import flax.linen as nn
 import jax
 
 from jzero.algorithms.alphazero import alphazero_loss
@@ -20,7 +21,7 @@ from jzero.models import (
     learned_model,
     simulator_model,
 )
-from jzero.networks import PolicyValueNet, Support, make_learned_network, make_network
+from jzero.networks import PolicyValueNet, Support, make_learned_network, make_network, prepared
 from jzero.replay import Replay, sample, set_priority
 
 
@@ -157,15 +158,28 @@ def _alphazero(env: Env, config: TrainConfig) -> Algorithm:
         )
         return total, (metrics, ())
 
+    def seen(key: jax.Array) -> Any:
+        return reveal_batch(env, init_batch(env, key, 1))
+
+    model = simulator_model(env, apply, discount=config.discount)
     return Algorithm(
-        model=simulator_model(env, apply, discount=config.discount),
-        init=lambda key: network.init(key, reveal_batch(env, init_batch(env, key, 1))),
+        model=model._replace(prepare=_prepare(network, seen)),
+        init=lambda key: network.init(key, seen(key)),
         batch=lambda averaged, replay, key, size: (replay, sample(replay, key, size)),
         loss=loss,
         remember=lambda replay, batch, priorities: replay,
         prioritised=False,
         lookahead=config.td_lookahead or None,
     )
+
+
+def _prepare(network: nn.Module, seen: Callable[[jax.Array], Any]) -> Callable[[Any], Any]:
+    """`Model.prepare` of a network that reads what `seen` makes of a key."""
+
+    def prepare(params: Any) -> Any:
+        return prepared(network.apply, params, jax.eval_shape(lambda: seen(jax.random.key(0))))
+
+    return prepare
 
 
 def _muzero(env: Env, config: TrainConfig) -> Algorithm:
@@ -179,19 +193,23 @@ def _muzero(env: Env, config: TrainConfig) -> Algorithm:
             f"{' and '.join(needing)} is set; it needs the environment itself: use AlphaZero "
             "(experiments/alphazero.py)"
         )
+
+    def seen(key: jax.Array) -> Any:
+        return observe_batch(env, init_batch(env, key, 1))
+
     learned = make_learned(env, config)
-    model = learned_model(env, learned)
+    model = learned_model(env, learned)._replace(prepare=_prepare(learned.network, seen))
     exponent = config.muzero.priority_exponent
 
     def batch(averaged: Any, replay: Replay, key: jax.Array, size: int) -> tuple[Replay, Any]:
-        return make_batch(env, config, model, learned, averaged, replay, key, size)
+        return make_batch(env, config, model, learned, model.prepare(averaged), replay, key, size)
 
     def remember(replay: Replay, batch: Any, priorities: Any) -> Replay:
         return set_priority(replay, batch.drawn, priorities, exponent) if exponent else replay
 
     return Algorithm(
         model=model,
-        init=lambda key: learned.network.init(key, observe_batch(env, init_batch(env, key, 1))),
+        init=lambda key: learned.network.init(key, seen(key)),
         batch=batch,
         loss=lambda params, batch, key: muzero_loss(learned, config, params, batch, key),
         remember=remember,

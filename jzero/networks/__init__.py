@@ -3,6 +3,7 @@
 from jzero.networks.heads import PolicyValueNet
 from jzero.networks.learned import MuZeroNet
 from jzero.networks.make import make_learned_network, make_network
+from jzero.networks.prepare import prepared
 from jzero.networks.supports import Support
 from jzero.networks.towers import ResidualMLP, ResidualTower
 
@@ -14,4 +15,5 @@ __all__ = [
     "Support",
     "make_learned_network",
     "make_network",
+    "prepared",
 ]

@@ -185,9 +185,10 @@ class Scaled(nn.Module):
         """[..., width] of [..., F], [B, H, W, width] of [B, H, W, F] with a window; the bias is not scaled."""
         shape = (*self.window, x.shape[-1], self.width)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        scale = self.param("scale", nn.initializers.constant(1 / self.depth), (self.width,))
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        kernel = (kernel * scale).astype(self.dtype)
+        if self.is_initializing() or self.has_variable("params", "scale"):  # else `prepared` has done it
+            kernel *= self.param("scale", nn.initializers.constant(1 / self.depth), (self.width,))
+        kernel = kernel.astype(self.dtype)
         if self.window:
             layout = ("NHWC", "HWIO", "NHWC")
             y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)

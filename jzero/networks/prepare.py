@@ -1,0 +1,48 @@
+"""Weights as a network computes with them: what depends on weights alone is done once, not at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+
+def prepared(apply: Callable[..., Any], params: Any, *inputs: Any) -> Any:
+    """`params` with which `apply` computes the same to the bit, and with less work a call.
+
+    A layer keeps float32 weights and casts them to the dtype of its computation in each call, and a `Scaled` one
+    multiplies them by their scale. XLA leaves both inside the loop of a search, where the weights never change.
+    Weights that are read in their own dtype anywhere, such as those of last layers, stay as they are.
+
+    Args:
+      apply: a network of this package as a function of (params, *inputs).
+      params: the weights as they are trained.
+      inputs: arrays or shapes and dtypes with which `apply` reads all weights that it ever reads.
+    """
+    leaves, treedef = jax.tree.flatten(_scaled(params))
+    shapes = treedef.unflatten([jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves])
+    jaxpr = jax.make_jaxpr(apply)(shapes, *inputs).jaxpr
+    weights = zip(leaves, jaxpr.invars[: len(leaves)], strict=True)
+    return treedef.unflatten([x.astype(_read_as(jaxpr, variable)) for x, variable in weights])
+
+
+def _scaled(params: Any) -> Any:
+    """`params` with the scales of `Scaled` layers multiplied into their weights."""
+    if not isinstance(params, Mapping):
+        return params
+    if not {"kernel", "scale"} <= params.keys():
+        return {name: _scaled(part) for name, part in params.items()}
+    rest = {name: part for name, part in params.items() if name != "scale"}
+    return rest | {"kernel": params["kernel"] * params["scale"]}
+
+
+def _read_as(jaxpr: Any, variable: Any) -> Any:
+    """The dtype to which `jaxpr` casts an input wherever it reads it, or else the input's own."""
+    readers = [equation for equation in jaxpr.eqns if any(x is variable for x in equation.invars)]
+    dtypes = {
+        equation.params["new_dtype"] if equation.primitive.name == "convert_element_type" else None
+        for equation in readers
+    }
+    same = len(dtypes) == 1 and None not in dtypes and not any(x is variable for x in jaxpr.outvars)
+    return dtypes.pop() if same else variable.aval.dtype
