@@ -74,6 +74,53 @@ def choose(kernel: Callable[..., Any] | None, operations: Callable[..., Any], *a
     return jax.tree.unflatten(outputs[0], found)
 
 
+HOPS = 8
+"""Hops of a path that a GPU makes per check of the host."""
+
+
+def hop_while(keep_going: Callable[[Any], jax.Array], hop: Callable[[Any], Any], carry: Any) -> Any:
+    """`jax.lax.while_loop`, but lowered for CUDA it makes `HOPS` hops before each time that the host looks.
+
+    Args:
+      keep_going: carry -> bool[].
+      hop: carry -> carry; changes nothing that matters where `keep_going` has become false.
+      carry: what the first hop starts from.
+    """
+    flat, structure = jax.tree.flatten(carry)
+
+    def traced(function: Callable) -> core.ClosedJaxpr:
+        return jax.make_jaxpr(lambda *flat: jax.tree.leaves(function(jax.tree.unflatten(structure, flat))))(
+            *flat
+        )
+
+    go, once = traced(keep_going), traced(hop)
+    ends = len(flat), len(flat) + len(go.consts)
+
+    def loop(*operands: Any, hops: int) -> list[jax.Array]:
+        carry, *consts = operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] :]
+        goes_on, step = (
+            core.jaxpr_as_fun(core.ClosedJaxpr(closed.jaxpr, given))
+            for closed, given in zip((go, once), consts, strict=True)
+        )
+        if hops == 1:
+            return list(
+                jax.lax.while_loop(lambda carry: goes_on(*carry)[0], lambda carry: step(*carry), list(carry))
+            )
+
+        def several(carry: list[jax.Array]) -> list[jax.Array]:
+            return jax.lax.fori_loop(0, hops, lambda _, carry: step(*carry), carry)
+
+        return jax.lax.while_loop(lambda carry: goes_on(*carry)[0], several, several(list(carry)))
+
+    def on_gpu(*operands: Any, interpret: bool) -> list[jax.Array]:
+        del interpret
+        return loop(*operands, hops=HOPS)
+
+    operands = [*flat, *go.consts, *once.consts]
+    found = _bind(on_gpu, functools.partial(loop, hops=1), operands, force=_engine.value == "kernels")
+    return jax.tree.unflatten(structure, found)
+
+
 _choice = core.Primitive("kernel_or_operations")
 _choice.multiple_results = True
 
@@ -89,11 +136,15 @@ def _operations(*operands: Any, jaxpr: core.Jaxpr, **_: Any) -> list[jax.Array]:
     return core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, operands[count:]))(*operands[:count])
 
 
-def _kernel(*operands: Any, jaxpr: core.Jaxpr, kernel: Callable, interpret: bool, **_: Any) -> list[jax.Array]:
+def _kernel(
+    *operands: Any, jaxpr: core.Jaxpr, kernel: Callable, interpret: bool, **_: Any
+) -> list[jax.Array]:
     return kernel(*operands[: len(jaxpr.invars)], interpret=interpret)
 
 
-def _batched(operands: Sequence[Any], axes: Sequence[Any], **params: Any) -> tuple[list[jax.Array], list[int]]:
+def _batched(
+    operands: Sequence[Any], axes: Sequence[Any], **params: Any
+) -> tuple[list[jax.Array], list[int]]:
     count = len(params["jaxpr"].invars)
 
     def operations(*flat: Any) -> list[jax.Array]:

@@ -68,7 +68,15 @@ def descend(
     batch_size, _, num_slots, _ = tree.children.shape
     states = _flat(tree.embeddings, 2)
     rounds = [] if choices.rounds is None else [choices.rounds]
-    operands = [tree.nodes, tree.children, _cell(simulation), _cell(max_depth), *choices.arrays, *rounds, *states]
+    operands = [
+        tree.nodes,
+        tree.children,
+        _cell(simulation),
+        _cell(max_depth),
+        *choices.arrays,
+        *rounds,
+        *states,
+    ]
     path = [((depth, batch_size), jnp.int32)] * 2
     rows = [((batch_size, *x.shape[2:]), x.dtype) for x in states]
     kernel = functools.partial(
@@ -83,7 +91,9 @@ def descend(
     return found, action, _unflat(outputs[7:], tree.embeddings, 1)
 
 
-def _descend(*refs: Any, choices: Choices, num_arrays: int, num_rounds: int, num_states: int, num_actions: int) -> None:
+def _descend(
+    *refs: Any, choices: Choices, num_arrays: int, num_rounds: int, num_states: int, num_actions: int
+) -> None:
     nodes, children, simulation, max_depth, *refs = refs
     arrays, refs = refs[:num_arrays], refs[num_arrays:]
     rounds, refs = refs[:num_rounds], refs[num_rounds:]
@@ -124,7 +134,9 @@ def _descend(*refs: Any, choices: Choices, num_arrays: int, num_rounds: int, num
     hop, index, slot, child = jax.lax.while_loop(keep_going, one_hop, (jnp.int32(1), root, slot, child))
     action = jnp.where(tree_lib.is_untried(child), tree_lib.untried_action(child), 0)
     for value, ref in zip(
-        (hop, index, slot, child, action), (out_length, out_node, out_slot, out_child, out_action), strict=True
+        (hop, index, slot, child, action),
+        (out_length, out_node, out_slot, out_child, out_action),
+        strict=True,
     ):
         _store(value, ref, game)
     for state, row in zip(states, gathered, strict=True):
@@ -285,7 +297,14 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     @pl.when(is_new)
     def _open_edge() -> None:
         _store(prior, children, game, parent, slot, tree_lib.PRIOR)
-        _store(jnp.where(is_terminal, tree_lib.terminal_code(new), new), children, game, parent, slot, tree_lib.CHILD)
+        _store(
+            jnp.where(is_terminal, tree_lib.terminal_code(new), new),
+            children,
+            game,
+            parent,
+            slot,
+            tree_lib.CHILD,
+        )
         gone = is_action & (prior > -math.inf)
         _store(jnp.full_like(siblings, -math.inf), open_priors, game, parent, lane, mask=gone)
 
@@ -346,7 +365,9 @@ def _call(
         grid=(operands[0].shape[0],),
         out_shape=[jax.ShapeDtypeStruct(*output, manual_axis_type=varies) for output in outputs],
         input_output_aliases={i: i for i in range(len(outputs))} if in_place else {},
-        compiler_params=triton.CompilerParams(num_warps=max(1, min(8, _lanes(width) // LANES_PER_WARP)), num_stages=1),
+        compiler_params=triton.CompilerParams(
+            num_warps=max(1, min(8, _lanes(width) // LANES_PER_WARP)), num_stages=1
+        ),
         interpret=interpret,
         name=name,
     )(*operands)
@@ -380,7 +401,9 @@ def _at(ref: Any, index: tuple) -> Any:
     return ref.at[tuple(jnp.int32(i) if isinstance(i, int) else i for i in index)]
 
 
-def _copy(source: Any, from_index: tuple, target: Any, to_index: tuple, keep: jax.Array | None = None) -> None:
+def _copy(
+    source: Any, from_index: tuple, target: Any, to_index: tuple, keep: jax.Array | None = None
+) -> None:
     """Copies a state [F]; zeros where not `keep` bool[]."""
     size = source.shape[-1]
 

@@ -74,7 +74,9 @@ def _descend(
         return operations(tree, buffers)
     static = choices._replace(arrays=(), rounds=None)
 
-    def kernel(tree: Tree, _: Any, sim: Any, max_depth: Any, arrays: Any, rounds: Any, *, interpret: bool) -> Any:
+    def kernel(
+        tree: Tree, _: Any, sim: Any, max_depth: Any, arrays: Any, rounds: Any, *, interpret: bool
+    ) -> Any:
         given = static._replace(arrays=arrays, rounds=rounds)
         return kernels.descend(tree, given, sim, max_depth, depth, interpret=interpret)
 

@@ -1,4 +1,4 @@
-"""The steps of a simulation for a whole batch at once, as XLA's operations: descend, evaluate, finish (add and backup).
+"""One simulation in three steps, for a whole batch at once: descend, evaluate, finish (add the nodes, backup).
 
 Axes: B games, N nodes, S slots, W the slots looked at, A actions, D the greatest depth, P players. Loops carry
 [B]-sized values and the recorded path [D, B]; the tree is written by scatters that drop the rows which are
@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.search import tree as tree_lib
+from jzero.search.engine import hop_while
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
 
@@ -175,7 +176,7 @@ def descend(
 
     def one_hop(carry: tuple) -> tuple:
         hop, child, depth, last_node, last_slot, nodes, slots, in_flight = carry
-        active = is_inner(child)
+        active = is_inner(child) & (hop < max_depth)
         node = jnp.maximum(child, Tree.ROOT_INDEX)
         slot, next_child = _choose(tree, node, rules.interior_select, active, in_flight)
         return (
@@ -197,9 +198,7 @@ def descend(
     path = path_nodes.at[0].set(root), path_slots.at[0].set(slot)
     depth = root + active
     carry = (jnp.int32(1), child, depth, root, slot, *path, mark(in_flight, root, slot, active))
-    _, child, depth, last_node, last_slot, nodes, slots, in_flight = jax.lax.while_loop(
-        keep_going, one_hop, carry
-    )
+    _, child, depth, last_node, last_slot, nodes, slots, in_flight = hop_while(keep_going, one_hop, carry)
     return Path(nodes, slots, depth, last_node, last_slot, child), in_flight
 
 
@@ -232,6 +231,10 @@ def _choose(
         return among(num_slots)
     most = jnp.max(jnp.where(active, in_use, 0))
     branch = sum((most > width).astype(jnp.int32) for width in widths[:-1])
+    # A GPU takes all slots at once: at a switch it would wait for the host.
+    branch = jax.lax.platform_dependent(
+        branch, cuda=lambda branch: 0 * branch + len(widths) - 1, default=lambda branch: branch
+    )
     return jax.lax.switch(branch, [lambda width=width: among(width) for width in widths])
 
 
@@ -481,7 +484,7 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
 
     def one_hop(carry: tuple) -> tuple:
         hop, children, nodes, child, value = carry
-        active = hop < path.depth
+        active = (hop >= 0) & (hop < path.depth)
         node, slot = path.nodes[hop], path.slots[hop]
         target = jnp.where(active, node, num_nodes)
 
@@ -510,5 +513,5 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
     # Nothing lies below a leaf: its value is what the model said, or 0 at a terminal.
     child = _Child.of(tree_lib.rows_at(tree.nodes, leaf), num_players)
     carry = (jnp.max(path.depth) - 1, tree.children, tree.nodes, child, child.value)
-    _, children, nodes, _, _ = jax.lax.while_loop(lambda carry: carry[0] >= 0, one_hop, carry)
+    _, children, nodes, _, _ = hop_while(lambda carry: carry[0] >= 0, one_hop, carry)
     return dataclasses.replace(tree, children=children, nodes=nodes)

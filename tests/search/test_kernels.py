@@ -41,10 +41,22 @@ class Case:
     reuse: bool = False
     players: int = 1
     wide: bool = False  # embeddings of several leaves
+    outcomes: int = 0  # of chance after each action
 
 
 PUCT, GUMBEL = search.muzero_policy, search.gumbel_muzero_policy
-CASES = {
+QUICK = {
+    "puct, bfloat16": Case(
+        PUCT, 7, 16, {"max_depth": 3, "qtransform": siblings(fpu=0.3)}, dtype=jnp.bfloat16, traced=13
+    ),
+    "puct, three players": Case(PUCT, 6, 16, players=3),
+    "gumbel, reuse, leaves of a state": Case(GUMBEL, 5, 12, reuse=True, wide=True),
+    "gumbel, wide": Case(
+        GUMBEL, 40, 32, {"max_num_considered_actions": 2, "qtransform": mixed(value_scale=0.005)}
+    ),
+    "gumbel, chance": Case(GUMBEL, 4, 12, outcomes=3),
+}
+CASES = QUICK | {
     "puct": Case(PUCT, 7, 24, {"qtransform": siblings()}),
     "puct, sure games": Case(PUCT, 5, 24, share_terminal=0.0, share_illegal=0.0, invalid=False),
     "puct, many ends": Case(PUCT, 3, 40, share_terminal=0.4),
@@ -55,11 +67,10 @@ CASES = {
     "puct, mean of the known": Case(PUCT, 6, 24, {"qtransform": bounds(fpu="mean")}),
     "puct, reduction": Case(PUCT, 6, 24, {"qtransform": siblings(fpu=0.3)}),
     "puct, wide": Case(PUCT, 40, 48, {"pb_c_init": 4.0}),
-    "puct, bfloat16": Case(PUCT, 7, 24, dtype=jnp.bfloat16),
-    "puct, traced": Case(PUCT, 7, 24, traced=17),
     "puct, reuse": Case(PUCT, 7, 16, reuse=True),
-    "puct, three players": Case(PUCT, 6, 24, players=3),
-    "puct, leaves of a state": Case(PUCT, 6, 16, wide=True),
+    "puct, chance": Case(PUCT, 4, 16, outcomes=3),
+    "puct, leaves": Case(PUCT, 7, 24, {"leaves": 4}),
+    "puct, own transform": Case(PUCT, 7, 24, {"qtransform": lambda tree, node: tree.qvalues(node)}),
     "gumbel": Case(GUMBEL, 7, 24),
     "gumbel, sure games": Case(GUMBEL, 5, 24, share_terminal=0.0, share_illegal=0.0, invalid=False),
     "gumbel, many ends": Case(GUMBEL, 3, 40, share_terminal=0.4),
@@ -72,14 +83,9 @@ CASES = {
         24,
         {"qtransform": mixed(rescale_values=False, use_mixed_value=False, maxvisit_init=10.0)},
     ),
-    "gumbel, wide": Case(
-        GUMBEL, 40, 48, {"max_num_considered_actions": 2, "qtransform": mixed(value_scale=0.005)}
-    ),
     "gumbel, bfloat16": Case(GUMBEL, 7, 24, dtype=jnp.bfloat16),
     "gumbel, traced": Case(GUMBEL, 7, 24, traced=17),
-    "gumbel, reuse": Case(GUMBEL, 7, 16, reuse=True),
     "gumbel, two players": Case(GUMBEL, 6, 24, players=2),
-    "gumbel, leaves of a state": Case(GUMBEL, 6, 16, wide=True),
 }
 
 
@@ -115,6 +121,14 @@ def make_search(case: Case) -> Callable:
         )
         return step, widen(after)
 
+    def decide(
+        tables: Any, key: jax.Array, action: jax.Array, state: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """An afterstate is a state too; its outcomes are its actions."""
+        after = tables.successor[state, action]
+        after = jnp.where(after == len(tables.value) - 1, state, after)
+        return 2.0 * jnp.sin(after[:, None] * jnp.arange(1.0, case.outcomes + 1)), after
+
     def search_all(tables: Any, roots: jax.Array, invalid: Any, key: jax.Array, num_simulations: Any) -> Any:
         options = dict(case.options)
         if case.traced is not None:
@@ -126,10 +140,12 @@ def make_search(case: Case) -> Callable:
         if case.reuse:
             options["num_nodes"] = 2 * case.num_simulations + 1
 
+        policy = search.with_chance(case.policy, decide) if case.outcomes else case.policy
+
         def run(states: jax.Array, invalid: Any, tree: Any = None) -> search.PolicyOutput:
             root = tables_lib.jax_root(tables, states)
             root = root.replace(value=by_player(root.value, states), embedding=widen(states))
-            return case.policy(tables, key, root, model, num_simulations, invalid, tree=tree, **options)
+            return policy(tables, key, root, model, num_simulations, invalid, tree=tree, **options)
 
         output = run(roots, invalid)
         if case.reuse:
@@ -169,7 +185,13 @@ def check(case: Case, seeds: range) -> None:
 
 def assert_same(walk: search.Tree, kernels: search.Tree) -> None:
     """Equal visits and children; values to 1e-6."""
-    exact = [tree_lib.NODE_VISITS, tree_lib.PARENT, tree_lib.ACTION, tree_lib.NUM_CHILDREN, tree_lib.OPEN_ACTION]
+    exact = [
+        tree_lib.NODE_VISITS,
+        tree_lib.PARENT,
+        tree_lib.ACTION,
+        tree_lib.NUM_CHILDREN,
+        tree_lib.OPEN_ACTION,
+    ]
     np.testing.assert_array_equal(walk.nodes[..., exact], kernels.nodes[..., exact])
     exact = [tree_lib.CHILD, tree_lib.VISITS]
     np.testing.assert_array_equal(walk.children[..., exact], kernels.children[..., exact])
@@ -179,7 +201,7 @@ def assert_same(walk: search.Tree, kernels: search.Tree) -> None:
     jax.tree.map(np.testing.assert_array_equal, walk.embeddings, kernels.embeddings)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", QUICK)
 def test_kernels_build_the_trees_of_the_walk(name):
     check(CASES[name], range(1, 3))
 
