@@ -78,7 +78,7 @@ class NetworkConfig:
     """AlphaZero: largest absolute value that the network can express. Above 1, for games of scores, values are
     learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
     bf16: bool = False
-    """Compute in bfloat16; parameters stay float32."""
+    """Compute in bfloat16; parameters stay float32. The experiments do so on a GPU or TPU."""
     chance_codes: int = 0
     """Learned model: outcomes of chance that it can tell apart after an action (Stochastic MuZero: 32); 0 learns
     one successor of each action."""

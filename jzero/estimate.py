@@ -35,14 +35,16 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
     replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     trees = _tree_bytes(train, model, state)
+    narrow = " in bfloat16" if train.network.bf16 else ""
     seconds = _play_flops(train, model, state) / _flops_per_second()
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
         f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
         f"simulations (trees of {_mebibytes(trees)} a device), replay of "
         f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
-        f"{train.network.kind} network of {size:,} parameters (an iteration plays {train.games * train.plies:,} "
-        f"positions: at least {seconds:.2g} s at this device's speed of matrix products), seed {train.seed}"
+        f"{train.network.kind} network of {size:,} parameters{narrow} (an iteration plays "
+        f"{train.games * train.plies:,} positions: at least {seconds:.2g} s at this device's speed of matrix "
+        f"products), seed {train.seed}"
     )
 
 

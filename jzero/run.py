@@ -100,7 +100,8 @@ def main(
       default: its preset, or one for each algorithm.
       measure: makes the measurement taken every `evaluate_every` seconds.
       final: makes the one at the end, if it is another.
-      accelerated: the preset where JAX finds a GPU or TPU, if it is another.
+      accelerated: the preset where JAX finds a GPU or TPU, if it is another. There networks compute in bfloat16
+        unless the options say otherwise: see `in_bfloat16`.
       argv: the options; by default the process's.
 
     Returns:
@@ -110,8 +111,9 @@ def main(
     try:
         config = parse(experiment, default, argv)
         set_up(cpu_devices=config.cpu_devices)
-        if accelerated is not None and jax.default_backend() != "cpu":
-            config = parse(experiment, accelerated, argv)
+        if jax.default_backend() != "cpu":
+            default = in_bfloat16(default if accelerated is None else accelerated)
+            config = parse(experiment, default, argv)
         env = make(config.train.env)
         preset = _preset(default, argv)
         if callable(preset) and not config.resume:
@@ -123,6 +125,24 @@ def main(
         if os.environ.get("JZERO_TRACEBACK"):
             raise
         raise SystemExit(f"error: {error}") from error
+
+
+def in_bfloat16(presets: Presets) -> Presets:
+    """`presets` whose networks compute in bfloat16.
+
+    It is the rule of all experiments on a GPU or TPU, whose matrix units are made for it; `--network.no-bf16` is
+    float32. A resumed run goes on as it began.
+    """
+    if isinstance(presets, Mapping):
+        return {name: _in_bfloat16(preset) for name, preset in presets.items()}
+    return _in_bfloat16(presets)
+
+
+def _in_bfloat16(preset: Preset) -> Preset:
+    if callable(preset):
+        return lambda name, env: _in_bfloat16(preset(name, env))
+    network = dataclasses.replace(preset.train.network, bf16=True)
+    return dataclasses.replace(preset, train=dataclasses.replace(preset.train, network=network))
 
 
 @dataclass(frozen=True)

@@ -270,6 +270,9 @@ def test_a_run_says_what_it_will_take(monkeypatch):
     assert re.search(r"replay of 144 positions \(0\.0\d+ MiB\)", said)
     assert "an iteration plays 48 positions: at least " in said
     assert 0 < seconds(said) < 10
+    assert re.search(r"mlp network of [\d,]+ parameters \(an", said)
+    narrow = replace(config, network=replace(config.network, bf16=True))
+    assert re.search(r"mlp network of [\d,]+ parameters in bfloat16 \(an", said_of(narrow))
     monkeypatch.setattr(estimate, "_flops_per_second", lambda: 1e6)  # a clock's noise aside
     longer = replace(config, plies=3 * config.plies, replay_plies=3 * config.replay_plies)
     assert seconds(said_of(longer)) == pytest.approx(3 * seconds(said_of(config)), rel=0.05)

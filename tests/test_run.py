@@ -709,6 +709,66 @@ def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
     assert record["experiment"] == "tiny"
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """A function: the settings that `main` starts a run with, where JAX finds this backend."""
+
+    def start(backend, options, presets, **more):
+        seen = []
+
+        def stop(experiment, env, config, command):
+            seen.append(config)
+            raise ValueError("enough")
+
+        monkeypatch.setattr(run_lib, "set_up", lambda **_: None)
+        monkeypatch.setattr(run_lib, "Run", stop)
+        monkeypatch.setattr(jax, "default_backend", lambda: backend)
+        with pytest.raises(SystemExit, match="enough"):
+            main("tiny", presets, lambda env: nothing, argv=[str(option) for option in options], **more)
+        return seen[0]
+
+    return start
+
+
+SIMPLE = RunConfig(train=TINY)
+LARGE = RunConfig(train=tiny(games=64))
+
+
+@pytest.mark.parametrize(
+    ("presets", "more", "games"),
+    [
+        (SIMPLE, {}, 8),
+        (SIMPLE, {"accelerated": LARGE}, 64),
+        ({"alphazero": SIMPLE, "muzero": LARGE}, {}, 8),
+        ({"alphazero": SIMPLE}, {"accelerated": {"alphazero": LARGE}}, 64),
+        (lambda name, env: LARGE, {}, 64),
+        ({"alphazero": lambda name, env: LARGE}, {}, 64),
+    ],
+)
+def test_networks_compute_in_bfloat16_on_an_accelerator_unless_one_says_otherwise(
+    started, presets, more, games
+):
+    env = ["--env", "tic_tac_toe"]
+    found = started("gpu", env, presets, **more).train
+    assert (found.network.bf16, found.games) == (True, games)
+    assert not started("gpu", [*env, "--network.no-bf16"], presets, **more).train.network.bf16
+    other = started("tpu", [*env, "--network.width", 24], presets, **more).train.network
+    assert (other.bf16, other.width) == (True, 24)
+    assert not started("cpu", env, presets, **more).train.network.bf16
+    assert started("cpu", [*env, "--network.bf16"], presets, **more).train.network.bf16
+
+
+@pytest.mark.parametrize("presets", [SIMPLE, {"alphazero": lambda name, env: LARGE}])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_resumed_run_computes_as_it_began_wherever_it_goes_on(started, tmp_path, presets, bf16):
+    network = dataclasses.replace(TINY.network, bf16=bf16)
+    config = {"train": dataclasses.asdict(tiny(network=network, games=16))}
+    (tmp_path / "config.json").write_text(json.dumps({"config": config}))
+    for backend in ("gpu", "cpu"):
+        found = started(backend, ["--resume", "--run-dir", tmp_path], presets, accelerated=LARGE).train
+        assert (found.network.bf16, found.games) == (bf16, 16)
+
+
 def test_the_algorithm_chooses_the_preset(tmp_path):
     presets = {
         name: RunConfig(minutes=minutes, train=tiny(algorithm=name))
