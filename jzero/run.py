@@ -140,9 +140,13 @@ def in_bfloat16(presets: Presets) -> Presets:
 
 def _in_bfloat16(preset: Preset) -> Preset:
     if callable(preset):
-        return lambda name, env: _in_bfloat16(preset(name, env))
-    network = dataclasses.replace(preset.train.network, bf16=True)
-    return dataclasses.replace(preset, train=dataclasses.replace(preset.train, network=network))
+        return lambda name, env: _narrowed(preset(name, env))
+    return _narrowed(preset)
+
+
+def _narrowed(run: RunConfig) -> RunConfig:
+    network = dataclasses.replace(run.train.network, bf16=True)
+    return dataclasses.replace(run, train=dataclasses.replace(run.train, network=network))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def noisy(params):
 
 
 def learned(**changes):
-    config = NetworkConfig(**{"width": 8, "blocks": 1, "head_width": 8} | changes)
+    config = NetworkConfig(width=8, blocks=1, head_width=8, **changes)
     muzero = MuZeroConfig(
         value_prefix=True, prefix_width=6, consistency_weight=2.0, projection_width=5, atoms=11
     )
@@ -44,7 +44,7 @@ def learned(**changes):
 
 
 def plain(**changes):
-    return make_network(NetworkConfig(**{"width": 32, "blocks": 1, "head_width": 8} | changes), 7)
+    return make_network(NetworkConfig(width=32, blocks=1, head_width=8, **changes), 7)
 
 
 NETWORKS = {
