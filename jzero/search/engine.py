@@ -19,8 +19,12 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 Engine = Literal["auto", "walk", "kernels"]
-"""auto: kernels where the program is lowered for CUDA and they serve the card and the search, else the walk; walk: XLA's
-operations everywhere; kernels: kernels everywhere, on a CPU interpreted one game at a time (for tests)."""
+"""How a search runs:
+
+- auto: as kernels where it is lowered for CUDA and they serve the card and the search, else as the walk;
+- walk: as XLA's operations everywhere;
+- kernels: as kernels everywhere; on a CPU interpreted, one game at a time (for tests).
+"""
 
 
 def _checked(name: str, source: str) -> Engine:

@@ -1,9 +1,9 @@
-"""The steps of a simulation as GPU kernels: `walk.descend` and `walk.finish`, each one kernel, one program per game.
+"""The steps of a simulation as GPU kernels: `walk.descend` and `walk.finish`, each one kernel, a program per game.
 
-On a GPU the walk's loops over the hops of a path wait for the host at every hop, because their count is not known
-beforehand. Here a game's whole descent, and its whole backup, is one program of a kernel: a simulation is two kernels
-and the model. Scores are those of `scores`, on rows without a batch axis. There are no atomics, and the order of
-operations is the walk's: trees differ by the rounding of sums over slots, of `exp` and of `log` at most.
+On a GPU the walk's loops over the hops of a path wait for the host, because the number of hops is not known
+beforehand. Here a game's whole descent, and its whole backup, is one program of a kernel, so that a simulation is
+two kernels and the model. Scores are those of `scores`, on rows without a batch axis. There are no atomics, and the
+order of operations is the walk's: trees differ by the rounding of sums over slots, of `exp` and of `log` at most.
 
 Axes: B games, N nodes, S slots, A actions, P players, D the greatest depth, F elements of a state; L lanes: a row
 padded to a power of two.
@@ -436,7 +436,7 @@ def _iota(count: int) -> jax.Array:
 
 
 def _flat(states: Any, axes: int) -> list[jax.Array]:
-    """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; without those of no size."""
+    """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; not those of no size."""
     leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
     return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
 

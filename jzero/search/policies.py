@@ -49,7 +49,6 @@ from jzero.search.qtransforms import (
 )
 from jzero.search.tree import Tree, give_root_slots, init_tree
 
-
 NO_TREE: Any = None
 """What a choice that reads rows alone gets as its tree."""
 

@@ -6,7 +6,6 @@ Descending and finishing run as the walk's operations or as kernels, see `engine
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 from jzero.search import kernels, walk
 from jzero.search.engine import choose
 from jzero.search.tree import Tree
-from jzero.search.walk import Choices, Evaluation, Path, Rules
+from jzero.search.walk import Evaluation, Path, Rules
 
 
 def search(
