@@ -99,7 +99,7 @@ def _at_first_ply(config: TrainConfig, key: jax.Array, states: Any) -> Games:
         opening=jax.random.randint(opening_key, (batch_size,), 0, config.opening_plies + 1),
         earned=jnp.zeros(batch_size),
         never_resigns=jax.random.bernoulli(resign_key, config.resign_holdout, (batch_size,)),
-        gave_up=jnp.full(batch_size, -1),
+        gave_up=jnp.full(batch_size, -1, jnp.int32),
     )
 
 
