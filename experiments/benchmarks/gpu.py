@@ -3,9 +3,11 @@
     python experiments/benchmarks/gpu.py --out experiments/benchmarks/results/gpu_h100
     python experiments/benchmarks/gpu.py --steps tree play --out DIR     a few steps
     python experiments/benchmarks/gpu.py --tiny --out DIR                the same steps in sizes for a CPU
+    python experiments/benchmarks/gpu.py --count h100                    kernels of each program; needs no GPU
 
 Writes `gpu.json`, anew after each measurement, and `gpu.md`, its tables. What fails is recorded with its error, and
 the next measurement goes on; what no longer fits the time is recorded as skipped.
+`--count` needs JAX's CUDA plugin and says how to install that.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import gpu_count
 import jax
 import tyro
 from gpu_parts import micro, network, tree, versions
@@ -27,6 +30,7 @@ from gpu_programs import games, play, training, updates
 from gpu_rig import Cell, Rig, short
 from gpu_tables import tables
 from hardware import provenance
+from without_gpu import Card
 
 from jzero.devices import set_up
 from jzero.run_dir import to_json, write_atomic
@@ -68,6 +72,10 @@ class Config:
     """What all of it may take."""
     tiny: bool = False
     """Sizes for a CPU: a check of the benchmark, not a measurement."""
+    count: Card | None = None
+    """Compile for this card, which need not be there, and print what it would run; measure nothing."""
+    programs: tuple[str, ...] = ()
+    """With --count: parts of the names of the programs to count; all by default."""
 
 
 class Record:
@@ -125,6 +133,8 @@ def take(rig: Rig, record: Record, name: Name, cells: list[Cell], reserved: floa
 
 def main(config: Config) -> None:
     """Takes the steps. Each is prepared before the one ahead of it is measured, so that both overlap."""
+    if config.count is not None:
+        raise SystemExit(gpu_count.start(config.count, config.programs))
     set_up(cpu_devices=1)
     if config.tiny:  # it takes longer to compile than to run
         jax.config.update("jax_disable_most_optimizations", True)

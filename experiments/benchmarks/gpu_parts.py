@@ -5,18 +5,19 @@ Axes: A actions, B games, N simulations.
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import math
 import subprocess
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from functools import partial, reduce
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
-from gpu_rig import GRAPHS, MODES, NO_GRAPHS, Cell, Rig
+from gpu_rig import GRAPHS, MODES, NO_GRAPHS, Cell, Options, Rig
 from search import STATES, make_policy, make_tables
 
 from envs.connect_four import ConnectFour
@@ -85,14 +86,14 @@ def _version(package: str) -> str:
 
 
 CHAIN = 20
-"""Kernels of an iteration of `_chain`; XLA adds one that counts the iterations."""
+"""Kernels of an iteration of `_chain`; XLA adds one that counts the iterations. `_steps` has three."""
 
 
 def _chain(times: int, x: jax.Array) -> jax.Array:
     """A loop that the host need not wait for: small kernels, each of which reads what the one before it wrote."""
 
     def links(_: Any, x: jax.Array) -> jax.Array:
-        return functools.reduce(lambda x, _: jax.lax.optimization_barrier(jnp.sin(x) + 1e-3), range(CHAIN), x)
+        return reduce(lambda x, _: jax.lax.optimization_barrier(jnp.sin(x) + 1e-3), range(CHAIN), x)
 
     return jax.lax.fori_loop(0, times, links, x)
 
@@ -112,20 +113,22 @@ def _steps(times: int, x: jax.Array) -> jax.Array:
 def micro(rig: Rig) -> list[Cell]:
     """Microseconds of a kernel that the host launches or a graph holds, and of an iteration of a `while`."""
     times, x = (4 if rig.tiny else 1000), jnp.zeros(1024)
-    kinds: dict[str, tuple[Callable, int, dict[str, str] | None]] = {
-        "kernel launched": (_chain, times * CHAIN, NO_GRAPHS),
-        "kernel in a graph": (_chain, times * CHAIN, GRAPHS),
-        "while driven by the host": (_steps, times, NO_GRAPHS),
-        "while in a graph": (_steps, times, GRAPHS),
+    kernels = times * (CHAIN + 1)
+    kinds: dict[str, tuple[Callable, int, Options | None]] = {
+        "kernel, launched": (_chain, kernels, NO_GRAPHS),
+        "kernel, in a graph per loop iteration": (_chain, kernels, None),
+        "kernel, in one graph with the loop": (_chain, kernels, GRAPHS),
+        "while iteration, driven by the host": (_steps, times, NO_GRAPHS),
+        "while iteration, in a graph": (_steps, times, GRAPHS),
     }
     programs = {
-        name: rig.compile(lambda loop=loop: jax.jit(functools.partial(loop, times)).lower(x), options)
+        name: rig.compile(lambda loop=loop: jax.jit(partial(loop, times)).lower(x), options)
         for name, (loop, _, options) in kinds.items()
     }
 
     def measure() -> dict[str, Any]:
         made, missing = rig.ready(programs)
-        seconds = rig.medians({name: functools.partial(program, x) for name, program in made.items()})
+        seconds = rig.medians({name: partial(program, x) for name, program in made.items()})
         each = {name: round(1e6 * seconds[name] / kinds[name][1], 2) for name in made}
         return {"microseconds": each} | ({"missing": missing} if missing else {})
 
@@ -173,7 +176,7 @@ def _tree_cell(rig: Rig, policy: str, num_actions: int, num_simulations: int, ba
         made, missing = rig.ready(programs)
         on_cpu, not_on_cpu = rig.ready(reference)
         found = {name: jax.device_get(program(*arguments)) for name, program in made.items()}
-        seconds = rig.medians({name: functools.partial(made[name], *arguments) for name in made})
+        seconds = rig.medians({name: partial(made[name], *arguments) for name in made})
         compared = {}
         if "walk" in found:
             compared["to_walk"] = {name: _compare(x, found["walk"]) for name, x in found.items()}
@@ -229,28 +232,18 @@ TOWERS = {
 """Networks that are measured alone, on Connect Four's board."""
 
 
-def with_norm(config: NetworkConfig, norm: str) -> NetworkConfig:
-    """The network with another normalisation. Raises ValueError where the configuration knows no such one."""
-    if norm not in str(NetworkConfig.__dataclass_fields__["norm"].type):
-        raise ValueError(f"NetworkConfig.norm has no {norm!r}")
-    return NetworkConfig(**{**config.__dict__, "norm": norm})
-
-
 def norms(config: NetworkConfig) -> list[NetworkConfig]:
-    """The network as it is and, where the library can build that, without normalisation."""
-    try:
-        return [config, *([with_norm(config, "none")] if config.kind == "resnet" else [])]
-    except ValueError:
-        return [config]
+    """The network as it is and, where the library can build such a tower, without normalisation."""
+    can = "none" in str(NetworkConfig.__dataclass_fields__["norm"].type)
+    return [config, replace(config, norm=cast(Any, "none"))] if can and config.kind == "resnet" else [config]
 
 
 def network(rig: Rig) -> list[Cell]:
     """Evaluations per second of the network alone: what no search can exceed."""
     towers = {"mlp 1x16": NetworkConfig(kind="mlp", width=16, blocks=1)} if rig.tiny else TOWERS
-    batches = [8] if rig.tiny else [4096, 1024, 16384]
     return [
         _network_cell(rig, name, config, batch_size)
-        for batch_size in batches
+        for batch_size in ([8] if rig.tiny else [4096, 1024, 16384])
         for name, tower in towers.items()
         for config in norms(tower)
     ]
@@ -258,22 +251,33 @@ def network(rig: Rig) -> list[Cell]:
 
 def _network_cell(rig: Rig, name: str, config: NetworkConfig, batch_size: int) -> Cell:
     env = ConnectFour()
-    states = init_batch(env, jax.random.key(0), batch_size)
-    boards = observe_batch(env, states)
-    weights = make_network(config, env.num_actions).init(jax.random.key(0), boards)
-    cast = jax.tree.map(lambda x: x.astype(jnp.bfloat16), weights)
-    programs, arguments = {}, {}
-    for form, (bf16, before, options) in FORMS.items():
-        apply = make_network(NetworkConfig(**{**config.__dict__, "bf16": bf16}), env.num_actions).apply
-        inputs = (cast if before else weights, boards.astype(jnp.bfloat16 if bf16 else jnp.float32))
-        arguments[form] = inputs
-        programs[form] = rig.compile(
-            lambda apply=apply, inputs=inputs: jax.jit(many(apply)).lower(*inputs), options
-        )
+
+    def apply_of(bf16: bool) -> Callable:
+        return make_network(replace(config, bf16=bf16), env.num_actions).apply
+
+    def make() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """(weights, boards), in float32 and in bfloat16."""
+        boards = observe_batch(env, init_batch(env, jax.random.key(0), batch_size)).astype(jnp.float32)
+        weights = make_network(config, env.num_actions).init(jax.random.key(0), boards)
+        exact = weights, boards
+        return exact, jax.tree.map(lambda x: x.astype(jnp.bfloat16), exact)
+
+    def pick(made: Any, bf16: bool, cast: bool) -> tuple[Any, Any]:
+        return made[cast][0], made[bf16][1]
+
+    abstract = jax.eval_shape(make)
+    first = {"inputs": rig.compile(jax.jit(make).lower)}
+    programs = {
+        form: rig.compile(partial(jax.jit(many(apply_of(bf16))).lower, *pick(abstract, bf16, cast)), options)
+        for form, (bf16, cast, options) in FORMS.items()
+    }
 
     def measure() -> dict[str, Any]:
-        made, missing = rig.ready(programs)
-        seconds = rig.medians({form: functools.partial(made[form], *arguments[form]) for form in made}, 5)
+        made, missing = rig.ready(first | programs)
+        inputs = made.pop("inputs")()
+        calls = {form: partial(program, *pick(inputs, *FORMS[form][:2])) for form, program in made.items()}
+        seconds = rig.medians(calls, 5)
+        weights, boards = abstract[0]
         flops = matmul_flops(weights, math.prod(boards.shape[1:3])) * batch_size * CALLS
         return {
             "us_per_call": {form: round(1e6 * s / CALLS, 1) for form, s in seconds.items()},

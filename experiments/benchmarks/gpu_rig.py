@@ -23,12 +23,17 @@ from jzero import search
 
 Engine = Literal["auto", "walk", "kernels"]
 
-GRAPHS = {
+Options = Mapping[str, str | int]
+
+GRAPHS: Options = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,"
-    "WHILE,CONVOLUTION"
+    "WHILE,CONVOLUTION",
+    "xla_gpu_graph_min_graph_size": 1,
 }
-"""CUDA graphs of loops and convolutions too, so that the GPU goes round a loop without the host."""
-NO_GRAPHS = {"xla_gpu_enable_command_buffer": ""}
+"""CUDA graphs hold loops and convolutions too, so that the GPU runs a loop without the host.
+
+XLA's default makes no graph of fewer than five operations: a program that is one loop, say."""
+NO_GRAPHS: Options = {"xla_gpu_enable_command_buffer": ""}
 """Every kernel is launched by the host."""
 
 
@@ -37,7 +42,7 @@ class Mode(NamedTuple):
 
     engine: Engine
     """What `jzero.search.engine` is given while the program is traced."""
-    options: dict[str, str] | None
+    options: Options | None
     """XLA's options."""
 
 
@@ -106,11 +111,9 @@ class Rig:
         """Seconds until the present step must end."""
         return self.deadline - time.monotonic()
 
-    def compile(
-        self, lower: Callable[[], jax.stages.Lowered], options: Mapping[str, str] | None = None
-    ) -> Future:
+    def compile(self, lower: Callable[[], jax.stages.Lowered], options: Options | None = None) -> Future:
         """Traces now and compiles in the pool; `options` are a GPU's."""
-        return self.compile_modes(lower, {"": Mode("auto", None if options is None else dict(options))})[""]
+        return self.compile_modes(lower, {"": Mode("auto", options)})[""]
 
     def compile_modes(
         self, lower: Callable[[], jax.stages.Lowered], modes: Mapping[str, Mode]
@@ -168,7 +171,7 @@ def _lowered(lower: Callable[[], jax.stages.Lowered], name: Engine) -> jax.stage
         return error
 
 
-def _compiled(lowered: jax.stages.Lowered | Exception, options: dict[str, str] | None) -> Any:
+def _compiled(lowered: jax.stages.Lowered | Exception, options: Options | None) -> Any:
     if isinstance(lowered, Exception):
         raise lowered
-    return lowered.compile(compiler_options=options)
+    return lowered.compile(compiler_options=None if options is None else dict(options))
