@@ -7,21 +7,18 @@ disturb a measurement: what counts is the median of the rounds.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from jzero import search
-
-Engine = Literal["auto", "walk", "kernels"]
+from jzero.search.engine import Engine
 
 Options = Mapping[str, str | int]
 
@@ -72,20 +69,6 @@ class Cell(NamedTuple):
 def on_gpu() -> bool:
     """JAX's first device is a GPU."""
     return jax.default_backend() == "gpu"
-
-
-def engine(name: Engine) -> AbstractContextManager[Any]:
-    """The context in which a search is traced so that `name` serves it.
-
-    Raises:
-      Skipped: kernels were asked for, where there are none.
-    """
-    choose = getattr(search, "engine", None)
-    if name == "kernels" and choose is None:
-        raise Skipped("jzero.search has no kernels")
-    if name == "kernels" and not on_gpu():
-        raise Skipped("kernels need a GPU")
-    return contextlib.nullcontext() if choose is None else choose(name)
 
 
 def short(error: BaseException) -> str:
@@ -165,7 +148,7 @@ class Rig:
 def _lowered(lower: Callable[[], jax.stages.Lowered], name: Engine) -> jax.stages.Lowered | Exception:
     """The traced program, or why there is none: the other contestants are measured all the same."""
     try:
-        with engine(name):
+        with search.engine(name):
             return lower()
     except Exception as error:
         return error
