@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 import tic_tac_toe
 from gpu_parts import norms
+from gpu_rig import lower
 from gpu_tables import table
 from search import STATES, make_search, make_tables
 from without_gpu import (
@@ -103,23 +104,22 @@ def programs() -> list[Program]:
 
 
 def _table_search(policy: str, num_actions: int, num_simulations: int = 64) -> Program:
-    def lower(device: jax.Device) -> jax.stages.Lowered:
+    def lower_search(device: jax.Device) -> jax.stages.Lowered:
         arguments = (make_tables(num_actions), jax.random.key(0), jnp.zeros(1024, jnp.int32) % STATES)
         return jax.jit(make_search(search, policy, num_simulations)).lower(*abstract(arguments, device))
 
     name = f"search, {policy}, A {num_actions}"
-    return Program(name, num_simulations, None, "search_all", lower)
+    return Program(name, num_simulations, None, "search_all", lower_search)
 
 
 def _self_play(name: str, make_env: Callable[[], Env], settings: TrainConfig) -> Program:
     """`play()` of 1024 games with the settings' search and network."""
     train = replace(settings, games=1024, plies=PLIES, replay_plies=64 * PLIES)
 
-    def lower(device: jax.Device) -> jax.stages.Lowered:
-        program = make_program(make_env(), train, make_mesh([device]))
-        return program.play.lower(program.abstract)
+    def lower_play(device: jax.Device) -> jax.stages.Lowered:
+        return lower(make_program(make_env(), train, make_mesh([device])), "play")
 
-    return Program(name, train.search.num_simulations, PLIES, "play", lower)
+    return Program(name, train.search.num_simulations, PLIES, "play", lower_play)
 
 
 def count(program: Program, device: jax.Device, dump: Path) -> tuple[Cost, Cost]:

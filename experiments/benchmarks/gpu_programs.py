@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import tic_tac_toe_muzero
 from gpu_parts import CALLS, many, norms
-from gpu_rig import GRAPHS, MODES, USUAL, Cell, Mode, Rig, Skipped
+from gpu_rig import GRAPHS, MODES, USUAL, Cell, Mode, Rig, Skipped, lower
 from gpu_trace import device_time
 
 from envs.blob import Blob
@@ -38,7 +40,7 @@ from jzero.evaluate.record import record_games
 from jzero.run import Run, speeds
 from jzero.run_dir import read_metrics
 from jzero.self_play import start_games
-from jzero.train import make_program
+from jzero.train import Program, make_program
 
 ALONE = {"network alone": Mode("auto", None), "network alone, graphs": Mode("auto", GRAPHS)}
 """The network of a program without its search and environment: the ceiling."""
@@ -72,12 +74,8 @@ class Playing:
         self.rig, self.train = rig, train
         self.state: Any = None
 
-        def lower_play() -> jax.stages.Lowered:
-            program = make_program(env, train)
-            return program.play.lower(program.abstract)
-
-        self.programs = rig.compile_modes(lower_play, modes)
-        self.first = {"init": rig.compile(lambda: make_program(env, train).init.lower())}
+        self.programs = rig.compile_modes(lambda: lower(make_program(env, train), "play"), modes)
+        self.first = {"init": rig.compile(lambda: lower(make_program(env, train), "init"))}
         make_inputs = self._network_inputs(env)
         self.first["inputs"] = rig.compile(jax.jit(make_inputs).lower)
         abstract = jax.eval_shape(make_inputs)
@@ -87,12 +85,13 @@ class Playing:
     def _network_inputs(self, env: Env) -> Callable[[], tuple[Any, Any]]:
         """Makes weights and observations of all worlds of all games, in the dtype that the network computes in."""
         train, dtype = self.train, jnp.bfloat16 if self.train.network.bf16 else jnp.float32
-        weights = jax.eval_shape(make_algorithm(env, train).init, jax.random.key(0))
 
         def make() -> tuple[Any, Any]:
-            views = reveal_batch(env, start_games(env, train, jax.random.key(0), train.games).states)
-            rows = jax.tree.map(lambda x: jnp.repeat(x.astype(dtype), train.search.worlds, axis=0), views)
-            return jax.tree.map(lambda x: jnp.full(x.shape, 0.01, dtype), weights), rows
+            key = jax.random.key(0)
+            views = reveal_batch(env, start_games(env, train, key, train.games).states)
+            rows = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), views)
+            weights = make_algorithm(env, train).init(key)
+            return jax.tree.map(lambda x: x.astype(dtype), (weights, rows))
 
         return make
 
@@ -159,13 +158,13 @@ def play(rig: Rig) -> list[Cell]:
     tower = NetworkConfig(kind="resnet", width=64, blocks=6, bf16=True)
     mlp = NetworkConfig(kind="mlp", width=384, blocks=3, bf16=True)
     grid = [(network, games) for games in (1024, 4096) for network in norms(tower)] + [(mlp, 8192)]
-    cells = []
-    for network, games in grid[:1] if rig.tiny else grid:
-        playing = Playing(rig, ConnectFour(), _settings(rig, network, games), MODES)
-        cells.append(Cell(_labels("connect_four", playing.train), playing.measure))
-        if len(cells) == 1:
-            traced = Cell(_labels("connect_four", playing.train) | {"what": "trace"}, playing.trace)
-    return [*cells, traced]
+    all_playing = [
+        Playing(rig, ConnectFour(), _settings(rig, network, games), MODES)
+        for network, games in (grid[:1] if rig.tiny else grid)
+    ]
+    cells = [Cell(_labels("connect_four", playing.train), playing.measure) for playing in all_playing]
+    first = all_playing[0]
+    return [*cells, Cell(_labels("connect_four", first.train) | {"what": "trace"}, first.trace)]
 
 
 def games(rig: Rig) -> list[Cell]:
@@ -212,17 +211,17 @@ def updates(rig: Rig) -> list[Cell]:
     return [_updates_cell(rig, name, env, tiny(train) if rig.tiny else train) for name, env, train in chosen]
 
 
+def _compile_run(rig: Rig, program: Program) -> dict[str, Future]:
+    """The functions of a run. On a CPU `learn` is none to compile ahead: it dispatches its updates one by one."""
+    futures = {name: rig.compile(partial(lower, program, name)) for name in ("init", "play")}
+    if jax.default_backend() == "cpu":
+        return futures | {"learn": rig.pool.submit(lambda: program.learn)}
+    return futures | {"learn": rig.compile(partial(lower, program, "learn"))}
+
+
 def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
     program = make_program(env, train)
-    functions: dict[str, Callable] = {
-        "init": program.init.lower,
-        "play": lambda: program.play.lower(program.abstract),
-    }
-    futures = {part: rig.compile(lower) for part, lower in functions.items()}
-    if hasattr(program.learn, "lower"):  # a loop; on a CPU updates are dispatched one by one
-        futures["learn"] = rig.compile(lambda: program.learn.lower(program.abstract))
-    else:
-        futures["learn"] = rig.pool.submit(lambda: program.learn)
+    futures = _compile_run(rig, program)
 
     def measure() -> dict[str, Any]:
         made, missing = rig.ready(futures)
@@ -260,13 +259,7 @@ def training(rig: Rig) -> list[Cell]:
     config = replace(config, evaluate_every=15, checkpoint_every=1e9)
     measure_strength = connect_four.keeps_value(env)
     program = make_program(env, config.train)
-    # Run compiles anew, and finds these in JAX's cache on disk.
-    futures = {
-        "init": rig.compile(program.init.lower),
-        "play": rig.compile(lambda: program.play.lower(program.abstract)),
-    }
-    if hasattr(program.learn, "lower"):
-        futures["learn"] = rig.compile(lambda: program.learn.lower(program.abstract))
+    futures = _compile_run(rig, program)  # into JAX's cache on disk, where Run finds them
 
     def measure_untrained() -> Any:
         agent = Agent(env, config.train, program.init().averaged)

@@ -13,12 +13,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
 from jzero import search
 from jzero.search.engine import Engine
+from jzero.train import Program
 
 Options = Mapping[str, str | int]
 
@@ -143,6 +144,12 @@ class Rig:
                 if number:
                     seconds[name].append(time.perf_counter() - begun)
         return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def lower(program: Program, name: Literal["init", "play", "learn"]) -> jax.stages.Lowered:
+    """One of the functions of a run, traced."""
+    function: Any = getattr(program, name)  # under `jax.jit`, which its type does not say
+    return function.lower() if name == "init" else function.lower(program.abstract)
 
 
 def _lowered(lower: Callable[[], jax.stages.Lowered], name: Engine) -> jax.stages.Lowered | Exception:
