@@ -42,20 +42,22 @@ class Step(NamedTuple):
     """A part of the benchmark."""
 
     prepare: Callable[[Rig], list[Cell]]
-    """Traces its programs, gives them to the pool and returns the measurements."""
+    """Traces its programs and returns the measurements."""
     seconds: float
-    """What its measurements may take."""
+    """What it may take."""
+    side_by_side: bool = False
+    """Its programs have no products and are compiled side by side, before the first measurement."""
 
 
 STEPS: dict[Name, Step] = {
     "versions": Step(versions, 20),
-    "micro": Step(micro, 20),
-    "tree": Step(tree, 90),
-    "network": Step(network, 75),
-    "play": Step(play, 110),
-    "games": Step(games, 75),
+    "micro": Step(micro, 20, side_by_side=True),
+    "tree": Step(tree, 90, side_by_side=True),
+    "play": Step(play, 130),
+    "games": Step(games, 80),
+    "training": Step(training, 200),
+    "network": Step(network, 60),
     "updates": Step(updates, 60),
-    "training": Step(training, 160),
 }
 """In order of importance."""
 
@@ -102,22 +104,18 @@ class Record:
             write_atomic(self.out / "gpu.md", tables(self.result))
 
 
-def prepare(rig: Rig, record: Record, name: Name) -> list[Cell]:
-    """The step's measurements; none, with the reason on record, where it cannot be prepared."""
-    if time.monotonic() > rig.end:
-        record.add(name, {"skipped": "no time is left"})
-        return []
+def take(rig: Rig, record: Record, name: Name) -> None:
+    """Takes the measurements of a step, one after another."""
+    step = STEPS[name]
+    rig.deadline = rig.end if rig.tiny else min(time.monotonic() + step.seconds, rig.end)
+    rig.side_by_side = step.side_by_side
+    if rig.left() < 0:
+        return record.add(name, {"skipped": "no time is left"})
     try:
-        return STEPS[name].prepare(rig)
+        cells = step.prepare(rig)
     except Exception as error:
-        record.add(name, {"error": short(error)})
-        return []
-
-
-def take(rig: Rig, record: Record, name: Name, cells: list[Cell], reserved: float) -> None:
-    """Takes the step's measurements, one after another, leaving `reserved` seconds to later steps."""
-    seconds = float("inf") if rig.tiny else STEPS[name].seconds
-    rig.deadline = min(time.monotonic() + seconds, rig.end - reserved)
+        return record.add(name, {"error": short(error)})
+    rig.settle()
     for labels, measure in cells:
         begun = time.monotonic()
         if rig.left() < 0:
@@ -129,24 +127,19 @@ def take(rig: Rig, record: Record, name: Name, cells: list[Cell], reserved: floa
                 found = {"error": short(error)}
         done = time.monotonic()
         record.add(name, labels | found | {"took": round(done - begun, 1), "at": round(done - rig.begun, 1)})
+    return None
 
 
 def main(config: Config) -> None:
-    """Takes the steps. Each is prepared before the one ahead of it is measured, so that both overlap."""
+    """Takes the steps."""
     if config.count is not None:
         raise SystemExit(gpu_count.start(config.count, config.programs))
     set_up(cpu_devices=1)
     if config.tiny:  # it takes longer to compile than to run
         jax.config.update("jax_disable_most_optimizations", True)
     rig, record = Rig(tiny=config.tiny, minutes=config.minutes), Record(config)
-    names = list(config.steps)
-    cells = prepare(rig, record, names[0]) if names else []
-    for number, name in enumerate(names):
-        rest = names[number + 1 :]
-        later = prepare(rig, record, rest[0]) if rest else []
-        reserved = STEPS["training"].seconds if "training" in rest and not config.tiny else 0.0
-        take(rig, record, name, cells, reserved)
-        cells = later
+    for name in config.steps:
+        take(rig, record, name)
     print("\n" + tables(record.result), flush=True)
     sys.stdout.flush()
     os._exit(0)  # a program that is still being compiled would hold the process

@@ -24,7 +24,7 @@ from envs.connect_four import ConnectFour
 from jzero import search
 from jzero.config import NetworkConfig
 from jzero.env import init_batch, observe_batch
-from jzero.networks import make_network
+from jzero.networks import make_network, prepared
 
 PACKAGES = ("mctx", "chex", "orbax-checkpoint", "pgx", "jax-cuda13-plugin", "jax-cuda12-plugin")
 
@@ -220,10 +220,10 @@ CALLS = 32
 FORMS = {
     "float32": (False, False, None),
     "bf16": (True, False, None),
-    "bf16 weights": (True, True, None),
-    "bf16 weights, graphs": (True, True, GRAPHS),
+    "bf16, prepared": (True, True, None),
+    "bf16, prepared, graphs": (True, True, GRAPHS),
 }
-"""(computes in bf16, weights cast beforehand, XLA's options)."""
+"""(computes in bf16, weights are prepared beforehand as for a search, XLA's options)."""
 TOWERS = {
     "resnet 6x64": NetworkConfig(kind="resnet", width=64, blocks=6),
     "resnet 6x128": NetworkConfig(kind="resnet", width=128, blocks=6),
@@ -239,45 +239,52 @@ def norms(config: NetworkConfig) -> list[NetworkConfig]:
 
 def network(rig: Rig) -> list[Cell]:
     """Evaluations per second of the network alone: what no search can exceed."""
-    towers = {"mlp 1x16": NetworkConfig(kind="mlp", width=16, blocks=1)} if rig.tiny else TOWERS
+    if rig.tiny:
+        return [
+            _network_cell(rig, "mlp 1x16", NetworkConfig(kind="mlp", width=16, blocks=1), 8, tuple(FORMS))
+        ]
+    sizes = [("resnet 6x64", 4096), ("resnet 6x64", 1024), ("resnet 6x64", 16384), ("resnet 6x128", 4096)]
     return [
-        _network_cell(rig, name, config, batch_size)
-        for batch_size in ([8] if rig.tiny else [4096, 1024, 16384])
-        for name, tower in towers.items()
-        for config in norms(tower)
+        _network_cell(rig, name, config, batch_size, tuple(FORMS) if number == 0 else ("bf16, prepared",))
+        for number, (name, batch_size) in enumerate([*sizes, ("mlp 3x384", 4096)])
+        for config in norms(TOWERS[name])
     ]
 
 
-def _network_cell(rig: Rig, name: str, config: NetworkConfig, batch_size: int) -> Cell:
+def _network_cell(
+    rig: Rig, name: str, config: NetworkConfig, batch_size: int, forms: tuple[str, ...]
+) -> Cell:
     env = ConnectFour()
 
     def apply_of(bf16: bool) -> Callable:
         return make_network(replace(config, bf16=bf16), env.num_actions).apply
 
-    def make() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-        """(weights, boards), in float32 and in bfloat16."""
+    def make() -> tuple[Any, Any, jax.Array]:
+        """Weights, the same prepared for bfloat16, and boards."""
         boards = observe_batch(env, init_batch(env, jax.random.key(0), batch_size)).astype(jnp.float32)
         weights = make_network(config, env.num_actions).init(jax.random.key(0), boards)
-        exact = weights, boards
-        return exact, jax.tree.map(lambda x: x.astype(jnp.bfloat16), exact)
+        return weights, prepared(apply_of(True), weights, boards), boards
 
-    def pick(made: Any, bf16: bool, cast: bool) -> tuple[Any, Any]:
-        return made[cast][0], made[bf16][1]
+    def pick(made: Any, form: str) -> tuple[Any, Any]:
+        weights, ready, boards = made
+        return (ready if FORMS[form][1] else weights), boards
 
     abstract = jax.eval_shape(make)
     first = {"inputs": rig.compile(jax.jit(make).lower)}
     programs = {
-        form: rig.compile(partial(jax.jit(many(apply_of(bf16))).lower, *pick(abstract, bf16, cast)), options)
-        for form, (bf16, cast, options) in FORMS.items()
+        form: rig.compile(
+            partial(jax.jit(many(apply_of(FORMS[form][0]))).lower, *pick(abstract, form)), FORMS[form][2]
+        )
+        for form in forms
     }
 
     def measure() -> dict[str, Any]:
         made, missing = rig.ready(first | programs)
         inputs = made.pop("inputs")()
-        calls = {form: partial(program, *pick(inputs, *FORMS[form][:2])) for form, program in made.items()}
-        seconds = rig.medians(calls, 5)
-        weights, boards = abstract[0]
-        flops = matmul_flops(weights, math.prod(boards.shape[1:3])) * batch_size * CALLS
+        seconds = rig.medians(
+            {form: partial(program, *pick(inputs, form)) for form, program in made.items()}, 5
+        )
+        flops = matmul_flops(abstract[0], math.prod(abstract[2].shape[1:3])) * batch_size * CALLS
         return {
             "us_per_call": {form: round(1e6 * s / CALLS, 1) for form, s in seconds.items()},
             "evaluations_per_second": {form: round(batch_size * CALLS / s) for form, s in seconds.items()},

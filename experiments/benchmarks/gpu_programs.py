@@ -24,7 +24,7 @@ import connect_four
 import jax
 import jax.numpy as jnp
 import tic_tac_toe_muzero
-from gpu_parts import CALLS, many, norms
+from gpu_parts import CALLS, many
 from gpu_rig import GRAPHS, MODES, USUAL, Cell, Mode, Rig, Skipped, lower
 from gpu_trace import device_time
 
@@ -87,11 +87,10 @@ class Playing:
         train, dtype = self.train, jnp.bfloat16 if self.train.network.bf16 else jnp.float32
 
         def make() -> tuple[Any, Any]:
-            key = jax.random.key(0)
+            key, algorithm = jax.random.key(0), make_algorithm(env, train)
             views = reveal_batch(env, start_games(env, train, key, train.games).states)
-            rows = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), views)
-            weights = make_algorithm(env, train).init(key)
-            return jax.tree.map(lambda x: x.astype(dtype), (weights, rows))
+            rows = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0).astype(dtype), views)
+            return algorithm.model.prepare(algorithm.init(key)), rows
 
         return make
 
@@ -154,17 +153,19 @@ class Playing:
 
 
 def play(rig: Rig) -> list[Cell]:
-    """Connect Four's self-play: a residual tower with and without normalisation, and the preset's MLP."""
-    tower = NetworkConfig(kind="resnet", width=64, blocks=6, bf16=True)
-    mlp = NetworkConfig(kind="mlp", width=384, blocks=3, bf16=True)
-    grid = [(network, games) for games in (1024, 4096) for network in norms(tower)] + [(mlp, 8192)]
-    all_playing = [
-        Playing(rig, ConnectFour(), _settings(rig, network, games), MODES)
-        for network, games in (grid[:1] if rig.tiny else grid)
-    ]
-    cells = [Cell(_labels("connect_four", playing.train), playing.measure) for playing in all_playing]
-    first = all_playing[0]
-    return [*cells, Cell(_labels("connect_four", first.train) | {"what": "trace"}, first.trace)]
+    """Connect Four's self-play: a residual tower without and with normalisation, and the preset's MLP."""
+    layer = NetworkConfig(kind="resnet", width=64, blocks=6, bf16=True)
+    none, mlp = replace(layer, norm="none"), NetworkConfig(kind="mlp", width=384, blocks=3, bf16=True)
+    kernels = {"kernels": MODES["kernels"]}
+    grid = [(none, 1024, MODES), (none, 4096, kernels), (layer, 1024, kernels), (mlp, 8192, kernels)]
+    cells = []
+    for network, games, modes in grid[:1] if rig.tiny else grid:
+        playing = Playing(rig, ConnectFour(), _settings(rig, network, games), modes)
+        labels = _labels("connect_four", playing.train)
+        cells.append(Cell(labels, playing.measure))
+        if network == none:
+            cells.append(Cell(labels | {"what": "trace"}, playing.trace))
+    return cells
 
 
 def games(rig: Rig) -> list[Cell]:
@@ -215,7 +216,7 @@ def _compile_run(rig: Rig, program: Program) -> dict[str, Future]:
     """The functions of a run. On a CPU `learn` is none to compile ahead: it dispatches its updates one by one."""
     futures = {name: rig.compile(partial(lower, program, name)) for name in ("init", "play")}
     if jax.default_backend() == "cpu":
-        return futures | {"learn": rig.pool.submit(lambda: program.learn)}
+        return futures | {"learn": rig.later(lambda: program.learn)}
     return futures | {"learn": rig.compile(partial(lower, program, "learn"))}
 
 
@@ -266,7 +267,7 @@ def training(rig: Rig) -> list[Cell]:
         record_games(agent, num_games=4, key=jax.random.key(0))
         return measure_strength(agent)
 
-    futures["untrained"] = rig.pool.submit(measure_untrained)
+    futures["untrained"] = rig.later(measure_untrained)
 
     def measure() -> dict[str, Any]:
         made, missing = rig.ready(futures)

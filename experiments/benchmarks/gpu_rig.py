@@ -1,18 +1,19 @@
-"""What the steps of gpu.py share: programs compiled ahead by a pool of threads, the clock, and times.
+"""What the steps of gpu.py share: programs, the clock, and times.
 
-A program is traced on the main thread between measurements, never during one, and compiled in the pool while
-earlier steps are measured. XLA tries algorithms of products and convolutions on the GPU as it compiles, which can
-disturb a measurement: what counts is the median of the rounds.
+Nothing is compiled while something is measured: XLA tries algorithms of products and convolutions on the GPU as it
+compiles, and waits there, so that calls took 100 ms longer. For the same reason programs with products are compiled
+one by one, and all others side by side.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -81,30 +82,59 @@ def short(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error)[:400]} ({places})"
 
 
+class Lazy:
+    """A `Future` of what is made when it is first asked for."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.result_of = functools.cache(make)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What `make` returns; it is not ended by a `timeout`, but not begun either where that is nearly 0."""
+        if timeout is not None and timeout < 1:
+            raise TimeoutError
+        return self.result_of()
+
+
 class Rig:
-    """The pool and the clock."""
+    """Compiles, and knows the time."""
 
     def __init__(self, *, tiny: bool, minutes: float) -> None:
         self.tiny = tiny
         self.begun = time.monotonic()
         self.end = self.begun + 60 * minutes
         self.deadline = self.end  # of the present step
-        self.pool = ThreadPoolExecutor(max(2, min(12, (os.cpu_count() or 2) - 4)))
+        self.side_by_side = True
+        """Compile in a pool, or each program when it is first asked for."""
+        self._pool = ThreadPoolExecutor(max(2, min(12, (os.cpu_count() or 2) - 4)))
+        self._begun: list[Future] = []
+
+    def later(self, make: Callable[[], Any]) -> Future | Lazy:
+        """What `make` returns: made in the pool, or when it is asked for."""
+        if not self.side_by_side:
+            return Lazy(make)
+        self._begun.append(self._pool.submit(make))
+        return self._begun[-1]
+
+    def settle(self) -> None:
+        """Waits for the pool, at most until the step must end."""
+        wait(self._begun, timeout=max(0.1, self.left()))
 
     def left(self) -> float:
         """Seconds until the present step must end."""
         return self.deadline - time.monotonic()
 
-    def compile(self, lower: Callable[[], jax.stages.Lowered], options: Options | None = None) -> Future:
-        """Traces now and compiles in the pool; `options` are a GPU's."""
+    def compile(
+        self, lower: Callable[[], jax.stages.Lowered], options: Options | None = None
+    ) -> Future | Lazy:
+        """Traces now and compiles `later`; `options` are a GPU's."""
         return self.compile_modes(lower, {"": Mode("auto", options)})[""]
 
     def compile_modes(
         self, lower: Callable[[], jax.stages.Lowered], modes: Mapping[str, Mode]
-    ) -> dict[str, Future]:
+    ) -> dict[str, Future | Lazy]:
         """By mode, the program that `lower` makes; it is called anew for each engine, and must trace anew."""
         lowered: dict[Engine, jax.stages.Lowered | Exception] = {}
-        programs: dict[str, Future] = {}
+        programs: dict[str, Future | Lazy] = {}
         futures = {}
         for name, mode in modes.items():
             if mode.engine not in lowered:
@@ -112,12 +142,12 @@ class Rig:
             options = mode.options if on_gpu() else None  # a CPU knows none of them
             same = f"{mode.engine} {options}"
             if same not in programs:
-                programs[same] = self.pool.submit(_compiled, lowered[mode.engine], options)
+                programs[same] = self.later(functools.partial(_compiled, lowered[mode.engine], options))
             futures[name] = programs[same]
         return futures
 
-    def ready(self, futures: Mapping[str, Future]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Waits for the pool: (what it made, why the rest is missing), by name."""
+    def ready(self, futures: Mapping[str, Future | Lazy]) -> tuple[dict[str, Any], dict[str, str]]:
+        """(what was made, why the rest is missing), by name."""
         made, missing = {}, {}
         for name, future in futures.items():
             try:

@@ -22,18 +22,15 @@ def cpu_name() -> str:
 
 
 def commit() -> str:
-    """The commit of this code; where git does not know, what JZERO_COMMIT or the file .gpu/commit says, or nothing.
+    """The commit of this code: what JZERO_COMMIT says, or git, or nothing.
 
-    A machine that is lent for an hour often has a copy of the files alone.
+    A machine that is lent for an hour often has a copy of the files, with no git or that of another day.
     """
-    here = Path(__file__).parents[2]
-    said = ""
+    said = os.environ.get("JZERO_COMMIT", "")
     with contextlib.suppress(OSError):  # no git
-        command = ["git", "-C", str(here), "rev-parse", "HEAD"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    said = said or os.environ.get("JZERO_COMMIT", "")
-    written = here / ".gpu" / "commit"
-    return said or (written.read_text().strip() if written.exists() else "")
+        command = ["git", "-C", str(Path(__file__).parents[2]), "rev-parse", "HEAD"]
+        said = said or subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return said
 
 
 def provenance() -> dict[str, Any]:
