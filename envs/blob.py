@@ -228,15 +228,23 @@ class Blob:
     def _next_round(self, state: BlobState, due: jax.Array, key: jax.Array) -> BlobState:
         """The next round where it is `due` (bool[]).
 
-        A loop of no or one turn: unlike a select, it shuffles only where a game of the batch needs it.
+        On a CPU a loop of no or one turn: unlike a select, it shuffles only where a game of the batch needs it. On
+        a GPU a select: the host would have to wait for the loop's condition.
         """
 
-        def deal(carry: tuple[jax.Array, BlobState]) -> tuple[jax.Array, BlobState]:
-            index = carry[1].round.astype(jnp.int32) + 1
-            dealer = (carry[1].dealer.astype(jnp.int32) + 1) % self.players
-            return jnp.bool_(False), self._deal(carry[1], index, dealer, index % (NO_TRUMP + 1), key)
+        def deal(state: BlobState) -> BlobState:
+            index = state.round.astype(jnp.int32) + 1
+            dealer = (state.dealer.astype(jnp.int32) + 1) % self.players
+            return self._deal(state, index, dealer, index % (NO_TRUMP + 1), key)
 
-        return jax.lax.while_loop(lambda carry: carry[0], deal, (due, state))[1]
+        def select(state: BlobState, due: jax.Array) -> BlobState:
+            return jax.tree.map(lambda new, old: jnp.where(due, new, old), deal(state), state)
+
+        def loop(state: BlobState, due: jax.Array) -> BlobState:
+            body = lambda carry: (jnp.bool_(False), deal(carry[1]))  # noqa: E731
+            return jax.lax.while_loop(lambda carry: carry[0], body, (due, state))[1]
+
+        return jax.lax.platform_dependent(state, due, cuda=select, default=loop)
 
     def _legal(self, state: BlobState) -> jax.Array:
         """bool[66]: the bids before all have bid, then cards; nothing in a finished game."""
