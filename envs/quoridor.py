@@ -37,6 +37,7 @@ Words = tuple[jax.Array, ...]  # u32[] each: a set of bits, 32 a word, the lowes
 DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: (rows, columns)
 CORNERS = ((-1, -1), (-1, 0), (0, -1), (0, 0))  # of a cell (r, c): their anchors, relative to (r, c)
 CHUNK = 64  # games whose walls are judged at once, if not an eighth of all games is more
+UNROLLED_MOVES = 26  # of a flood on a GPU, in one kernel: all that an observation on 9 x 9 needs
 
 
 class QuoridorState(NamedTuple):
@@ -238,7 +239,7 @@ class Quoridor:
         planes = [pawns, jnp.stack(corners, axis=1).reshape(8, size, size)]
         constants = [state.walls_left / max(self.walls, 1)]
         if self.distances:
-            lengths = jnp.minimum(self.way_lengths(state), 3 * size) / size
+            lengths = _way_lengths_of_rows(size, 3 * size)(state.walls[None])[0] / size
             planes.append(lengths)
             constants.append(lengths.reshape(2, -1)[jnp.arange(2), state.pawns])
         if self.openspiel_limit:
@@ -252,7 +253,7 @@ class Quoridor:
 
         N^2 where there is no way.
         """
-        return _way_lengths_of_rows(self.size)(_anchors(self.size, state.walls)[None])[0]
+        return _way_lengths_of_rows(self.size, self.size**2)(state.walls[None])[0]
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
@@ -421,8 +422,9 @@ def _legal_words(size: int) -> Callable[..., Words]:
     """A function of walls (2 n x u32[R]), pawns (2 x i32[R]), whether a wall may be placed and whether the pawn may
     walk (bool[R]): the bits of legal actions u32[R], words of cells, of horizontal and of vertical walls.
 
-    Only the rows where walls may be placed are searched for walls that would cut a pawn off, a chunk of them at a
-    time, so that the others cost nothing.
+    On a CPU only the rows where walls may be placed are searched for walls that would cut a pawn off, a chunk of
+    them at a time, so that the others cost nothing. On a GPU all rows are, at once and in a fixed number of rounds:
+    the host would have to wait for every condition of a loop.
     """
     n = _num_words(size)
 
@@ -432,8 +434,12 @@ def _legal_words(size: int) -> Callable[..., Words]:
         free = [jnp.where(can_wall, word, 0) for word in _free_walls(size, walls[:n], walls[n:])]
         return (*cells, *free)
 
-    def legal(walls: Words, pawns: Words, can_wall: jax.Array, playing: jax.Array) -> Words:
-        rows = playing.shape[0]
+    def at_once(walls: Words, pawns: Words, can_wall: jax.Array, words: Words) -> Words:
+        closing = _closing_walls(size, walls, pawns, _label_pieces_at_once)
+        return (*words[: -2 * n], *(a & ~b for a, b in zip(words[-2 * n :], closing, strict=True)))
+
+    def in_chunks(walls: Words, pawns: Words, can_wall: jax.Array, words: Words) -> Words:
+        rows = can_wall.shape[0]
         chunk = min(rows, max(CHUNK, rows // 8))
         rank = jnp.cumsum(can_wall) - 1
         order = jnp.full(rows + chunk, rows, jnp.int32)
@@ -444,7 +450,8 @@ def _legal_words(size: int) -> Callable[..., Words]:
             start, words = carry
             index = jax.lax.dynamic_slice_in_dim(order, start, chunk)
             some = jnp.minimum(index, rows - 1)
-            closing = _closing_walls(size, [word[some] for word in walls], [pawn[some] for pawn in pawns])
+            chosen = [word[some] for word in walls], [pawn[some] for pawn in pawns]
+            closing = _closing_walls(size, *chosen, _label_pieces)
             cells, free = words[: -2 * n], words[-2 * n :]
             free = [a.at[index].set(a[some] & ~b, mode="drop") for a, b in zip(free, closing, strict=True)]
             # This changes no cell. But what a loop may change is worked out before it, once for each game, where a
@@ -452,8 +459,11 @@ def _legal_words(size: int) -> Callable[..., Words]:
             return start + chunk, (*(word | (start < 0) for word in cells), *free)
 
         start = 0 * rank[-1]  # varies over the devices of a mesh as the rows do
-        words = unchecked(walls, pawns, can_wall, playing)
         return jax.lax.while_loop(lambda carry: carry[0] <= rank[-1], body, (start, words))[1]
+
+    def legal(walls: Words, pawns: Words, can_wall: jax.Array, playing: jax.Array) -> Words:
+        words = unchecked(walls, pawns, can_wall, playing)
+        return jax.lax.platform_dependent(walls, pawns, can_wall, words, cuda=at_once, default=in_chunks)
 
     return over_rows(legal)
 
@@ -526,10 +536,15 @@ def over_rows(function: Callable[..., Any]) -> Callable[..., Any]:
     return rows
 
 
-def _closing_walls(size: int, walls: Sequence[jax.Array], pawns: Sequence[jax.Array]) -> Words:
+def _closing_walls(
+    size: int,
+    walls: Sequence[jax.Array],
+    pawns: Sequence[jax.Array],
+    label_pieces: Callable[[int, jax.Array, jax.Array, jax.Array], jax.Array],
+) -> Words:
     """2 n x u32[R], anchors of walls that would cut a pawn off; of walls 2 n x u32[R] and pawns 2 x i32[R].
 
-    The axis L is R movers, then R opponents on the turned board.
+    The axis L is R movers, then R opponents on the turned board. `label_pieces` is one of the two functions below.
     """
     m, rows, n = size - 1, len(pawns[0]), _num_words(size)
     shifts = np.arange(32, dtype=np.uint32)[:, None]
@@ -538,7 +553,7 @@ def _closing_walls(size: int, walls: Sequence[jax.Array], pawns: Sequence[jax.Ar
     horizontal, vertical = jnp.concatenate([bits, bits[:, ::-1]], axis=-1).reshape(2, m, m, 2 * rows)
     pawn = jnp.concatenate([pawns[0], size * size - 1 - pawns[1]])
     crosses = _crossings(size, pawn)
-    label = _label_pieces(size, horizontal, vertical, crosses)
+    label = label_pieces(size, horizontal, vertical, crosses)
     middle = label[1:-1, 1:-1]
     cut = jnp.stack(
         [
@@ -589,8 +604,7 @@ def _label_pieces(size: int, horizontal: jax.Array, vertical: jax.Array, crosses
     """
     m, dtype = size - 1, crosses.dtype
     top = np.iinfo(dtype).max
-    first = np.zeros((m + 2, m + 2, 1), dtype)
-    first[1:-1, 1:-1, 0] = 2 * (1 + np.arange(m * m).reshape(m, m))
+    first = 2 * _point_numbers(size).astype(dtype)[..., None]
     first[0] = top
     # A label passes along a side of a cell if a wall stands there; or-ing the highest label stops it.
     no_wall = jnp.where(_both_halves(horizontal, axis=1), 0, top).astype(dtype)  # [M, N, L], below the cells
@@ -616,6 +630,78 @@ def _label_pieces(size: int, horizontal: jax.Array, vertical: jax.Array, crosses
     return jax.lax.while_loop(lambda carry: carry[1], rounds, (label, (label == label).any()))[0]
 
 
+def _label_pieces_at_once(
+    size: int, horizontal: jax.Array, vertical: jax.Array, crosses: jax.Array
+) -> jax.Array:
+    """[N + 1, N + 1, L]: what `_label_pieces` returns, in a fixed number of rounds.
+
+    Of every inner point two sets of points are kept, those that walls lead to with an even and with an odd parity:
+    bits by the points' numbers, 0 for all of the border but the goal's side. A round takes in what the points of
+    the sets have in theirs, and so doubles the length of the ways known; the longest, to the border, is M^2.
+    """
+    m, dtype = size - 1, crosses.dtype
+    rounds = (m * m - 1).bit_length()
+    sets = _neighbours(size, horizontal, vertical, crosses == 1)
+    even, odd = jax.lax.fori_loop(0, rounds, lambda _, sets: _twice_as_far(sets), sets, unroll=2)
+    least = jnp.zeros(even.shape[1:], jnp.uint32)
+    for i in reversed(range(even.shape[0])):
+        some = even[i] | odd[i]
+        lowest = some & (~some + 1)
+        number = 32 * i + jax.lax.population_count(lowest - 1)
+        least = jnp.where(some == 0, least, 2 * number + (even[i] & lowest == 0))
+    label = jnp.pad(least.astype(dtype).reshape(m, m, -1), ((1, 1), (1, 1), (0, 0)))
+    return label.at[0].set(np.iinfo(dtype).max)
+
+
+def _neighbours(size: int, horizontal: jax.Array, vertical: jax.Array, crosses: jax.Array) -> jax.Array:
+    """u32[2, n, M^2, L]: each inner point's sets of itself and of what half a wall leads to.
+
+    Halves that cross the line (`crosses`, bool[M, N, L]) lead to points of the second, odd set.
+    """
+    m, number = size - 1, _point_numbers(size)
+    words = np.arange(m * m // 32 + 1)[:, None, None]
+
+    def joined(*sets: tuple[jax.Array, np.ndarray]) -> jax.Array:
+        """u32[n, M, M, L]: the points' sets of those of `numbers` whose half wall (bool[M, M, L]) stands."""
+        found = jnp.uint32(0)
+        for half, numbers in sets:
+            bits = np.where(numbers // 32 == words, 1 << numbers % 32, 0).astype(np.uint32)
+            found |= jnp.where(half, bits[..., None], np.uint32(0))
+        return found
+
+    below, beside = _both_halves(horizontal, axis=1), _both_halves(vertical, axis=0)  # [M, N, L], [N, M, L]
+    beside = beside.at[0].set(False)  # walls that end at the goal's side lead nowhere
+    straight, crossing = below & ~crosses, below & crosses
+    own, left, right = number[1:-1, 1:-1], number[1:-1, :-2], number[1:-1, 2:]
+    even = joined(
+        (below[:, 1:] | True, own),
+        (straight[:, :-1], left),
+        (straight[:, 1:], right),
+        (beside[:-1], number[:-2, 1:-1]),
+        (beside[1:], number[2:, 1:-1]),
+    )
+    odd = joined((crossing[:, :-1], left), (crossing[:, 1:], right))
+    return jnp.stack([even, odd]).reshape(2, len(words), m * m, -1)
+
+
+@jax.jit
+def _twice_as_far(sets: jax.Array) -> jax.Array:
+    """The sets u32[2, n, M^2, L] with what the sets of their points hold."""
+    exchanged, more = sets[::-1], sets
+    for point in range(sets.shape[2]):
+        word, bit = divmod(1 + point, 32)
+        even, odd = -(
+            sets[:, word] >> np.uint32(bit) & 1
+        )  # all bits where the set holds the point, else none
+        more |= even & sets[:, :, point, None] | odd & exchanged[:, :, point, None]
+    return more
+
+
+def _point_numbers(size: int) -> np.ndarray:
+    """i64[N + 1, N + 1]: the inner corner points are 1 .. M^2, row by row, the border's are 0."""
+    return np.pad(1 + np.arange((size - 1) ** 2).reshape(size - 1, size - 1), 1)
+
+
 def _both_halves(walls: jax.Array, axis: int) -> jax.Array:
     """bool, one longer along `axis`: the sides of cells that either half of a wall bool[M, M, L] blocks."""
     ends = [[(0, 0)] * walls.ndim for _ in range(2)]
@@ -627,33 +713,120 @@ def _both_halves(walls: jax.Array, axis: int) -> jax.Array:
 
 
 @functools.cache
-def _way_lengths_of_rows(size: int) -> Callable[..., jax.Array]:
-    """bool[R, 2, M, M] -> i32[R, 2, N, N], by a flood from both goal rows."""
+def _way_lengths_of_rows(size: int, limit: int) -> Callable[[jax.Array], jax.Array]:
+    """Lengths i32[R, 2, N, N] of the ways from all cells, of walls u32[R, 2, n]; `limit` where none is shorter.
+
+    No way is longer than N^2 - N moves: a flood from the goal begins with N cells, and every move reaches one more
+    at least. On a CPU it stops when it reaches no more. On a GPU it goes on for as many moves as there can be: the
+    host would have to wait after every move to know whether it is the last.
+    """
+    moves = min(limit - 1, size**2 - size)
 
     def distances(walls: jax.Array) -> jax.Array:
-        horizontal, vertical = jnp.moveaxis(walls, 0, -1)  # [M, M, R]
-        # The way down from all rows but the last, to the right from all columns but the last.
-        down, right = ~_both_halves(horizontal, axis=1), ~_both_halves(vertical, axis=0)
-        start = np.zeros((2, size, size, 1), bool)
-        start[0, 0] = start[1, -1] = True
-        reached = jnp.asarray(start) | (down[None, :1] & False)
-
-        def flood(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-            reached, _, length = carry
-            more = reached | jnp.pad(reached[:, :-1] & down, ((0, 0), (1, 0), (0, 0), (0, 0)))
-            more |= jnp.pad(reached[:, 1:] & down, ((0, 0), (0, 1), (0, 0), (0, 0)))
-            more |= jnp.pad(reached[:, :, :-1] & right, ((0, 0), (0, 0), (1, 0), (0, 0)))
-            more |= jnp.pad(reached[:, :, 1:] & right, ((0, 0), (0, 0), (0, 1), (0, 0)))
-            return more, (more != reached).any(), length + ~reached
-
-        going = jnp.any(reached | True)
-        reached, _, length = jax.lax.while_loop(
-            lambda carry: carry[1], flood, (reached, going, reached.astype(jnp.int16) & 0)
+        passages = _passages(size, *(_words(jnp.moveaxis(walls[:, i], -1, 0)) for i in range(2)))
+        reached, digits = jax.lax.platform_dependent(
+            *passages,
+            cuda=functools.partial(_flood_at_once, size, moves, limit),
+            default=functools.partial(_flood, size, moves, limit),
         )
-        length = jnp.where(reached, length, size * size).astype(jnp.int32)
-        return jnp.moveaxis(length, -1, 0)
+        shifts = np.arange(32, dtype=np.uint32)
+        lengths = jnp.zeros((2, walls.shape[0], len(reached), 32), jnp.uint32)
+        for place, words in enumerate((*digits, [~word for word in reached])):
+            bits = jnp.stack(words, axis=-1)[..., None] >> shifts & 1
+            lengths += bits << place if place < len(digits) else bits * np.uint32(limit)
+        flat = lengths.reshape(2, walls.shape[0], -1)[:, :, : size**2]
+        return jnp.moveaxis(flat, 0, 1).reshape(-1, 2, size, size).astype(jnp.int32)
 
     return over_rows(distances)
+
+
+def _passages(size: int, horizontal: Words, vertical: Words) -> tuple[Words, Words]:
+    """Cells, bit N r + c, from which the way down is open, and the way to the right; of walls u32[...] each."""
+    row, column = np.indices((size, size))
+    below, beside = _as_cells(size, horizontal), _as_cells(size, vertical)
+
+    def opened(halves: Words, others: Words, inside: np.ndarray) -> Words:
+        return tuple(~(a | b) & c for a, b, c in zip(halves, others, _constant(inside), strict=True))
+
+    return opened(below, _up(below, 1), row < size - 1), opened(beside, _up(beside, size), column < size - 1)
+
+
+def _as_cells(size: int, anchors: Words) -> Words:
+    """Bits M r + c moved to N r + c."""
+    m, count = size - 1, math.ceil(size**2 / 32)
+    words = (*anchors, *(anchors[0] & 0 for _ in range(count - len(anchors))))
+    row = np.arange(32 * count) // m
+    cells = tuple(word & 0 for word in words)
+    for r in range(m):
+        moved = _up(tuple(a & b for a, b in zip(words, _constant(row == r), strict=True)), r)
+        cells = tuple(a | b for a, b in zip(cells, moved, strict=True))
+    return cells
+
+
+Flood = tuple[
+    Words, tuple[Words, ...]
+]  # cells reached; those whose ways' lengths have each binary digit; u32[2, R]
+
+
+def _flood(size: int, moves: int, limit: int, down: Words, right: Words) -> Flood:
+    """The cells within `moves` of the mover's goal and of the opponent's, and the digits of the ways' lengths.
+
+    `down` and `right`, u32[R] each, are `_passages`.
+    """
+    move, going = jnp.int32(1), (down[0] == down[0]).any()
+
+    def body(carry: tuple[jax.Array, jax.Array, Flood]) -> tuple[jax.Array, jax.Array, Flood]:
+        move, _, flood = carry
+        more = _flood_once(size, down, right, move, flood)
+        grown = [(a != b).any() for a, b in zip(more[0], flood[0], strict=True)]
+        return move + 1, functools.reduce(jnp.logical_or, grown), more
+
+    first = _first_flood(size, limit, down[0])
+    return jax.lax.while_loop(lambda carry: carry[1] & (carry[0] <= moves), body, (move, going, first))[2]
+
+
+def _flood_at_once(size: int, moves: int, limit: int, down: Words, right: Words) -> Flood:
+    """What `_flood` returns, in a fixed number of rounds."""
+
+    def body(move: jax.Array, flood: Flood) -> Flood:
+        return _flood_once(size, down, right, move, flood)
+
+    first = _first_flood(size, limit, down[0])
+    return jax.lax.fori_loop(1, moves + 1, body, first, unroll=UNROLLED_MOVES)
+
+
+def _first_flood(size: int, limit: int, like: jax.Array) -> Flood:
+    """The goal rows, and no digits of lengths below `limit`; in the shape of `like`, u32[R]."""
+    goals = np.zeros((2, size, size), bool)
+    goals[0, 0] = goals[1, -1] = True
+    pairs = zip(*map(_constant, goals), strict=True)
+    reached = tuple(np.array(pair)[:, None] | like & 0 for pair in pairs)
+    nothing = tuple(word & 0 for word in reached)
+    return reached, (nothing,) * (limit - 1).bit_length()
+
+
+def _flood_once(size: int, down: Words, right: Words, move: jax.Array, flood: Flood) -> Flood:
+    """The cells one move further, the `move`-th (i32[]), and the digits of its number for the new ones."""
+    reached, digits = flood
+
+    def both(a: Words, b: Words) -> Words:
+        return tuple(x & y for x, y in zip(a, b, strict=True))
+
+    ways = (
+        _up(both(reached, down), size),
+        both(_down(reached, size), down),
+        _up(both(reached, right), 1),
+        both(_down(reached, 1), right),
+    )
+    more = tuple(functools.reduce(jnp.bitwise_or, words) for words in zip(reached, *ways, strict=True))
+    new = tuple(a & ~b for a, b in zip(more, reached, strict=True))
+    # All bits where the move's number has the digit, else none.
+    masks = [-(move.astype(jnp.uint32) >> np.uint32(place) & 1) for place in range(len(digits))]
+    digits = tuple(
+        tuple(a | b & mask for a, b in zip(digit, new, strict=True))
+        for digit, mask in zip(digits, masks, strict=True)
+    )
+    return more, digits
 
 
 # The picture.
