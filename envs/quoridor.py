@@ -690,9 +690,8 @@ def _twice_as_far(sets: jax.Array) -> jax.Array:
     exchanged, more = sets[::-1], sets
     for point in range(sets.shape[2]):
         word, bit = divmod(1 + point, 32)
-        even, odd = -(
-            sets[:, word] >> np.uint32(bit) & 1
-        )  # all bits where the set holds the point, else none
+        # All bits where the set holds the point, else none.
+        even, odd = -(sets[:, word] >> np.uint32(bit) & 1)
         more |= even & sets[:, :, point, None] | odd & exchanged[:, :, point, None]
     return more
 

@@ -1,7 +1,7 @@
 """Quoridor against OpenSpiel, against brute force on mazes, and against its own images."""
 
 import random
-from functools import cache
+from functools import cache, partial
 from xml.etree import ElementTree
 
 import jax
@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 import jzero
+from envs import quoridor
 from envs.quoridor import Quoridor, QuoridorState
 from jzero import check_env
 from jzero.env import init_batch, is_finished, observe_batch, step_batch
@@ -262,6 +263,64 @@ def test_observed_distances_and_walls_agree_with_brute_force():
                 pawn = position.distance(position.pawns[player], player, blocked)
                 assert np.isclose(view[plane + 4], pawn / size)
     assert unreachable > 0
+
+
+def snake(size):
+    """bool[2, M, M]: horizontal walls that leave one cell of every row open below, right and left in turn."""
+    walls = np.zeros((2, size - 1, size - 1), bool)
+    walls[0, 0::2, 0::2] = walls[0, 1::2, 1::2] = True
+    return walls
+
+
+@pytest.mark.parametrize("size", [3, 5, 9])
+def test_ways_along_a_snake_have_the_greatest_length(size):
+    env = Quoridor(size=size, walls=99)
+    state = env.position(walls=snake(size), pawns=jnp.array([size**2 - 1, 0]), walls_left=jnp.array([0, 0]))
+    ahead = 1 + np.arange(size * (size - 1)).reshape(size - 1, size)
+    ahead[0::2] = ahead[0::2, ::-1]
+    to_the_top = np.concatenate([np.zeros((1, size), int), ahead])
+    lengths = np.asarray(env.way_lengths(state))
+    assert (lengths[0] == to_the_top).all()
+    assert lengths[0].max() == lengths[1].max() == size**2 - size
+    seen = np.asarray(env.observe(state))[..., 10]
+    assert np.allclose(seen, np.minimum(to_the_top, 3 * size) / size)
+
+
+def walls_and_pawns(size, mazes):
+    """Words of the walls of random mazes and of a snake, 2 x n of u32[R], and cells of the pawns, 2 x i32[R]."""
+    rng = random.Random(size)
+    positions = [random_maze(size, rng, adjacent=False, dense=game % 2 == 0) for game in range(mazes)]
+    states = states_of(Quoridor(size=size, walls=99), positions)
+    whole = Quoridor(size=size).position(
+        walls=snake(size), pawns=jnp.array([size**2 - 1, 0]), walls_left=jnp.array([1, 1])
+    )
+    states = jax.tree.map(lambda many, one: np.concatenate([many, np.asarray(one)[None]]), states, whole)
+    return list(states.walls.reshape(mazes + 1, -1).T), list(states.pawns.astype(np.int32).T)
+
+
+@pytest.mark.parametrize(("size", "mazes"), [(3, 60), (5, 60), (7, 10), (9, 10)])
+def test_a_fixed_number_of_rounds_finds_the_same_closing_walls(size, mazes):
+    walls, pawns = walls_and_pawns(size, mazes)
+    judge = jax.jit(partial(quoridor._closing_walls, size), static_argnums=2)
+    some = judge(walls, pawns, quoridor._label_pieces)
+    assert any(np.asarray(word).any() for word in some)
+    jax.tree.map(np.testing.assert_array_equal, judge(walls, pawns, quoridor._label_pieces_at_once), some)
+
+
+@pytest.mark.parametrize("size", [3, 5, 9])
+@pytest.mark.parametrize("far", [False, True])
+def test_a_flood_of_a_fixed_number_of_rounds_reaches_the_same_cells(size, far, monkeypatch):
+    monkeypatch.setattr(quoridor, "UNROLLED_MOVES", 2)  # compiles sooner
+    walls, _ = walls_and_pawns(size, 20)
+    limit = size**2 if far else 3 * size
+    moves = min(limit - 1, size**2 - size)
+
+    def flood(form, horizontal, vertical):
+        return form(size, moves, limit, *quoridor._passages(size, horizontal, vertical))
+
+    halves = tuple(walls[: len(walls) // 2]), tuple(walls[len(walls) // 2 :])
+    forms = quoridor._flood, quoridor._flood_at_once
+    jax.tree.map(np.testing.assert_array_equal, *(jax.jit(partial(flood, form))(*halves) for form in forms))
 
 
 # Planes after a turn of the board: the corners of a cell change places.
