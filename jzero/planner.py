@@ -174,7 +174,9 @@ def _plan_worlds(
         value = jnp.asarray(root.value)
         return Plan(action, legal, value, value, legal, jnp.full_like(choices, num_worlds))
 
-    return jax.lax.cond(jnp.any(choices > 1), searched, forced)
+    # On a GPU the branch would make the host wait at every ply, and there are always choices in a large batch.
+    needed = jax.lax.platform_dependent(jnp.any(choices > 1), cuda=lambda x: x | True, default=lambda x: x)
+    return jax.lax.cond(needed, searched, forced)
 
 
 def _root_qvalues(model: Model, tree: Tree) -> jax.Array:

@@ -7,6 +7,7 @@ metrics at the end.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,6 +28,12 @@ from jzero.replay import Replay, add, cut, init_replay
 from jzero.self_play import Games, self_play, start_games
 
 AXIS = "devices"
+GRAPHS = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,"
+    "CONVOLUTION"
+}
+"""What the programs put into CUDA graphs: XLA's defaults and convolutions, so that the host launches a simulation
+with its network at once. Without convolutions it launches every layer by itself."""
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 """Stops XLA's CPU compiler from dropping `jax.lax.optimization_barrier` before it fuses operations."""
 
@@ -162,8 +169,13 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     state_out = (STATE_SPECS, P())
     return Program(
         init=jax.jit(_init_function(env, config), out_shardings=shardings(mesh)),
-        play=jax.jit(shard(play, state_out), donate_argnums=0),
-        learn=_repeat(shard(learn_once, state_out), config.updates, on_cpu=_on_cpu(mesh)),
+        play=jax.jit(shard(play, state_out), donate_argnums=0, compiler_options=compiler_options(mesh)),
+        learn=_repeat(
+            shard(learn_once, state_out),
+            config.updates,
+            on_cpu=mesh.devices.flat[0].platform == "cpu",
+            options=compiler_options(mesh),
+        ),
         abstract=abstract_state(env, config, mesh),
     )
 
@@ -283,11 +295,13 @@ def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 
 
-def _on_cpu(mesh: Mesh) -> bool:
-    return mesh.devices.flat[0].platform == "cpu"
+def compiler_options(mesh: Mesh) -> dict[str, str] | None:
+    """XLA's options for a program on `mesh`: `GRAPHS` on NVIDIA's cards, unless XLA_FLAGS says what graphs hold."""
+    chosen = any(option in os.environ.get("XLA_FLAGS", "") for option in GRAPHS)
+    return GRAPHS if "NVIDIA" in mesh.devices.flat[0].device_kind and not chosen else None
 
 
-def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
+def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, str] | None = None) -> Callable:
     """A function that does `times` updates and averages their metrics.
 
     On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
@@ -300,7 +314,7 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool) -> Callable:
             state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
             return state, finite_mean(metrics)
 
-        return jax.jit(scanned, donate_argnums=0)
+        return jax.jit(scanned, donate_argnums=0, compiler_options=options)
 
     one = jax.jit(update, donate_argnums=0, compiler_options=KEEP_BARRIERS)
     stack_mean = jax.jit(lambda metrics: finite_mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
