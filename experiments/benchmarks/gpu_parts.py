@@ -155,7 +155,7 @@ def _table_search(module: Any, policy: str, num_simulations: int) -> Callable:
 def tree(rig: Rig) -> list[Cell]:
     """The search with a table for a model, in every mode and beside mctx: its cost, and whether trees are equal."""
     num_simulations = 8 if rig.tiny else 64
-    grid = [(8, 7, "gumbel"), (8, 7, "puct")]
+    grid = [(8, 7, "gumbel")]
     if not rig.tiny:
         grid = [(b, a, policy) for b in (1024, 4096) for a in (7, 82) for policy in ("gumbel", "puct")]
     return [_tree_cell(rig, policy, a, num_simulations, b) for b, a, policy in grid]
