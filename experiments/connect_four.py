@@ -44,10 +44,15 @@ PRESET = RunConfig(
     ),
 )
 
-# With a GPU or TPU: as many passes over the data with 8 times the games, in batches 4 times larger.
-# This is a rule, not a measurement: choose --games as large as the throughput still grows.
+# With a GPU or TPU: a residual tower, which computes there about as fast as an MLP does on a CPU.
 ACCELERATED = replace(
-    PRESET, train=replace(PRESET.train, games=8 * 1024, batch_size=4 * 1024, updates=2 * 32)
+    PRESET,
+    train=replace(
+        PRESET.train,
+        network=NetworkConfig(kind="resnet", width=64, blocks=6, norm="none"),
+        games=4 * 1024,
+        batch_size=4 * 1024,
+    ),
 )
 
 

@@ -140,11 +140,12 @@ def in_bfloat16(presets: Presets) -> Presets:
 
 def _in_bfloat16(preset: Preset) -> Preset:
     if callable(preset):
-        return lambda name, env: _narrowed(preset(name, env))
-    return _narrowed(preset)
+        return lambda name, env: with_bfloat16(preset(name, env))
+    return with_bfloat16(preset)
 
 
-def _narrowed(run: RunConfig) -> RunConfig:
+def with_bfloat16(run: RunConfig) -> RunConfig:
+    """A run whose network computes in bfloat16."""
     network = dataclasses.replace(run.train.network, bf16=True)
     return dataclasses.replace(run, train=dataclasses.replace(run.train, network=network))
 

@@ -37,7 +37,7 @@ from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, reveal_batch
 from jzero.evaluate.record import record_games
-from jzero.run import Run, speeds
+from jzero.run import Run, RunConfig, speeds, with_bfloat16
 from jzero.run_dir import read_metrics
 from jzero.self_play import start_games
 from jzero.train import Program, make_program
@@ -254,11 +254,15 @@ def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
 
 def training(rig: Rig) -> list[Cell]:
     """Connect Four trained for two minutes as `experiments/connect_four.py` does with a GPU, then measured."""
+    preset = with_bfloat16(connect_four.ACCELERATED)
+    return [training_cell(rig, replace(preset, minutes=2), "accelerated")]
+
+
+def training_cell(rig: Rig, config: RunConfig, name: str) -> Cell:
+    """A run of Connect Four, called `name`."""
     env = ConnectFour()
-    preset = connect_four.ACCELERATED
-    config = (
-        replace(preset, minutes=0.05, train=tiny(preset.train)) if rig.tiny else replace(preset, minutes=2)
-    )
+    if rig.tiny:
+        config = replace(config, minutes=0.05, train=tiny(config.train))
     config = replace(config, evaluate_every=15, checkpoint_every=1e9)
     measure_strength = connect_four.keeps_value(env)
     program = make_program(env, config.train)
@@ -300,5 +304,4 @@ def training(rig: Rig) -> list[Cell]:
         }
         return result | ({"missing": missing} if missing else {})
 
-    labels = {"game": "connect_four", "preset": "accelerated", "games": config.train.games}
-    return [Cell(labels, measure)]
+    return Cell(_labels("connect_four", config.train) | {"preset": name}, measure)
