@@ -37,7 +37,7 @@ Words = tuple[jax.Array, ...]  # u32[] each: a set of bits, 32 a word, the lowes
 DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: (rows, columns)
 CORNERS = ((-1, -1), (-1, 0), (0, -1), (0, 0))  # of a cell (r, c): their anchors, relative to (r, c)
 CHUNK = 64  # games whose walls are judged at once, if not an eighth of all games is more
-UNROLLED_MOVES = 26  # of a flood on a GPU, in one kernel: all that an observation on 9 x 9 needs
+UNROLLED_MOVES = 26  # at most, of a flood on a GPU, in one kernel: all that an observation on 9 x 9 needs
 
 
 class QuoridorState(NamedTuple):
@@ -791,7 +791,8 @@ def _flood_at_once(size: int, moves: int, limit: int, down: Words, right: Words)
         return _flood_once(size, down, right, move, flood)
 
     first = _first_flood(size, limit, down[0])
-    return jax.lax.fori_loop(1, moves + 1, body, first, unroll=UNROLLED_MOVES)
+    turns = math.ceil(moves / UNROLLED_MOVES)
+    return jax.lax.fori_loop(1, moves + 1, body, first, unroll=math.ceil(moves / turns))
 
 
 def _first_flood(size: int, limit: int, like: jax.Array) -> Flood:
