@@ -36,15 +36,18 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     trees = _tree_bytes(train, model, state)
     narrow = " in bfloat16" if train.network.bf16 else ""
-    seconds = _play_flops(train, model, state) / _flops_per_second()
+    flops = _play_flops(train, model, state)
+    least = ""
+    if flops is not None:
+        seconds = flops / _flops_per_second()
+        least = f": at least {seconds:.2g} s at this device's speed of matrix products"
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
         f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
         f"simulations (trees of {_mebibytes(trees)} a device), replay of "
         f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
         f"{train.network.kind} network of {size:,} parameters{narrow} (an iteration plays "
-        f"{train.games * train.plies:,} positions: at least {seconds:.2g} s at this device's speed of matrix "
-        f"products), seed {train.seed}"
+        f"{train.games * train.plies:,} positions{least}), seed {train.seed}"
     )
 
 
@@ -91,8 +94,8 @@ def _afterstates(model: Model, params: Any, roots: Any) -> Any:
     return jax.eval_shape(cast(Decide, model.decide), params, jax.random.key(0), action, roots.embedding)
 
 
-def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
-    """Floating-point operations of a device's self-play in one iteration."""
+def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float | None:
+    """Floating-point operations of a device's self-play in one iteration; None where JAX has no CPU to count on."""
     rows = _rows(train)
     one = jax.eval_shape(lambda states: jax.tree.map(lambda x: x[:1], states), state.games.states)
     states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
@@ -101,9 +104,15 @@ def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
 
     def flops(function: Callable, embedding: Any) -> float:
-        cost: Any = jax.jit(function).lower(params, key, action, embedding).cost_analysis()
+        # A GPU's client has no analysis of a program that is not compiled.
+        with jax.default_device(cpu):
+            cost: Any = jax.jit(function).lower(params, key, action, embedding).cost_analysis()
         return float(cost["flops"])
 
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return None
     if model.decide is None:
         each = flops(model.recurrent, roots.embedding)
     else:
@@ -114,9 +123,14 @@ def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float:
     return train.plies * (train.search.num_simulations + 1) * each
 
 
-def _flops_per_second(size: int = 512, rounds: int = 5) -> float:
-    """What the first device reaches in a product of two square float32 matrices; the best of a few."""
-    matrix = jnp.ones((size, size))
+def _flops_per_second(rounds: int = 5) -> float:
+    """What the first device reaches in a product of two square matrices; the best of a few.
+
+    Of float32 and small on a CPU, of bfloat16 and large on an accelerator, where networks are in bfloat16.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    size = 512 if on_cpu else 8192
+    matrix = jnp.full((size, size), 1 / size, jnp.float32 if on_cpu else jnp.bfloat16)
     product = jax.jit(jnp.matmul)
     jax.block_until_ready(product(matrix, matrix))
     seconds = []
