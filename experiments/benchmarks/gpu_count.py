@@ -163,14 +163,9 @@ def main(card: Card, dump: Path, only: Sequence[str]) -> None:
             print(f"{program.name}: {type(error).__name__}: {str(error)[:300]}", flush=True)
             continue
         print(f"{program.name}: compiled and counted in {time.monotonic() - begun:.0f} s", flush=True)
-        outside = "a ply" if program.plies is not None else "the rest"
-        rows += [
-            _row(program.name, part, found)
-            for part, found in zip(("a simulation", outside), each, strict=True)
-        ]
-    print(
-        f"\n{target.device_kind}, jax {jax.__version__}; inside of a loop of unknown length: one iteration\n"
-    )
+        rows.append(_row(program.name, "simulation", each[0]))
+        rows.append(_row(program.name, "search" if program.plies is None else "ply", each[1]))
+    print(f"\n{target.device_kind}, jax {jax.__version__}; loops: (kernels + copies) per iteration\n")
     print(table(HEADER, rows))
 
 
