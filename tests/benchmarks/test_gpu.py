@@ -8,7 +8,6 @@ import pytest
 
 from experiments.benchmarks.gpu_tables import tables
 from experiments.benchmarks.gpu_trace import covered
-from experiments.benchmarks.without_gpu import missing_plugin
 from tests.tiny import REPOSITORY, child_environment
 
 SCRIPT = REPOSITORY / "experiments" / "benchmarks" / "gpu.py"
@@ -86,13 +85,3 @@ def test_tables_show_the_best_of_ours_beside_mctx():
 
 def test_time_that_intervals_cover():
     assert covered([(0, 2), (1, 3), (5, 6), (5.5, 5.7)]) == 4
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(bool(missing_plugin()), reason=missing_plugin())
-def test_kernels_of_a_search_are_counted(cache):
-    said = run(cache, "--count", "h100", "--programs", "gumbel, A 7", JAX_DISABLE_MOST_OPTIMIZATIONS="0")
-    (row,) = [line for line in said.splitlines() if line.startswith("| search, gumbel, A 7 | simulation")]
-    kernels, copies = (int(number) for number in row.split("|")[3:5])
-    assert 0 < kernels < 60
-    assert copies < 20
