@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from jzero import search
-from jzero.search.engine import Engine
+from jzero.search.engines import Engine
 from jzero.train import Program
 
 Options = Mapping[str, str | int]

@@ -11,7 +11,7 @@ from mctx import (
 from jzero.search.arguments import tree_nbytes
 from jzero.search.cache import CacheState, EvaluationCache
 from jzero.search.chance import with_chance
-from jzero.search.engine import engine
+from jzero.search.engines import engine
 from jzero.search.policies import gumbel_muzero_policy, muzero_policy
 from jzero.search.qtransforms import (
     qtransform_by_min_max,

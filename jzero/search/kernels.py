@@ -23,7 +23,7 @@ from jax.experimental.pallas import triton
 
 from jzero.search import scores
 from jzero.search import tree as tree_lib
-from jzero.search.engine import NotServed
+from jzero.search.engines import NotServed
 from jzero.search.scores import Row
 from jzero.search.tree import Tree
 from jzero.search.walk import Choices, Evaluation, Path

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.search import kernels, walk
-from jzero.search.engine import choose
+from jzero.search.engines import choose
 from jzero.search.tree import Tree
 from jzero.search.walk import Evaluation, Path, Rules
 

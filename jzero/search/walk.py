@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.search import tree as tree_lib
-from jzero.search.engine import hop_while
+from jzero.search.engines import hop_while
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
 

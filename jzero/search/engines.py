@@ -162,8 +162,8 @@ def _batched(
 
 
 def _differentiated(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
-    tangents = [ad.instantiate_zeros(tangent) for tangent in tangents]
-    return jax.jvp(functools.partial(_operations, **params), primals, tangents)
+    tangents = tuple(map(ad.instantiate_zeros, tangents))
+    return jax.jvp(functools.partial(_operations, **params), tuple(primals), tangents)
 
 
 def _lower(ctx: mlir.LoweringRuleContext, *operands: Any, force: bool, **params: Any) -> Sequence[Any]:
