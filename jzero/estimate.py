@@ -51,6 +51,28 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     )
 
 
+def check_memory(env: Env, train: TrainConfig, state: TrainState) -> None:
+    """Raises ValueError where a device's memory does not hold its search trees and its part of the replay.
+
+    A device that does not say how much memory it has, such as a CPU, is not checked.
+    """
+    room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if room is None:
+        return
+    trees = _tree_bytes(train, make_model(env, train), state)
+    replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
+    replay //= jax.device_count()
+    if trees + replay <= room:
+        return
+    games, share = train.games // jax.device_count(), room / (trees + replay)
+    raise ValueError(
+        f"the device has {_mebibytes(room)} for JAX; search trees of {games:,} games x "
+        f"{train.search.num_simulations + 1} nodes take {_mebibytes(trees)} and {train.replay_plies:,} plies of "
+        f"each game on record take {_mebibytes(replay)}: lower --games (now {train.games:,}; "
+        f"{int(train.games * share):,} would fit), --search.num-simulations or --replay-plies"
+    )
+
+
 def _mebibytes(size: float) -> str:
     """A number of bytes in words."""
     size /= 2**20

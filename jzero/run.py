@@ -28,7 +28,7 @@ from jzero.algorithms.muzero import known_roots
 from jzero.config import TrainConfig, check, differences, from_dict
 from jzero.devices import set_up
 from jzero.env import Env, action_size, make
-from jzero.estimate import describe
+from jzero.estimate import check_memory, describe
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
 from jzero.loggers import make_loggers
@@ -234,6 +234,7 @@ class Run:
             )
         if config.resume:
             self._check_resumable(config.run_dir or RunDir.find(experiment))
+        check_memory(env, config.train, self.program.abstract)
         device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
         self.dir: RunDir | None = None
         if self.leads:

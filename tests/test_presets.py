@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -276,6 +277,25 @@ def test_a_run_says_what_it_will_take(monkeypatch):
     monkeypatch.setattr(estimate, "_flops_per_second", lambda: 1e6)  # a clock's noise aside
     longer = replace(config, plies=3 * config.plies, replay_plies=3 * config.replay_plies)
     assert seconds(said_of(longer)) == pytest.approx(3 * seconds(said_of(config)), rel=0.05)
+
+
+def test_trees_and_replay_that_the_device_cannot_hold_are_refused(monkeypatch):
+    config = tiny()
+    env = make(config.env)
+    program = make_program(env, config)
+
+    def with_room(size):
+        devices = [SimpleNamespace(memory_stats=lambda: {"bytes_limit": size})]
+        monkeypatch.setattr(estimate.jax, "local_devices", lambda: devices)
+        estimate.check_memory(env, config, program.abstract)
+
+    with_room(2**30)
+    with pytest.raises(
+        ValueError, match=r"has 0\.0098 MiB for JAX; search trees of \d+ games x \d+ nodes take .* MiB"
+    ) as told:
+        with_room(10 * 2**10)
+    fitting = int(re.search(r"--games \(now 8; (\d) would fit\)", str(told.value))[1])
+    assert fitting < 8
 
 
 @pytest.mark.slow
