@@ -40,6 +40,7 @@ from mctx import PolicyOutput, RootFnOutput
 from jzero.search import arguments, reuse, scores, simulate, walk
 from jzero.search import tree as tree_lib
 from jzero.search.leaves import search_leaves
+from jzero.search.noise import dirichlet_over_legal
 from jzero.search.qtransforms import (
     QTransform,
     is_of_rows,
@@ -428,15 +429,6 @@ def where_chance(
     drawn = scores.choose(row, scores.chance(row), node.codes)
     slot, code, is_open = (jnp.where(is_chance, a, b) for a, b in zip(drawn, chosen, strict=True))
     return slot, code, is_open
-
-
-def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:
-    """Dirichlet(alpha) noise over the legal actions of each row of `legal` bool[B, A]; 0 elsewhere.
-
-    Drawn as the softmax of log-gamma variables, which do not underflow for small `alpha`.
-    """
-    log_gamma = jax.random.loggamma(rng_key, alpha, legal.shape)
-    return jax.nn.softmax(jnp.where(legal, log_gamma, -jnp.inf), axis=-1)
 
 
 def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:

@@ -1,0 +1,50 @@
+"""Dirichlet noise of a root's prior.
+
+Axes: B games, A actions, R rounds.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+ROUNDS = 8
+"""Tries of a gamma variable on a GPU. One fails in less than 5 % of cases, all of them in less than 4e-11."""
+
+
+def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:
+    """Dirichlet(alpha) noise over the legal actions of each row of `legal` bool[B, A]; 0 elsewhere.
+
+    Drawn as the softmax of log-gamma variables, which do not underflow for small `alpha`. JAX draws them by a loop
+    that ends when all are accepted, for which a GPU waits for the host; there they have `ROUNDS` tries each.
+    """
+
+    def until_accepted(key: jax.Array) -> jax.Array:
+        return jax.random.loggamma(key, alpha, legal.shape)
+
+    def in_rounds(key: jax.Array) -> jax.Array:
+        return log_gamma(key, alpha, legal.shape)
+
+    log_gammas = jax.lax.platform_dependent(rng_key, cuda=in_rounds, default=until_accepted)
+    return jax.nn.softmax(jnp.where(legal, log_gammas, -jnp.inf), axis=-1)
+
+
+def log_gamma(rng_key: jax.Array, alpha: float | jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Logarithms f32[shape] of gamma(alpha) variables, without a loop.
+
+    Rejection from a cubed normal variable for `alpha + 1`, and a power of a uniform one to return to `alpha`
+    (Marsaglia and Tsang 2000, "A simple method for generating gamma variables", sections 3 and 6). In the rare case
+    that no try is accepted the value is the mode.
+    """
+    normal_key, accept_key, power_key = jax.random.split(rng_key, 3)
+    d = jnp.asarray(alpha, jnp.float32) + 1 - 1 / 3
+    normal = jax.random.normal(normal_key, (ROUNDS, *shape))
+    cube = (1 + normal / jnp.sqrt(9 * d)) ** 3
+    log_cube = jnp.log(jnp.maximum(cube, jnp.finfo(jnp.float32).tiny))
+    chance = jax.random.uniform(accept_key, (ROUNDS, *shape), minval=jnp.finfo(jnp.float32).tiny)
+    accepted = (cube > 0) & (jnp.log(chance) < 0.5 * normal**2 + d - d * cube + d * log_cube)
+    found = jnp.zeros(shape)
+    for tried, good in zip(log_cube[::-1], accepted[::-1], strict=True):
+        found = jnp.where(good, tried, found)
+    power = jax.random.uniform(power_key, shape, minval=jnp.finfo(jnp.float32).tiny)
+    return jnp.log(d) + found + jnp.log(power) / alpha
