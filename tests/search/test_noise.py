@@ -31,7 +31,4 @@ def test_a_gpu_draws_noise_without_a_loop():
         return jax.jit(draw).trace(jax.random.key(0)).lower(lowering_platforms=(platform,)).as_text()
 
     assert "stablehlo.while" in lowered_for("cpu")
-    # Threefry itself is a loop of a fixed count on a GPU.
-    uniform = jax.jit(lambda key: jax.random.uniform(key, (8,))).trace(jax.random.key(0))
-    known = uniform.lower(lowering_platforms=("cuda",)).as_text().count("stablehlo.while")
-    assert lowered_for("cuda").count("stablehlo.while") <= 4 * known
+    assert "stablehlo.while" not in lowered_for("cuda")
