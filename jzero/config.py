@@ -72,8 +72,8 @@ class NetworkConfig:
     head_width: int = 64
     """Hidden units of each head."""
     norm: Literal["layer", "group", "none"] = "layer"
-    """Normalisation: over all of a position, over groups of a tower's channels, or none, with scaled blocks in its
-    place, which takes a third of the kernels on a GPU. A transformer always has LayerNorm."""
+    """Normalisation: over all of a position, over groups of a tower's channels, or none of features but of weights,
+    which takes less than half of the kernels on a GPU. A transformer always has LayerNorm."""
     value_limit: float = 1.0
     """AlphaZero: largest absolute value that the network can express. Above 1, for games of scores, values are
     learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""

@@ -116,9 +116,13 @@ def test_layer_norm_is_over_the_whole_position_and_group_norm_over_eight_channel
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def by_hand(x, layer, *, scale=1.0):
+def by_hand(x, layer):
     """A 3x3 convolution [B, H, W, F] of boards [B, H, W, C], cell by cell, or a product of vectors."""
-    kernel = np.asarray(layer["kernel"], np.float64) * scale
+    kernel = np.asarray(layer["kernel"], np.float64)
+    outputs = kernel.reshape(-1, kernel.shape[-1])
+    outputs = outputs - outputs.mean(0)
+    outputs *= layer["scale"] / np.linalg.norm(outputs, axis=0)
+    kernel = outputs.reshape(kernel.shape)
     if x.ndim == 2:
         return x @ kernel + layer["bias"]
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -130,9 +134,9 @@ def by_hand(x, layer, *, scale=1.0):
 def blocks_of(params, kind):
     """(inner, outer layer) of both blocks."""
     if kind == "mlp":
-        return [(params[f"Dense_{block + 1}"], params[f"Scaled_{block}"]) for block in range(2)]
+        return [tuple(params[f"Standardised_{2 * block + i}"] for i in (1, 2)) for block in range(2)]
     blocks = [params[f"ResidualBlock_{block}"] for block in range(2)]
-    return [(block["Conv_0"], block["Scaled_0"]) for block in blocks]
+    return [(block["Standardised_0"], block["Standardised_1"]) for block in blocks]
 
 
 @functools.cache
@@ -143,40 +147,48 @@ def without_norm(kind):
 
 
 @pytest.mark.parametrize("kind", ["mlp", "resnet"])
-def test_without_normalisation_a_block_adds_a_scaled_layer_before_its_relu(kind):
+def test_without_normalisation_weights_are_standardised(kind):
     body, first = without_norm(kind)
     variables = noisy(first)
     found = quick_jit(body.apply)(variables, boards(3))
     params = variables["params"]
     x = boards(3).astype(np.float64)
-    x = np.maximum(
-        by_hand(x.reshape(3, -1), params["Dense_0"]) if kind == "mlp" else by_hand(x, params["Conv_0"]), 0
-    )
+    x = by_hand(x.reshape(3, -1) if kind == "mlp" else x, params["Standardised_0"])
     for inner, outer in blocks_of(params, kind):
-        y = np.maximum(by_hand(x, inner), 0)
-        x = np.maximum(x + by_hand(y, outer, scale=np.asarray(outer["scale"], np.float64)), 0)
-    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-4)
+        y = np.maximum(by_hand(np.maximum(x, 0), inner), 0)
+        x = x + by_hand(y, outer)
+    np.testing.assert_allclose(found, np.maximum(x, 0), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "resnet"])
-def test_scales_start_at_one_over_the_depth_and_are_learned(kind):
+def test_scales_start_so_that_variance_is_kept_and_are_learned(kind):
     body, variables = without_norm(kind)
-    for _, outer in blocks_of(variables["params"], kind):
-        np.testing.assert_array_equal(outer["scale"], np.full(8, 0.5, np.float32))
+    gain = np.sqrt(2 / (1 - 1 / np.pi))  # of a relu
+    for inner, outer in blocks_of(variables["params"], kind):
+        np.testing.assert_allclose(inner["scale"], np.full(8, gain), rtol=1e-6)
+        np.testing.assert_allclose(outer["scale"], np.full(8, gain / 2), rtol=1e-6)
 
     def loss(variables):
         return jnp.sum(body.apply(variables, boards(3)) ** 2)
 
     gradient = quick_jit(jax.grad(loss))(noisy(variables))["params"]
-    for _, outer in blocks_of(gradient, kind):
-        assert (np.abs(outer["scale"]) > 1e-3).all()
-    # A scale of 0 leaves the identity, whatever the weights: what a relu has left stays as it is.
+    for layers in blocks_of(gradient, kind):
+        for layer in layers:
+            assert (np.abs(layer["scale"]) > 1e-4).any()
+    # Blocks that add nothing leave the identity.
     still = jax.tree_util.tree_map_with_path(
-        lambda path, x: 0 * x if "scale" in str(path[-1]) else x, variables
+        lambda path, x: x if path[1].key == "Standardised_0" else 0 * x, variables
     )
     none = make_network(NetworkConfig(kind=kind, width=8, blocks=0, norm="none"), 7).body
     found, expected = (quick_jit(b.apply)(still, boards(3)) for b in (body, none))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_deep_tower_keeps_the_variance_of_its_features():
+    body = make_network(NetworkConfig(kind="resnet", width=32, blocks=12, norm="none"), 7).body
+    x = np.asarray(np.random.default_rng(0).normal(size=(8, 6, 7, 4)), np.float32)
+    variables = quick_jit(body.init)(jax.random.key(0), x)
+    assert 0.3 < float(jnp.std(quick_jit(body.apply)(variables, x))) < 3
 
 
 def test_a_transformer_keeps_its_normalisation():

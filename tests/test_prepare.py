@@ -114,7 +114,7 @@ def test_a_float32_network_is_left_as_it_is_but_for_its_scales():
     net, params, observation = built("resnet", False)
     assert same_bits(prepared(net.apply, params, observation), params)
     net, params, observation = built("none", False)
-    ready = prepared(net.apply, params, observation)["params"]["body"]["ResidualBlock_0"]["Scaled_0"]
+    ready = prepared(net.apply, params, observation)["params"]["body"]["ResidualBlock_0"]["Standardised_0"]
     assert set(ready) == {"kernel", "bias"}
 
 

@@ -222,7 +222,7 @@ class MapDynamics(nn.Module):
             plane = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.normal(1))
         latent = latent.astype(self.dtype)
         x = jnp.concatenate([latent, plane(action).reshape(rows, height, width, 1)], axis=-1)
-        x = conv(self.width, self.dtype, use_bias=self.norm == "none")(x)
+        x = conv(self.width, self.norm, self.dtype)(x)
         x = latent + normalisation(self.width, self.norm, self.dtype)(x)
         x = nn.relu(x)
         for _ in range(self.blocks):

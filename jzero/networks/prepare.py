@@ -7,12 +7,14 @@ from typing import Any
 
 import jax
 
+from jzero.networks.towers import standardised
+
 
 def prepared(apply: Callable[..., Any], params: Any, *inputs: Any) -> Any:
     """`params` with which `apply` computes the same to the bit, and with less work a call.
 
-    A layer keeps float32 weights and casts them to the dtype of its computation in each call, and a `Scaled` one
-    multiplies them by their scale. XLA leaves both inside the loop of a search, where the weights never change.
+    A layer keeps float32 weights and casts them to the dtype of its computation in each call, and a `Standardised`
+    one normalises them first. XLA leaves both inside the loop of a search, where the weights never change.
     Weights that are read in their own dtype anywhere, such as those of last layers, stay as they are.
 
     Args:
@@ -20,21 +22,21 @@ def prepared(apply: Callable[..., Any], params: Any, *inputs: Any) -> Any:
       params: the weights as they are trained.
       inputs: arrays or shapes and dtypes with which `apply` reads all weights that it ever reads.
     """
-    leaves, treedef = jax.tree.flatten(_scaled(params))
+    leaves, treedef = jax.tree.flatten(_standardised(params))
     shapes = treedef.unflatten([jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves])
     jaxpr = jax.make_jaxpr(apply)(shapes, *inputs).jaxpr
     weights = zip(leaves, jaxpr.invars[: len(leaves)], strict=True)
     return treedef.unflatten([x.astype(_read_as(jaxpr, variable)) for x, variable in weights])
 
 
-def _scaled(params: Any) -> Any:
-    """`params` with the scales of `Scaled` layers multiplied into their weights."""
+def _standardised(params: Any) -> Any:
+    """`params` with the weights of `Standardised` layers as these compute with them."""
     if not isinstance(params, Mapping):
         return params
     if not {"kernel", "scale"} <= params.keys():
-        return {name: _scaled(part) for name, part in params.items()}
+        return {name: _standardised(part) for name, part in params.items()}
     rest = {name: part for name, part in params.items() if name != "scale"}
-    return rest | {"kernel": params["kernel"] * params["scale"]}
+    return rest | {"kernel": standardised(params["kernel"], params["scale"])}
 
 
 def _read_as(jaxpr: Any, variable: Any) -> Any:

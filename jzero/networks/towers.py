@@ -1,10 +1,8 @@
 """Bodies: an observation or latent state -> features.
 
 Normalisation is LayerNorm or GroupNorm, so that the parameters are the whole model and a row's output never
-depends on its batch mates; or there is none. Without it layers have biases, and what a block adds is scaled by a
-learned vector that starts small, so that a deep tower starts near the identity (Fixup, Zhang et al. 2019; ReZero,
-Bachlechner et al. 2020). Every layer is then `relu(conv(x) + bias)` or `relu(conv(x) + bias + y)`, each of which is
-one kernel of cuDNN.
+depends on its batch mates. With norm "none" not the features but the weights are normalised, see `Standardised`:
+in a search, where weights do not change, that costs nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Norm = Literal["layer", "group", "none"]
 """Normalisation of towers: of a position's whole feature map, of groups of 8 channels, or none."""
@@ -27,7 +26,7 @@ def flatten(observation: Any, dtype: Any) -> jax.Array:
 
 
 class ResidualMLP(nn.Module):
-    """Residual MLP with pre-normalised blocks of two dense layers, or with blocks without normalisation.
+    """Residual MLP with pre-normalised blocks of two dense layers.
 
     Attributes:
       width: hidden units.
@@ -44,22 +43,28 @@ class ResidualMLP(nn.Module):
     @nn.compact
     def __call__(self, observation: Any) -> jax.Array:
         """Features [B, width] of an observation (a pytree of [B, ...])."""
-        x = nn.Dense(self.width, dtype=self.dtype)(flatten(observation, self.dtype))
-        if self.norm == "none":
-            x = nn.relu(x)
-            for _ in range(self.blocks):
-                y = nn.relu(nn.Dense(self.width, dtype=self.dtype)(x))
-                x = nn.relu(x + Scaled(self.width, self.blocks, dtype=self.dtype)(y))
-            return x
+        x = self._dense()(flatten(observation, self.dtype))
         for _ in range(self.blocks):
-            y = nn.LayerNorm(dtype=self.dtype)(x)
-            y = nn.relu(nn.Dense(self.width, dtype=self.dtype)(y))
-            x = x + nn.Dense(self.width, dtype=self.dtype, kernel_init=_residual_init(self.blocks))(y)
-        return nn.relu(nn.LayerNorm(dtype=self.dtype)(x))
+            y = self._dense(RELU_GAIN)(self._after(x))
+            x = x + self._dense(RELU_GAIN, self.blocks)(nn.relu(y))
+        return nn.relu(self._normalise(x))
+
+    def _normalise(self, x: jax.Array) -> jax.Array:
+        return x if self.norm == "none" else nn.LayerNorm(dtype=self.dtype)(x)
+
+    def _after(self, x: jax.Array) -> jax.Array:
+        """What a block's first layer reads: LayerNorm's output, or what a relu leaves."""
+        return nn.relu(x) if self.norm == "none" else self._normalise(x)
+
+    def _dense(self, gain: float = 1.0, depth: int = 1) -> nn.Module:
+        if self.norm == "none":
+            return Standardised(self.width, gain / max(depth, 1), dtype=self.dtype)
+        init = nn.initializers.lecun_normal() if depth == 1 else _residual_init(depth)
+        return nn.Dense(self.width, dtype=self.dtype, kernel_init=init)
 
 
 class ResidualTower(nn.Module):
-    """Residual tower of 3x3 convolutions (AlphaGo Zero), pre-normalised or without normalisation.
+    """Residual tower of 3x3 convolutions (AlphaGo Zero), pre-normalised.
 
     Attributes:
       width: channels.
@@ -85,18 +90,18 @@ class ResidualTower(nn.Module):
                 f"network.kind 'resnet' needs observations [H, W, C], not {jax.tree.map(jnp.shape, observation)} "
                 "(with the batch axis); use --network.kind mlp"
             )
-        x = _before_blocks(observation.astype(self.dtype), self.width, self.norm)
+        x = conv(self.width, self.norm, self.dtype)(observation.astype(self.dtype))
         for _ in range(self.blocks):
             x = ResidualBlock(self.width, self.blocks, self.norm, self.dtype)(x)
-        return _after_blocks(x, self.norm)
+        return nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside the identity: pre-normalised, or with a relu at the end in place of that.
+    """Two pre-normalised 3x3 convolutions beside the identity.
 
     Attributes:
       width: channels, in and out.
-      depth: blocks in the tower; see `_residual_init` and `Scaled`.
+      depth: blocks in the tower: the more, the less each adds at first.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
     """
@@ -109,12 +114,10 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [B, H, W, width] to the same shape."""
-        if self.norm == "none":
-            y = nn.relu(conv(self.width, self.dtype, use_bias=True)(x))
-            return computed_once(nn.relu(x + Scaled(self.width, self.depth, (3, 3), self.dtype)(y)))
-        y = conv(self.width, self.dtype)(nn.relu(normalisation(self.width, self.norm, self.dtype)(x)))
+        y = nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
+        y = conv(self.width, self.norm, self.dtype, gain=RELU_GAIN)(y)
         y = nn.relu(normalisation(self.width, self.norm, self.dtype)(y))
-        return computed_once(x + conv(self.width, self.dtype, kernel_init=_residual_init(self.depth))(y))
+        return computed_once(x + conv(self.width, self.norm, self.dtype, gain=RELU_GAIN, depth=self.depth)(y))
 
 
 class AtariTower(nn.Module):
@@ -145,15 +148,15 @@ class AtariTower(nn.Module):
                 "(with the batch axis); use --network.kind resnet or mlp"
             )
         half = max(self.width // 2, 1)
-        x = _before_blocks(observation.astype(self.dtype) / 255, half, self.norm, strides=2)
+        x = conv(half, self.norm, self.dtype, strides=2)(observation.astype(self.dtype) / 255)
         x = self._block(half)(x)
-        x = _before_blocks(x, self.width, self.norm, strides=2)
+        x = conv(self.width, self.norm, self.dtype, strides=2)(x)
         x = self._block(self.width)(x)
         x = self._block(self.width)(self._halved(x))
         x = self._halved(x)
         for _ in range(self.blocks):
             x = self._block(self.width)(x)
-        return _after_blocks(x, self.norm)
+        return nn.relu(normalisation(self.width, self.norm, self.dtype)(x))
 
     def _halved(self, x: jax.Array) -> jax.Array:
         # The mean is float32, and all blocks after it would be.
@@ -163,38 +166,54 @@ class AtariTower(nn.Module):
         return ResidualBlock(width, self.blocks + 3, self.norm, self.dtype)
 
 
-class Scaled(nn.Module):
-    """A dense layer or a convolution at the end of a block, whose outputs are scaled by a learned vector.
+RELU_GAIN = (2 / (1 - 1 / np.pi)) ** 0.5
+"""Restores the variance that a relu leaves of a normal variable."""
 
-    Its weights are multiplied by the scale and not its outputs, of which there are many more.
+
+class Standardised(nn.Module):
+    """A dense layer or a convolution whose weights are normalised: scaled weight standardisation.
+
+    The weights of each output have mean 0 and the norm of a learned scale, so that features keep their variance
+    from block to block without being normalised (Brock et al. 2021, "Characterizing signal propagation to close the
+    performance gap in unnormalized ResNets").
 
     Attributes:
       width: units or channels, out.
-      depth: blocks in the tower; the scale starts at 1 / depth, so that the variance does not grow with the depth.
+      gain: the scale's first value.
       window: of the convolution; () for a dense layer.
+      strides: of the convolution.
       dtype: dtype of the computation.
     """
 
     width: int
-    depth: int
+    gain: float = 1.0
     window: tuple[int, ...] = ()
+    strides: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., width] of [..., F], [B, H, W, width] of [B, H, W, F] with a window; the bias is not scaled."""
+        """[..., width] of [..., F], or with a window [B, H, W, width] of [B, H, W, F]."""
         shape = (*self.window, x.shape[-1], self.width)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
         if self.is_initializing() or self.has_variable("params", "scale"):  # else `prepared` has done it
-            kernel *= self.param("scale", nn.initializers.constant(1 / self.depth), (self.width,))
+            scale = self.param("scale", nn.initializers.constant(self.gain), (self.width,))
+            kernel = standardised(kernel, scale)
         kernel = kernel.astype(self.dtype)
         if self.window:
-            layout = ("NHWC", "HWIO", "NHWC")
-            y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout)
+            strides, layout = (self.strides, self.strides), ("NHWC", "HWIO", "NHWC")
+            y = jax.lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
         else:
             y = x @ kernel
         return y + bias.astype(self.dtype)
+
+
+def standardised(kernel: jax.Array, scale: jax.Array) -> jax.Array:
+    """Weights [..., width] whose columns have mean 0 and the norms `scale` [width]."""
+    axes = tuple(range(kernel.ndim - 1))
+    centred = kernel - jnp.mean(kernel, axes)
+    return centred * (scale * jax.lax.rsqrt(jnp.sum(centred**2, axes) + 1e-6))
 
 
 def computed_once(x: jax.Array) -> jax.Array:
@@ -206,23 +225,23 @@ def computed_once(x: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(x)
 
 
-def _before_blocks(x: jax.Array, width: int, norm: Norm, *, strides: int = 1) -> jax.Array:
-    """A convolution before blocks, which without normalisation read what a relu has left."""
-    x = conv(width, x.dtype, strides=strides, use_bias=norm == "none")(x)
-    return nn.relu(x) if norm == "none" else x
-
-
-def _after_blocks(x: jax.Array, norm: Norm) -> jax.Array:
-    """What blocks lead to, normalised; without normalisation they end with a relu themselves."""
-    return x if norm == "none" else nn.relu(normalisation(x.shape[-1], norm, x.dtype)(x))
-
-
 def conv(
-    width: int, dtype: Any, *, strides: int = 1, use_bias: bool = False, kernel_init: Any = None
+    width: int, norm: Norm, dtype: Any, *, strides: int = 1, gain: float = 1.0, depth: int = 1
 ) -> nn.Module:
-    """A 3x3 convolution."""
-    kernel_init = kernel_init or nn.initializers.lecun_normal()
-    return nn.Conv(width, (3, 3), strides, use_bias=use_bias, dtype=dtype, kernel_init=kernel_init)
+    """A 3x3 convolution, before a normalisation or in place of one.
+
+    Args:
+      width: channels, out.
+      norm: "none" standardises the weights.
+      dtype: dtype of the computation.
+      strides: in both directions.
+      gain: of standardised weights at first.
+      depth: of the tower, where the output is added to the residual stream, whose variance must not grow with it.
+    """
+    if norm == "none":
+        return Standardised(width, gain / max(depth, 1), (3, 3), strides, dtype)
+    init = nn.initializers.lecun_normal() if depth == 1 else _residual_init(depth)
+    return nn.Conv(width, (3, 3), strides, use_bias=False, dtype=dtype, kernel_init=init)
 
 
 def normalisation(width: int, norm: Norm, dtype: Any) -> Callable[[jax.Array], jax.Array]:
