@@ -13,8 +13,6 @@ where 4 take too long on a CPU. A game cut short by the ply limit is a draw.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jax
 from match import agent_player, play
 from quoridor_players import OPPONENTS, minimax, opponent
@@ -48,9 +46,6 @@ PRESET = RunConfig(
         ema_decay=0.999,
     ),
 )
-
-# With a GPU or TPU: as many passes over the data with 8 times the games, in batches 4 times larger.
-ACCELERATED = replace(PRESET, train=replace(PRESET.train, games=8 * 512, batch_size=4 * 1024, updates=2 * 16))
 
 
 def _quoridor(env: Env) -> Quoridor:
@@ -107,4 +102,4 @@ def scores(env: Env) -> Measure:
 
 
 if __name__ == "__main__":
-    main("quoridor", PRESET, measure=score, final=scores, accelerated=ACCELERATED)
+    main("quoridor", PRESET, measure=score, final=scores)

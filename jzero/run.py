@@ -22,6 +22,7 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from jzero import checkpoint
+from jzero.accelerators import in_bfloat16, widened
 from jzero.agent import Agent
 from jzero.algorithms.batch import reanalysed_samples
 from jzero.algorithms.muzero import known_roots
@@ -100,8 +101,8 @@ def main(
       default: its preset, or one for each algorithm.
       measure: makes the measurement taken every `evaluate_every` seconds.
       final: makes the one at the end, if it is another.
-      accelerated: the preset where JAX finds a GPU or TPU, if it is another. There networks compute in bfloat16
-        unless the options say otherwise: see `in_bfloat16`.
+      accelerated: the preset where JAX finds a GPU or TPU; by default `default`, `widened`. Either computes in
+        bfloat16 there unless the options say otherwise: see `jzero.accelerators`.
       argv: the options; by default the process's.
 
     Returns:
@@ -112,7 +113,8 @@ def main(
         config = parse(experiment, default, argv)
         set_up(cpu_devices=config.cpu_devices)
         if jax.default_backend() != "cpu":
-            default = in_bfloat16(default if accelerated is None else accelerated)
+            default = _each(default, widened) if accelerated is None else accelerated
+            default = _each(default, in_bfloat16)
             config = parse(experiment, default, argv)
         env = make(config.train.env)
         preset = _preset(default, argv)
@@ -127,27 +129,20 @@ def main(
         raise SystemExit(f"error: {error}") from error
 
 
-def in_bfloat16(presets: Presets) -> Presets:
-    """`presets` whose networks compute in bfloat16.
+def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Presets:
+    """`presets` with their settings changed."""
 
-    It is the rule of all experiments on a GPU or TPU, whose matrix units are made for it; `--network.no-bf16` is
-    float32. A resumed run goes on as it began.
-    """
+    def changed(preset: Preset) -> Preset:
+        if callable(preset):
+            return lambda name, env: changed_run(preset(name, env))
+        return changed_run(preset)
+
+    def changed_run(run: RunConfig) -> RunConfig:
+        return dataclasses.replace(run, train=change(run.train))
+
     if isinstance(presets, Mapping):
-        return {name: _in_bfloat16(preset) for name, preset in presets.items()}
-    return _in_bfloat16(presets)
-
-
-def _in_bfloat16(preset: Preset) -> Preset:
-    if callable(preset):
-        return lambda name, env: with_bfloat16(preset(name, env))
-    return with_bfloat16(preset)
-
-
-def with_bfloat16(run: RunConfig) -> RunConfig:
-    """A run whose network computes in bfloat16."""
-    network = dataclasses.replace(run.train.network, bf16=True)
-    return dataclasses.replace(run, train=dataclasses.replace(run.train, network=network))
+        return {name: changed(preset) for name, preset in presets.items()}
+    return changed(presets)
 
 
 @dataclass(frozen=True)

@@ -737,12 +737,12 @@ LARGE = RunConfig(train=tiny(games=64))
 @pytest.mark.parametrize(
     ("presets", "more", "games"),
     [
-        (SIMPLE, {}, 8),
+        (SIMPLE, {}, 16 * 8),
         (SIMPLE, {"accelerated": LARGE}, 64),
-        ({"alphazero": SIMPLE, "muzero": LARGE}, {}, 8),
+        ({"alphazero": SIMPLE, "muzero": LARGE}, {}, 16 * 8),
         ({"alphazero": SIMPLE}, {"accelerated": {"alphazero": LARGE}}, 64),
-        (lambda name, env: LARGE, {}, 64),
-        ({"alphazero": lambda name, env: LARGE}, {}, 64),
+        (lambda name, env: LARGE, {}, 16 * 64),
+        ({"alphazero": lambda name, env: LARGE}, {"accelerated": {"alphazero": lambda name, env: LARGE}}, 64),
     ],
 )
 def test_networks_compute_in_bfloat16_on_an_accelerator_unless_one_says_otherwise(

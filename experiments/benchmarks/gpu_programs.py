@@ -32,12 +32,13 @@ from envs.blob import Blob
 from envs.connect_four import ConnectFour
 from envs.quoridor import Quoridor
 from envs.tic_tac_toe import TicTacToe
+from jzero.accelerators import in_bfloat16, widened
 from jzero.agent import Agent
 from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, reveal_batch
 from jzero.evaluate.record import record_games
-from jzero.run import Run, RunConfig, speeds, with_bfloat16
+from jzero.run import Run, RunConfig, speeds
 from jzero.run_dir import read_metrics
 from jzero.self_play import start_games
 from jzero.train import Program, make_program
@@ -172,7 +173,7 @@ def games(rig: Rig) -> list[Cell]:
     """Self-play of games whose rules cost more: Quoridor 9x9, Blob with its preset, pgx's Go 9x9."""
     small = NetworkConfig(kind="resnet", width=64, blocks=5, bf16=True)
     large = NetworkConfig(kind="resnet", width=128, blocks=6, bf16=True)
-    cards = replace(blob.ACCELERATED.train, plies=4, replay_plies=32)
+    cards = replace(in_bfloat16(widened(blob.PRESET.train)), plies=4, replay_plies=32)
     chosen: list[tuple[str, Env, TrainConfig]] = [
         ("quoridor 9x9", Quoridor(size=5, walls=3) if rig.tiny else Quoridor(), _settings(rig, small, 1024)),
         ("blob, 4 players, 5 cards", Blob(), tiny(cards) if rig.tiny else cards),
@@ -205,7 +206,7 @@ def updates(rig: Rig) -> list[Cell]:
     efficient = replace(presets["efficientzero"].train, updates=20)
     again = replace(efficient, muzero=replace(efficient.muzero, reanalyse=0.99))
     chosen = [
-        ("connect_four", ConnectFour(), connect_four.ACCELERATED.train),
+        ("connect_four", ConnectFour(), in_bfloat16(connect_four.ACCELERATED.train)),
         ("tic_tac_toe", TicTacToe(), muzero),
         ("tic_tac_toe", TicTacToe(), again),
     ]
@@ -254,8 +255,8 @@ def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
 
 def training(rig: Rig) -> list[Cell]:
     """Connect Four trained for two minutes as `experiments/connect_four.py` does with a GPU, then measured."""
-    preset = with_bfloat16(connect_four.ACCELERATED)
-    return [training_cell(rig, replace(preset, minutes=2), "accelerated")]
+    preset = connect_four.ACCELERATED
+    return [training_cell(rig, replace(preset, minutes=2, train=in_bfloat16(preset.train)), "accelerated")]
 
 
 def training_cell(rig: Rig, config: RunConfig, name: str) -> Cell:
