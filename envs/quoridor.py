@@ -800,7 +800,7 @@ def _first_flood(size: int, limit: int, like: jax.Array) -> Flood:
     goals = np.zeros((2, size, size), bool)
     goals[0, 0] = goals[1, -1] = True
     pairs = zip(*map(_constant, goals), strict=True)
-    reached = tuple(np.array(pair)[:, None] | like & 0 for pair in pairs)
+    reached = tuple(jnp.array(pair)[:, None] | like & 0 for pair in pairs)
     nothing = tuple(word & 0 for word in reached)
     return reached, (nothing,) * (limit - 1).bit_length()
 

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import tic_tac_toe_muzero
 from gpu_parts import CALLS, many
-from gpu_rig import GRAPHS, MODES, USUAL, Cell, Mode, Rig, Skipped, lower
+from gpu_rig import GRAPHS, MODES, USUAL, Cell, Lazy, Mode, Rig, Skipped, lower
 from gpu_trace import device_time
 
 from envs.blob import Blob
@@ -215,9 +215,11 @@ def updates(rig: Rig) -> list[Cell]:
     return [_updates_cell(rig, *one) for one in chosen]
 
 
-def _compile_run(rig: Rig, program: Program) -> dict[str, Future]:
+def _compile_run(rig: Rig, program: Program) -> dict[str, Future | Lazy]:
     """The functions of a run. On a CPU `learn` is none to compile ahead: it dispatches its updates one by one."""
-    futures = {name: rig.compile(partial(lower, program, name)) for name in ("init", "play")}
+    futures: dict[str, Future | Lazy] = {
+        name: rig.compile(partial(lower, program, name)) for name in ("init", "play")
+    }
     if jax.default_backend() == "cpu":
         return futures | {"learn": rig.later(lambda: program.learn)}
     return futures | {"learn": rig.compile(partial(lower, program, "learn"))}

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 
@@ -194,4 +194,4 @@ def _lowered(lower: Callable[[], jax.stages.Lowered], name: Engine) -> jax.stage
 def _compiled(lowered: jax.stages.Lowered | Exception, options: Options | None) -> Any:
     if isinstance(lowered, Exception):
         raise lowered
-    return lowered.compile(compiler_options=None if options is None else dict(options))
+    return lowered.compile(compiler_options=cast(Any, options))

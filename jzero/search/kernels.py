@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -94,11 +94,11 @@ def descend(
 def _descend(
     *refs: Any, choices: Choices, num_arrays: int, num_rounds: int, num_states: int, num_actions: int
 ) -> None:
-    nodes, children, simulation, max_depth, *refs = refs
-    arrays, refs = refs[:num_arrays], refs[num_arrays:]
-    rounds, refs = refs[:num_rounds], refs[num_rounds:]
-    states, refs = refs[:num_states], refs[num_states:]
-    path_nodes, path_slots, out_length, out_node, out_slot, out_child, out_action, *gathered = refs
+    nodes, children, simulation, max_depth, *rest = refs
+    arrays, rest = rest[:num_arrays], rest[num_arrays:]
+    rounds, rest = rest[:num_rounds], rest[num_rounds:]
+    states, rest = rest[:num_states], rest[num_states:]
+    path_nodes, path_slots, out_length, out_node, out_slot, out_child, out_action, *gathered = rest
     game = pl.program_id(0)
 
     def choose(index: jax.Array, select: Callable, *arguments: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -281,7 +281,7 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     for number, (one, empty) in enumerate(zip(fields, tree_lib.EMPTY_NODE, strict=True)):
         put(new, number, jnp.where(is_new, one.astype(jnp.float32), empty))
     if seats is not None:
-        put(new, tree_lib.PLAYER, jnp.where(is_new, to_play, 0))
+        put(new, tree_lib.PLAYER, jnp.where(is_new, cast(jax.Array, to_play), 0))
         put_seats(new, tree_lib.PLAYER_VALUES, jnp.where(is_new, step_value, 0.0))
         put_seats(new, tree_lib.PLAYER_VALUES + num_players, jnp.where(is_new, step_reward, 0.0))
     _store(jnp.where(is_new, own_logits, 0.0), open_priors, game, new, lane, mask=exists)

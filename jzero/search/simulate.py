@@ -66,7 +66,7 @@ def _descend(
     max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.minimum(depth, rules.max_depth)
 
     def operations(tree: Tree, buffers: tuple[jax.Array, jax.Array], *_: Any) -> tuple[Path, jax.Array, Any]:
-        path, _ = walk.descend(tree, rules, *buffers)
+        path = walk.descend(tree, rules, *buffers)[0]
         return path, *walk.last_edges(tree, path)
 
     if choices is None:
