@@ -162,7 +162,7 @@ def completed_by_mix_value(
         value = (value + total * weighted / jnp.where(weight_sum > 0, weight_sum, 1.0)) / (total + 1)
     slots = jnp.where(visited, row.qvalues, value[..., None])
     if rescale_values:
-        all_visited = tried == row.num_actions
+        all_visited = (row.visits.shape[-1] >= row.num_actions) & (tried == row.num_actions)
         low = jnp.where(all_visited, low, jnp.minimum(low, value))
         high = jnp.where(all_visited, high, jnp.maximum(high, value))
         span = jnp.maximum(high - low, epsilon)
