@@ -8,7 +8,8 @@ Rules, which `jzero.check_env` verifies:
   Environments never restart themselves. A truncated game was cut short, so its value is still bootstrapped.
 - An unfinished state has at least one legal action. The mask of a finished state means nothing.
 - With two players the rewards sum to zero, unless the environment sets `zero_sum = False`.
-- Chance comes from the key alone: the same state, action and key give the same next state.
+- Chance comes from the key alone: the same state, action and key give the same next state, and nothing that is
+  kept in the state decides in its place what the player cannot see, or a search would see the dice.
 
 Continuous actions: an environment that has `action_size` D in place of `num_actions` takes vectors f32[D] with each
 number in [-1, 1], and its `legal_action_mask` is bool[1], true. jzero gives nothing else; a `step` treats a number

@@ -4,6 +4,7 @@ Axes: G games, A actions, P players, D dimensions of a continuous action.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ from jzero.env import (
 )
 from jzero.env_check_chance import chance_problems, chance_trace_problems
 from jzero.env_check_errors import explain, shapes
+from jzero.env_check_hidden import hidden_problems
 from jzero.env_check_rows import differ, finite, host, row_bytes
 
 Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
@@ -295,6 +297,9 @@ def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple
             "resample draws nothing: it gives the same for all keys, so a search would see the true state; redraw "
             "what is hidden, or drop it where nothing is"
         )
+    if not problems:
+        choose = partial(_random_actions, env, seed=seed)
+        problems += hidden_problems(env, game, choose, seed=seed, max_plies=max_plies)
     problems += _svg_problems(env, states)
     if not is_random:  # else one key may treat a game and its image differently
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):

@@ -9,18 +9,17 @@ import numpy as np
 
 def host(leaf: jax.Array) -> np.ndarray | jax.Array:
     """As numpy, but for keys of the random number generator, which numpy does not know."""
-    return leaf if _is_key(leaf) else np.asarray(leaf)
+    return leaf if is_key(leaf) else np.asarray(leaf)
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
+    """Whether an array holds typed keys of the random number generator."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _flat(tree: Any) -> list[np.ndarray]:
     """Every leaf as an array [G, ...] that numpy can compare."""
-    return [
-        np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)
-    ]
+    return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def differ(tree: Any, other: Any) -> np.ndarray:

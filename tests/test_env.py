@@ -514,7 +514,7 @@ def test_check_env_allows_rewards_that_do_not_sum_to_zero_where_the_environment_
 @pytest.mark.parametrize(
     "members",
     [
-        {"init": random_start, "observe": unseen},
+        {"init": random_start, "observe": unseen, "hidden_information": True},
         {"step": step_with_luck},
         {"init": starting(piles=lambda: jnp.array([3, 2]))},
     ],

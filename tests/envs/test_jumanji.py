@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero import check_env, make
+from envs.adapters.jumanji import JumanjiEnv
+from jzero import EnvError, check_env, make
 from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig
-from jzero.env import is_finished, random_actions
+from jzero.env import is_finished, keep_finished, random_actions
 
 jumanji = pytest.importorskip("jumanji", exc_type=ImportError)
 
@@ -120,6 +121,24 @@ def test_chance_is_the_keys_alone():
     step = jax.jit(jax.vmap(env.step, in_axes=(None, None, 0)))
     after = step(state, jnp.argmax(state.legal_action_mask), jax.random.split(KEY, 64))
     assert len({np.asarray(board).tobytes() for board in after.observation}) > 5
+
+
+class WithItsKey(JumanjiEnv):
+    """As jumanji is: the key in the state draws the tiles."""
+
+    def init(self, key):
+        inner, timestep = self.inner.reset(key)
+        return self._state(inner, timestep)._replace(inner=inner)
+
+    def step(self, state, action, key):
+        inner, timestep = self.inner.step(state.inner, self._numbers(action))
+        return keep_finished(state, self._state(inner, timestep)._replace(inner=inner))
+
+
+def test_check_env_finds_the_key_that_jumanji_keeps():
+    env = make("jumanji:Game2048-v1")
+    with pytest.raises(EnvError, match="a search sees the dice"):
+        check_env(WithItsKey(env.name, env.inner, env.counts, env.num_actions), num_games=4, max_plies=20)
 
 
 def test_without_a_mask_all_actions_are_legal():
