@@ -170,6 +170,7 @@ class Quoridor:
     def step(self, state: QuoridorState, action: jax.Array, key: jax.Array) -> QuoridorState:
         """The position after the mover takes `action` (i32[]); `key` is not used."""
         del key
+        action = jnp.asarray(action, jnp.int32)
         size, cells, anchors = self.size, self.size**2, (self.size - 1) ** 2
         in_range = (action >= 0) & (action < self.num_actions)
         legal = in_range & state.legal_action_mask[jnp.where(in_range, action, 0)]

@@ -100,7 +100,10 @@ class Env(Protocol):
         """The first state of a game."""
 
     def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
-        """The state after `state.current_player` takes `action`: i32[], or f32[D] with continuous actions."""
+        """The state after `state.current_player` takes `action`: i32[], or f32[D] with continuous actions.
+
+        The games of this repository take numbers of Python and of NumPy too; jzero itself gives arrays of JAX.
+        """
 
     def observe(self, state: Any) -> Any:
         """What `state.current_player` may see, and nothing else: a pytree of arrays."""

@@ -80,7 +80,7 @@ class BraxEnv:
     def values(self, action: jax.Array) -> jax.Array:
         """f32[D], between -1 and 1: the action with the number `action` (i32[]); of a vector, it within them."""
         if self.bins is None:
-            return jnp.clip(action, -1.0, 1.0)
+            return jnp.clip(jnp.asarray(action), -1.0, 1.0)
         bins = jnp.stack(jnp.unravel_index(action, (self.bins,) * self.dimensions))
         return 2.0 * bins / (self.bins - 1) - 1.0
 

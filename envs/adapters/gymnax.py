@@ -117,7 +117,7 @@ class GymnaxEnv:
     def step(self, state: GymnaxState, action: jax.Array, key: jax.Array) -> GymnaxState:
         """The state after `action` (i32[] or f32[D]) by gymnax's `step_env`, which never starts a new game."""
         if self.action_size:
-            action = jnp.clip(action, -1.0, 1.0)
+            action = jnp.clip(jnp.asarray(action), -1.0, 1.0)
         if self.sticky_actions:
             key, sticky_key = jax.random.split(key)
             repeats = jax.random.bernoulli(sticky_key, self.sticky_actions)

@@ -84,7 +84,7 @@ class JumanjiEnv:
         """The action of jumanji's specification whose number is `action` (i32[])."""
         spec = self.inner.action_spec
         if not self.counts:
-            return action.astype(spec.dtype)
+            return jnp.asarray(action, spec.dtype)
         numbers = jnp.stack(jnp.unravel_index(action, self.counts)).reshape(spec.shape)
         return (numbers + jnp.asarray(spec.minimum)).astype(spec.dtype)
 

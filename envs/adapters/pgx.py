@@ -70,6 +70,7 @@ class PgxEnv:
 
     def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
         """The state after `action` (i32[]); `key` is the only chance."""
+        action = jnp.asarray(action, jnp.int32)
         legal = ((jnp.arange(self.num_actions) == action) & state.legal_action_mask).any()
         next_state = _without_observation(self.inner.step(state, action, key))
         return keep_finished(state, forfeit(state, ~legal, next_state))
