@@ -437,6 +437,19 @@ def unknown_name(what: str, name: str, known: list[str]) -> str:
     return f"unknown {what} {name!r}: {hint}{' ' if hint else ''}known: {', '.join(known) or 'none'}"
 
 
+def options_of(made: type) -> list[str]:
+    """The names of the arguments of a class's constructor, its bases' where it hands them further arguments."""
+    names: dict[str, None] = {}
+    for base in made.__mro__:
+        if "__init__" in vars(base):
+            kinds = {name: each.kind for name, each in inspect.signature(base).parameters.items()}
+            more = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+            names |= {name: None for name, kind in kinds.items() if kind not in more}
+            if inspect.Parameter.VAR_KEYWORD not in kinds.values():
+                break
+    return list(names)
+
+
 def _did_you_mean(name: str, known: list[str], ending: str = "") -> str:
     """A question with the names nearest to `name`, or "" where none is near."""
     exact = {other.lower(): other for other in known}

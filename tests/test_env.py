@@ -19,6 +19,7 @@ from jzero.env import (
     forfeit,
     is_finished,
     keep_finished,
+    options_of,
     random_actions,
     random_actions_in,
     replace,
@@ -168,6 +169,23 @@ def test_the_games_of_this_repository_are_registered():
     for name, target in project["project"]["entry-points"]["jzero.envs"].items():
         if target.startswith("envs.") and ".adapters." not in target:
             assert make(target).name == name
+
+
+def test_options_are_the_arguments_of_a_constructor_and_of_those_that_it_hands_the_rest():
+    class Inner:
+        def __init__(self, size, *, speed=1.0):
+            self.size, self.speed = size, speed
+
+    class Outer(Inner):
+        def __init__(self, backend="spring", **more):
+            super().__init__(**more)
+
+    class Closed(Outer):
+        def __init__(self, *colours, level=1):
+            super().__init__()
+
+    assert options_of(Outer) == ["backend", "size", "speed"]
+    assert options_of(Closed) == ["level"]
 
 
 @pytest.mark.parametrize(

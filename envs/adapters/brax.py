@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jzero.env import keep_finished, unknown_name
+from jzero.env import keep_finished, options_of, unknown_name
 
 MAX_ACTIONS = 512
 """The largest number of actions."""
@@ -114,7 +114,10 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
     try:
         inner = envs.get_environment(name, **options)
     except TypeError as error:
-        raise ValueError(f"brax environment {name!r} does not take the options {options}: {error}") from error
+        known = ", ".join(["bins", "episode_length", *options_of(envs._envs[name])])
+        raise ValueError(
+            f"brax environment {name!r} does not take the options {options}: {error}; it takes {known}"
+        ) from error
     return BraxEnv(inner, name=f"brax:{name}", bins=bins, episode_length=episode_length)
 
 

@@ -1,9 +1,10 @@
 """Games of gymnax, all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
 
-Any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds, with gymnax's
-default parameters. A continuous action in [-1, 1] is scaled to the bounds. Rewards are gymnax's,
-neither scaled nor clipped. A natural end is `terminated`; gymnax's limit of steps is `truncated` (a step may
-set both).
+Any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds. A continuous action
+in [-1, 1] is scaled to the bounds. Rewards are gymnax's, neither scaled nor clipped. A natural end is `terminated`;
+gymnax's limit of steps is `truncated` (a step may set both). gymnax's parameters of the game are the default ones
+but for those in the name: "gymnax:CartPole-v1?max_steps_in_episode=200". One that gymnax computes from another
+(CartPole's `total_mass`) does not follow it.
 
 MinAtar here is gymnax's variant, not the original of Young and Tian (2019): only the actions that a game uses, a
 limit of steps, which the original has in Freeway alone, and no sticky actions unless asked for; the original
@@ -29,7 +30,7 @@ Source: https://github.com/RobertTLange/gymnax, gymnax/environments.
 """
 
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -136,7 +137,7 @@ class GymnaxEnv:
 
     def observe(self, state: GymnaxState) -> jax.Array:
         """The observation of gymnax, in its shape and dtype; uint8 where it has only zeros and ones."""
-        # With default parameters no game of gymnax draws its observation, so the key does not matter.
+        # No game that `make` builds draws its observation, so the key does not matter.
         seen = self.inner.observe(jax.random.key(0), state.inner, None, self.params)
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
 
@@ -172,15 +173,17 @@ class Gymnax0:
         return self._inner.get_obs(state, **{name: given[name] for name in self._seen_by})
 
 
-def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
+def make(name: str, *, sticky_actions: float = 0.0, **options: Any) -> GymnaxEnv:
     """The gymnax game `name`, such as "CartPole-v1" or "Breakout-MinAtar".
 
-    `sticky_actions` is the chance that a step repeats what was done last.
+    `sticky_actions` is the chance that a step repeats what was done last; `options` replace fields of gymnax's
+    parameters.
 
     Raises:
       ImportError: gymnax is not installed.
       ValueError: `sticky_actions` is no probability, gymnax has no such game, it cannot be built
-        (MNISTBandit-bsuite downloads its images), or its actions are no numbers and no vectors within bounds.
+        (MNISTBandit-bsuite downloads its images), it has no such parameter, or its actions are no numbers and no
+        vectors within bounds.
     """
     try:
         import gymnax
@@ -195,6 +198,7 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
         inner, params = gymnax.make(name)
     except OSError as error:
         raise ValueError(f"gymnax game {name!r}: cannot get its data: {error}") from error
+    params = _with_options(name, params, options)
     space = inner.action_space(params)
     inner = inner if hasattr(inner, "is_truncated") else Gymnax0(inner)
     env = GymnaxEnv(name=name, num_actions=0, inner=inner, params=params, sticky_actions=sticky_actions)
@@ -207,6 +211,20 @@ def make(name: str, *, sticky_actions: float = 0.0) -> GymnaxEnv:
             "and finite bounds: choose another game"
         )
     return replace(env, bounds=bounds)
+
+
+def _with_options(name: str, params: Any, options: dict[str, Any]) -> Any:
+    """Gymnax's parameters of the game `name` with the fields in `options` replaced."""
+    default = {field.name: getattr(params, field.name) for field in fields(params)}
+    for option, value in options.items():
+        if option not in default:
+            raise ValueError(unknown_name(f"parameter of gymnax's {name!r}", option, sorted(default)))
+        kinds = {float: float | int, int: int}.get(type(default[option]), object)
+        if not isinstance(value, kinds):
+            raise ValueError(
+                f"gymnax game {name!r}: {option} is {value!r}; it is {default[option]!r} by default"
+            )
+    return params.replace(**options)
 
 
 def _bounds(space: Any) -> tuple[np.ndarray, np.ndarray] | None:

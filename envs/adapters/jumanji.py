@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import keep_finished, unknown_name
+from jzero.env import keep_finished, options_of, unknown_name
 
 MAX_ACTIONS = 10_000
 """The largest number of actions that a game may have."""
@@ -136,7 +136,10 @@ def make(name: str, **options: Any) -> JumanjiEnv:
     except OSError as error:
         raise ValueError(f"jumanji game {name!r}: cannot get its data: {error}") from error
     except TypeError as error:
-        raise ValueError(f"jumanji game {name!r} does not take the options {options}: {error}") from error
+        known = ", ".join(options_of(type(jumanji.make(name))))
+        raise ValueError(
+            f"jumanji game {name!r} does not take the options {options}: {error}; it takes {known}"
+        ) from error
     spec = inner.action_spec
     if not jnp.issubdtype(spec.dtype, jnp.integer):
         raise ValueError(

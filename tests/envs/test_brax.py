@@ -161,7 +161,8 @@ def test_names_and_options_of_brax_are_looked_up(monkeypatch):
     with pytest.raises(ValueError, match=r"unknown brax environment 'piont': did you mean 'point'"):
         make("brax:piont")
     with pytest.raises(
-        ValueError, match=r"'point' does not take the options \{'colour': 3\}: .*'colour'"
+        ValueError,
+        match=r"does not take the options \{'colour': 3\}: .*'colour'; it takes bins, episode_length, noise",
     ) as e:
         make("brax:point?colour=3&bins=3")
     assert isinstance(e.value.__cause__, TypeError)

@@ -16,6 +16,7 @@ from jzero.models import resampler
 
 gymnax = pytest.importorskip("gymnax", exc_type=ImportError)
 
+KEY = jax.random.key(0)
 MINATAR = {"Asterix": 4, "Breakout": 4, "Freeway": 7, "Seaquest": 10, "SpaceInvaders": 6}  # channels
 CONTINUOUS = {
     "MountainCarContinuous-v0",
@@ -314,6 +315,36 @@ def test_what_is_hidden_is_not_searched(name):
 @pytest.mark.parametrize("name", sorted(set(gymnax.registered_envs) - {"MNISTBandit-bsuite"}))
 def test_check_env_finds_nothing_in_any_game(name):
     check_env(make(f"gymnax:{name}"), num_games=2, max_plies=12)
+
+
+def test_a_name_may_hold_gymnaxs_parameters():
+    env = make("gymnax:CartPole-v1?max_steps_in_episode=20&gravity=20&sticky_actions=0.5")
+    assert (env.params.max_steps_in_episode, env.params.gravity, env.sticky_actions) == (20, 20, 0.5)
+    env = make("gymnax:CartPole-v1?max_steps_in_episode=20&gravity=20")
+    states, views, actions, _ = roll(env, upright, num_games=4, num_steps=22)
+    assert states.truncated.argmax(axis=0).tolist() == [20] * 4
+    own, params = gymnax.make("CartPole-v1")
+    now = jax.tree.map(lambda x: x[3, 0], states.inner)
+    seen, *_ = own.step_env(KEY, now, actions[3, 0], params.replace(gravity=20.0))
+    np.testing.assert_allclose(views[4, 0], seen, rtol=1e-5)
+    assert make("gymnax:Pendulum-v1?max_torque=3.0").bounds[1].tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "max_steps=20",
+            r"unknown parameter of gymnax's 'CartPole-v1' 'max_steps': .*known: force_mag, gravity, ",
+        ),
+        ("graviti=2.0", r"did you mean 'gravity'\? known: .*max_steps_in_episode.*theta_threshold_radians"),
+        ("max_steps_in_episode=0.5", r"'CartPole-v1': max_steps_in_episode is 0.5; it is 500 by default"),
+        ("gravity='low'", r"'CartPole-v1': gravity is 'low'; it is 9.8 by default"),
+    ],
+)
+def test_parameters_that_gymnax_does_not_have_are_an_error(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(f"gymnax:CartPole-v1?{options}")
 
 
 def test_sticky_actions_are_a_probability():

@@ -178,8 +178,15 @@ def test_a_game_without_its_data_is_an_error(monkeypatch):
         make("jumanji:Sokoban-v0")
 
 
-def test_options_that_a_game_does_not_take_are_an_error():
-    with pytest.raises(ValueError, match=r"'Maze-v0' does not take the options \{'limit': 3\}"):
+def test_a_name_may_hold_the_options_of_the_games_constructor():
+    state = jax.eval_shape(make("jumanji:Game2048-v1?board_size=5").init, KEY)
+    assert state.observation.shape == (5, 5)
+
+
+def test_options_that_a_game_does_not_take_are_an_error_that_lists_those_it_takes():
+    with pytest.raises(
+        ValueError, match=r"'Maze-v0' does not take the options \{'limit': 3\}: .*; it takes .*time_limit"
+    ):
         make("jumanji:Maze-v0?limit=3")
 
 
