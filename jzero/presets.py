@@ -30,6 +30,8 @@ LOOKS = 64
 """Random games that `look` plays."""
 MOST_PLIES = 1000
 """Plies after which it stops."""
+LOOKAHEAD = 24
+"""Later plies that make a position of a game in progress ready, where games are long."""
 LONG = 32
 """Plies of a game from which on its first positions are learned from before it ends."""
 MIXED_AGE = 20_000
@@ -191,20 +193,23 @@ def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> Train
 def _alphazero(facts: Facts) -> TrainConfig:
     """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob.
 
-    Where games are long, fewer of them end after as many positions, and they are learned from before they end. A
-    single player's may become long by learning, or by going round in circles.
+    Where games are long, fewer of them end after as many positions, and they are learned from before they end: with
+    hidden information or values by seat only where the replay may not hold a whole game, or its first positions
+    would be lost. A single player's may become long by learning, or by going round in circles.
     """
     games = int(np.clip(2 ** np.floor(np.log2(SOON_ENDED / max(facts.plies, 1))), 128, 512))
+    replay_plies = 256 * 512 // games
+    long = facts.plies > LONG or facts.num_players == 1 or _outlast(facts, replay_plies)
     train = TrainConfig(
         search=SearchConfig(num_simulations=32, rescale_values=False, value_scale=0.2),
         games=games,
         plies=8,
         td_lambda=0.8,
-        replay_plies=256 * 512 // games,
+        replay_plies=replay_plies,
         batch_size=1024,
         updates=16,
         ema_decay=0.999,
-        td_lookahead=24 if facts.plies > LONG or facts.num_players == 1 else 0,
+        td_lookahead=LOOKAHEAD if long else 0,
         # Games that begin alike need other openings; a quarter of a short game would leave nothing to play.
         opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
     )
@@ -217,6 +222,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
         return dataclasses.replace(scores, td_lambda=0.9, value_weight=weight)
     if not facts.hides and not facts.player_values:
         return train
+    replay_plies = 256
     search = dataclasses.replace(
         train.search, num_simulations=16, worlds=4 if facts.hides else 1, value_scale=0.5
     )
@@ -224,15 +230,15 @@ def _alphazero(facts: Facts) -> TrainConfig:
         train,
         search=search,
         games=256,
-        replay_plies=256,
+        replay_plies=replay_plies,
         td_lambda=1.0,
-        td_lookahead=0,
+        td_lookahead=LOOKAHEAD if _outlast(facts, replay_plies) else 0,
         temperature_plies=MOST_PLIES if facts.hides else 0,
     )
 
 
 def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
-    """As for CartPole and MinAtar with one player, as for tic-tac-toe with two."""
+    """As for CartPole and MinAtar with one player, as for tic-tac-toe with two: the replay holds whole games."""
     alone = facts.num_players == 1
     discount = 0.99 if alone else 1.0
     value_limit = _return_limit(facts, discount)
@@ -265,7 +271,7 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
         opening_plies=0 if facts.chance else min(8, round(facts.plies) // 2),
     )
     if not alone:
-        return train
+        return _with_longer_replay(train) if _outlast(facts, train.replay_plies) else train
     return dataclasses.replace(
         train,
         games=16,
@@ -278,6 +284,17 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
         value_weight=0.25,
         ema_decay=0.995,
     )
+
+
+def _outlast(facts: Facts, replay_plies: int) -> bool:
+    """Games may be longer than the ring: good play may take twice as long as the longest random game."""
+    return 2 * facts.longest > replay_plies
+
+
+def _with_longer_replay(train: TrainConfig) -> TrainConfig:
+    """A ring that holds the longest games, of twice `MOST_PLIES`, in as much memory with fewer games."""
+    factor = -(-2 * MOST_PLIES // train.replay_plies)
+    return dataclasses.replace(train, replay_plies=factor * train.replay_plies, games=train.games // factor)
 
 
 def _return_limit(facts: Facts, discount: float) -> float:

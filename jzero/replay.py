@@ -64,6 +64,15 @@ def cut(replay: Replay) -> Replay:
     )
 
 
+def lost(replay: Replay, num_plies: int) -> jax.Array:
+    """f32[] positions that the next `num_plies` plies overwrite though none of them could be sampled so far.
+
+    They are of games longer than the ring, whose end would have made them ready.
+    """
+    overwritten = replay.held + num_plies - replay.targets.shape[0]
+    return jnp.sum(jnp.maximum(overwritten - replay.ready, 0)).astype(jnp.float32)
+
+
 class Draw(NamedTuple):
     """Which plies were drawn."""
 

@@ -406,6 +406,7 @@ class Run:
         self._totals["evaluations"] += evaluations
         self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
         self._warn_of_short_games()
+        self._warn_of_lost_positions(play_metrics["lost_share"])
         rates = speeds(
             train, jax.device_count(), evaluations, played - begun, learned - played, updated=bool(losses)
         )
@@ -454,6 +455,20 @@ class Run:
             f"games end after {self.positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: "
             "most unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in "
             "a new run",
+            stacklevel=2,
+        )
+
+    def _warn_of_lost_positions(self, share: float) -> None:
+        """Says once when positions leave the ring before their game has ended, unlearned."""
+        if not share or "lost" in self._warned:
+            return
+        self._warned.add("lost")
+        train = self.config.train
+        sooner = "--td-lookahead 24" if train.algorithm == "alphazero" else "--muzero.td-steps 10"
+        warnings.warn(
+            f"in iteration {self.iteration} {share:.0%} as many positions as were played left the replay before "
+            "their game had ended, and were never learned from: games are longer than replay_plies, "
+            f"{train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new run",
             stacklevel=2,
         )
 

@@ -24,7 +24,7 @@ from jzero.config import TrainConfig
 from jzero.env import Env
 from jzero.env_check import check_shapes
 from jzero.models import Model
-from jzero.replay import Replay, add, cut, init_replay
+from jzero.replay import Replay, add, cut, init_replay, lost
 from jzero.self_play import Games, self_play, start_games
 
 AXIS = "devices"
@@ -142,6 +142,7 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         key = _device_key(state.key, 0, state.iteration)
         games, transitions, sums = self_play(env, algorithm.model, config, state.averaged, key, state.games)
+        sums["lost"] = lost(state.replay, config.plies)
         replay = add(state.replay, transitions, td_lambda=config.td_lambda, lookahead=algorithm.lookahead)
         metrics = play_metrics(mean_over_devices(sums), config.games * config.plies / num_devices)
         return state._replace(games=games, replay=replay, iteration=state.iteration + 1), metrics
@@ -263,6 +264,7 @@ def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.
         "policy_entropy": sums["policy_entropy"] / positions,
         "policy_kl_to_prior": sums["policy_kl_to_prior"] / positions,
         "evaluations_per_position": sums["evaluations"] / positions,
+        "lost_share": sums["lost"] / positions,
     }
     if "resigned" in sums:
         checks = jnp.maximum(sums["resign_checks"], 1e-9)

@@ -141,6 +141,17 @@ def test_long_games_and_those_of_one_player_are_learned_from_before_they_end():
     assert preset("x", BOARD._replace(plies=33.0), "gumbel_muzero").td_lookahead == 0
 
 
+@pytest.mark.parametrize("algorithm", ["alphazero", "gumbel_muzero", "efficientzero"])
+@pytest.mark.parametrize("longest", [20, 120, 200, 300, 1000])
+@pytest.mark.parametrize("kind", [{}, {"hides": True}, {"player_values": True, "num_players": 3}])
+def test_no_position_of_a_long_game_is_lost(algorithm, longest, kind):
+    facts = BOARD._replace(plies=min(20.0, longest), longest=longest, **kind)
+    train = preset("x", facts, algorithm)
+    assert (train.td_lookahead or 2 * longest) <= train.replay_plies
+    assert train.replay_plies % train.plies == 0
+    assert train.games * train.replay_plies <= 131_072
+
+
 @pytest.mark.parametrize(
     ("plies", "games"), [(5, 512), (32, 512), (40, 256), (60, 256), (100, 128), (400, 128)]
 )

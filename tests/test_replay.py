@@ -270,3 +270,13 @@ def test_a_running_game_waits_in_the_ring_until_it_ends():
     assert [found[ply] for ply in range(11)] == [(-1.0) ** ply for ply in range(11)]
     # In a ring that is shorter than the game, what is left of it is still right.
     assert targets_by_id(filled([lane], 8, 4)) == {ply: (-1.0) ** ply for ply in range(4, 11)}
+
+
+def test_positions_that_leave_the_ring_before_their_game_has_ended_are_counted():
+    never = oracle.Ply(0.0, -1.0, False, False, False, 0.0, 0.0)
+    lane = [never] * 10 + [never._replace(ended=True, reward=1.0, discount=0.0)] + [never]
+    for capacity, gone in ((8, [0, 8, 0]), (12, [0, 0, 0])):  # of two lanes; ready after the last: all
+        rings = [filled([lane[:plies]] * 2, capacity, 4) for plies in (4, 8, 12)]
+        assert [float(replay_lib.lost(ring, 4)) for ring in rings] == gone
+    assert float(replay_lib.lost(filled([lane[:8]], 8, 4, lookahead=3), 4)) == 0
+    assert float(replay_lib.lost(filled([lane[:8]], 8, 4, lookahead=6), 4)) == 2

@@ -329,6 +329,18 @@ def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
     assert 5 <= float(length) < 12  # tic-tac-toe
 
 
+def test_positions_that_the_replay_loses_before_their_game_ends_are_told_of_once(tmp_path, recwarn):
+    short = tiny(replay_plies=6, warmup_iterations=9)  # as many as are played in an iteration of tic-tac-toe
+    train(settings(tmp_path / "short", 4, train=short))
+    (said,) = [str(warning.message) for warning in recwarn if "left the replay" in str(warning.message)]
+    (share,) = re.findall(r"^in iteration 2 (\d+)% as many .* replay_plies, 6; raise --replay-plies", said)
+    assert 10 < int(share) <= 100
+    assert "--td-lookahead" in said
+    recwarn.clear()
+    train(settings(tmp_path / "long", 4, train=tiny(warmup_iterations=9)))
+    assert not [warning for warning in recwarn if "left the replay" in str(warning.message)]
+
+
 @pytest.mark.parametrize(
     ("games", "algorithm", "tells"),
     [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
