@@ -1,11 +1,24 @@
-"""Batched tree search in JAX, with mctx's signatures and types: `from jzero import search as mctx`."""
+"""Batched tree search in JAX, with mctx's names, signatures and types: `from jzero import search as mctx`.
+
+`search` and its action selections are those of mctx, on its own `Tree`: selections may read and choose anything.
+"""
 
 from mctx import (
     ChanceRecurrentFnOutput,
     DecisionRecurrentFnOutput,
+    GumbelMuZeroExtraData,
+    InteriorActionSelectionFn,
+    LoopFn,
     PolicyOutput,
+    RecurrentFn,
     RecurrentFnOutput,
+    RecurrentState,
+    RootActionSelectionFn,
     RootFnOutput,
+    gumbel_muzero_interior_action_selection,
+    gumbel_muzero_root_action_selection,
+    muzero_action_selection,
+    search,
 )
 
 from jzero.search.arguments import tree_nbytes
@@ -28,18 +41,28 @@ __all__ = [
     "ChanceRecurrentFnOutput",
     "DecisionRecurrentFnOutput",
     "EvaluationCache",
+    "GumbelMuZeroExtraData",
+    "InteriorActionSelectionFn",
+    "LoopFn",
     "PolicyOutput",
+    "RecurrentFn",
     "RecurrentFnOutput",
+    "RecurrentState",
+    "RootActionSelectionFn",
     "RootFnOutput",
     "SearchSummary",
     "Tree",
     "WorldsOutput",
     "engine",
+    "gumbel_muzero_interior_action_selection",
     "gumbel_muzero_policy",
+    "gumbel_muzero_root_action_selection",
+    "muzero_action_selection",
     "muzero_policy",
     "qtransform_by_min_max",
     "qtransform_by_parent_and_siblings",
     "qtransform_completed_by_mix_value",
+    "search",
     "search_worlds",
     "stochastic_muzero_policy",
     "subtree",

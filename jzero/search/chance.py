@@ -16,9 +16,8 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from mctx import PolicyOutput, RootFnOutput
+from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
-from jzero.search.policies import GumbelExtraData
 from jzero.search.tree import Tree
 from jzero.search.walk import Chance
 
@@ -102,8 +101,9 @@ def of_actions(output: PolicyOutput, num_actions: int, illegal: jax.Array) -> Po
     """
     tree = cast(Tree, output.search_tree)
     extra = tree.extra_data
-    if isinstance(extra, GumbelExtraData):
-        extra = GumbelExtraData(extra.root_gumbel[:, :num_actions])
+    if isinstance(extra, GumbelMuZeroExtraData):
+        gumbel = cast(jax.Array, extra.root_gumbel)
+        extra = GumbelMuZeroExtraData(root_gumbel=gumbel[:, :num_actions])
     tree = dataclasses.replace(
         tree,
         open_priors=tree.open_priors[..., :num_actions],

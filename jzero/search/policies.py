@@ -31,11 +31,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from mctx import PolicyOutput, RootFnOutput
+from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
 from jzero.search import arguments, reuse, scores, simulate, walk
 from jzero.search import tree as tree_lib
@@ -52,13 +52,6 @@ from jzero.search.tree import Tree, give_root_slots, init_tree
 
 NO_TREE: Any = None
 """What a choice that reads rows alone gets as its tree."""
-
-
-class GumbelExtraData(NamedTuple):
-    """What a Gumbel search keeps with its tree."""
-
-    root_gumbel: jax.Array
-    """f32[B, A] the noise of the root's actions."""
 
 
 def muzero_policy(
@@ -327,7 +320,7 @@ def gumbel_muzero_policy(
     # Relative to the best logit, so that the floor of a score lies below every considered action.
     keys = keys - jnp.max(logits, axis=-1, keepdims=True)
 
-    extra_data = GumbelExtraData(root_gumbel=gumbel)
+    extra_data = GumbelMuZeroExtraData(root_gumbel=gumbel)
     fresh = _fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data)
     reused = tree
     if tree is None:

@@ -20,7 +20,7 @@ child`, seen by the player who moves at the edge's parent. The names of mctx's `
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import chex
 import jax
@@ -68,8 +68,11 @@ class SearchSummary:
     qvalues: jax.Array
 
 
+T = TypeVar("T")
+
+
 @chex.dataclass(frozen=True)
-class Tree:
+class Tree(Generic[T]):
     """State of a batch of searches.
 
     Attributes:
@@ -78,7 +81,7 @@ class Tree:
       open_priors: f32[B, N, A] prior logits of the untried actions, -inf for those that have a node.
       embeddings: [B, N, ...] the model's state of each node.
       root_invalid_actions: [B, A], non-zero where an action is illegal at the root.
-      extra_data: anything a policy keeps with its tree, e.g. `root_gumbel` [B, A].
+      extra_data: anything a policy keeps with its tree, of type `T`, e.g. `root_gumbel` [B, A].
       model_state: what a model hands from one call to the next; None if it keeps nothing.
     """
 
@@ -87,7 +90,7 @@ class Tree:
     open_priors: jax.Array
     embeddings: Any
     root_invalid_actions: Any
-    extra_data: Any
+    extra_data: T
     model_state: Any = None
 
     ROOT_INDEX: ClassVar[int] = 0

@@ -93,6 +93,58 @@ for policy in POLICIES:
     ]
 
 
+def test_every_name_of_mctx_is_here():
+    assert set(mctx.__all__) <= set(search.__all__)
+    assert all(hasattr(search, name) for name in search.__all__)
+
+
+def test_types_serve_as_annotations_as_those_of_mctx_do():
+    """Programs evaluate these when they are imported."""
+    for module in (search, mctx):
+        assert module.Tree[module.GumbelMuZeroExtraData]
+        assert module.PolicyOutput[module.GumbelMuZeroExtraData]
+        assert module.RecurrentFn | None
+    tables, roots = _few_games()
+    root = tables_lib.jax_root(tables, roots)
+    output = search.gumbel_muzero_policy(tables, jax.random.key(0), root, tables_lib.recurrent_fn, 2)
+    assert isinstance(output.search_tree.extra_data, mctx.GumbelMuZeroExtraData)
+
+
+def test_a_search_by_action_selections_of_the_user_is_that_of_mctx():
+    """`search.search` with a selection of ours, which calls one of mctx and one of our transforms."""
+    tables, roots = _few_games()
+
+    def run(module: ModuleType) -> mctx.Tree:
+        def least_visited(rng_key, tree, node_index):
+            del rng_key
+            return jnp.argmin(tree.children_visits[node_index]).astype(jnp.int32)
+
+        transform = functools.partial(module.qtransform_by_min_max, min_value=-2.0, max_value=2.0)
+        interior = functools.partial(module.muzero_action_selection, qtransform=transform)
+        return tables_lib.quick_jit(
+            lambda: module.search(
+                tables,
+                jax.random.key(1),
+                root=tables_lib.jax_root(tables, roots),
+                recurrent_fn=tables_lib.recurrent_fn,
+                root_action_selection_fn=least_visited,
+                interior_action_selection_fn=interior,
+                num_simulations=12,
+            )
+        )()
+
+    ours, theirs = (tables_lib.TreeArrays.of(run(module)) for module in (search, mctx))
+    assert ours.children_visits[:, 0].tolist() == [[3, 3, 3, 3]] * len(roots)
+    for array, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(array, expected, atol=1e-6)
+
+
+def _few_games() -> tuple[tables_lib.Tables, jax.Array]:
+    """Random tables of four actions, and i32[3] states of them."""
+    tables = tables_lib.random_tables(0, 4)
+    return jax.tree.map(jnp.asarray, tables), jnp.asarray(tables_lib.random_roots(0, tables, 3))
+
+
 @pytest.mark.parametrize("name", POLICIES + TRANSFORMS)
 def test_signature_is_that_of_mctx(name):
     ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (search, mctx))
