@@ -5,7 +5,7 @@ Axes: B games, A actions. `from jzero import search as mctx` runs code written f
 - Dirichlet noise is drawn over the legal actions only (mctx: over all, then masked);
 - ties go to the action of greater prior, then to the lower one (mctx: 1e-7 of noise at each hop in PUCT, the
   lower action in Gumbel search);
-- a transform of Q-values must give all unvisited actions of a node the same value, as those of mctx do;
+- a transform of Q-values must give all legal unvisited actions of a node the same value, as those of mctx do;
 - a step of discount 0 makes a terminal node, which is never expanded below (mctx expands it);
 - a node cut off by `max_depth` is evaluated once (mctx: again at each visit, which differs if the model draws);
 - a prior logit of -inf from the model masks an action at interior nodes;
@@ -137,7 +137,13 @@ def muzero_policy(
         recurrent_fn,
         num_simulations,
         size,
-        select=puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual=virtual),
+        select=puct_select(
+            qtransform,
+            pb_c_init=pb_c_init,
+            pb_c_base=pb_c_base,
+            virtual=virtual,
+            num_actions=None if chance is None else chance.num_actions,
+        ),
         of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base),
         invalid_actions=invalid_actions,
         max_depth=max_depth,
@@ -160,15 +166,16 @@ def puct_select(
     pb_c_init: float | jax.Array,
     pb_c_base: float | jax.Array,
     virtual: str,
+    num_actions: int | None = None,
 ) -> walk.Select:
-    """Chooses the greatest PUCT score; arguments as in `muzero_policy`."""
+    """Chooses the greatest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         counts = node.row
         if node.in_flight is not None:
             row, counts = scores.in_flight(node.row, node.in_flight, virtual)
             node = node._replace(row=row)
-        qvalues = transform_row(qtransform, tree, node)
+        qvalues = transform_row(qtransform, tree, node, num_actions)
         score = scores.puct(counts, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
         return scores.choose(counts, score, node.codes)
 
@@ -330,11 +337,13 @@ def gumbel_muzero_policy(
         tree, num_slots = reuse.with_root(tree, fresh, size.start, order), tree.children.shape[2]
         earlier = walk.root_node(tree, num_slots).row.visits
 
+    shown = None if chance is None else chance.num_actions
+
     def best_considered(
         tree: Tree, node: walk.Node, keys: jax.Array, visits: jax.Array, considered: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         width = keys.shape[-1]
-        qvalues = transform_row(qtransform, tree, node)
+        qvalues = transform_row(qtransform, tree, node, shown)
         of_considered = qvalues._replace(slots=qvalues.slots[..., :width])
         score = scores.gumbel_considered(considered, keys, of_considered, visits[..., :width])
         return scores.best_slot(score, node.codes[..., :width])
@@ -359,7 +368,7 @@ def gumbel_muzero_policy(
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         # What is under way at the root lies in disjoint subtrees, so nothing is under way at a node below it.
-        qvalues = transform_row(qtransform, tree, node)
+        qvalues = transform_row(qtransform, tree, node, shown)
         return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)
 
     interior, choices = by_kind(select, chance), None
@@ -388,7 +397,7 @@ def gumbel_muzero_policy(
     visits = node.row.visits - earlier
     _, slot, _ = best_considered(tree, node, keys, visits, jnp.max(visits[:, :width], axis=-1))
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
-    qvalues = transform_row(qtransform, tree, node)
+    qvalues = transform_row(qtransform, tree, node, shown)
     completed = tree_lib.by_action(
         qvalues.slots, tree.actions_of(node.slots), node.row.visits > 0, logits.shape[1], qvalues.best_open
     )

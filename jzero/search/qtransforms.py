@@ -1,16 +1,16 @@
 """Transforms of a node's Q-values, with mctx's signature `(tree, node_index, **options) -> [A]`.
 
 They take an unbatched tree and a scalar index; the formulas are in `scores`. A user's own function of this
-signature may read `tree.qvalues(node_index)` and, indexed by `node_index`, `children_visits`,
-`children_prior_logits`, `node_values`, `raw_values` and `node_visits`; it must give all unvisited actions of a
-node the same value. Inside a search those defined here never see all actions, a user's own do.
+signature gets one game's tree with mctx's fields, and the node's true index, see `view`. It must give all legal
+unvisited actions of a node one value. Inside a search those defined here never see all actions, a user's own do.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jzero.search import scores
 from jzero.search import tree as tree_lib
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
+from jzero.search.view import TreeView, call
 from jzero.search.walk import Node
 
 QTransform = Callable[..., jax.Array]
@@ -63,71 +64,72 @@ def qtransform_completed_by_mix_value(
     )
 
 
-_OF_ROWS: dict[Callable, Callable[..., Scores]] = {
-    qtransform_by_min_max: scores.by_min_max,
-    qtransform_by_parent_and_siblings: scores.by_parent_and_siblings,
-    qtransform_completed_by_mix_value: scores.completed_by_mix_value,
-}
+_OF_ROWS: tuple[tuple[Callable, Callable[..., Scores]], ...] = (
+    (qtransform_by_min_max, scores.by_min_max),
+    (qtransform_by_parent_and_siblings, scores.by_parent_and_siblings),
+    (qtransform_completed_by_mix_value, scores.completed_by_mix_value),
+)
 
 
-def _parts(qtransform: QTransform) -> tuple[Callable, dict[str, Any]]:
-    """A transform's function and options."""
+def _parts(qtransform: QTransform) -> tuple[Callable[..., Scores] | None, dict[str, Any]]:
+    """A transform's function of rows, if it is one of those defined here, and its options."""
+    function, options = qtransform, {}
     if isinstance(qtransform, functools.partial) and not qtransform.args:
-        return qtransform.func, qtransform.keywords
-    return qtransform, {}
+        function, options = qtransform.func, qtransform.keywords
+    return next((of_rows for own, of_rows in _OF_ROWS if own is function), None), options
 
 
 def is_of_rows(qtransform: QTransform, *constants: Any) -> bool:
     """Whether a transform is one of those defined here, and its options and the `constants` are plain numbers."""
-    function, options = _parts(qtransform)
-    return function in _OF_ROWS and not any(isinstance(x, jax.Array) for x in (*options.values(), *constants))
+    of_rows, options = _parts(qtransform)
+    return of_rows is not None and not any(isinstance(x, jax.Array) for x in (*options.values(), *constants))
 
 
-def transform_row(qtransform: QTransform, tree: Tree, node: Node) -> Scores:
-    """Applies a transform to the nodes [B] of a search: to their slots and to their open actions."""
-    function, options = _parts(qtransform)
-    if function in _OF_ROWS:
-        return _OF_ROWS[function](node.row, **options)
-    return _transform_dense(qtransform, tree, node)
+def transform_row(qtransform: QTransform, tree: Tree, node: Node, num_actions: int | None = None) -> Scores:
+    """Applies a transform to the nodes [B] of a search: to their slots and to their open actions.
+
+    A user's own sees the first `num_actions` actions, None for all: edges of chance may stand behind them.
+    """
+    of_rows, options = _parts(qtransform)
+    if of_rows is not None:
+        return of_rows(node.row, **options)
+    return _transform_dense(qtransform, tree, node, tree.num_actions if num_actions is None else num_actions)
 
 
-class DenseNodes(NamedTuple):
-    """What a transform may read of one node, under the names and in the shapes of an unbatched tree."""
-
-    children_qvalues: jax.Array
-    children_visits: jax.Array
-    children_prior_logits: jax.Array
-    node_values: jax.Array
-    raw_values: jax.Array
-    node_visits: jax.Array
-
-    def qvalues(self, node_index: Any) -> jax.Array:
-        """Q-values [A], 0 where unvisited."""
-        return self.children_qvalues[node_index]
-
-
-def _transform_dense(qtransform: QTransform, tree: Tree, node: Node) -> Scores:
+def _transform_dense(qtransform: QTransform, tree: Tree, node: Node, num_actions: int) -> Scores:
     """Lays the slots out by action for a transform that wants to see them so."""
-    row, num_actions = node.row, tree.num_actions
-    actions, visited = tree.actions_of(node.slots), row.visits > 0
-    open_priors = tree_lib.rows_at(tree.open_priors, node.index)
-    dense = DenseNodes(
-        children_qvalues=tree_lib.by_action(row.qvalues, actions, visited, num_actions, 0.0),
-        children_visits=tree_lib.by_action(row.visits, actions, visited, num_actions, 0.0).astype(jnp.int32),
-        children_prior_logits=tree_lib.by_action(
-            row.prior_logits, actions, visited, num_actions, open_priors
-        ),
-        node_values=row.node_value,
-        raw_values=row.raw_value,
-        node_visits=row.node_visits.astype(jnp.int32),
-    )
-    found = jax.vmap(lambda one: qtransform(jax.tree.map(lambda x: x[None], one), 0))(dense)
-    # Any action without visits speaks for all of them.
-    unvisited = scores.first_best(-dense.children_visits)
+    # Only what a game has alone can be mapped over games.
+    tree, node = _with_descents(dataclasses.replace(tree, model_state=None), node)
+
+    def one(*game: Any) -> tuple[jax.Array, ...]:
+        view = TreeView(*game, num_actions)
+        found = call(qtransform, view)
+        return found, view.children_visits[view.node], view.children_prior_logits[view.node]
+
+    found, visits, logits = jax.vmap(one)(tree, node.index, node.fields, node.slots)
+    # Any legal action without visits speaks for all of them.
+    unvisited = scores.first_best(jnp.where(visits > 0, -jnp.inf, logits))
+    actions = jnp.clip(tree.actions_of(node.slots), 0, num_actions - 1)
     return Scores(
-        slots=jnp.take_along_axis(found, jnp.clip(actions, 0, num_actions - 1), axis=-1),
+        slots=jnp.take_along_axis(found, actions, axis=-1),
         best_open=jnp.take_along_axis(found, unvisited[:, None], axis=-1)[:, 0],
     )
+
+
+def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
+    """The trees and their nodes with the nodes' rows as parallel descents see them."""
+    if node.in_flight is None:
+        return tree, node
+    row, games = node.row, jnp.arange(node.index.shape[0])
+    fields = node.fields.at[:, tree_lib.NODE_VISITS].set(row.node_visits)
+    slots = node.slots.at[..., tree_lib.VISITS].set(row.visits).at[..., tree_lib.QVALUE].set(row.qvalues)
+    # Costs nothing unless the transform reads rows by another index than the one it is handed.
+    tree = dataclasses.replace(
+        tree,
+        nodes=tree.nodes.at[games, node.index].set(fields),
+        children=tree.children.at[games, node.index, : slots.shape[1]].set(slots),
+    )
+    return tree, node._replace(fields=fields, slots=slots)
 
 
 def _all_actions(function: Callable[..., Scores], tree: Any, node_index: Any, **options: Any) -> jax.Array:

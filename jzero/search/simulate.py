@@ -48,7 +48,9 @@ def search(
         if rules.chance is None:
             path, action, embedding = _descend(tree, rules, sim, buffers)
         else:
-            path, _, _ = _descend(dataclasses.replace(tree, embeddings=()), rules, sim, buffers)
+            # Kernels would gather states that nobody reads; only a user's transform of Q-values may read them.
+            seen = tree if rules.choices is None else dataclasses.replace(tree, embeddings=())
+            path, _, _ = _descend(seen, rules, sim, buffers)
             tree, path = walk.decide(params, decide_key, tree, rules, path, index)
             action, embedding = walk.last_edges(tree, path)
         found, model_state = walk.evaluate(params, expand_key, rules, action, embedding, tree.model_state)

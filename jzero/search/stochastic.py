@@ -67,7 +67,7 @@ def stochastic_muzero_policy(
       invalid_actions: [B, A], non-zero where an action is illegal at the root.
       max_depth: greatest number of edges of a path; an action and its outcome are two.
       loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
-      qtransform: normalises a node's Q-values; one of one's own sees A + C columns.
+      qtransform: normalises a node's Q-values.
       dirichlet_fraction: share of noise in the root's prior.
       dirichlet_alpha: concentration of the noise.
       pb_c_init: c_1 of PUCT.
@@ -123,7 +123,9 @@ def stochastic_muzero_policy(
         )
         return step, State(state_embedding=state, afterstate_embedding=after, is_decision_node=~is_decision)
 
-    by_puct = policies.puct_select(qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit")
+    by_puct = policies.puct_select(
+        qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit", num_actions=num_actions
+    )
 
     def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         is_chance = (node.reached_by >= 0) & (node.reached_by < num_actions)

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import chex
 import jax
 import jax.numpy as jnp
+import mctx
 
 from jzero.search import scores
 
@@ -150,7 +151,7 @@ class Tree(Generic[T]):
     @property
     def children_index(self) -> jax.Array:
         """i32[B, N, A] node index of each child, UNVISITED where there is none."""
-        return self._by_action(self._child_nodes(), self.UNVISITED)
+        return self._by_action(child_nodes(self.children), self.UNVISITED)
 
     @property
     def children_visits(self) -> jax.Array:
@@ -205,6 +206,16 @@ class Tree(Generic[T]):
             qvalues=self.qvalues(self.ROOT_INDEX),
         )
 
+    def to_mctx(self) -> mctx.Tree[T]:
+        """The tree with an array for each field, as mctx has it, whose fields can be replaced; also unbatched."""
+        names = [field.name for field in dataclasses.fields(mctx.Tree)]
+        fields = {name: getattr(self, name) for name in names}
+        nodes = jnp.arange(self.nodes.shape[-2])[:, None]
+        fields["children_prior_logits"] = finite_at_root(
+            self.children_prior_logits, nodes, self.root_invalid_actions[..., None, :]
+        )
+        return mctx.Tree(**fields)
+
     @property
     def root_player(self) -> jax.Array:
         """i32[B]: the player to move at the root, of a tree with several values."""
@@ -223,17 +234,12 @@ class Tree(Generic[T]):
         by_player = jax.vmap(by_action, in_axes=(-1, None, None, None, None), out_axes=-1)
         return by_player(qvalues, self.actions_of(root), root[..., VISITS] > 0, self.num_actions, 0.0)
 
-    def _child_nodes(self) -> jax.Array:
-        """i32[B, N, S] node index of each slot, UNVISITED where there is none."""
-        code = self.children[..., CHILD].astype(jnp.int32)
-        return jnp.where(is_untried(code), self.UNVISITED, node_index(code))
-
     def _of_child_nodes(self, field: int) -> jax.Array:
-        return _gather(self.nodes[..., field], jnp.maximum(self._child_nodes(), 0))
+        return _gather(self.nodes[..., field], jnp.maximum(child_nodes(self.children), 0))
 
     def _by_action(self, values: jax.Array, missing: float | jax.Array) -> jax.Array:
         actions = self.actions_of(self.children)
-        return by_action(values, actions, self._child_nodes() >= 0, self.num_actions, missing)
+        return by_action(values, actions, child_nodes(self.children) >= 0, self.num_actions, missing)
 
 
 def by_action(
@@ -254,6 +260,12 @@ def by_action(
     for _ in range(values.ndim - 1):
         one = jax.vmap(one)
     return one(values, actions, used, missing)
+
+
+def finite_at_root(logits: jax.Array, node: jax.Array | int, illegal: jax.Array) -> jax.Array:
+    """Prior logits [..., A] of nodes as mctx masks them: finite at the root's `illegal` [..., A] actions."""
+    masked = (node == Tree.ROOT_INDEX) & (illegal > 0)
+    return jnp.where(masked, jnp.finfo(logits.dtype).min, logits)
 
 
 def _gather(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -287,6 +299,12 @@ def terminal_code(index: jax.Array) -> jax.Array:
 def node_index(code: jax.Array) -> jax.Array:
     """The node index that an edge's stored child stands for; UNVISITED stays UNVISITED."""
     return jnp.where(code < Tree.UNVISITED, -2 - code, code)
+
+
+def child_nodes(children: jax.Array) -> jax.Array:
+    """Node index i32[...] of the edges `children` [..., CHILD_FIELDS], UNVISITED where there is none."""
+    code = children[..., CHILD].astype(jnp.int32)
+    return jnp.where(is_untried(code), Tree.UNVISITED, node_index(code))
 
 
 def untried_code(action: jax.Array) -> jax.Array:

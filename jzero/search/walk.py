@@ -34,10 +34,10 @@ class Node(NamedTuple):
     """Its numbers, [B, W] a slot."""
     slots: jax.Array
     """f32[B, W, CHILD_FIELDS] the same slots as stored."""
+    fields: jax.Array
+    """f32[B, NODE_FIELDS] its row as stored."""
     index: jax.Array
     """i32[B] its number in the tree."""
-    reached_by: jax.Array
-    """f32[B] the edge that leads here, -1 at the root."""
     in_flight: jax.Array | None = None
     """f32[B, W] descents through each slot that were not backed up yet; None if there is never one."""
 
@@ -45,6 +45,11 @@ class Node(NamedTuple):
     def codes(self) -> jax.Array:
         """f32[B, W] what each slot stores as its child."""
         return self.slots[..., tree_lib.CHILD]
+
+    @property
+    def reached_by(self) -> jax.Array:
+        """f32[B] the edge that leads here, -1 at the root."""
+        return self.fields[:, tree_lib.ACTION]
 
 
 Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array, jax.Array]]
@@ -217,8 +222,7 @@ def _choose(
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = tree_lib.rows_at(tree.children, index, width)
         flying = None if in_flight is None else tree_lib.rows_at(in_flight, index, width)
-        reached_by = fields[:, tree_lib.ACTION]
-        node = Node(_row(stored, fields, tree.num_actions), stored, index, reached_by, flying)
+        node = Node(_row(stored, fields, tree.num_actions), stored, fields, index, flying)
         slot, child, is_open = select(tree, node)
         opened = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child.astype(jnp.int32))
@@ -259,7 +263,7 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
     """The root of every tree with its first `width` slots."""
     stored, fields = tree.children[:, Tree.ROOT_INDEX, :width], tree.nodes[:, Tree.ROOT_INDEX]
     index = jnp.zeros_like(fields[:, 0], dtype=jnp.int32)
-    return Node(_row(stored, fields, tree.num_actions), stored, index, fields[:, tree_lib.ACTION])
+    return Node(_row(stored, fields, tree.num_actions), stored, fields, index)
 
 
 def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, Any]:
