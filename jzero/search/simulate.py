@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jzero.search import kernels, walk
+from jzero.search import walk
 from jzero.search.engines import choose
 from jzero.search.tree import Tree
 from jzero.search.walk import Evaluation, Path, Rules
@@ -79,7 +79,7 @@ def _descend(
         tree: Tree, _: Any, sim: Any, max_depth: Any, arrays: Any, rounds: Any, *, interpret: bool
     ) -> Any:
         given = static._replace(arrays=arrays, rounds=rounds)
-        return kernels.descend(tree, given, sim, max_depth, depth, interpret=interpret)
+        return _kernels().descend(tree, given, sim, max_depth, depth, interpret=interpret)
 
     return choose(kernel, operations, tree, buffers, sim, max_depth, choices.arrays, choices.rounds)
 
@@ -91,8 +91,19 @@ def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.
         tree = walk.finish(tree, path, found, index)
         return tree.nodes, tree.children, tree.open_priors, tree.embeddings
 
-    kernel = None if rules.choices is None else kernels.finish
-    nodes, children, open_priors, embeddings = choose(kernel, operations, tree, path, found, jnp.int32(index))
+    def kernel(*arguments: Any, interpret: bool) -> tuple:
+        return _kernels().finish(*arguments, interpret=interpret)
+
+    nodes, children, open_priors, embeddings = choose(
+        None if rules.choices is None else kernel, operations, tree, path, found, jnp.int32(index)
+    )
     return dataclasses.replace(
         tree, nodes=nodes, children=children, open_priors=open_priors, embeddings=embeddings
     )
+
+
+def _kernels() -> Any:
+    """The module, when a program is lowered with it: no CPU needs Pallas, which JAX may move or drop."""
+    from jzero.search import kernels
+
+    return kernels
