@@ -28,12 +28,10 @@ from jzero.replay import Replay, add, cut, init_replay, lost
 from jzero.self_play import Games, self_play, start_games
 
 AXIS = "devices"
-GRAPHS = {
-    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,"
-    "CONVOLUTION"
-}
-"""What the programs put into CUDA graphs: XLA's defaults and convolutions, so that the host launches a simulation
-with its network at once. Without convolutions it launches every layer by itself."""
+GRAPH_OPTION = "xla_gpu_enable_command_buffer"
+GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,CONVOLUTION"
+"""What programs put into CUDA graphs: XLA's defaults and convolutions, so that the host launches a simulation with
+its network at once. Without convolutions it launches every layer by itself."""
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 """Stops XLA's CPU compiler from dropping `jax.lax.optimization_barrier` before it fuses operations."""
 
@@ -170,7 +168,9 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
     state_out = (STATE_SPECS, P())
     return Program(
         init=jax.jit(_init_function(env, config), out_shardings=shardings(mesh)),
-        play=jax.jit(shard(play, state_out), donate_argnums=0, compiler_options=compiler_options(mesh)),
+        play=jax.jit(
+            shard(play, state_out), donate_argnums=0, compiler_options=compiler_options(mesh, loops=True)
+        ),
         learn=_repeat(
             shard(learn_once, state_out),
             config.updates,
@@ -297,10 +297,18 @@ def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 
 
-def compiler_options(mesh: Mesh) -> dict[str, str] | None:
-    """XLA's options for a program on `mesh`: `GRAPHS` on NVIDIA's cards, unless XLA_FLAGS says what graphs hold."""
-    chosen = any(option in os.environ.get("XLA_FLAGS", "") for option in GRAPHS)
-    return GRAPHS if "NVIDIA" in mesh.devices.flat[0].device_kind and not chosen else None
+def compiler_options(mesh: Mesh, *, loops: bool = False) -> dict[str, str] | None:
+    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA's cards, unless XLA_FLAGS says what they hold.
+
+    With `loops` they hold those of unknown length too, which the host would drive (pgx's Go counts its stones by
+    one), where that was seen to give the same results: on Hopper, with jax 0.11.2.
+    """
+    device = mesh.devices.flat[0]
+    if "NVIDIA" not in device.device_kind or GRAPH_OPTION in os.environ.get("XLA_FLAGS", ""):
+        return None
+    capability = float(getattr(device, "compute_capability", 0))
+    loops = loops and capability >= 9 and jax.__version_info__ >= (0, 11, 2)
+    return {GRAPH_OPTION: GRAPHS + ",WHILE" * loops}
 
 
 def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, str] | None = None) -> Callable:
