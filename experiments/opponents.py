@@ -33,12 +33,13 @@ LONGEST = 100
 def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies: int = MEANWHILE) -> Measure:
     """A measurement that fits the number of players, taken while a run trains; `final` takes more games.
 
-    One: the mean return of `episodes` of at most `max_plies`, with that of random play beside it. Two whose
+    One, or more that earn the same and play together: the mean return of `episodes` of at most `max_plies`, with
+    that of random play beside it; a score against others would be the same for all of them. Two whose
     rewards sum to zero: the score in `games`, both seats, against Monte-Carlo tree search with random rollouts.
     More, or two of their own interests, or that play for points with cards or dice (poker): the return above the
     mean of the others' at a table of such players, the same deals in every seat.
     """
-    if env.num_players == 1:
+    if env.num_players == 1 or look(env).shared:
         return _beside_random(env, episodes, max_plies)
     if has_player_values(env) or (look(env).points and look(env).chance):
         return _above_others(env)

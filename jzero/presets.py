@@ -63,6 +63,8 @@ class Facts(NamedTuple):
     """Greatest absolute undiscounted return of a game."""
     shapes: tuple[tuple[int, ...], ...]
     """Shapes of the observation's leaves, without the batch axis."""
+    shared: bool = False
+    """All of several players earn the same at every step: they play together, not against each other."""
 
     @property
     def points(self) -> bool:
@@ -89,7 +91,9 @@ def look(env: Env, *, seed: int = 0) -> Facts:
     key = jax.random.key(seed)
     first = jax.eval_shape(partial(init_batch, env, batch_size=LOOKS), key)
     if getattr(env, "external", False):
-        seen = _Seen(True, np.full(LOOKS, MOST_PLIES), np.full(LOOKS, True), 1.0, np.full(LOOKS, np.inf))
+        seen = _Seen(
+            True, np.full(LOOKS, MOST_PLIES), np.full(LOOKS, True), 1.0, np.full(LOOKS, np.inf), False
+        )
     else:
         seen = _Seen(*jax.device_get(jax.jit(partial(_random_games, env))(key)))
     observation = jax.eval_shape(partial(observe_batch, env), first)
@@ -104,6 +108,7 @@ def look(env: Env, *, seed: int = 0) -> Facts:
         largest_reward=float(seen.largest_reward),
         largest_return=float(np.max(seen.largest_return)),
         shapes=tuple(leaf.shape[1:] for leaf in jax.tree.leaves(observation)),
+        shared=env.num_players > 1 and bool(seen.equal) and float(seen.largest_reward) > 0,
     )
 
 
@@ -115,6 +120,7 @@ class _Seen(NamedTuple):
     ended: Any  # bool[B]
     largest_reward: Any  # f32[]
     largest_return: Any  # f32[B], absolute, over the players
+    equal: Any  # bool[]: all players' rewards
 
 
 def _random_games(env: Env, key: jax.Array) -> _Seen:
@@ -136,6 +142,7 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
             ended=is_finished(after),
             largest_reward=jnp.maximum(seen.largest_reward, jnp.max(jnp.abs(after.rewards))),
             largest_return=seen.largest_return,
+            equal=seen.equal & jnp.all(after.rewards == after.rewards[:, :1]),
         )
         return ply + 1, after, returns + after.rewards, seen
 
@@ -143,7 +150,14 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
     first = (observe_batch(env, states), states.legal_action_mask)
     alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), first)
     nothing = jnp.zeros(LOOKS)
-    seen = _Seen(_differ(first, alike), nothing.astype(jnp.int32), nothing > 0, jnp.float32(0), nothing)
+    seen = _Seen(
+        _differ(first, alike),
+        nothing.astype(jnp.int32),
+        nothing > 0,
+        jnp.float32(0),
+        nothing,
+        jnp.bool_(True),
+    )
     carry = (0, states, jnp.zeros_like(states.rewards), seen)
     _, _, returns, seen = jax.lax.while_loop(goes_on, one_ply, carry)
     return seen._replace(largest_return=jnp.max(jnp.abs(returns), axis=-1))

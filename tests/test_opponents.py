@@ -6,12 +6,36 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.env import make
+from jzero.env import keep_finished, make
+from jzero.presets import look
+from tests.env_examples import TwoPiles
 from tests.evaluate.test_measures import Walk, always
 from tests.tiny import REPOSITORY, child_environment
+
+
+class Together(TwoPiles):
+    """Two players in turn choose 0 or 1, four times in all, and each 1 pays both of them 1."""
+
+    num_actions, zero_sum, symmetries = 2, False, ()
+
+    def init(self, key):
+        start = super().init(key)
+        return start._replace(legal_action_mask=start.legal_action_mask[:2])
+
+    def step(self, state, action, key):
+        piles = state.piles.at[0].add(-1)
+        after = state._replace(
+            piles=piles,
+            current_player=1 - state.current_player,
+            rewards=jnp.full(2, action == 1, jnp.float32),
+            terminated=piles[0] < 0,
+        )
+        return keep_finished(state, after)
+
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -28,6 +52,19 @@ def test_a_single_players_return_stands_beside_that_of_random_play(monkeypatch):
     assert float(found[1]) == pytest.approx(sum(sums) / 5 / 2, abs=1.7)  # four standard errors
     assert strength.value == pytest.approx(sum(sums) / 5, abs=4.7)
     assert float(found[1]) != strength.value
+
+
+def test_players_who_earn_the_same_are_measured_by_what_they_earn(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "experiments"))
+    opponents = importlib.import_module("opponents")
+    strength = opponents.measure(Together())(always(1))
+    assert re.fullmatch(
+        r"mean return of 20 episodes, 7 simulations \(random play earns [\d.]+\)", strength.name
+    )
+    assert (strength.value, opponents.measure(Together())(always(0)).value) == (4, 0)
+    assert look(Together()).shared
+    assert not look(make("tic_tac_toe")).shared
+    assert not look(Walk()).shared
 
 
 @pytest.mark.parametrize(

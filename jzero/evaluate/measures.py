@@ -81,6 +81,8 @@ def mean_return(
 ) -> Measure:
     """Makes the measurement of a single player: its mean return over episodes of its own, without exploration.
 
+    Of several players it is the first one's return, where the agent plays them all.
+
     The interval is the mean's normal one.
 
     Args:
@@ -121,6 +123,8 @@ def play_episodes(
     max_plies: int | None = None,
 ) -> Episodes:
     """Player 0 in `episodes` episodes played side by side, to their ends or for `max_plies` plies.
+
+    `act` moves for all players.
 
     `act` is (states [B], key) -> actions i32[B] or f32[B, D].
     """
