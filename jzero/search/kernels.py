@@ -444,7 +444,9 @@ def _iota(count: int) -> jax.Array:
 
 def _flat(states: Any, axes: int) -> list[jax.Array]:
     """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; not those of no size."""
-    leaves = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
+    leaves = [
+        jax.random.key_data(leaf) if tree_lib.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)
+    ]
     return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
 
 
@@ -457,13 +459,9 @@ def _unflat(leaves: Sequence[jax.Array], states: Any, axes: int) -> Any:
         if not like.size:
             return jnp.zeros(shape, like.dtype)
         leaf = next(rest)
-        if not _is_key(like):
+        if not tree_lib.is_key(like):
             return leaf.reshape(shape)
         data = leaf.reshape(*shape, *jax.random.key_data(like).shape[like.ndim :])
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
 
     return jax.tree.map(unflat, states)
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -155,7 +155,7 @@ def _expand(
     target = jnp.where(paths.is_new, paths.leaf, tree.nodes.shape[1])
 
     def write(array: jax.Array, new: jax.Array) -> jax.Array:
-        return array.at[games, target].set(new.astype(array.dtype), mode="drop")
+        return array.at[games, target].set(tree_lib.as_stored(new, array), mode="drop")
 
     code = jnp.where(new.is_terminal, tree_lib.terminal_code(paths.leaf), paths.leaf).astype(jnp.float32)
     parent = jnp.where(paths.is_new, path.last_node, tree.nodes.shape[1])

@@ -369,7 +369,7 @@ EMPTY_NODE = tuple(-1.0 if field in (PARENT, ACTION) else 0.0 for field in range
 
 def empty_node_row(num_fields: int) -> jax.Array:
     """The row f32[num_fields] of a node that does not exist."""
-    return jnp.zeros(num_fields).at[jnp.array([PARENT, ACTION])].set(Tree.NO_PARENT)
+    return jnp.zeros(num_fields, jnp.float32).at[jnp.array([PARENT, ACTION])].set(Tree.NO_PARENT)
 
 
 def init_tree(
@@ -406,8 +406,8 @@ def init_tree(
     def vary(x: jax.Array) -> jax.Array:
         return vary_like(x, prior_logits)
 
-    def room(row: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
-        empty = jnp.asarray(empty, row.dtype)
+    def room(row: jax.Array, empty: jax.Array | None = None) -> jax.Array:
+        empty = nothing(row) if empty is None else empty
         empty = jnp.broadcast_to(empty, (batch_size, num_nodes - 1, *row.shape[1:]))
         return vary(jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1))
 
@@ -422,9 +422,24 @@ def init_tree(
     )
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether an array holds keys of `jax.random.key`, which are no numbers."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def nothing(like: jax.Array) -> jax.Array:
+    """A zero [] of the dtype of `like`: what stands in a state that does not exist. A key's is of zero bits."""
+    return jnp.zeros((), like.dtype)
+
+
+def as_stored(new: jax.Array, stored: jax.Array) -> jax.Array:
+    """`new` in the dtype of `stored`; keys stay keys."""
+    return new if new.dtype == stored.dtype else new.astype(stored.dtype)
+
+
 def empty_slot() -> jax.Array:
     """The row f32[CHILD_FIELDS] of a slot that is not in use."""
-    return jnp.zeros(CHILD_FIELDS).at[CHILD].set(Tree.UNVISITED)
+    return jnp.zeros(CHILD_FIELDS, jnp.float32).at[CHILD].set(Tree.UNVISITED)
 
 
 def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tree:

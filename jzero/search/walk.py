@@ -366,7 +366,7 @@ def decide(
     target = jnp.where(is_new, new_index, num_nodes)
 
     def write(array: jax.Array, new: jax.Array) -> jax.Array:
-        return array.at[rows, target].set(new.astype(array.dtype), mode="drop", unique_indices=True)
+        return array.at[rows, target].set(tree_lib.as_stored(new, array), mode="drop", unique_indices=True)
 
     embeddings = jax.tree.map(write, tree.embeddings, after)
     tree = open_edges(tree, path, is_new, jnp.zeros_like(is_new), jnp.broadcast_to(new_index, rows.shape))
@@ -402,9 +402,10 @@ def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> T
     action = jnp.where(is_new, tree_lib.untried_action(path.child), 0)
     new = new_nodes(found, path.last_node, action)
 
-    def write(array: jax.Array, new: jax.Array, empty: jax.Array | int = 0) -> jax.Array:
+    def write(array: jax.Array, new: jax.Array, empty: jax.Array | None = None) -> jax.Array:
         used = is_new.reshape(is_new.shape + (1,) * (new.ndim - 1))
-        new = jnp.where(used, new.astype(array.dtype), jnp.asarray(empty, array.dtype))
+        empty = tree_lib.nothing(array) if empty is None else empty
+        new = jnp.where(used, tree_lib.as_stored(new, array), empty)
         return jax.lax.dynamic_update_index_in_dim(array, new, new_index, axis=1)
 
     # In this order XLA's CPU compiler writes every array in place; others cost a copy of one a simulation.
