@@ -203,7 +203,7 @@ def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> 
             )
     illegal = np.isneginf(logits)
     if invalid_actions is not None:
-        illegal |= np.asarray(invalid_actions) > 0
+        illegal |= np.asarray(invalid_actions) != 0
     rows = np.flatnonzero(illegal.all(axis=1))
     if len(rows):
         raise ValueError(

@@ -435,7 +435,7 @@ def where_chance(
 
 def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
     """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
-    masked = jnp.where(invalid_actions > 0, -jnp.inf, logits)
+    masked = jnp.where(tree_lib.is_set(invalid_actions), -jnp.inf, logits)
     return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
 
 

@@ -62,7 +62,9 @@ def _subtree(
 
     nodes = jnp.where(exists[:, None], nodes[source], tree_lib.empty_node_row(nodes.shape[-1]))
     parent = nodes[:, tree_lib.PARENT].astype(jnp.int32)
-    nodes = nodes.at[:, tree_lib.PARENT].set(jnp.where(exists, moved[parent], Tree.NO_PARENT))
+    nodes = nodes.at[:, tree_lib.PARENT].set(
+        jnp.where(exists, moved[parent], Tree.NO_PARENT).astype(jnp.float32)
+    )
     at_root = jnp.array([tree_lib.PARENT, tree_lib.ACTION])
     nodes = nodes.at[Tree.ROOT_INDEX, at_root].set(Tree.NO_PARENT)
 
@@ -118,14 +120,16 @@ def _drop_from(tree: Tree, start: int) -> Tree:
         tree.open_priors,
     )
     # A node's later children have later numbers, so what remains of its slots is the beginning.
-    in_use = tree.nodes[..., tree_lib.NUM_CHILDREN] - jnp.sum(dropped, axis=-1)
+    in_use = tree.nodes[..., tree_lib.NUM_CHILDREN] - jnp.sum(dropped, axis=-1, dtype=jnp.float32)
     opened = jnp.stack([in_use, *scores.best_open(open_priors)], axis=-1)
     nodes = tree.nodes.at[..., tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(opened)
     return dataclasses.replace(
         tree,
-        nodes=jnp.where(is_late[:, None], tree_lib.empty_node_row(nodes.shape[-1]), nodes),
-        children=jnp.where((dropped | is_late[:, None])[..., None], tree_lib.empty_slot(), tree.children),
-        open_priors=jnp.where(is_late[:, None], 0.0, open_priors),
+        nodes=jnp.where(is_late[None, :, None], tree_lib.empty_node_row(nodes.shape[-1]), nodes),
+        children=jnp.where(
+            (dropped | is_late[None, :, None])[..., None], tree_lib.empty_slot(), tree.children
+        ),
+        open_priors=jnp.where(is_late[None, :, None], 0.0, open_priors),
     )
 
 
@@ -164,7 +168,7 @@ def _root(
     slots = jnp.where(in_use[..., None], jnp.stack(slots, axis=-1), tree_lib.empty_slot())
 
     open_priors = jnp.where(tried, -jnp.inf, logits)
-    opened = jnp.stack([jnp.sum(in_use, axis=-1), *scores.best_open(open_priors)], axis=-1)
+    opened = jnp.stack([jnp.sum(in_use, axis=-1, dtype=jnp.float32), *scores.best_open(open_priors)], axis=-1)
     row = row.at[:, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(opened)
 
     total = 1 + jnp.sum(visits, axis=-1)

@@ -212,7 +212,8 @@ def gumbel_considered(
     """
     # The floor keeps a considered action above those that are not considered, however small its prior.
     score = jnp.maximum(keys + qvalues.slots, -1e9)
-    return jnp.where(visits == considered_visit[..., None], score, -jnp.inf)
+    is_considered = visits == considered_visit[..., None].astype(visits.dtype)
+    return jnp.where(is_considered, score, -jnp.inf)
 
 
 def first_best(score: jax.Array) -> jax.Array:

@@ -262,9 +262,14 @@ def by_action(
     return one(values, actions, used, missing)
 
 
+def is_set(mask: jax.Array) -> jax.Array:
+    """Where a mask of any dtype is not zero."""
+    return jnp.asarray(mask).astype(bool)
+
+
 def finite_at_root(logits: jax.Array, node: jax.Array | int, illegal: jax.Array) -> jax.Array:
     """Prior logits [..., A] of nodes as mctx masks them: finite at the root's `illegal` [..., A] actions."""
-    masked = (node == Tree.ROOT_INDEX) & (illegal > 0)
+    masked = (node == Tree.ROOT_INDEX) & is_set(illegal)
     return jnp.where(masked, jnp.finfo(logits.dtype).min, logits)
 
 

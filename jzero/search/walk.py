@@ -187,7 +187,7 @@ def descend(
         return (
             hop + 1,
             jnp.where(active, next_child, child),
-            depth + active,
+            depth + active.astype(jnp.int32),
             jnp.where(active, node, last_node),
             jnp.where(active, slot, last_slot),
             nodes.at[hop].set(node),
@@ -201,7 +201,7 @@ def descend(
     slot, child = _choose(tree, root, rules.root_select, everyone, in_flight, rules.root_width)
     child = jnp.where(active, child, Tree.UNVISITED)
     path = path_nodes.at[0].set(root), path_slots.at[0].set(slot)
-    depth = root + active
+    depth = root + active.astype(jnp.int32)
     carry = (jnp.int32(1), child, depth, root, slot, *path, mark(in_flight, root, slot, active))
     _, child, depth, last_node, last_slot, nodes, slots, in_flight = hop_while(keep_going, one_hop, carry)
     return Path(nodes, slots, depth, last_node, last_slot, child), in_flight
@@ -381,7 +381,7 @@ def decide(
     return tree, Path(
         nodes=path.nodes.at[hop, rows].set(new_index, mode="drop"),
         slots=path.slots.at[hop, rows].set(0, mode="drop"),
-        depth=path.depth + is_new,
+        depth=path.depth + is_new.astype(jnp.int32),
         last_node=jnp.where(is_new, new_index, path.last_node),
         last_slot=jnp.where(is_new, 0, path.last_slot),
         child=jnp.where(is_new, outcome, path.child),
@@ -428,7 +428,7 @@ def open_edges(
     rows, num_nodes = jnp.arange(parent.shape[0]), tree.nodes.shape[1]
     fields, logits = tree_lib.rows_at(tree.nodes, parent), tree_lib.rows_at(tree.open_priors, parent)
     action = tree_lib.untried_action(path.child)
-    is_action = jnp.arange(logits.shape[1], dtype=jnp.int32) == action[:, None]
+    is_action = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1) == action[:, None]
     code = jnp.where(is_terminal, tree_lib.terminal_code(new_index), new_index)
     prior = jnp.sum(jnp.where(is_action, logits, 0.0), axis=-1)
     target = jnp.where(is_new, parent, num_nodes)
@@ -440,7 +440,9 @@ def open_edges(
     open_priors = tree.open_priors.at[rows, target, action].set(-jnp.inf, mode="drop", unique_indices=True)
     # An action that had its slot beforehand is not the node's best open one.
     was_open = slot == fields[:, tree_lib.NUM_CHILDREN].astype(jnp.int32)
-    opened = jnp.stack([slot + 1.0, *best_open(jnp.where(is_action, -jnp.inf, logits))], axis=-1)
+    opened = jnp.stack(
+        [(slot + 1).astype(jnp.float32), *best_open(jnp.where(is_action, -jnp.inf, logits))], axis=-1
+    )
     target = jnp.where(is_new & was_open, parent, num_nodes)
     nodes = tree.nodes.at[rows, target, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(
         opened, mode="drop", unique_indices=True

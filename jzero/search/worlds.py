@@ -103,7 +103,7 @@ def search_worlds(
     tree = cast(Tree, output.search_tree)
     qvalues = summary.qvalues[..., None] if tree.num_players == 1 else tree.root_player_qvalues()
     total = jnp.sum(jnp.where(visited, by_world(qvalues), 0.0), axis=1)
-    player_qvalues = total / jnp.maximum(jnp.sum(visited, axis=1), 1)
+    player_qvalues = total / jnp.maximum(jnp.sum(visited, axis=1, dtype=jnp.float32), 1)
     qvalues = player_qvalues[..., 0]
     if tree.num_players > 1:
         qvalues = jnp.take_along_axis(player_qvalues, by_world(tree.root_player)[:, :1, None], axis=-1)[
