@@ -310,7 +310,10 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
 
     @pl.when(is_new & was_open)
     def _next_open() -> None:
-        opened = (slot + 1.0, *scores.best_open(jnp.where(is_action, -math.inf, siblings)))
+        opened = (
+            (slot + 1).astype(jnp.float32),
+            *scores.best_open(jnp.where(is_action, -math.inf, siblings)),
+        )
         for number, one in enumerate(opened, tree_lib.NUM_CHILDREN):
             put(parent, number, one)
 
