@@ -318,6 +318,7 @@ def gumbel_muzero_policy(
     illegal = logits == -jnp.inf
     gumbel = gumbel_scale * jax.random.gumbel(gumbel_key, logits.shape, logits.dtype)
 
+    max_num_considered_actions = max(1, max_num_considered_actions)
     # Untried actions share one value, so those of a halving are the first of this order, whatever is found.
     width = min(max_num_considered_actions, logits.shape[1], size.max_num_simulations)
     keys, order = jax.lax.top_k(gumbel + logits, width)
@@ -501,9 +502,7 @@ def _output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyO
 
 
 def _invalid_or_none(invalid_actions: jax.Array | None, root: RootFnOutput) -> jax.Array:
-    if invalid_actions is None:
-        return jnp.zeros_like(root.prior_logits, dtype=bool)
-    return invalid_actions
+    return jnp.zeros_like(root.prior_logits) if invalid_actions is None else invalid_actions
 
 
 def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:

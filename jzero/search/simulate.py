@@ -37,13 +37,14 @@ def search(
       rules: how to choose and evaluate.
       num_simulations: how many; may be traced, at most N - `start`.
       start: number of the first new node.
-      loop_fn: `jax.lax.fori_loop` or a function of its signature.
+      loop_fn: `jax.lax.fori_loop` or a function of its signature, which carries (key, tree).
     """
     buffers = walk.path_buffers(tree, rules)
 
     def simulate(sim: jax.Array, carry: tuple) -> tuple:
         key, tree, buffers = carry
         key, decide_key, expand_key = jax.random.split(key, 3)
+        sim = jnp.asarray(sim, jnp.int32)
         index = start + sim * rules.nodes_each
         if rules.chance is None:
             path, action, embedding = _descend(tree, rules, sim, buffers)
@@ -57,7 +58,14 @@ def search(
         tree = _finish(tree, rules, path, found, index + rules.nodes_each - 1)
         return key, dataclasses.replace(tree, model_state=model_state), (path.nodes, path.slots)
 
-    return loop_fn(0, num_simulations, simulate, (rng_key, tree, buffers))[1]
+    if loop_fn is jax.lax.fori_loop:
+        return loop_fn(0, num_simulations, simulate, (rng_key, tree, buffers))[1]
+
+    # Other loops may look at what they carry, and find what mctx carries.
+    def simulate_with_buffers(sim: jax.Array, carry: tuple) -> tuple:
+        return simulate(sim, (*carry, buffers))[:2]
+
+    return loop_fn(0, num_simulations, simulate_with_buffers, (rng_key, tree))[1]
 
 
 def _descend(

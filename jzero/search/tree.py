@@ -242,6 +242,16 @@ class Tree(Generic[T]):
         return by_action(values, actions, child_nodes(self.children) >= 0, self.num_actions, missing)
 
 
+def _replace(tree: Tree, **changes: Any) -> Tree | mctx.Tree:
+    """The tree with other values of its fields; mctx's tree if one of them is a field of that alone."""
+    if changes.keys() <= {field.name for field in dataclasses.fields(tree)}:
+        return dataclasses.replace(tree, **changes)
+    return tree.to_mctx().replace(**changes)
+
+
+Tree.replace = _replace  # chex puts its own in the place of a method
+
+
 def by_action(
     values: jax.Array, actions: jax.Array, used: jax.Array, num_actions: int, missing: float | jax.Array
 ) -> jax.Array:

@@ -139,6 +139,84 @@ def test_a_search_by_action_selections_of_the_user_is_that_of_mctx():
         np.testing.assert_allclose(array, expected, atol=1e-6)
 
 
+def _search_few(
+    module: ModuleType, policy: str, num_simulations: int = 3, **options: Any
+) -> mctx.PolicyOutput:
+    tables, roots = _few_games()
+
+    def search_all() -> mctx.PolicyOutput:
+        root = tables_lib.jax_root(tables, roots)
+        args = (tables, jax.random.key(1), root, tables_lib.recurrent_fn, num_simulations)
+        return getattr(module, policy)(*args, **NO_NOISE[policy], **options)
+
+    return tables_lib.quick_jit(search_all)()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_loop_of_the_user_carries_a_key_and_a_tree(policy):
+    visits = []
+
+    def loop(lower: int, upper: int, body: Callable, carry: tuple) -> tuple:
+        for simulation in range(lower, upper):
+            key, tree = body(simulation, carry)
+            visits.append(tree.node_visits.shape)
+            carry = key, tree
+        return carry
+
+    ours, theirs = (_search_few(module, policy, loop_fn=loop) for module in (search, mctx))
+    assert visits == [(3, 4)] * 6
+    np.testing.assert_array_equal(ours.action, theirs.action)
+    expected = _search_few(search, policy)
+    np.testing.assert_array_equal(ours.search_tree.children, expected.search_tree.children)
+
+
+@pytest.mark.parametrize("dtype", [None, jnp.int32, jnp.int8, jnp.float32, bool])
+def test_the_mask_of_the_root_is_kept_as_it_was_given(dtype):
+    mask = None if dtype is None else jnp.asarray([[0, 1, 0, 0]] * 3, dtype)
+    tables, roots = _few_games()
+    ours, theirs = (
+        jax.eval_shape(
+            lambda module=module: (
+                module.muzero_policy(
+                    tables,
+                    jax.random.key(0),
+                    tables_lib.jax_root(tables, roots),
+                    tables_lib.recurrent_fn,
+                    2,
+                    mask,
+                ).search_tree.root_invalid_actions
+            )
+        )
+        for module in (search, mctx)
+    )
+    assert ours.dtype == theirs.dtype
+    assert ours.shape == theirs.shape
+
+
+def test_no_considered_action_is_one():
+    """As in mctx: the best by noise and prior gets every visit."""
+    found, expected = (
+        _search_few(module, "gumbel_muzero_policy", max_num_considered_actions=0) for module in (search, mctx)
+    )
+    visits = [output.search_tree.summary().visit_counts.tolist() for output in (found, expected)]
+    assert visits[0] == visits[1]
+    assert {3.0} == {max(row) for row in visits[0]}
+    assert found.action.tolist() == expected.action.tolist()
+
+
+def test_fields_of_a_tree_are_replaced_as_in_mctx():
+    ours, theirs = (_search_few(module, "muzero_policy").search_tree for module in (search, mctx))
+    smaller = ours.replace(embeddings=None)
+    assert isinstance(smaller, search.Tree)
+    assert smaller.embeddings is None
+    rewards = jnp.ones_like(theirs.children_rewards)
+    summaries = [tree.replace(children_rewards=rewards).summary() for tree in (ours, theirs)]
+    np.testing.assert_allclose(summaries[0].qvalues, summaries[1].qvalues, atol=1e-5)
+    for tree in (ours, theirs):
+        with pytest.raises(ValueError, match="visit_counts"):
+            tree.replace(visit_counts=rewards)
+
+
 def _few_games() -> tuple[tables_lib.Tables, jax.Array]:
     """Random tables of four actions, and i32[3] states of them."""
     tables = tables_lib.random_tables(0, 4)
