@@ -101,8 +101,8 @@ def _transform_dense(qtransform: QTransform, tree: Tree, node: Node, num_actions
     # Only what a game has alone can be mapped over games.
     tree, node = _with_descents(dataclasses.replace(tree, model_state=None), node)
 
-    def one(*game: Any) -> tuple[jax.Array, ...]:
-        view = TreeView(*game, num_actions)
+    def one(tree: Tree, index: jax.Array, fields: jax.Array, slots: jax.Array) -> tuple[jax.Array, ...]:
+        view = TreeView(tree, index, fields, slots, num_actions)
         found = call(qtransform, view)
         return found, view.children_visits[view.node], view.children_prior_logits[view.node]
 

@@ -20,7 +20,7 @@ child`, seen by the player who moves at the edge's parent. The names of mctx's `
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import chex
 import jax
@@ -246,7 +246,7 @@ def _replace(tree: Tree, **changes: Any) -> Tree | mctx.Tree:
     """The tree with other values of its fields; mctx's tree if one of them is a field of that alone."""
     if changes.keys() <= {field.name for field in dataclasses.fields(tree)}:
         return dataclasses.replace(tree, **changes)
-    return tree.to_mctx().replace(**changes)
+    return cast(Any, tree.to_mctx()).replace(**changes)
 
 
 Tree.replace = _replace  # chex puts its own in the place of a method
