@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, cast, get_args
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
@@ -82,22 +83,25 @@ HOPS = 8
 """Hops of a path that a GPU makes per check of the host."""
 
 
-def hop_while(keep_going: Callable[[Any], jax.Array], hop: Callable[[Any], Any], carry: Any) -> Any:
+def hop_while(
+    keep_going: Callable[[Any], jax.Array], hop: Callable[[Any, jax.Array], Any], carry: Any
+) -> Any:
     """`jax.lax.while_loop`, but lowered for CUDA it makes `HOPS` hops before each time that the host looks.
 
     Args:
       keep_going: carry -> bool[].
-      hop: carry -> carry; changes nothing that matters where `keep_going` has become false.
+      hop: (carry, bool[]) -> carry; where false, because the loop is over, it must change nothing that matters.
       carry: what the first hop starts from.
     """
     flat, structure = jax.tree.flatten(carry)
 
-    def traced(function: Callable) -> core.ClosedJaxpr:
-        return jax.make_jaxpr(lambda *flat: jax.tree.leaves(function(jax.tree.unflatten(structure, flat))))(
-            *flat
-        )
+    def traced(function: Callable, *more: Any) -> core.ClosedJaxpr:
+        def of_leaves(leaves: Sequence[Any], *more: Any) -> list[jax.Array]:
+            return jax.tree.leaves(function(jax.tree.unflatten(structure, leaves), *more))
 
-    go, once = traced(keep_going), traced(hop)
+        return jax.make_jaxpr(of_leaves)(flat, *more)
+
+    go, once = traced(keep_going), traced(hop, jnp.bool_(True))
     ends = len(flat), len(flat) + len(go.consts)
 
     def loop(*operands: Any, hops: int) -> list[jax.Array]:
@@ -107,12 +111,13 @@ def hop_while(keep_going: Callable[[Any], jax.Array], hop: Callable[[Any], Any],
             for closed, given in zip((go, once), consts, strict=True)
         )
         if hops == 1:
-            return list(
-                jax.lax.while_loop(lambda carry: goes_on(*carry)[0], lambda carry: step(*carry), list(carry))
+            always = jnp.bool_(True)
+            return jax.lax.while_loop(
+                lambda carry: goes_on(*carry)[0], lambda carry: step(*carry, always), list(carry)
             )
 
         def several(carry: list[jax.Array]) -> list[jax.Array]:
-            return jax.lax.fori_loop(0, hops, lambda _, carry: step(*carry), carry)
+            return jax.lax.fori_loop(0, hops, lambda _, carry: step(*carry, *goes_on(*carry)), carry)
 
         return jax.lax.while_loop(lambda carry: goes_on(*carry)[0], several, several(list(carry)))
 

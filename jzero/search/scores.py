@@ -145,14 +145,14 @@ def completed_by_mix_value(
       epsilon: least denominator of the rescaling. Values that differ by less count as nearly equal; with 1e-8
         (mctx) a constant value network's rounding noise becomes several nats of policy.
     """
-    visited = row.visits > 0
+    visited, whole = row.visits > 0, row.visits.shape[-1] == row.num_actions
     # A visited action may have a prior that underflowed to zero.
     weight = jnp.where(visited, jnp.maximum(row.priors(), TINY), 0.0)
     weight_sum, weighted, most, tried, low, high = over_slots(
         ("sum", weight),
         ("sum", jnp.where(visited, weight * row.qvalues, 0.0)),
         ("max", row.visits),
-        ("sum", visited.astype(jnp.float32)),
+        ("min", row.visits) if whole else ("sum", visited.astype(jnp.float32)),
         ("min", jnp.where(visited, row.qvalues, jnp.inf)),
         ("max", jnp.where(visited, row.qvalues, -jnp.inf)),
     )
@@ -162,7 +162,8 @@ def completed_by_mix_value(
         value = (value + total * weighted / jnp.where(weight_sum > 0, weight_sum, 1.0)) / (total + 1)
     slots = jnp.where(visited, row.qvalues, value[..., None])
     if rescale_values:
-        all_visited = (row.visits.shape[-1] >= row.num_actions) & (tried == row.num_actions)
+        shows_all = row.visits.shape[-1] > row.num_actions  # padded
+        all_visited = tried > 0 if whole else shows_all & (tried == row.num_actions)
         low = jnp.where(all_visited, low, jnp.minimum(low, value))
         high = jnp.where(all_visited, high, jnp.maximum(high, value))
         span = jnp.maximum(high - low, epsilon)

@@ -179,9 +179,9 @@ def descend(
         hop, child, *_ = carry
         return (hop < max_depth) & jnp.any(is_inner(child))
 
-    def one_hop(carry: tuple) -> tuple:
+    def one_hop(carry: tuple, on: jax.Array) -> tuple:
         hop, child, depth, last_node, last_slot, nodes, slots, in_flight = carry
-        active = is_inner(child) & (hop < max_depth)
+        active = is_inner(child) & on
         node = jnp.maximum(child, Tree.ROOT_INDEX)
         slot, next_child = _choose(tree, node, rules.interior_select, active, in_flight)
         return (
@@ -489,9 +489,9 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
             return values
         return tree_lib.for_player(values, fields[:, tree_lib.PLAYER].astype(jnp.int32))
 
-    def one_hop(carry: tuple) -> tuple:
+    def one_hop(carry: tuple, on: jax.Array) -> tuple:
         hop, children, nodes, child, value = carry
-        active = (hop >= 0) & (hop < path.depth)
+        active = (hop < path.depth) & on
         node, slot = path.nodes[hop], path.slots[hop]
         target = jnp.where(active, node, num_nodes)
 

@@ -95,9 +95,9 @@ def test_hops_end_where_the_loop_does():
     """Up to `HOPS` hops are made after the end; they must not matter."""
 
     def count(limit):
-        def hop(carry):
+        def hop(carry, on):
             number, total = carry
-            return number + 1, total + jnp.where(number < limit, number, 0)
+            return number + 1, total + jnp.where(on, number, 0)
 
         return engines.hop_while(lambda carry: carry[0] < limit, hop, (jnp.int32(0), jnp.int32(0)))[1]
 
