@@ -33,10 +33,15 @@ def variables(dump: Path) -> dict[str, str]:
 
 def missing_plugin() -> str:
     """What to install so that JAX compiles for NVIDIA GPUs; empty where it is there."""
-    if any(importlib.util.find_spec(f"jax_plugins.xla_cuda{number}") for number in (12, 13)):
+    if any(_installed("jax_plugins", f"xla_cuda{number}") for number in (12, 13)):
         return ""
     packages = (f"jax-cuda13-{part}=={jax.__version__}" for part in ("plugin", "pjrt"))
     return f"compiling for a GPU needs JAX's CUDA plugin: pip install --no-deps {' '.join(packages)}"
+
+
+def _installed(package: str, module: str) -> bool:
+    """Whether a package is there and has this module."""
+    return bool(importlib.util.find_spec(package) and importlib.util.find_spec(f"{package}.{module}"))
 
 
 def device(card: Card) -> jax.Device:
