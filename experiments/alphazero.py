@@ -5,7 +5,7 @@
     python experiments/alphazero.py --env quoridor?size=5 --games 1024 --network.width 384
 
 The search plans with the environment itself. Random games show how long a game is, what it pays and what is seen;
-the sizes follow from that by the rules in `jzero/presets.py`, and every option overrides one. The last line is what
+the sizes follow from that by the rules in `jzero/run/presets.py`, and every option overrides one. The last line is what
 `opponents.py` measures: with two players, the score against Monte-Carlo tree search with random rollouts.
 """
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import opponents
 
-from jzero.presets import suited
-from jzero.run import main
+from jzero.run.loop import main
+from jzero.run.presets import suited
 
 if __name__ == "__main__":
     main("alphazero", suited("alphazero"), measure=opponents.measure, final=opponents.final)

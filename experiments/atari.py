@@ -18,12 +18,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jax
+from jzero_envs.adapters.ale import AleEnv
 
-from envs.adapters.ale import AleEnv
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, make
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 EFFICIENTZERO = TrainConfig(
     env="ale:pong",

@@ -17,16 +17,16 @@ from collections.abc import Callable
 import jax
 import numpy as np
 from blob_players import rule_based
+from jzero_envs.blob import Blob
 from match import agent_player
 
-from envs.blob import Blob
 from jzero.agent import Agent
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.table import TableResult, play_tables
 from jzero.evaluate.turns import as_player
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 PRESET = RunConfig(
     minutes=60,

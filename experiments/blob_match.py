@@ -19,10 +19,10 @@ import jax
 import tyro
 from blob import describe
 from blob_players import rule_based
+from jzero_envs.blob import Blob
 from match import agent_player
 
 import jzero
-from envs.blob import Blob
 from jzero.devices import set_up
 from jzero.env import random_actions
 from jzero.evaluate.rollouts import rollout_player

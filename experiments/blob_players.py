@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jzero_envs.blob import CARDS, RANKS, SUIT_OF, SUITS, Blob, BlobObservation
 
-from envs.blob import CARDS, RANKS, SUIT_OF, SUITS, Blob, BlobObservation
 from jzero.env import observe_batch
 
 Act = Callable[[Any, jax.Array], jax.Array]  # states [B], key -> actions i32[B]

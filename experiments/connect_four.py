@@ -21,7 +21,7 @@ from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.positions import load_positions, score_positions
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
 SIMULATIONS = 64

@@ -17,7 +17,7 @@ from connect_four import keeps_value
 from tic_tac_toe_muzero import presets
 
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 GUMBEL_MUZERO = RunConfig(
     minutes=30,

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import opponents
 
-from jzero.presets import suited
-from jzero.run import main
+from jzero.run.loop import main
+from jzero.run.presets import suited
 
 if __name__ == "__main__":
     presets = suited("efficientzero", "efficientzero_v2")

@@ -26,7 +26,7 @@ from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.rating import mean_with_interval
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 ALPHAZERO = RunConfig(
     minutes=30,

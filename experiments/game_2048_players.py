@@ -21,9 +21,9 @@ import jax
 import numpy as np
 import tyro
 from game_2048 import final_states, largest_tiles
+from jzero_envs.game_2048 import Game2048
 
 import jzero
-from envs.game_2048 import Game2048
 from jzero.devices import set_up
 from jzero.env import random_actions
 from jzero.evaluate.expectimax import expectimax_action

@@ -17,8 +17,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
+from jzero_envs.connect_four import ConnectFour
 
-from envs.connect_four import ConnectFour
 from jzero.evaluate.engines import BitBullyProcess
 from jzero.evaluate.positions import ILLEGAL
 

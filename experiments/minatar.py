@@ -21,7 +21,7 @@ from dataclasses import replace
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 GUMBEL_MUZERO = TrainConfig(
     env="gymnax:Breakout-MinAtar?sticky_actions=0.1",

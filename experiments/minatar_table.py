@@ -27,8 +27,8 @@ from scipy import stats
 from jzero.config import TrainConfig
 from jzero.devices import set_up
 from jzero.env import make
-from jzero.run import Run
-from jzero.run_dir import versions
+from jzero.run.loop import Run
+from jzero.storage.run_dir import versions
 
 DQN = {"Breakout": 9.0, "Asterix": 7.0, "SpaceInvaders": 32.0, "Freeway": 48.0}
 """DQN's mean returns after 1,000,000 frames, as read from the figure of Young and Tian (2019)."""

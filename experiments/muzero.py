@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import opponents
 
-from jzero.presets import suited
-from jzero.run import main
+from jzero.run.loop import main
+from jzero.run.presets import suited
 
 if __name__ == "__main__":
     main("muzero", suited("gumbel_muzero", "muzero"), measure=opponents.measure, final=opponents.final)

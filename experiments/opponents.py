@@ -14,8 +14,8 @@ from jzero.evaluate.arena import play_match
 from jzero.evaluate.measures import Measure, Strength, mean_return, play_episodes
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, as_player
-from jzero.models import has_player_values
-from jzero.presets import look
+from jzero.models.simulator import has_player_values
+from jzero.run.presets import look
 from jzero.show.words import whole_number
 
 SIMULATIONS = 100

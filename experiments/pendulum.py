@@ -16,7 +16,7 @@ from dataclasses import replace
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 TRAIN = TrainConfig(
     env="gymnax:Pendulum-v1",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from envs.adapters.pgx import PgxEnv
+from jzero_envs.adapters.pgx import PgxEnv
+
 from jzero.config import SearchConfig
 from jzero.env import Env
 from jzero.evaluate.engines import open_spiel_mcts, random_player

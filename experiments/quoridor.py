@@ -14,16 +14,16 @@ where 4 take too long on a CPU. A game cut short by the ply limit is a draw.
 from __future__ import annotations
 
 import jax
+from jzero_envs.quoridor import Quoridor
 from match import agent_player, play
 from quoridor_players import OPPONENTS, minimax, opponent
 
-from envs.quoridor import Quoridor
 from jzero.agent import Agent
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.measures import Measure, Strength
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 SIMULATIONS = 64
 OPENING_PLIES = (0, 4)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from jzero_envs.quoridor import Quoridor
 from match import play_all
 from quoridor_players import OPPONENTS, Opponent, opponent
 
 import jzero
-from envs.quoridor import Quoridor
 from jzero.devices import set_up
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jzero_envs.quoridor import Quoridor, QuoridorState
 
-from envs.quoridor import Quoridor, QuoridorState
 from jzero.evaluate.engines import open_spiel_mcts
 from jzero.evaluate.minimax import minimax_player
 from jzero.evaluate.turns import Player, as_player

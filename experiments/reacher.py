@@ -15,7 +15,7 @@ from __future__ import annotations
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 TRAIN = TrainConfig(
     env="brax:reacher?episode_length=50",

@@ -21,8 +21,8 @@ import tyro
 from matplotlib.figure import Figure
 
 from jzero.env import make
-from jzero.run_dir import CONFIG, read_json, read_metrics
 from jzero.show.boards import replay
+from jzero.storage.run_dir import CONFIG, read_json, read_metrics
 
 CURVE = (
     "iteration",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.evaluate.measures import share_not_lost
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 PRESET = RunConfig(
     minutes=2,

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
 from jzero.evaluate.measures import share_not_lost
-from jzero.run import RunConfig, main
+from jzero.run.loop import RunConfig, main
 
 GUMBEL_MUZERO = RunConfig(
     minutes=15,

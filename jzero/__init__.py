@@ -1,8 +1,8 @@
 """jzero: AlphaZero and MuZero as arrays."""
 
 from jzero.agent import Agent, load
+from jzero.check import EnvError, check_env
 from jzero.env import Env, State, Symmetry, init_batch, make, observe_batch, step_batch
-from jzero.env_check import EnvError, check_env
 
 __all__ = [
     "Agent",

@@ -13,14 +13,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jzero import checkpoint
 from jzero.config import SearchConfig, TrainConfig, from_dict
 from jzero.env import Env, action_size, make
-from jzero.models import Model, at_rows
+from jzero.models.plan import Plan, plan
+from jzero.models.simulator import Model, at_rows
 from jzero.networks import squashed
-from jzero.planner import Plan, plan
-from jzero.run_dir import CONFIG, read_json
-from jzero.train import abstract_state, make_mesh, make_model
+from jzero.program import abstract_state, make_mesh, make_model
+from jzero.storage import checkpoint
+from jzero.storage.run_dir import CONFIG, read_json
 
 
 class Agent:

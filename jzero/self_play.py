@@ -25,8 +25,8 @@ from jzero.env import (
     step_batch,
     where_rows,
 )
-from jzero.models import Model, edge
-from jzero.planner import Plan, plan, plan_tree
+from jzero.models.plan import Plan, plan, plan_tree
+from jzero.models.simulator import Model, edge
 from jzero.search import subtree
 from jzero.search.tree import Tree
 

@@ -11,7 +11,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from tests.tiny import start_python, worker_report
+from tests.helpers.tiny import start_python, worker_report
 
 if jax.__version_info__ < (0, 11):
     # Most of the tests' time is compilation, a third shorter so. Later versions end at an option that they lack.
@@ -27,7 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def four_devices(cache: Path) -> dict[str, Any]:
     """What `mesh_worker` says of three iterations on four CPU devices."""
-    return worker_report(start_python("-m", "tests.mesh_worker", 4, 3, "more", cache=cache))
+    return worker_report(start_python("-m", "tests.helpers.mesh_worker", 4, 3, "more", cache=cache))
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import pytest
 from scipy import stats
 
 import jzero
-from jzero import checkpoint
 from jzero.agent import Agent
 from jzero.config import SearchConfig
 from jzero.env import init_batch, make, step_batch
-from jzero.models import simulator_model
+from jzero.models.plan import plan
+from jzero.models.simulator import simulator_model
 from jzero.networks import make_network
-from jzero.planner import plan
-from jzero.train import make_mesh, make_program
-from tests.tiny import TINY, numbers, tiny
+from jzero.program import make_mesh, make_program
+from jzero.storage import checkpoint
+from tests.helpers.tiny import TINY, numbers, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.blob import Blob
 
-from envs.blob import Blob
 from experiments.blob_players import rule_based
 from jzero.env import init_batch, random_actions, step_batch
 from jzero.evaluate import TableResult, as_player, play_tables

@@ -8,7 +8,7 @@ import typing
 import pytest
 
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig, check, differences, from_dict
-from jzero.run import RunConfig
+from jzero.run.loop import RunConfig
 
 NESTED = TrainConfig(
     env="tic_tac_toe",

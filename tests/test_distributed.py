@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from jzero import checkpoint
 from jzero.env import make
-from jzero.run_dir import read_metrics
-from jzero.train import make_mesh, make_program
-from tests.tiny import CHILD, TINY, finish, numbers, start_python, wait_for, worker_report
+from jzero.program import make_mesh, make_program
+from jzero.storage import checkpoint
+from jzero.storage.run_dir import read_metrics
+from tests.helpers.tiny import CHILD, TINY, finish, numbers, start_python, wait_for, worker_report
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -43,7 +43,7 @@ def end(children):
 @pytest.fixture(scope="module")
 def reports(cache):
     """What `mesh_worker` says in each of two processes with one device, after three iterations."""
-    pair = start_pair("-m", "tests.mesh_worker", 1, 3, cache=cache)
+    pair = start_pair("-m", "tests.helpers.mesh_worker", 1, 3, cache=cache)
     try:
         return [worker_report(child) for child in pair]
     finally:

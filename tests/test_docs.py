@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jzero import check_env, make
-from tests.tiny import REPOSITORY
+from tests.helpers.tiny import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMAND = re.compile(r"python (?:PATH_OF_THE_CLONE/)?(experiments/[\w/]+\.py)((?:[^`|#\n\\]|\\\n)*)")
@@ -41,7 +41,7 @@ def test_every_file_test_and_page_that_is_named_exists(page, tests_text):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_of_a_command_exists(page):
-    settings = text_of(REPOSITORY / "jzero" / "config.py") + text_of(REPOSITORY / "jzero" / "run.py")
+    settings = "\n".join(text_of(path) for path in (REPOSITORY / "jzero").rglob("*.py"))
     for script, arguments in COMMAND.findall(text_of(page)):
         known = settings + text_of(REPOSITORY / script)
         for option in re.findall(r"--([\w.-]+)", arguments):
@@ -62,7 +62,7 @@ def test_every_registered_environment_is_listed():
     project = tomllib.loads(text_of(REPOSITORY / "pyproject.toml"))["project"]
     overview = text_of(REPOSITORY / "docs" / "environments.md").partition("\n## ")[0]
     for name, target in project["entry-points"]["jzero.envs"].items():
-        ending = ":" if target.startswith("envs.adapters.") else "[`?]"
+        ending = ":" if target.startswith("jzero_envs.adapters.") else "[`?]"
         assert re.search(f"`{name}{ending}", overview), name
 
 

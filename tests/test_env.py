@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jzero import EnvError, check_env, init_batch, make, observe_batch, step_batch
+from jzero.check import Played
 from jzero.env import (
     Symmetry,
     forfeit,
@@ -24,8 +25,7 @@ from jzero.env import (
     random_actions_in,
     replace,
 )
-from jzero.env_check import Played
-from tests.env_examples import Aim, Dice, Emulator, TwoPiles
+from tests.helpers.env_examples import Aim, Dice, Emulator, TwoPiles
 
 KEY = jax.random.key(0)
 
@@ -96,13 +96,13 @@ def register(monkeypatch, folder: Path, **targets: str) -> None:
 
 
 def test_make_builds_a_registered_name(monkeypatch, tmp_path):
-    register(monkeypatch, tmp_path, two_piles="tests.env_examples:TwoPiles")
+    register(monkeypatch, tmp_path, two_piles="tests.helpers.env_examples:TwoPiles")
     assert isinstance(make("two_piles"), TwoPiles)
 
 
 def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
     (tmp_path / "fake_adapter.py").write_text(
-        "from tests.env_examples import Dice, TwoPiles\n"
+        "from tests.helpers.env_examples import Dice, TwoPiles\n"
         "class Adapter(TwoPiles):\n"
         "    def __init__(self, game, size=1):\n"
         "        self.game, self.size = game, size\n"
@@ -115,7 +115,9 @@ def test_make_hands_an_adapter_the_name_of_its_game(monkeypatch, tmp_path):
 
 
 def test_make_finds_modules_in_the_working_directory(monkeypatch, tmp_path):
-    (tmp_path / "game_of_mine.py").write_text("from tests.env_examples import Dice, TwoPiles as Mine\n")
+    (tmp_path / "game_of_mine.py").write_text(
+        "from tests.helpers.env_examples import Dice, TwoPiles as Mine\n"
+    )
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     scripts = tmp_path / "scripts"
     scripts.mkdir()
@@ -149,7 +151,7 @@ def test_a_module_that_lacks_an_import_is_not_met_with_its_own_name(monkeypatch,
 
 
 def test_a_file_in_place_of_a_module_is_told_with_the_right_name(monkeypatch, tmp_path):
-    (tmp_path / "lonely_game.py").write_text("from tests.env_examples import TwoPiles as Mine\n")
+    (tmp_path / "lonely_game.py").write_text("from tests.helpers.env_examples import TwoPiles as Mine\n")
     monkeypatch.chdir(tmp_path)
     for file in ("lonely_game.py", "./lonely_game.py", str(tmp_path / "lonely_game.py")):
         with pytest.raises(ValueError, match=r"is a file; give its module.*directory: lonely_game:Mine$"):
@@ -203,12 +205,12 @@ def test_options_are_the_arguments_of_a_constructor_and_of_those_that_it_hands_t
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
         (
-            "tests.env_examples:TwoPilez",
-            "module 'tests.env_examples' has no class 'TwoPilez'; did you mean 'TwoPiles'\\?",
+            "tests.helpers.env_examples:TwoPilez",
+            "module 'tests.helpers.env_examples' has no class 'TwoPilez'; did you mean 'TwoPiles'\\?",
         ),
         ("pxg:othello", "cannot import the module 'pxg'.*; did you mean 'pgx:othello'\\?"),
         ("itertools:Zzz", "the module 'itertools' has no class 'Zzz'; it was read from Python itself"),
-        ("tests.env_examples:Qqq", "no class 'Qqq'; it was read from .*env_examples.py"),
+        ("tests.helpers.env_examples:Qqq", "no class 'Qqq'; it was read from .*env_examples.py"),
         ("pgx", "env 'pgx': missing a required argument: 'name'; it takes .*adapter:game"),
         ("two_piles?size=3", "env 'two_piles': got an unexpected keyword argument 'size'"),
         (
@@ -218,7 +220,7 @@ def test_options_are_the_arguments_of_a_constructor_and_of_those_that_it_hands_t
     ],
 )
 def test_make_says_what_is_wrong_in_one_line(monkeypatch, tmp_path, name, message):
-    register(monkeypatch, tmp_path, two_piles="tests.env_examples:TwoPiles")
+    register(monkeypatch, tmp_path, two_piles="tests.helpers.env_examples:TwoPiles")
     with pytest.raises(ValueError, match=message) as caught:
         make(name)
     assert "\n" not in str(caught.value)

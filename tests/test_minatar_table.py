@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from tests.tiny import REPOSITORY
+from tests.helpers.tiny import REPOSITORY
 
 
 @pytest.fixture

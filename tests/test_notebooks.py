@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import REPOSITORY
+from tests.helpers.tiny import REPOSITORY
 
 NOTEBOOKS = REPOSITORY / "experiments" / "notebooks"
 MISSING = [name for name in ("jupytext", "nbmake", "ipykernel") if importlib.util.find_spec(name) is None]

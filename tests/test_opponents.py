@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from jzero.env import keep_finished, make
-from jzero.presets import look
-from tests.env_examples import TwoPiles
+from jzero.run.presets import look
 from tests.evaluate.test_measures import Walk, always
-from tests.tiny import REPOSITORY, child_environment
+from tests.helpers.env_examples import TwoPiles
+from tests.helpers.tiny import REPOSITORY, child_environment
 
 
 class Together(TwoPiles):

@@ -8,17 +8,17 @@ import functools
 import jax
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
-from envs.tic_tac_toe import TicTacToe
 from jzero import replay as replay_lib
-from jzero.models import simulator_model
+from jzero.models.simulator import simulator_model
 from jzero.self_play import self_play, start_games
-from tests import tiny
-from tests.lanes import random_lane, transitions
+from tests.helpers import tiny
+from tests.helpers.lanes import random_lane, transitions
+from tests.helpers.search_tables import quick_jit
 from tests.oracles import games as rules
 from tests.oracles import replay as oracle
-from tests.search.tables import quick_jit
 
 add = quick_jit(replay_lib.add, static_argnames=("td_lambda", "lookahead"))
 sample = quick_jit(replay_lib.sample, static_argnames="num_samples")

@@ -5,16 +5,16 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
-from envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.make import make_algorithm
 from jzero.config import SearchConfig
 from jzero.env import is_finished, step_batch
-from jzero.models import Model, simulator_model
+from jzero.models.simulator import Model, simulator_model
 from jzero.self_play import self_play, start_games
-from tests.search.tables import quick_jit
-from tests.tiny import Race, same_bits, tiny
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import Race, same_bits, tiny
 
 # Compiling is what takes time here, so the tests share these few kinds of self-play.
 KINDS = {

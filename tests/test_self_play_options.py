@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.tic_tac_toe import TicTacToe
 from jzero import search
 from jzero.config import SearchConfig
-from jzero.models import simulator_model
-from jzero.planner import plan_tree
+from jzero.models.plan import plan_tree
+from jzero.models.simulator import simulator_model
 from jzero.replay import value_targets
 from jzero.self_play import self_play, start_games
-from tests.search.tables import quick_jit
-from tests.tiny import tiny, uniform_apply
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import tiny, uniform_apply
 
 KEY = jax.random.key(0)
 GAMES, PLIES, SIMULATIONS = 64, 12, 16

@@ -26,8 +26,8 @@ from timing import Ours, network_alone, timed
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.devices import set_up
 from jzero.env import Env, make
-from jzero.models import has_player_values, simulator_model
-from jzero.planner import plan
+from jzero.models.plan import plan
+from jzero.models.simulator import has_player_values, simulator_model
 
 Cell = Literal["quoridor", "blob 2x20", "blob 3x30", "blob 5x50"]
 

@@ -33,6 +33,12 @@ import tic_tac_toe
 from gpu_parts import norms
 from gpu_rig import lower
 from gpu_tables import table
+from jzero_envs.backgammon import Backgammon
+from jzero_envs.blob import Blob
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.game_2048 import Game2048
+from jzero_envs.quoridor import Quoridor
+from jzero_envs.tic_tac_toe import TicTacToe
 from search import STATES, make_search, make_tables
 from without_gpu import (
     Card,
@@ -47,16 +53,10 @@ from without_gpu import (
     variables,
 )
 
-from envs.backgammon import Backgammon
-from envs.blob import Blob
-from envs.connect_four import ConnectFour
-from envs.game_2048 import Game2048
-from envs.quoridor import Quoridor
-from envs.tic_tac_toe import TicTacToe
 from jzero import search
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
-from jzero.train import make_mesh, make_program
+from jzero.program import make_mesh, make_program
 
 PLIES = 7
 """Plies of an iteration: a trip count that no other loop has, by which the loop over plies is found."""
@@ -93,7 +93,7 @@ def programs() -> list[Program]:
         ("backgammon", Backgammon, replace(train, network=NetworkConfig(width=256, blocks=3))),
     ]
     if importlib.util.find_spec("pgx") is not None:
-        from envs.adapters.pgx import make
+        from jzero_envs.adapters.pgx import make
 
         games += [
             (f"pgx {game} 6x128", partial(make, game), replace(train, network=large))

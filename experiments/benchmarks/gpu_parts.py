@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 from gpu_rig import GRAPHS, MODES, NO_GRAPHS, Cell, Options, Rig
+from jzero_envs.connect_four import ConnectFour
 from search import STATES, make_policy, make_tables
 
-from envs.connect_four import ConnectFour
 from jzero import search
 from jzero.config import NetworkConfig
 from jzero.env import init_batch, observe_batch

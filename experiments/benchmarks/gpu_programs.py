@@ -27,21 +27,21 @@ import tic_tac_toe_muzero
 from gpu_parts import CALLS, many
 from gpu_rig import GRAPHS, MODES, USUAL, Cell, Lazy, Mode, Rig, Skipped, lower
 from gpu_trace import device_time
+from jzero_envs.blob import Blob
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.quoridor import Quoridor
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.blob import Blob
-from envs.connect_four import ConnectFour
-from envs.quoridor import Quoridor
-from envs.tic_tac_toe import TicTacToe
-from jzero.accelerators import in_bfloat16, widened
 from jzero.agent import Agent
 from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, reveal_batch
 from jzero.evaluate.record import record_games
-from jzero.run import Run, RunConfig, speeds
-from jzero.run_dir import read_metrics
+from jzero.program import Program, make_program
+from jzero.run.accelerators import in_bfloat16, widened
+from jzero.run.loop import Run, RunConfig, speeds
 from jzero.self_play import start_games
-from jzero.train import Program, make_program
+from jzero.storage.run_dir import read_metrics
 
 ALONE = {"network alone": Mode("auto", None), "network alone, graphs": Mode("auto", GRAPHS)}
 """The network of a program without its search and environment: the ceiling."""
@@ -179,7 +179,7 @@ def games(rig: Rig) -> list[Cell]:
         ("blob, 4 players, 5 cards", Blob(), tiny(cards) if rig.tiny else cards),
     ]
     if importlib.util.find_spec("pgx") is not None and not rig.tiny:
-        from envs.adapters.pgx import make
+        from jzero_envs.adapters.pgx import make
 
         chosen.append(("go 9x9 (pgx)", make("go_9x9"), _settings(rig, large, 1024)))
     return [

@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple, cast
 import jax
 
 from jzero import search
+from jzero.program import Program
 from jzero.search.engines import Engine
-from jzero.train import Program
 
 Options = Mapping[str, str | int]
 

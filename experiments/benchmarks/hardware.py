@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jzero.run_dir import versions
+from jzero.storage.run_dir import versions
 
 
 def cpu_name() -> str:

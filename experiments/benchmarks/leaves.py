@@ -34,10 +34,10 @@ from jzero.devices import set_up
 from jzero.evaluate import PositionSet, load_positions, mean_interval, play_match, positions_states
 from jzero.evaluate.batches import in_batches
 from jzero.evaluate.rating import ELO
-from jzero.planner import search_root
-from jzero.run_dir import to_json
+from jzero.models.plan import search_root
+from jzero.program import make_model
 from jzero.search.scores import considered_visits
-from jzero.train import make_model
+from jzero.storage.run_dir import to_json
 
 WAYS = ("visit", "loss", "mean", "gumbel")
 TIMED = ("visit", "gumbel")

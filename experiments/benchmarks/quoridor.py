@@ -26,11 +26,11 @@ import pyspiel
 import tyro
 from hardware import provenance
 from jax.sharding import PartitionSpec as P
+from jzero_envs.quoridor import Quoridor
 
-from envs.quoridor import Quoridor
 from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, step_batch, where_rows
-from jzero.train import AXIS, make_mesh
+from jzero.program import AXIS, make_mesh
 
 
 @dataclass(frozen=True)

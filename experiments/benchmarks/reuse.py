@@ -29,9 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from hardware import provenance
+from jzero_envs.connect_four import ConnectFour
 
 import jzero
-from envs.connect_four import ConnectFour
 from jzero import search
 from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import NetworkConfig, TrainConfig
@@ -39,13 +39,13 @@ from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, random_actions, step_batch, where_rows
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.turns import Player, Turn
-from jzero.models import cached_simulator
-from jzero.planner import search_root
-from jzero.run_dir import to_json
+from jzero.models.plan import search_root
+from jzero.models.simulator import cached_simulator
+from jzero.program import make_model
 from jzero.search import PolicyOutput, Tree
 from jzero.search.tree import init_tree
 from jzero.self_play import Games, self_play, start_games
-from jzero.train import make_model
+from jzero.storage.run_dir import to_json
 
 ENV = ConnectFour()
 PLIES = 42

@@ -35,7 +35,7 @@ from with_network import latency, network_share
 from jzero import search
 from jzero.config import NetworkConfig
 from jzero.devices import set_up
-from jzero.train import AXIS, make_mesh
+from jzero.program import AXIS, make_mesh
 
 STATES = 1024
 

@@ -15,8 +15,8 @@ from jax.sharding import PartitionSpec as P
 from jzero.algorithms.make import make_algorithm, make_apply
 from jzero.config import TrainConfig
 from jzero.env import Env, reveal_batch
+from jzero.program import AXIS, Program, make_mesh, make_program
 from jzero.self_play import start_games
-from jzero.train import AXIS, Program, make_mesh, make_program
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, float]:

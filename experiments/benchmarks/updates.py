@@ -27,7 +27,7 @@ from tic_tac_toe_muzero import GUMBEL_MUZERO, presets
 from jzero.config import Algorithm
 from jzero.devices import set_up
 from jzero.env import make
-from jzero.train import make_program
+from jzero.program import make_program
 
 
 @dataclass(frozen=True)

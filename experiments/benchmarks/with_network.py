@@ -13,12 +13,12 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from jzero_envs.connect_four import ConnectFour
 
-from envs.connect_four import ConnectFour
 from jzero import search
 from jzero.config import NetworkConfig
 from jzero.env import init_batch, observe_batch, step_batch
-from jzero.models import Apply, Model, simulator_model
+from jzero.models.simulator import Apply, Model, simulator_model
 from jzero.networks import make_network
 
 ENV = ConnectFour()

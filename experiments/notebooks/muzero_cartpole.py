@@ -20,8 +20,8 @@ import matplotlib.pyplot as plt
 sys.path.insert(0, "experiments")
 from cartpole import PRESETS, final, measure
 
-from jzero.run import main
-from jzero.run_dir import RunDir, read_metrics
+from jzero.run.loop import main
+from jzero.storage.run_dir import RunDir, read_metrics
 
 # %% [markdown]
 # ## Train

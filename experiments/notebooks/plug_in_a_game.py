@@ -149,8 +149,8 @@ import sys
 sys.path.insert(0, "experiments")
 import opponents
 
-from jzero.presets import suited
-from jzero.run import main
+from jzero.run.loop import main
+from jzero.run.presets import suited
 
 strength = main(
     "nim",
@@ -166,7 +166,7 @@ strength = main(
 # every move loses.
 
 # %%
-from jzero.run_dir import RunDir
+from jzero.storage.run_dir import RunDir
 
 agent = jzero.load(RunDir.find("nim"))
 piles = jnp.arange(1, 22)

@@ -17,8 +17,8 @@ from IPython.display import SVG, display
 
 import jzero
 from jzero.evaluate.measures import share_not_lost
-from jzero.presets import suited
-from jzero.run import main
+from jzero.run.loop import main
+from jzero.run.presets import suited
 
 # %% [markdown]
 # ## Train
@@ -42,7 +42,7 @@ strength
 # `jzero.load` gives the agent of a run's directory. It plays batches of states: here one game against itself.
 
 # %%
-from jzero.run_dir import RunDir
+from jzero.storage.run_dir import RunDir
 
 agent = jzero.load(RunDir.find("notebook"))
 env = agent.env

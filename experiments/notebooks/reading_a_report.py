@@ -21,8 +21,8 @@ sys.path.insert(0, "experiments")
 from connect_four import PRESET, keeps_value
 
 import jzero
-from jzero.run import main
-from jzero.run_dir import RunDir, read_metrics
+from jzero.run.loop import main
+from jzero.storage.run_dir import RunDir, read_metrics
 
 strength = main(
     "report", PRESET, measure=keeps_value, argv=["--minutes", "1", "--games", "256", "--evaluate-every", "20"]

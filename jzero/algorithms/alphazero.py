@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.env import Env, reveal_batch
-from jzero.models import Apply, from_mover, mask_logits
+from jzero.models.simulator import Apply, from_mover, mask_logits
 from jzero.networks.supports import to_unit
 from jzero.replay import Sample
 

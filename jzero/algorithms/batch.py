@@ -16,8 +16,8 @@ from jzero.algorithms.muzero import Batch, Roots
 from jzero.algorithms.targets import merge_axes, n_step_returns, unroll_targets
 from jzero.config import MuZeroConfig, TrainConfig
 from jzero.env import Env, observe_batch
-from jzero.models import LearnedModel, Model
-from jzero.planner import plan_root
+from jzero.models.plan import plan_root
+from jzero.models.simulator import LearnedModel, Model
 from jzero.replay import Draw, Replay, draw
 from jzero.self_play import Transition
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jzero.algorithms.targets import Targets, merge_axes
 from jzero.env import where_rows
-from jzero.models import LearnedModel
+from jzero.models.simulator import LearnedModel
 
 SHARPNESS = 4.0
 """With 32 codes, a committed step (c^e one-hot) then has its code with a probability of 64 %."""

@@ -13,7 +13,7 @@ from jzero.algorithms.batch import lookahead, make_batch
 from jzero.algorithms.muzero import muzero_loss
 from jzero.config import TrainConfig
 from jzero.env import Env, action_size, has_chance, init_batch, observe_batch, reveal_batch
-from jzero.models import (
+from jzero.models.simulator import (
     Apply,
     LearnedModel,
     Model,

@@ -26,7 +26,7 @@ from jzero.algorithms.chance_codes import (
 )
 from jzero.algorithms.targets import Targets, merge_axes, prefix_sums
 from jzero.config import TrainConfig
-from jzero.models import Latent, LearnedModel
+from jzero.models.simulator import Latent, LearnedModel
 from jzero.networks import squashed
 from jzero.replay import Draw
 

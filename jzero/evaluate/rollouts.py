@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jzero.config import SearchConfig
 from jzero.env import Env, is_finished, random_actions, step_batch
 from jzero.evaluate.turns import Player, as_player
-from jzero.models import Model, advance, decider, has_player_values, mask_logits, resampler, seats
-from jzero.planner import plan
+from jzero.models.plan import plan
+from jzero.models.simulator import Model, advance, decider, has_player_values, mask_logits, resampler, seats
 from jzero.search import RecurrentFnOutput, RootFnOutput
 
 

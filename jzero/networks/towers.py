@@ -220,7 +220,7 @@ def computed_once(x: jax.Array) -> jax.Array:
     """`x`, which XLA may not compute again from its own inputs wherever it is read.
 
     It would at every reader of a sum, of sums before it too: back to the first state of a learned model that is
-    unrolled, with the normalisations on the way. On a CPU this holds in updates alone (`train.py`).
+    unrolled, with the normalisations on the way. On a CPU this holds in updates alone (`program.py`).
     """
     return jax.lax.optimization_barrier(x)
 

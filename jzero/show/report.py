@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from jzero.env import Env, make
-from jzero.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
 from jzero.show.curves import (
     COUNTS,
     SPEEDS,
@@ -26,6 +25,7 @@ from jzero.show.curves import (
 )
 from jzero.show.games import games_section
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
+from jzero.storage.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
 
 REPORT = "report.html"
 

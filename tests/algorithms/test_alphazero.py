@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import special
 
-from envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.alphazero import alphazero_loss, weighted_mean
 from jzero.replay import Sample
-from tests.algorithms.positions import mid_games
-from tests.search.tables import quick_jit
+from tests.helpers.positions import mid_games
+from tests.helpers.search_tables import quick_jit
 
 S, A = 7, 9
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import special, stats
 
-from envs.connect_four import ConnectFour
-from envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.augment import (
     draw_images,
     image_of_action,
@@ -19,8 +19,8 @@ from jzero.algorithms.augment import (
     shift_and_dim,
 )
 from jzero.env import init_batch, observe_batch
-from tests.algorithms.positions import mid_games
-from tests.search.tables import quick_jit
+from tests.helpers.positions import mid_games
+from tests.helpers.search_tables import quick_jit
 
 
 @pytest.mark.parametrize("env", [TicTacToe(), ConnectFour()], ids=["tic_tac_toe", "connect_four"])

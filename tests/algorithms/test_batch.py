@@ -16,15 +16,15 @@ from jzero.algorithms.batch import lookahead, make_batch, observations
 from jzero.algorithms.make import make_learned
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import Symmetry
-from jzero.models import learned_model, simulator_model
-from jzero.planner import plan
+from jzero.models.plan import plan
+from jzero.models.simulator import learned_model, simulator_model
 from jzero.self_play import self_play, start_games
-from tests.algorithms import rings
-from tests.algorithms.networks import tabular_model
+from tests.helpers import rings
+from tests.helpers.networks import tabular_model
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import same_bits, tiny
 from tests.oracles import muzero as oracle
 from tests.oracles import replay as replay_oracle
-from tests.search.tables import quick_jit
-from tests.tiny import same_bits, tiny
 
 B, LENGTH, CAPACITY, SAMPLES, K = 24, 64, 24, 2000, 3
 WAYS = {

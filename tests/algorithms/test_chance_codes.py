@@ -13,24 +13,24 @@ import numpy as np
 import optax
 import pytest
 
-from jzero import checkpoint
 from jzero.agent import Agent
 from jzero.algorithms.chance_codes import Codes, code_information, codes_in_use, straight_through
 from jzero.algorithms.muzero import Batch, muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import init_batch, make
-from jzero.estimate import describe
-from jzero.models import Latent, LearnedModel, learned_model
-from jzero.planner import plan_tree
+from jzero.models.plan import plan_tree
+from jzero.models.simulator import Latent, LearnedModel, learned_model
+from jzero.program import make_mesh, make_program
 from jzero.replay import Draw
-from jzero.train import make_mesh, make_program
+from jzero.run.describe import describe
+from jzero.storage import checkpoint
 from tests.algorithms.test_ladder import trained
 from tests.algorithms.test_muzero import ATOMS, REWARD, VALUE, A, K, S, random_targets
-from tests.env_examples import Aim
+from tests.helpers.env_examples import Aim
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import same_bits, tiny
 from tests.oracles import muzero as oracle
-from tests.search.tables import quick_jit
-from tests.tiny import same_bits, tiny
 
 M, DISCOUNT = 3, -0.9
 VALUE_WEIGHT, REWARD_WEIGHT, COMMITMENT = 0.25, 0.5, 0.3

@@ -20,16 +20,16 @@ from jzero.algorithms.muzero import Batch, muzero_loss
 from jzero.algorithms.targets import Targets, unroll_targets
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import init_batch
-from jzero.models import LearnedModel, learned_model
+from jzero.models.plan import plan
+from jzero.models.simulator import LearnedModel, learned_model
 from jzero.networks import MuZeroNet, Support, squashed
-from jzero.planner import plan
+from jzero.program import make_mesh, make_program
 from jzero.replay import Draw, add, init_replay
 from jzero.self_play import self_play, start_games
-from jzero.train import make_mesh, make_program
-from tests.algorithms.networks import Scripted
-from tests.env_examples import Aim
-from tests.search.tables import quick_jit
-from tests.tiny import same_bits, tiny
+from tests.helpers.env_examples import Aim
+from tests.helpers.networks import Scripted
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import same_bits, tiny
 
 KEY = jax.random.key(0)
 C, D = 8, 2

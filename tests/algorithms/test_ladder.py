@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.make import make_learned
 from jzero.algorithms.muzero import Batch, muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.program import make_mesh, make_program
 from jzero.replay import Draw
-from jzero.train import make_mesh, make_program
+from tests.helpers.tiny import tiny
 from tests.oracles import muzero as oracle
 from tests.oracles import tic_tac_toe as rules
-from tests.tiny import tiny
 
 KEY = jax.random.key(0)
 

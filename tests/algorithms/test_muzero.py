@@ -12,13 +12,13 @@ import pytest
 from jzero.algorithms.muzero import Batch, Roots, known_roots, muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.config import MuZeroConfig
-from jzero.models import LearnedModel
+from jzero.models.simulator import LearnedModel
 from jzero.networks import Support
 from jzero.replay import Draw
-from tests.algorithms.networks import Scripted
+from tests.helpers.networks import Scripted
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import tiny
 from tests.oracles import muzero as oracle
-from tests.search.tables import quick_jit
-from tests.tiny import tiny
 
 S, K, A, ATOMS, WIDTH = 6, 3, 4, 11, 5
 VALUE, REWARD = Support(2.0, ATOMS), Support(3.0, ATOMS)

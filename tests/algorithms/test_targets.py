@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jzero.algorithms import targets as targets_lib
-from tests import lanes
+from tests.helpers import lanes
+from tests.helpers.search_tables import quick_jit
 from tests.oracles import muzero as oracle
-from tests.search.tables import quick_jit
 
 unroll_targets = quick_jit(targets_lib.unroll_targets, static_argnums=3)
 K, N, SAMPLES = 5, 4, 3000

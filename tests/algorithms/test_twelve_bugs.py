@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
-from envs.tic_tac_toe import TicTacToe
 from jzero import replay as replay_lib
 from jzero.agent import Agent
 from jzero.algorithms.batch import lookahead, make_batch
@@ -21,18 +21,18 @@ from jzero.algorithms.muzero import Batch, muzero_loss, unroll
 from jzero.algorithms.targets import Targets, prefix_sums
 from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
 from jzero.env import init_batch, step_batch
-from jzero.models import Latent, edge, learned_model
+from jzero.models.plan import plan, search_root
+from jzero.models.simulator import Latent, edge, learned_model
 from jzero.networks import Support
-from jzero.planner import plan, search_root
 from jzero.replay import Draw
 from jzero.self_play import Transition, self_play, start_games
-from tests.algorithms import rings
-from tests.algorithms.networks import tabular_model
+from tests.helpers import rings
+from tests.helpers.networks import tabular_model
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import tiny
 from tests.oracles import games as rules
 from tests.oracles import muzero as oracle
 from tests.oracles import replay as replay_oracle
-from tests.search.tables import quick_jit
-from tests.tiny import tiny
 
 KEY = jax.random.key(0)
 SMALL = NetworkConfig(kind="mlp", width=8, blocks=1, head_width=8)

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.benchmarks.gpu_tables import tables
 from experiments.benchmarks.gpu_trace import covered
-from tests.tiny import REPOSITORY, child_environment
+from tests.helpers.tiny import REPOSITORY, child_environment
 
 SCRIPT = REPOSITORY / "experiments" / "benchmarks" / "gpu.py"
 

@@ -14,7 +14,7 @@ import jax
 import pytest
 
 from experiments.benchmarks.without_gpu import missing_plugin
-from tests.tiny import REPOSITORY, child_environment
+from tests.helpers.tiny import REPOSITORY, child_environment
 
 pytestmark = pytest.mark.skipif(bool(missing_plugin()), reason=missing_plugin())
 SCRIPT = REPOSITORY / "experiments" / "benchmarks" / "gpu.py"

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.benchmarks import without_gpu
 from experiments.benchmarks.without_gpu import Cost, annotate, cost, find_loop, parse
-from tests.tiny import REPOSITORY, child_environment
+from tests.helpers.tiny import REPOSITORY, child_environment
 
 # Of jax 0.11.2 for an H100, shortened: nine iterations, each with a conditional and a loop of unknown trip count.
 SEQUENCE = """\

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.adapters.brax import BraxEnv
 
-from envs.adapters.brax import BraxEnv
 from jzero import make
 from jzero.env import has_chance
 from tests.envs.test_brax import Point

@@ -9,7 +9,7 @@ from jzero import check_env
 
 pgx = pytest.importorskip("pgx")
 
-from envs.backgammon import CHANCES, THROWS, Backgammon, BackgammonState  # noqa: E402
+from jzero_envs.backgammon import CHANCES, THROWS, Backgammon, BackgammonState  # noqa: E402
 
 KEY = jax.random.key(0)
 pytestmark = pytest.mark.usefixtures("quick_compilation")

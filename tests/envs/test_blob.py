@@ -12,10 +12,10 @@ import numpy as np
 import pyspiel
 import pytest
 from jax.extend.core import jaxprs_in_params
+from jzero_envs.blob import Blob, BlobState
 from scipy import stats
 
 import jzero
-from envs.blob import Blob, BlobState
 from jzero import check_env
 from jzero.env import init_batch, observe_batch, step_batch
 from tests.oracles.blob import DECK, Round

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from jzero_envs.adapters.brax import BraxEnv
 
-from envs.adapters.brax import BraxEnv
 from jzero import check_env, make
 
 KEY = jax.random.key(0)

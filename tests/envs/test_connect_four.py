@@ -8,10 +8,10 @@ import pyspiel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jzero_envs.connect_four import ConnectFour
 
-from envs.connect_four import ConnectFour
 from jzero import check_env
-from tests.envs.playing import (
+from tests.helpers.playing import (
     Batched,
     assert_any_actions_are_safe,
     assert_same_game,

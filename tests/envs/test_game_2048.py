@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.game_2048 import Game2048, can_slide_left, slide_left
 
-from envs.game_2048 import Game2048, can_slide_left, slide_left
 from jzero import check_env, make
 from jzero.env import init_batch, random_actions, step_batch
 from tests.oracles import game_2048 as oracle

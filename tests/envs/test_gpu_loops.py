@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from jzero_envs.backgammon import Backgammon
+from jzero_envs.blob import Blob
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.game_2048 import Game2048
+from jzero_envs.quoridor import Quoridor
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.backgammon import Backgammon
-from envs.blob import Blob
-from envs.connect_four import ConnectFour
-from envs.game_2048 import Game2048
-from envs.quoridor import Quoridor
-from envs.tic_tac_toe import TicTacToe
 from jzero.env import init_batch, observe_batch, step_batch
 
 GAMES = {

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from jzero_envs.adapters.gymnax import Gymnax0, GymnaxEnv
 
-from envs.adapters.gymnax import Gymnax0, GymnaxEnv
 from jzero import check_env, make
 from jzero.env import is_finished
-from jzero.models import resampler
+from jzero.models.simulator import resampler
 
 gymnax = pytest.importorskip("gymnax", exc_type=ImportError)
 

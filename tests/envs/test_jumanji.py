@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.adapters.jumanji import JumanjiEnv
 
-from envs.adapters.jumanji import JumanjiEnv
 from jzero import EnvError, check_env, make
 from jzero.algorithms.make import make_algorithm
 from jzero.config import TrainConfig

@@ -15,7 +15,7 @@ from jzero.config import TrainConfig
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
 from jzero.evaluate import Turn, open_spiel_mcts
 from jzero.evaluate.rollouts import rollout_model
-from tests.envs.playing import Batched, assert_symmetry_keeps_games, random_games
+from tests.helpers.playing import Batched, assert_symmetry_keeps_games, random_games
 
 pgx = pytest.importorskip("pgx", exc_type=ImportError)
 

@@ -10,13 +10,13 @@ import numpy as np
 import pyspiel
 import pytest
 from jax.sharding import PartitionSpec as P
+from jzero_envs import quoridor
+from jzero_envs.quoridor import Quoridor, QuoridorState
 
 import jzero
-from envs import quoridor
-from envs.quoridor import Quoridor, QuoridorState
 from jzero import check_env
 from jzero.env import init_batch, is_finished, observe_batch, step_batch
-from tests.envs.playing import Batched, assert_symmetry_keeps_games, compile_run
+from tests.helpers.playing import Batched, assert_symmetry_keeps_games, compile_run
 from tests.oracles.quoridor import Quoridor as Oracle
 
 SMALL = Quoridor(size=5, walls=3)

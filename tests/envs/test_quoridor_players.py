@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pyspiel
 import pytest
+from jzero_envs.quoridor import Quoridor
 
-from envs.quoridor import Quoridor
 from experiments import quoridor_players as players
 from jzero.evaluate import Turn, play_match, random_player
 from jzero.evaluate.minimax import minimax
-from tests.envs.playing import Batched
+from tests.helpers.playing import Batched
 from tests.oracles.minimax import move_values
 from tests.oracles.quoridor import Quoridor as Oracle
 

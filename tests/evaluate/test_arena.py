@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.connect_four import ConnectFour
-from envs.tic_tac_toe import TicTacToe
 from jzero.evaluate import Tally, mean_interval, play_match, random_player
-from tests.evaluate.players import PickGame, Table, highest_player, lowest_player, perfect_policy
+from tests.helpers.players import PickGame, Table, highest_player, lowest_player, perfect_policy
 from tests.oracles import connect_four_solver, tic_tac_toe
 
 KEY = jax.random.key(0)

@@ -8,9 +8,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.connect_four import ConnectFour
-from envs.tic_tac_toe import TicTacToe
 from jzero.evaluate import (
     ILLEGAL,
     BitBullyProcess,
@@ -20,7 +20,7 @@ from jzero.evaluate import (
     play_match,
     random_player,
 )
-from tests.evaluate.players import Table, lowest_player, perfect_policy
+from tests.helpers.players import Table, lowest_player, perfect_policy
 from tests.oracles import connect_four_solver as oracle
 
 KEY = jax.random.key(0)

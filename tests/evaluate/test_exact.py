@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.tic_tac_toe import TicTacToe
 from jzero.evaluate import prove_never_loses
-from tests.evaluate.players import PickGame, Table, perfect_policy, tic_tac_toe_policy
+from tests.helpers.players import PickGame, Table, perfect_policy, tic_tac_toe_policy
 from tests.oracles import tic_tac_toe as oracle
 
 TTT = TicTacToe()

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.game_2048 import Game2048
 
-from envs.game_2048 import Game2048
 from jzero.evaluate.expectimax import expectimax_action, expectimax_qvalues
-from tests.env_examples import DiceRace, TwoPiles
+from tests.helpers.env_examples import DiceRace, TwoPiles
 from tests.oracles import game_2048 as rules
 
 KEY = jax.random.key(0)

@@ -11,14 +11,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jzero_envs.adapters.pgx import PgxEnv
 
-from envs.adapters.pgx import PgxEnv
 from jzero.env import make
 from jzero.evaluate import GtpError, GtpProcess, Turn, gnu_go, gtp_player, play_match, random_player
 from jzero.evaluate.gtp import to_action, to_vertex
-from tests.envs.playing import Batched, random_games
+from tests.helpers.playing import Batched, random_games
 
-FAKE = [sys.executable, str(Path(__file__).with_name("fake_gtp.py"))]
+FAKE = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "fake_gtp.py")]
 KEY = jax.random.key(0)
 SIZE = 9
 PASS = SIZE**2

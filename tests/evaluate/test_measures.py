@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.tic_tac_toe import TicTacToe
 from jzero.env import keep_finished
 from jzero.evaluate.measures import mean_return, play_episodes, share_not_lost
 from tests.oracles import games as rules

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.connect_four import CELL_BIT, CELL_WORD, ConnectFour
+from jzero_envs.tic_tac_toe import LINES, TicTacToe
 
-from envs.connect_four import CELL_BIT, CELL_WORD, ConnectFour
-from envs.tic_tac_toe import LINES, TicTacToe
 from jzero.env import init_batch, keep_finished
 from jzero.evaluate import play_match, random_player
 from jzero.evaluate.minimax import minimax, minimax_player

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.connect_four import ConnectFour
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.connect_four import ConnectFour
-from envs.tic_tac_toe import TicTacToe
 from jzero.evaluate import (
     ILLEGAL,
     grade_actions,

@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.blob import Blob
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.blob import Blob
-from envs.tic_tac_toe import TicTacToe
 from jzero.config import SearchConfig
 from jzero.env import init_batch, step_batch
 from jzero.evaluate.rollouts import random_returns, rollout_model
-from jzero.planner import plan
-from tests.search.tables import quick_jit
-from tests.tiny import Race
+from jzero.models.plan import plan
+from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import Race
 
 KEY = jax.random.key(0)
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.blob import Blob
 from scipy import stats
 
-from envs.blob import Blob
 from jzero.evaluate import TableResult, as_player, play_tables
-from tests.tiny import Race
+from tests.helpers.tiny import Race
 
 KEY = jax.random.key(0)
 

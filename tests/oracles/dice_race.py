@@ -1,4 +1,4 @@
-"""The rules of `tests.env_examples.DiceRace`, slow and obvious, for `tests.oracles.expectimax`."""
+"""The rules of `tests.helpers.env_examples.DiceRace`, slow and obvious, for `tests.oracles.expectimax`."""
 
 from typing import NamedTuple
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jzero import search
-from tests.search import tables as tables_lib
-from tests.search.tables import quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import quick_jit
 
 B, N = 64, 40
 POLICIES = {

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jzero import search
-from tests.search import tables as tables_lib
+from tests.helpers import search_tables as tables_lib
 
 B, A, N = 16, 9, 12
 SHAPES = {"nodes": (B, N + 1, 12), "children": (B, N + 1, A, 4), "open_priors": (B, N + 1, A)}

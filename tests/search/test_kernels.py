@@ -16,8 +16,8 @@ import pytest
 
 from jzero import search
 from jzero.search import tree as tree_lib
-from tests.search import tables as tables_lib
-from tests.search.tables import quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import quick_jit
 
 BATCH = 16
 siblings = functools.partial(functools.partial, search.qtransform_by_parent_and_siblings)

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.search import options
-from tests.search.tables import quick_jit
+from tests.helpers import search_options as options
+from tests.helpers.search_tables import quick_jit
 
 
 @pytest.mark.parametrize("name", options.SEARCHES)

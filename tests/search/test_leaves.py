@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jzero import search
+from tests.helpers import search_tables as tables_lib
 from tests.oracles import search as oracle
-from tests.search import tables as tables_lib
 from tests.search.test_oracle import Case, check, mixed, random_game, run, siblings
 from tests.search.test_slots import assert_same_tree
 

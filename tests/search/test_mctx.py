@@ -17,7 +17,7 @@ import pytest
 from scipy.special import softmax
 
 from jzero import search
-from tests.search import tables as tables_lib
+from tests.helpers import search_tables as tables_lib
 
 POLICIES = ["muzero_policy", "gumbel_muzero_policy"]
 TRANSFORMS = [

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.tiny import start_python, worker_report
+from tests.helpers.tiny import start_python, worker_report
 
 
 @pytest.mark.slow
 def test_no_search_has_a_collective(tmp_path):
-    report = worker_report(start_python("-m", "tests.search.mesh_worker", cache=tmp_path))
+    report = worker_report(start_python("-m", "tests.helpers.search_mesh_worker", cache=tmp_path))
     assert len(report) == 8
     for name, found in report.items():
         assert found["collectives"] == [], name

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from jzero import search
+from tests.helpers import search_tables as tables_lib
 from tests.oracles import search as oracle
-from tests.search import tables as tables_lib
 
 CLEAR_LEAD = 1e-5  # two actions whose scores are closer may be ordered otherwise in single precision
 

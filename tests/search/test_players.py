@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from jzero import search
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import quick_jit
 from tests.oracles import search as oracle
-from tests.search import tables as tables_lib
-from tests.search.tables import quick_jit
 from tests.search.test_oracle import CLEAR_LEAD
 
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 import pytest
+from jzero_envs.tic_tac_toe import LINES, TicTacToe
 from scipy import special, stats
 
-from envs.tic_tac_toe import LINES, TicTacToe
 from jzero import search
-from tests.search import tables as tables_lib
-from tests.search.tables import TreeArrays, quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import TreeArrays, quick_jit
 
 POLICIES = ["muzero_policy", "gumbel_muzero_policy"]
 A, N, B = 5, 32, 256  # of the searches below, unless a test says otherwise

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jzero import search
-from tests.search import tables as tables_lib
-from tests.search.tables import TreeArrays, quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import TreeArrays, quick_jit
 from tests.search.test_reuse import rebuilt
 
 B = 12

@@ -7,9 +7,9 @@ import pytest
 
 from jzero import search
 from jzero.search import reuse
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import TreeArrays, quick_jit
 from tests.oracles import search as oracle
-from tests.search import tables as tables_lib
-from tests.search.tables import TreeArrays, quick_jit
 from tests.search.test_oracle import Case, check, mixed, random_game, siblings
 from tests.search.test_slots import assert_same_tree
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jzero import search
-from tests.search import tables as tables_lib
-from tests.search.tables import TreeArrays, quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import TreeArrays, quick_jit
 
 A, N, B = 48, 120, 3
 

@@ -11,8 +11,8 @@ import pytest
 
 from jzero import search
 from jzero.search.packed import call_packed
+from tests.helpers.search_tables import TreeArrays, quick_jit
 from tests.oracles import search as oracle
-from tests.search.tables import TreeArrays, quick_jit
 
 S, A, C = 200, 5, 4
 

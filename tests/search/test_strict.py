@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from jzero import search
-from tests.search import options
+from tests.helpers import search_options as options
 
 SETTINGS = {"rank": (jax.numpy_rank_promotion, "raise"), "dtype": (jax.numpy_dtype_promotion, "strict")}
 

@@ -13,8 +13,8 @@ import pytest
 
 from jzero import search
 from jzero.search.view import TreeView
-from tests.search import tables as tables_lib
-from tests.search.tables import TreeArrays, quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import TreeArrays, quick_jit
 
 A, B, N = 4, 12, 24
 QUIET = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jzero import search
-from tests.search import tables as tables_lib
-from tests.search.tables import quick_jit
+from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import quick_jit
 
 GAMES, WORLDS, A, N = 6, 5, 4, 30
 

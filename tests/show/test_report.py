@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.blob import Blob
+from jzero_envs.tic_tac_toe import TicTacToe
 
-from envs.blob import Blob
-from envs.tic_tac_toe import TicTacToe
 from jzero.agent import Agent
 from jzero.algorithms.make import make_algorithm
 from jzero.evaluate.record import record_games
@@ -27,7 +27,7 @@ from jzero.show.curves import speeds_line
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, line_chart, series
 from jzero.show.words import duration, short_number, whole_number
-from tests.tiny import tiny
+from tests.helpers.tiny import tiny
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 # Crosses take the middle row.

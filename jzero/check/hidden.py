@@ -1,0 +1,114 @@
+"""What `check_env` asks of what a state hides: it must not decide the game in place of the key. G games."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jzero.check.rows import differ, is_key, row_bytes
+from jzero.env import Env, is_finished
+
+OTHER_KEYS = 12
+"""Further keys by which a step is shown not to depend on its key. Two games whose tosses are fair, but differ for
+the same key, are taken for dice in the state once in 2^25 tosses."""
+DICE_IN_STATE = (
+    "games that look alike go on differently whatever key step is given: something unseen that init drew decides, "
+    "so a search sees the dice: draw chance in step from the key given to step, not from a key or numbers in the "
+    "state; where these are cards dealt face down, add resample(state, key), or give the class "
+    "`hidden_information = True`"
+)
+
+
+def hidden_problems(
+    env: Env, game: Any, choose: Callable[..., np.ndarray], *, seed: int, max_plies: int
+) -> list[str]:
+    """Says where chance comes from the state and not from the key of a step, with the ply of the first finding.
+
+    Games that look alike and hold different states are played side by side with the same actions and keys. Where
+    chance is the key's, they go the same way, or another key would have changed the step too. Nothing is asked of
+    environments that say that they hide something (`resample`, `hidden_information`). Numbers drawn in advance that
+    are no keys are found only where two games begin alike.
+
+    Args:
+      env: the environment.
+      game: its compiled functions of states [G] (`init`, `step`, `observe`).
+      choose: (states, ply=) -> actions [G].
+      seed: of the games' keys.
+      max_plies: the most plies that are played.
+    """
+    if hasattr(env, "resample") or getattr(env, "hidden_information", False):
+        return []
+    states = game.init(jax.random.key(seed))
+    for twins in _twins(game, states, game.init(jax.random.key(seed + 1))):
+        ply = _first_parting(game, choose, states, twins, jax.random.key(seed), max_plies)
+        if ply is not None:
+            return [f"{DICE_IN_STATE} (first at ply {ply})"]
+    return []
+
+
+def _twins(game: Any, states: Any, others: Any) -> Iterator[Any]:
+    """States [G] that may look like `states` and hide something else, from first states of other keys.
+
+    First the others that look the same, then the states themselves with the keys of others.
+    """
+    place = {view: row for row, view in enumerate(_views(game, others))}
+    rows = np.array([place.get(view, row) for row, view in enumerate(_views(game, states))])
+    yield jax.tree.map(lambda leaf: leaf[rows], others)
+    leaves, structure = jax.tree.flatten(states)
+    pairs = list(zip(leaves, jax.tree.leaves(others), strict=True))
+    keyed = [other if _keeps_keys(leaf, other) else leaf for leaf, other in pairs]
+    yield jax.tree.unflatten(structure, keyed)
+
+
+def _views(game: Any, states: Any) -> list[bytes]:
+    """What is seen of each of the states [G], as bytes."""
+    return row_bytes((game.observe(states), states.legal_action_mask, states.current_player))
+
+
+def _keeps_keys(leaf: Any, other: Any) -> bool:
+    """Whether leaves [G, ...] of two batches are random keys: by their type, or u32[G, 2], no two the same."""
+    if is_key(leaf):
+        return True
+    both = np.concatenate([leaf, other])
+    return both.dtype == np.uint32 and both.shape[1:] == (2,) and len(np.unique(both, axis=0)) == len(both)
+
+
+def _first_parting(
+    game: Any, choose: Callable[..., np.ndarray], states: Any, twins: Any, key: jax.Array, max_plies: int
+) -> int | None:
+    """The ply at which a game and its twin, alike until then, part though their steps do not depend on the key."""
+    alike = ~_look_different(game, states, twins)
+    for ply in range(max_plies):
+        if not (alike & ~is_finished(states) & differ(states, twins)).any():
+            return None
+        actions = choose(states, ply=ply)
+        after, twins_after = (game.step(now, actions, key, ply) for now in (states, twins))
+        different = _look_different(game, after, twins_after)
+        parted = alike & different
+        if parted.any():
+            for now, then in ((states, after), (twins, twins_after)):
+                parted &= ~_depends_on_key(game, now, actions, then, key, ply)
+            if parted.any():
+                return ply
+        alike &= ~different
+        states, twins = after, twins_after
+    return None
+
+
+def _depends_on_key(
+    game: Any, states: Any, actions: np.ndarray, after: Any, key: jax.Array, ply: int
+) -> np.ndarray:
+    """bool[G]: `step` with another key leads to something that looks different from `after`."""
+    results = [game.step(states, actions, other, ply) for other in jax.random.split(key, OTHER_KEYS)]
+    return np.any([_look_different(game, after, result) for result in results], axis=0)
+
+
+def _look_different(game: Any, states: Any, others: Any) -> np.ndarray:
+    """bool[G]: they differ in rewards or end or, if unfinished, in what the player to move sees."""
+    ended, others_ended = is_finished(states), is_finished(others)
+    seen, others_seen = (
+        (game.observe(each), each.legal_action_mask, each.current_player) for each in (states, others)
+    )
+    outcome = differ((states.rewards, ended), (others.rewards, others_ended))
+    return outcome | (~ended & differ(seen, others_seen))

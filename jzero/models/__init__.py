@@ -1,0 +1,1 @@
+"""What search plans with, and how it is asked."""

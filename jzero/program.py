@@ -1,0 +1,339 @@
+"""The compiled program: self-play and updates as functions of one state, under `shard_map` on all devices.
+
+Parameters and the optimiser are replicated, games and replay are split by lane, gradients are averaged over
+the mesh axis, random keys are folded with the device's index. Self-play has no collectives but the mean of its
+metrics at the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jzero.algorithms.make import make_algorithm
+from jzero.check import check_shapes
+from jzero.config import TrainConfig
+from jzero.env import Env
+from jzero.models.simulator import Model
+from jzero.replay import Replay, add, cut, init_replay, lost
+from jzero.self_play import Games, self_play, start_games
+
+AXIS = "devices"
+GRAPH_OPTION = "xla_gpu_enable_command_buffer"
+GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,CONVOLUTION"
+"""What programs put into CUDA graphs: XLA's defaults and convolutions, so that the host launches a simulation with
+its network at once. Without convolutions it launches every layer by itself."""
+KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+"""Stops XLA's CPU compiler from dropping `jax.lax.optimization_barrier` before it fuses operations."""
+
+
+class TrainState(NamedTuple):
+    """Everything a run needs to go on to the same bits."""
+
+    params: Any
+    """The network's newest weights."""
+    averaged: Any
+    """Exponential average of the weights: these play."""
+    opt_state: Any
+    """The optimiser's state."""
+    games: Games
+    """[B] games in progress."""
+    replay: Replay
+    """[R, B] recorded plies."""
+    key: jax.Array
+    """The run's key; iterations and updates fold their number into it."""
+    iteration: jax.Array
+    """i32[] iterations done."""
+    updates: jax.Array
+    """i32[] updates done."""
+
+
+_SAME: Any = P()
+_ROWS: Any = P(AXIS)
+_RING: Any = P(None, AXIS)
+STATE_SPECS = TrainState(
+    params=_SAME,
+    averaged=_SAME,
+    opt_state=_SAME,
+    games=_ROWS,
+    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME, priority=_RING),
+    key=_SAME,
+    iteration=_SAME,
+    updates=_SAME,
+)
+"""How the state lies on the mesh."""
+
+
+class Program(NamedTuple):
+    """The compiled functions of a run."""
+
+    init: Callable[[], TrainState]
+    """The first state."""
+    play: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
+    """Self-play of one iteration into the replay; the state is donated. Metrics are scalars."""
+    learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
+    """The updates of one iteration; the state is donated. Losses are means, see `finite_mean`."""
+    abstract: TrainState
+    """Shapes, dtypes and shardings of the state."""
+
+
+def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh of one axis over `devices`, by default all of them (of all processes)."""
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def make_model(env: Env, config: TrainConfig) -> Model:
+    """What the search plans with."""
+    return make_algorithm(env, config).model
+
+
+def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:
+    """The functions of a run of `config` on `mesh` (by default all devices).
+
+    Raises:
+      ValueError: games or batch size do not divide by the number of devices, or the ring by the plies; the ring is
+        too short for the targets or the unrolled steps; shapes or dtypes of the environment (`EnvError`).
+    """
+    mesh = make_mesh() if mesh is None else mesh
+    num_devices = mesh.size
+    for name in ("games", "batch_size"):
+        if getattr(config, name) % num_devices:
+            raise ValueError(
+                f"{name} is {getattr(config, name)}; it must be a multiple of the {num_devices} devices"
+            )
+    if config.replay_plies % config.plies:
+        raise ValueError(
+            f"replay_plies is {config.replay_plies}; it must be a multiple of plies, {config.plies}"
+        )
+    algorithm = make_algorithm(env, config)
+    if algorithm.lookahead is not None and config.replay_plies <= algorithm.lookahead:
+        raise ValueError(
+            f"replay_plies is {config.replay_plies}; it must be greater than {algorithm.lookahead}, the later "
+            "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
+            "position ever has its targets"
+        )
+    steps = config.muzero.unroll_steps
+    if config.algorithm != "alphazero" and config.replay_plies <= steps:
+        raise ValueError(
+            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {config.replay_plies}, or the "
+            "ring holds no position with all of them: lower --muzero.unroll-steps or raise --replay-plies"
+        )
+    check_shapes(env)
+    optimizer = make_optimizer(config)
+
+    def shard(function: Callable, out_specs: Any) -> Callable:
+        # Unchecked: an environment's own loops would have to declare what varies over the devices.
+        return jax.shard_map(
+            function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs, check_vma=False
+        )
+
+    def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        key = _device_key(state.key, 0, state.iteration)
+        games, transitions, sums = self_play(env, algorithm.model, config, state.averaged, key, state.games)
+        sums["lost"] = lost(state.replay, config.plies)
+        replay = add(state.replay, transitions, td_lambda=config.td_lambda, lookahead=algorithm.lookahead)
+        metrics = play_metrics(mean_over_devices(sums), config.games * config.plies / num_devices)
+        return state._replace(games=games, replay=replay, iteration=state.iteration + 1), metrics
+
+    def learn_once(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        batch_key, loss_key = jax.random.split(_device_key(state.key, 1, state.updates))
+        size = config.batch_size // num_devices
+        replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size)
+        grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(state.params, batch, loss_key)
+        replay = algorithm.remember(replay, batch, priorities)
+        grads, metrics = mean_over_devices((grads, metrics))
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(config.ema_decay, state.updates / (state.updates + 10.0))
+        averaged = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.averaged, params)
+        metrics = metrics | {"grad_norm": optax.tree.norm(grads)}
+        return state._replace(
+            params=params,
+            averaged=averaged,
+            opt_state=opt_state,
+            replay=replay,
+            updates=state.updates + 1,
+        ), metrics
+
+    state_out = (STATE_SPECS, P())
+    return Program(
+        init=jax.jit(_init_function(env, config), out_shardings=shardings(mesh)),
+        play=jax.jit(
+            shard(play, state_out), donate_argnums=0, compiler_options=compiler_options(mesh, loops=True)
+        ),
+        learn=_repeat(
+            shard(learn_once, state_out),
+            config.updates,
+            on_cpu=mesh.devices.flat[0].platform == "cpu",
+            options=compiler_options(mesh),
+        ),
+        abstract=abstract_state(env, config, mesh),
+    )
+
+
+def begin_new_games(env: Env, config: TrainConfig, state: TrainState) -> TrainState:
+    """`state` with its games cut short and new ones begun: an emulator's games are lost with its process."""
+    key = jax.random.fold_in(
+        jax.random.fold_in(state.key, 2), state.iteration
+    )  # streams 0 and 1: play, learn
+    games = start_games(env, config, key, config.games)
+    return state._replace(games=games, replay=cut(state.replay))
+
+
+def _init_function(env: Env, config: TrainConfig) -> Callable[[], TrainState]:
+    """A function that makes the first state of a run."""
+    algorithm, optimizer = make_algorithm(env, config), make_optimizer(config)
+
+    def init() -> TrainState:
+        key = jax.random.key(config.seed)
+        params = algorithm.init(jax.random.fold_in(key, 0))
+        games = start_games(env, config, jax.random.fold_in(key, 1), config.games)
+        shapes = jax.eval_shape(lambda: self_play(env, algorithm.model, config, params, key, games)[1])
+        one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+        return TrainState(
+            params=params,
+            averaged=params,
+            opt_state=optimizer.init(params),
+            games=games,
+            replay=init_replay(one_ply, config.replay_plies, prioritised=algorithm.prioritised),
+            key=jax.random.fold_in(key, 2),
+            iteration=jnp.int32(0),
+            updates=jnp.int32(0),
+        )
+
+    return init
+
+
+def abstract_state(env: Env, config: TrainConfig, mesh: Mesh) -> TrainState:
+    """Shapes, dtypes and shardings of a run's state, without computing it."""
+    return _abstract(_init_function(env, config), mesh)
+
+
+def _abstract(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
+    def place(spec: P, part: Any) -> Any:
+        sharding = NamedSharding(mesh, spec)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
+
+    return jax.tree.map(place, STATE_SPECS, jax.eval_shape(init), is_leaf=_is_spec)
+
+
+def _is_spec(part: Any) -> bool:
+    return isinstance(part, P)
+
+
+def shardings(mesh: Mesh) -> TrainState:
+    """The shardings of the state's parts on `mesh`."""
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), STATE_SPECS, is_leaf=_is_spec)
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """AdamW with clipped gradients."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.adamw(config.learning_rate, weight_decay=config.weight_decay),
+    )
+
+
+def mean_over_devices(tree: Any) -> Any:
+    """Means of a pytree of float32 arrays over the mesh, in a single collective.
+
+    One, not one a leaf: on a CPU every waiting collective holds a thread of the pool that the other devices'
+    work runs in, and several at once can hold all of them.
+    """
+    flat, unravel = ravel_pytree(tree)
+    return unravel(jax.lax.pmean(flat, AXIS))
+
+
+def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.Array]:
+    """Means from sums over the games of one iteration's self-play, `positions` plies in all."""
+    games = jnp.maximum(sums["games"], 1e-9)
+    means = {
+        "games_finished_share": sums["games"] / positions,
+        "game_length": sums["game_plies"] / games,
+        "first_player_return": sums["first_player_return"] / games,
+        "policy_entropy": sums["policy_entropy"] / positions,
+        "policy_kl_to_prior": sums["policy_kl_to_prior"] / positions,
+        "evaluations_per_position": sums["evaluations"] / positions,
+        "lost_share": sums["lost"] / positions,
+    }
+    if "resigned" in sums:
+        checks = jnp.maximum(sums["resign_checks"], 1e-9)
+        means |= {
+            "resigned_share": sums["resigned"] / games,
+            "resign_checks": sums["resign_checks"],
+            "resign_error_share": sums["resign_errors"] / checks,
+        }
+    return means
+
+
+def finite_mean(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Means of metrics f32[U] over U updates, up to the first update that has one which is not finite.
+
+    After that update all weights are spoiled; so only what went wrong first has a mean that is not finite.
+
+    Returns:
+      the means, and `updates_averaged`: how many updates they are of.
+    """
+    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]), axis=0)
+    before = jnp.cumprod(jnp.concatenate([jnp.ones(1), finite[:-1].astype(jnp.float32)]))
+    count = jnp.sum(before)
+    means = {name: jnp.sum(jnp.where(before > 0, x, 0.0)) / count for name, x in metrics.items()}
+    return means | {"updates_averaged": count}
+
+
+def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
+    """A key of this device for the `number`-th use of `stream`."""
+    key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
+    return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+
+
+def compiler_options(mesh: Mesh, *, loops: bool = False) -> dict[str, str] | None:
+    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA's cards, unless XLA_FLAGS says what they hold.
+
+    With `loops` they hold those of unknown length too, which the host would drive (pgx's Go counts its stones by
+    one), where that was seen to give the same results: on Hopper, with jax 0.11.2.
+    """
+    device = mesh.devices.flat[0]
+    if "NVIDIA" not in device.device_kind or GRAPH_OPTION in os.environ.get("XLA_FLAGS", ""):
+        return None
+    capability = float(getattr(device, "compute_capability", 0))
+    loops = loops and capability >= 9 and jax.__version_info__ >= (0, 11, 2)
+    return {GRAPH_OPTION: GRAPHS + ",WHILE" * loops}
+
+
+def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, str] | None = None) -> Callable:
+    """A function that does `times` updates and averages their metrics.
+
+    On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
+    runs the gradient of a convolution inside a loop many times slower than outside of it, and computes a residual
+    stream over and over unless `networks.towers.computed_once` is heeded.
+    """
+    if not on_cpu:
+
+        def scanned(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+            state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
+            return state, finite_mean(metrics)
+
+        return jax.jit(scanned, donate_argnums=0, compiler_options=options)
+
+    one = jax.jit(update, donate_argnums=0, compiler_options=KEEP_BARRIERS)
+    stack_mean = jax.jit(lambda metrics: finite_mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
+
+    def dispatched(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        metrics = []
+        for _ in range(times):
+            state, one_metrics = one(state)
+            metrics.append(one_metrics)
+        return state, stack_mean(metrics)
+
+    return dispatched

@@ -1,0 +1,163 @@
+"""What a run will take, said before it begins.
+
+Axes: B games of a device, W worlds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.config import TrainConfig
+from jzero.env import Env
+from jzero.models.plan import evaluates_afterstates
+from jzero.models.simulator import Model
+from jzero.program import TrainState, make_model
+from jzero.search import tree_nbytes
+from jzero.search.chance import Decide
+
+
+def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
+    """What is trained with what; the memory of trees and replay; the time that the network takes an iteration.
+
+    Args:
+      env: what is played.
+      train: the settings.
+      state: arrays, or their shapes and dtypes alone.
+    """
+    size = sum(x.size for x in jax.tree.leaves(state.params))
+    model, search = make_model(env, train), train.search
+    worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
+    replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
+    trees = _tree_bytes(train, model, state)
+    narrow = " in bfloat16" if train.network.bf16 else ""
+    flops = _play_flops(train, model, state)
+    least = ""
+    if flops is not None:
+        seconds = flops / _flops_per_second()
+        least = f": at least {seconds:.2g} s at this device's speed of matrix products"
+    return (
+        f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
+        f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
+        f"simulations (trees of {_mebibytes(trees)} a device), replay of "
+        f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
+        f"{train.network.kind} network of {size:,} parameters{narrow} (an iteration plays "
+        f"{train.games * train.plies:,} positions{least}), seed {train.seed}"
+    )
+
+
+def check_memory(env: Env, train: TrainConfig, state: TrainState) -> None:
+    """Raises ValueError where a device's memory does not hold its search trees and its part of the replay.
+
+    A device that does not say how much memory it has, such as a CPU, is not checked.
+    """
+    room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if room is None:
+        return
+    trees = _tree_bytes(train, make_model(env, train), state)
+    replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
+    replay //= jax.device_count()
+    if trees + replay <= room:
+        return
+    games, share = train.games // jax.device_count(), room / (trees + replay)
+    raise ValueError(
+        f"the device has {_mebibytes(room)} for JAX; search trees of {games:,} games x "
+        f"{train.search.num_simulations + 1} nodes take {_mebibytes(trees)} and {train.replay_plies:,} plies of "
+        f"each game on record take {_mebibytes(replay)}: lower --games (now {train.games:,}; "
+        f"{int(train.games * share):,} would fit), --search.num-simulations or --replay-plies"
+    )
+
+
+def _mebibytes(size: float) -> str:
+    """A number of bytes in words."""
+    size /= 2**20
+    return f"{size:,.0f} MiB" if size >= 10 else f"{size:.2g} MiB"
+
+
+def _tree_bytes(train: TrainConfig, model: Model, state: TrainState) -> int:
+    """Bytes of a device's search trees."""
+    roots = _roots(model, state.averaged, state.games.states)
+    # Of a reused tree there are two at a time: what was kept and what grows from it.
+    nodes = train.search.num_simulations + 1
+    if train.search.reuse:
+        nodes = 2 * (2 * train.search.num_simulations + 1)
+    actions, embedding = roots.prior_logits.shape[1], roots.embedding
+    if model.decide is not None:
+        actions += _afterstates(model, state.averaged, roots)[0].shape[1]
+        if evaluates_afterstates(train.search, model):
+            embedding = (embedding, embedding)  # of either kind of node
+        else:
+            nodes += train.search.num_simulations
+    players = roots.value.shape[1] if roots.value.ndim == 2 else 1
+    return tree_nbytes(_rows(train), actions, nodes, embedding, players)
+
+
+def _rows(train: TrainConfig) -> int:
+    """B x W, rows of a device's batches."""
+    return train.games // jax.device_count() * train.search.worlds
+
+
+def _roots(model: Model, params: Any, states: Any) -> Any:
+    """Shapes of what a search starts from."""
+    key = jax.random.key(0)
+    return jax.eval_shape(
+        lambda params, states: model.choices(key, model.root(params, states)), params, states
+    )
+
+
+def _afterstates(model: Model, params: Any, roots: Any) -> Any:
+    """Shapes of the chance logits and the afterstates that follow the roots."""
+    action = jnp.zeros(roots.prior_logits.shape[0], jnp.int32)
+    return jax.eval_shape(cast(Decide, model.decide), params, jax.random.key(0), action, roots.embedding)
+
+
+def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float | None:
+    """Floating-point operations of a device's self-play in one iteration; None where JAX has no CPU to count on."""
+    rows = _rows(train)
+    one = jax.eval_shape(lambda states: jax.tree.map(lambda x: x[:1], states), state.games.states)
+    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state.averaged)
+    roots = _roots(model, params, states)
+    key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
+
+    def flops(function: Callable, embedding: Any) -> float:
+        # A GPU's client has no analysis of a program that is not compiled.
+        with jax.default_device(cpu):
+            cost: Any = jax.jit(function).lower(params, key, action, embedding).cost_analysis()
+        return float(cost["flops"])
+
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return None
+    if model.decide is None:
+        each = flops(model.recurrent, roots.embedding)
+    else:
+        each = flops(model.decide, roots.embedding)
+        each += flops(model.recurrent, _afterstates(model, params, roots)[1])
+        if evaluates_afterstates(train.search, model):
+            each /= 2  # a simulation adds a node of one kind or of the other
+    return train.plies * (train.search.num_simulations + 1) * each
+
+
+def _flops_per_second(rounds: int = 5) -> float:
+    """What the first device reaches in a product of two square matrices; the best of a few.
+
+    Of float32 and small on a CPU, of bfloat16 and large on an accelerator, where networks are in bfloat16.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    size = 512 if on_cpu else 8192
+    matrix = jnp.full((size, size), 1 / size, jnp.float32 if on_cpu else jnp.bfloat16)
+    product = jax.jit(jnp.matmul)
+    jax.block_until_ready(product(matrix, matrix))
+    seconds = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        jax.block_until_ready(product(matrix, matrix))
+        seconds.append(time.perf_counter() - begun)
+    return 2 * size**3 / float(np.min(seconds))

@@ -1,0 +1,350 @@
+"""Settings that follow from an environment, so that a new one trains without being tuned first.
+
+`look` plays random games and says what is to be seen; `preset` turns that into a run. The rules are those of the
+experiments in this repository, written down once; docs/choosing.md says why. They are a beginning: the largest gain
+usually comes from more games, a larger network or more simulations.
+
+Axes: B games, P players.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.algorithms.make import check_numbered
+from jzero.config import Algorithm, MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
+from jzero.models.simulator import has_player_values
+from jzero.networks.supports import scale
+from jzero.run.loop import RunConfig
+
+LOOKS = 64
+"""Random games that `look` plays."""
+MOST_PLIES = 1000
+"""Plies after which it stops."""
+LOOKAHEAD = 24
+"""Later plies that make a position of a game in progress ready, where games are long."""
+LONG = 32
+"""Plies of a game from which on its first positions are learned from before it ends."""
+MIXED_AGE = 20_000
+"""Positions after which EfficientZero V2 takes the search's value as the target (Wang et al. 2024)."""
+SOON_ENDED = 16_384
+"""Positions after which the first games of AlphaZero's self-play end, about."""
+
+
+class Facts(NamedTuple):
+    """What random play shows of an environment."""
+
+    num_players: int
+    """P."""
+    player_values: bool
+    """Every player has a value of its own."""
+    hides: bool
+    """It has hidden information that can be redrawn."""
+    chance: bool
+    """Games look different from the beginning, or go on differently, by chance."""
+    plies: float
+    """Mean length of a game, in plies."""
+    longest: int
+    """Length of the longest game."""
+    ended: bool
+    """At least one game came to its end."""
+    largest_reward: float
+    """Greatest absolute reward of a step."""
+    largest_return: float
+    """Greatest absolute undiscounted return of a game."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Shapes of the observation's leaves, without the batch axis."""
+    shared: bool = False
+    """All of several players earn the same at every step: they play together, not against each other."""
+
+    @property
+    def points(self) -> bool:
+        """It is played for points: more than one win or loss can be earned."""
+        return self.largest_return > 1 + 1e-4
+
+    @property
+    def features(self) -> int:
+        """Numbers in an observation."""
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    @property
+    def is_board(self) -> bool:
+        """The observation is one array [H, W, C]."""
+        return len(self.shapes) == 1 and len(self.shapes[0]) == 3
+
+
+@lru_cache(maxsize=4)
+def look(env: Env, *, seed: int = 0) -> Facts:
+    """Plays `LOOKS` random games side by side, of at most `MOST_PLIES` plies.
+
+    An emulator (`external`) is not played but taken for a game of `MOST_PLIES` plies with rewards of 1.
+    """
+    key = jax.random.key(seed)
+    first = jax.eval_shape(partial(init_batch, env, batch_size=LOOKS), key)
+    if getattr(env, "external", False):
+        seen = _Seen(
+            True, np.full(LOOKS, MOST_PLIES), np.full(LOOKS, True), 1.0, np.full(LOOKS, np.inf), False
+        )
+    else:
+        seen = _Seen(*jax.device_get(jax.jit(partial(_random_games, env))(key)))
+    observation = jax.eval_shape(partial(observe_batch, env), first)
+    return Facts(
+        num_players=env.num_players,
+        player_values=has_player_values(env),
+        hides=getattr(env, "resample", None) is not None,
+        chance=bool(seen.chance),
+        plies=float(np.mean(seen.plies)),
+        longest=int(np.max(seen.plies)),
+        ended=bool(np.any(seen.ended)),
+        largest_reward=float(seen.largest_reward),
+        largest_return=float(np.max(seen.largest_return)),
+        shapes=tuple(leaf.shape[1:] for leaf in jax.tree.leaves(observation)),
+        shared=env.num_players > 1 and bool(seen.equal) and float(seen.largest_reward) > 0,
+    )
+
+
+class _Seen(NamedTuple):
+    """What random games [B] were like."""
+
+    chance: Any  # bool[]
+    plies: Any  # i32[B]
+    ended: Any  # bool[B]
+    largest_reward: Any  # f32[]
+    largest_return: Any  # f32[B], absolute, over the players
+    equal: Any  # bool[]: all players' rewards
+
+
+def _random_games(env: Env, key: jax.Array) -> _Seen:
+    start_key, play_key = jax.random.split(key)
+    states = init_batch(env, start_key, LOOKS)
+
+    def goes_on(carry: tuple) -> jax.Array:
+        ply, states, *_ = carry
+        return (ply < MOST_PLIES) & ~jnp.all(is_finished(states))
+
+    def one_ply(carry: tuple) -> tuple:
+        ply, states, returns, seen = carry
+        action_key, step_key, other_key = jax.random.split(jax.random.fold_in(play_key, ply), 3)
+        actions = random_actions_in(env, states, action_key)
+        after = step_batch(env, states, actions, step_key)
+        seen = _Seen(
+            chance=seen.chance | _differ(after, step_batch(env, states, actions, other_key)),
+            plies=seen.plies + ~is_finished(states),
+            ended=is_finished(after),
+            largest_reward=jnp.maximum(seen.largest_reward, jnp.max(jnp.abs(after.rewards))),
+            largest_return=seen.largest_return,
+            equal=seen.equal & jnp.all(after.rewards == after.rewards[:, :1]),
+        )
+        return ply + 1, after, returns + after.rewards, seen
+
+    # What is seen, not the states: who sits where is often drawn (pgx), and games begin alike all the same.
+    first = (observe_batch(env, states), states.legal_action_mask)
+    alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), first)
+    nothing = jnp.zeros(LOOKS)
+    seen = _Seen(
+        _differ(first, alike),
+        nothing.astype(jnp.int32),
+        nothing > 0,
+        jnp.float32(0),
+        nothing,
+        jnp.bool_(True),
+    )
+    carry = (0, states, jnp.zeros_like(states.rewards), seen)
+    _, _, returns, seen = jax.lax.while_loop(goes_on, one_ply, carry)
+    return seen._replace(largest_return=jnp.max(jnp.abs(returns), axis=-1))
+
+
+def _differ(states: Any, others: Any) -> jax.Array:
+    """bool[]: any leaf of the states differs; random keys that they hold do not count."""
+    pairs = zip(jax.tree.leaves(states), jax.tree.leaves(others), strict=True)
+    plain = [(a, b) for a, b in pairs if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
+    return jnp.stack([jnp.any(a != b) for a, b in plain]).any()
+
+
+def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]:
+    """The presets of an experiment that takes any environment: one for each algorithm."""
+
+    def run(algorithm: Algorithm, name: str, env: Env) -> RunConfig:
+        if algorithm == "alphazero":
+            check_numbered(env, name)
+        facts = look(env)
+        _check_ends(name, facts)
+        return RunConfig(train=preset(name, facts, algorithm))
+
+    return {algorithm: partial(run, algorithm) for algorithm in algorithms}
+
+
+def _check_ends(name: str, facts: Facts) -> None:
+    """Warns where no game has ended; raises ValueError where opponents would have to play on to its end."""
+    if facts.ended:
+        return
+    text = (
+        f"none of {LOOKS} random games of {name!r} ended within {MOST_PLIES:,} plies; let every game end: count "
+        "plies in the state and set `truncated` at a limit"
+    )
+    if facts.num_players > 1:
+        raise ValueError(text)
+    warnings.warn(f"{text}; measurements cut episodes short", stacklevel=2)
+
+
+def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> TrainConfig:
+    """The settings for the environment called `name`."""
+    train = _alphazero(facts) if algorithm == "alphazero" else _learned(facts, algorithm)
+    limit = _return_limit(facts, train.discount) if algorithm == "alphazero" else 1.0
+    network = dataclasses.replace(_network(facts, algorithm), value_limit=limit)
+    return dataclasses.replace(train, env=name, algorithm=algorithm, network=network)
+
+
+def _alphazero(facts: Facts) -> TrainConfig:
+    """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob.
+
+    Where games are long, fewer of them end after as many positions, and they are learned from before they end: with
+    hidden information or values by seat only where the replay may not hold a whole game, or its first positions
+    would be lost. A single player's may become long by learning, or by going round in circles.
+    """
+    games = int(np.clip(2 ** np.floor(np.log2(SOON_ENDED / max(facts.plies, 1))), 128, 512))
+    replay_plies = 256 * 512 // games
+    long = facts.plies > LONG or facts.num_players == 1 or _outlast(facts, replay_plies)
+    train = TrainConfig(
+        search=SearchConfig(num_simulations=32, rescale_values=False, value_scale=0.2),
+        games=games,
+        plies=8,
+        td_lambda=0.8,
+        replay_plies=replay_plies,
+        batch_size=1024,
+        updates=16,
+        ema_decay=0.999,
+        td_lookahead=LOOKAHEAD if long else 0,
+        # Games that begin alike need other openings; a quarter of a short game would leave nothing to play.
+        opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
+    )
+    if facts.num_players == 1 and facts.points:
+        # A game of scores: differences of Q-values have no scale of their own.
+        search = dataclasses.replace(train.search, num_simulations=16, rescale_values=True, value_scale=0.1)
+        discount = 0.99
+        scores = dataclasses.replace(train, search=search, games=128, replay_plies=256, discount=discount)
+        weight = _score_weight(_return_limit(facts, discount))
+        return dataclasses.replace(scores, td_lambda=0.9, value_weight=weight)
+    if not facts.hides and not facts.player_values:
+        return train
+    replay_plies = 256
+    search = dataclasses.replace(
+        train.search, num_simulations=16, worlds=4 if facts.hides else 1, value_scale=0.5
+    )
+    return dataclasses.replace(
+        train,
+        search=search,
+        games=256,
+        replay_plies=replay_plies,
+        td_lambda=1.0,
+        td_lookahead=LOOKAHEAD if _outlast(facts, replay_plies) else 0,
+        temperature_plies=MOST_PLIES if facts.hides else 0,
+    )
+
+
+def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
+    """As for CartPole and MinAtar with one player, as for tic-tac-toe with two: the replay holds whole games."""
+    alone = facts.num_players == 1
+    discount = 0.99 if alone else 1.0
+    value_limit = _return_limit(facts, discount)
+    efficient = algorithm in ("efficientzero", "efficientzero_v2")
+    muzero = MuZeroConfig(
+        td_steps=10 if alone else 0,
+        value_limit=value_limit,
+        reward_limit=_round_up(facts.largest_reward * (5 if efficient else 1)),
+        atoms=51 if alone else 21,
+        value_prefix=efficient,
+        consistency_weight=2.0 if efficient else 0.0,
+        reanalyse=0.1 if efficient and alone else 0.0,
+        bootstrap="network"
+        if efficient and alone
+        else "search",  # reanalyse renews few of the values on record
+        priority_exponent=0.6 if efficient and alone else 0.0,
+        priority_correction=0.4 if efficient and alone else 1.0,
+        search_value_age=MIXED_AGE if algorithm == "efficientzero_v2" and alone else 0,
+    )
+    gumbel = SearchConfig(num_simulations=16 if alone else 32, rescale_values=not alone)
+    search = SearchConfig(policy="puct", num_simulations=50) if algorithm == "muzero" else gumbel
+    train = TrainConfig(
+        search=dataclasses.replace(search, value_scale=0.2 if alone else 0.1),
+        muzero=muzero,
+        games=256,
+        plies=16,
+        replay_plies=512,
+        batch_size=512,
+        updates=16,
+        opening_plies=0 if facts.chance else min(8, round(facts.plies) // 2),
+    )
+    if not alone:
+        return _with_longer_replay(train) if _outlast(facts, train.replay_plies) else train
+    return dataclasses.replace(
+        train,
+        games=16,
+        replay_plies=4096,
+        batch_size=128,
+        warmup_iterations=4,
+        discount=discount,
+        opening_plies=0,
+        temperature_plies=MOST_PLIES,
+        value_weight=0.25,
+        ema_decay=0.995,
+    )
+
+
+def _outlast(facts: Facts, replay_plies: int) -> bool:
+    """Games may be longer than the ring: good play may take twice as long as the longest random game."""
+    return 2 * facts.longest > replay_plies
+
+
+def _with_longer_replay(train: TrainConfig) -> TrainConfig:
+    """A ring that holds the longest games, of twice `MOST_PLIES`, in as much memory with fewer games."""
+    factor = -(-2 * MOST_PLIES // train.replay_plies)
+    return dataclasses.replace(train, replay_plies=factor * train.replay_plies, games=train.games // factor)
+
+
+def _return_limit(facts: Facts, discount: float) -> float:
+    """What no return exceeds.
+
+    Discounted, that of the largest reward at every ply, for ever: random games are no guide, since a good player's
+    may be far longer. Undiscounted, twice what random games earned.
+    """
+    if not facts.points:
+        return 1.0
+    return _round_up(2 * facts.largest_return if discount == 1 else facts.largest_reward / (1 - discount))
+
+
+def _score_weight(limit: float) -> float:
+    """Weight of the value loss of scores, whose errors are parts of `limit` on the scale h.
+
+    An error of 1 on that scale weighs 0.02 whatever the limit, as in `experiments/game_2048.py`; with a fiftieth of
+    that no values were learned there.
+    """
+    return max(10.0, round(0.02 * float(scale(jnp.float32(limit))) ** 2, 1))
+
+
+def _network(facts: Facts, algorithm: Algorithm) -> NetworkConfig:
+    """Pixels: EfficientZero's network. Up to 4,096 numbers: a residual MLP, which a CPU computes far faster than
+    convolutions. Larger boards: a residual tower.
+    """
+    learned = algorithm != "alphazero"
+    if learned and facts.is_board and facts.shapes[0][:2] == (96, 96):
+        return NetworkConfig(kind="atari", width=64, blocks=1, dynamics_blocks=1)
+    if facts.is_board and facts.features > 4096:
+        return NetworkConfig(kind="resnet", width=64, blocks=3)
+    return NetworkConfig(kind="mlp", width=128, blocks=1) if learned else NetworkConfig(width=256, blocks=3)
+
+
+def _round_up(limit: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50, ..."""
+    exponent = np.floor(np.log10(max(limit, 1.0)))
+    steps = np.array([1, 2, 5, 10]) * 10.0**exponent
+    return float(steps[np.searchsorted(steps, max(limit, 1.0) * (1 - 1e-6))])

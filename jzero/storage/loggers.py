@@ -1,0 +1,102 @@
+"""TensorBoard and Weights & Biases, imported only when asked for."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from jzero.storage.run_dir import to_json, write_atomic
+
+
+class Logger(Protocol):
+    """Somewhere metrics go besides metrics.jsonl."""
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Writes the finite numbers among `metrics` under `step`, the iteration; the rest is left out."""
+        ...
+
+    def close(self) -> None:
+        """Writes out what is pending."""
+        ...
+
+
+def make_loggers(
+    run_dir: str | Path, tensorboard: bool, wandb: bool, config: Any, *, resumed_at: int | None = None
+) -> list[Logger]:
+    """The loggers asked for.
+
+    Args:
+      run_dir: TensorBoard's events go to its folder `tensorboard`, W&B's files to its folder `wandb`.
+      tensorboard: log to TensorBoard.
+      wandb: log to Weights & Biases, as its environment variables say (WANDB_PROJECT, WANDB_MODE, ...).
+      config: the run's configuration, shown by W&B.
+      resumed_at: the iteration a resumed run goes on from; TensorBoard hides what was logged after it.
+
+    Raises:
+      ImportError: a package is missing; the message is one line that says what to install.
+    """
+    loggers: list[Logger] = []
+    if tensorboard:
+        loggers.append(_TensorBoard(Path(run_dir), resumed_at))
+    if wandb:
+        loggers.append(_Wandb(Path(run_dir), config))
+    return loggers
+
+
+class _TensorBoard:
+    def __init__(self, run_dir: Path, resumed_at: int | None) -> None:
+        writer = _import("tensorboardX", "tensorboard").SummaryWriter
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer = writer(str(run_dir / "tensorboard"), purge_step=purge)
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        for name, value in _numbers(metrics).items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Wandb:
+    def __init__(self, run_dir: Path, config: Any) -> None:
+        module = _import("wandb", "wandb")
+        self._run = module.init(
+            project=os.environ.get("WANDB_PROJECT", "jzero"),
+            name=f"{run_dir.parent.name}/{run_dir.name}",
+            dir=str(run_dir),
+            config=to_json(config),
+            id=_wandb_id(run_dir),
+            resume="allow",
+        )
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        self._run.log(_numbers(metrics), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _wandb_id(run_dir: Path) -> str:
+    """The run's name at W&B, kept in the directory so that a resumed run goes on with the same curves."""
+    path = run_dir / "wandb_id"
+    if not path.exists():
+        write_atomic(path, secrets.token_hex(4))
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in to_json(metrics).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _import(module: str, option: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f'logging to {option} needs {module}: pip install "jzero[log]"') from error

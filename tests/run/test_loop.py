@@ -1,0 +1,804 @@
+"""A run from outside: what is left after signals, crashes, full disks and mistakes, and that resuming is exact."""
+
+import dataclasses
+import errno
+import functools
+import itertools
+import json
+import math
+import re
+import shutil
+import signal
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from jzero_envs.tic_tac_toe import TicTacToe
+
+from jzero.algorithms.make import make_algorithm
+from jzero.config import MuZeroConfig, NetworkConfig
+from jzero.devices import set_up
+from jzero.env import make
+from jzero.evaluate.record import record_games
+from jzero.run import loop as run_lib
+from jzero.run.loop import Run, RunConfig, Strength, main
+from jzero.show.report import write_report
+from jzero.storage import checkpoint
+from jzero.storage.run_dir import RunDirError, read_json, read_metrics
+from tests.helpers.tiny import CHILD, TINY, finish, same_bits, start_python, tiny, wait_for
+
+pytestmark = [
+    pytest.mark.usefixtures("quick_compilation"),
+    # Orbax leaves its readers of damaged arrays behind.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
+]
+
+SPEEDS = {
+    *("seconds", "positions_per_second", "evaluations_per_second", "updates_per_second", "self_play_share"),
+}
+NEVER = 1e9
+
+
+def nothing(agent):
+    return Strength("nothing", 0.5, 0.25, 0.75)
+
+
+def settings(path, iterations=3, **changes):
+    defaults = {"minutes": 60, "evaluate_every": NEVER, "checkpoint_every": NEVER, "train": TINY}
+    return RunConfig(run_dir=Path(path), iterations=iterations, **(defaults | changes))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_runs():
+    """Runs of this process share their compiled programs, and only those that are asked for draw reports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_lib, "make_program", functools.cache(run_lib.make_program))
+        patch.setattr(run_lib, "write_report", lambda path, env: path / "report.html")
+        patch.setattr(run_lib, "record_games", lambda agent, **_: {"games": []})
+        yield
+
+
+def train(config, measure=nothing, final=nothing, prepare=lambda run: None):
+    """The state after a whole run in this process; `prepare` may change the run before it trains."""
+    with Run("tiny", make(config.train.env), config) as run:
+        prepare(run)
+        run.train(measure, final)
+        return run.state
+
+
+def saved(path):
+    """(iteration, everything the newest checkpoint holds) of a run of `TINY` on one device."""
+    program = run_lib.make_program(make(TINY.env), TINY)  # shared with the runs
+    return checkpoint.restore(
+        Path(path) / "checkpoints", {"state": program.abstract, "seconds": np.float32(0)}
+    )
+
+
+def lines(path):
+    """The metrics of each iteration without clocks and strengths."""
+    skipped = SPEEDS | {"strength", "strength_low", "strength_high"}
+    return [{k: v for k, v in line.items() if k not in skipped} for line in read_metrics(path)]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """`reference(n)`: (directory, state) of n iterations without interruption."""
+
+    @functools.cache
+    def run(iterations):
+        path = tmp_path_factory.mktemp("reference") / "run"
+        return path, train(settings(path, iterations))
+
+    return run
+
+
+# A run that ends by itself.
+
+
+def test_a_run_leaves_everything_that_a_reader_needs(reference, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_lib, "write_report", write_report)
+    monkeypatch.setattr(run_lib, "record_games", record_games)
+    path = tmp_path / "run"
+    state = train(settings(path, 6))
+    assert {entry.name for entry in path.iterdir()} == {
+        *("lock", "config.json", "metrics.jsonl", "checkpoints"),
+        *("games.json", "report.html", "result.json"),
+    }
+    assert int(state.iteration) == 6
+    iteration, found = saved(path)
+    assert iteration == 6
+    assert same_bits(found["state"], state)
+    result = read_json(path / "result.json")
+    assert result["strength"] == {"name": "nothing", "value": 0.5, "low": 0.25, "high": 0.75, "unit": ""}
+    assert (result["iterations"], result["positions"], result["updates"]) == (6, 6 * 8 * 6, 10)
+    assert read_json(path / "config.json")["config"]["train"] == dataclasses.asdict(TINY)
+    games = read_json(path / "games.json")["games"]
+    assert games
+    for game in games:
+        assert len(game["actions"]) == len(game["values"]) >= 5
+    assert (path / "report.html").read_text().startswith("<!doctype html>")
+    # The same seed gives the same run, to the bit.
+    assert same_bits(state, reference(6)[1])
+    assert lines(path) == lines(reference(6)[0])
+
+
+def test_the_memory_is_said_before_it_is_taken(tmp_path, monkeypatch, capsys):
+    def full():
+        raise MemoryError
+
+    program = run_lib.make_program(make(TINY.env), TINY)._replace(init=full)
+    monkeypatch.setattr(run_lib, "make_program", lambda env, config: program)
+    with pytest.raises(MemoryError):
+        Run("tiny", make(TINY.env), settings(tmp_path / "run"))
+    said, place = capsys.readouterr().out.splitlines()
+    assert re.match(r"tiny: .*replay of 144 positions \(0\.0\d+ MiB\)", said)
+    assert place == f"run directory: {tmp_path / 'run'}"
+
+
+def test_metrics_have_a_line_an_iteration(reference):
+    path, _ = reference(6)
+    metrics = read_metrics(path)
+    assert [line["iteration"] for line in metrics] == list(range(1, 7))
+    assert [line["positions"] for line in metrics] == [48 * n for n in range(1, 7)]
+    # One iteration of warm-up, then two updates each.
+    assert [line["updates"] for line in metrics] == [0, 2, 4, 6, 8, 10]
+    assert ["loss" in line for line in metrics] == [False] + [True] * 5
+    assert ["updates_per_second" in line for line in metrics] == [False] + [True] * 5
+    assert not any("updates_averaged" in line for line in metrics)
+    assert [line["evaluations"] for line in metrics] == [48 * 5 * n for n in range(1, 7)]
+    ended = [round(line["games_finished_share"] * 48) for line in metrics]
+    assert [line["games"] for line in metrics] == np.cumsum(ended).tolist()
+    assert ended[-1] > 0
+    # Measured at once, then not for a long time.
+    assert ["strength" in line for line in metrics] == [True] + [False] * 5
+    seconds = [line["seconds"] for line in metrics]
+    assert seconds == sorted(seconds)
+    for line in metrics:
+        assert all(math.isfinite(value) for value in line.values())
+        rates = line["evaluations_per_second"] / line["positions_per_second"] * line["self_play_share"]
+        np.testing.assert_allclose(rates, 5, rtol=1e-3)  # four simulations and the root
+
+
+def test_measurements_come_in_their_interval_and_the_final_one_at_the_end(tmp_path, capsys):
+    asked = []
+    config = settings(tmp_path / "run", 3, evaluate_every=1e-6)
+    final = Strength("the end", 0.25, 0.125, 0.5, "points")
+    train(config, lambda agent: asked.append(agent) or nothing(agent), lambda agent: final)
+    assert ["strength" in line for line in read_metrics(tmp_path / "run")] == [True] * 3
+    assert len(asked) == 3
+    assert read_json(tmp_path / "run" / "result.json")["strength"]["name"] == "the end"
+    *_, first, second, third, took, speed, report, last = capsys.readouterr().out.splitlines()
+    assert last == "the end: 0.250 [0.125, 0.500] points"
+    assert report.startswith("report: ")
+    assert re.fullmatch(r"final measurement: \d+ s", took)
+    rates = r"median speeds: \S+ positions/s, \S+ evaluations/s, \S+ updates/s"
+    assert re.fullmatch(rates + r", \d+% of the time is self-play, \d+% learning", speed)
+    for line, positions in ((first, 48), (second, 96), (third, 144)):
+        assert re.fullmatch(rf"\d+ s, {positions} positions: nothing: 0.500 \[0.250, 0.750\]", line)
+
+
+def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
+    """Self-play takes three seconds, the updates two, by a clock that stands still otherwise."""
+    clock = [0]
+
+    def takes(seconds, function):
+        def slowed(state):
+            clock[0] += seconds
+            return function(state)
+
+        return slowed
+
+    def slow_down(run):
+        run.program = run.program._replace(play=takes(3, run.program.play), learn=takes(2, run.program.learn))
+
+    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    train(settings(tmp_path / "run", 2), prepare=slow_down)
+    warmup, line = read_metrics(tmp_path / "run")
+    assert warmup["positions_per_second"] == 8 * 6 / 3
+    assert warmup["self_play_share"] == 1
+    assert line["positions_per_second"] == 8 * 6 / 5
+    assert line["evaluations_per_second"] == 8 * 6 * 5 / 3
+    assert line["updates_per_second"] == 2 / 2
+    assert line["self_play_share"] == 3 / 5
+
+
+def test_positions_searched_again_are_counted_on_each_device():
+    muzero = MuZeroConfig(reanalyse=0.3, unroll_steps=4)
+    learned = tiny(algorithm="muzero", muzero=muzero, updates=10, batch_size=24)
+
+    def again(train, num_devices, updated=True):
+        found = run_lib.speeds(train, num_devices, 1.0, 1.0, 2.0, updated=updated)
+        return found.get("reanalysed_per_second")
+
+    # 0.3 of 24 samples is 7.2; of the 12 of each of two devices 3.6, and at least one of the 2 of each of twelve.
+    assert again(learned, 1) == 10 * 7 * 5 / 2
+    assert again(learned, 2) == 10 * 2 * 4 * 5 / 2
+    assert again(learned, 12) == 10 * 12 * 1 * 5 / 2
+    assert again(learned, 1, updated=False) is None
+    assert again(tiny(algorithm="muzero"), 1) is None
+    assert again(tiny(muzero=muzero), 1) is None  # AlphaZero
+
+
+def test_slow_measurements_leave_two_thirds_of_the_time_to_training(tmp_path, monkeypatch):
+    clock = itertools.count(step=0.25)  # seconds a look at it
+    late = []
+
+    def eleven_seconds(agent):
+        late.append(11)
+        return nothing(agent)
+
+    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: next(clock) + sum(late)))
+    train(settings(tmp_path / "run", 60, evaluate_every=1e-6), eleven_seconds)
+    measured, seconds = len(late), read_metrics(tmp_path / "run")[-1]["seconds"]
+    assert measured >= 3
+    assert 11 * (measured - 1) <= seconds * 0.37
+
+
+def test_a_measurement_that_would_end_after_the_run_is_left_to_the_final_one(tmp_path, monkeypatch):
+    begun = []
+
+    def measured(name, minutes):
+        clock = itertools.count(step=0.25)
+        begun.clear()
+
+        def three_seconds(agent):
+            begun.append(next(clock) + 3 * len(begun))
+            return nothing(agent)
+
+        monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: next(clock) + 3 * len(begun)))
+        config = settings(tmp_path / name, 60 if minutes is None else None, evaluate_every=1e-6)
+        train(dataclasses.replace(config, minutes=minutes or 10), three_seconds)
+        return list(begun)
+
+    starts = measured("long", None)
+    assert len(starts) >= 4
+    assert measured("short", (starts[3] + 2) / 60) == starts[:3]
+    assert measured("longer", (starts[3] + 6) / 60) == starts[:4]
+
+
+def test_the_time_ends_a_run(tmp_path):
+    config = settings(tmp_path / "run", None, minutes=1e-9)
+    assert int(train(config).iteration) == 1
+    spent = read_metrics(tmp_path / "run")[-1]["seconds"]
+    train(dataclasses.replace(config, minutes=(spent + 0.5) / 60, resume=True))
+    *earlier, last = [line["seconds"] for line in read_metrics(tmp_path / "run")]
+    assert last >= spent + 0.5 > earlier[-1]
+
+
+def test_a_run_ends_at_its_target(tmp_path):
+    strengths = iter([0.25, 0.5, 0.75, 1.0])
+
+    def measure(agent):
+        return Strength("rising", next(strengths), 0.0, 1.0)
+
+    config = settings(tmp_path / "run", 20, evaluate_every=1e-6, target=0.75)
+    assert int(train(config, measure).iteration) == 3
+
+
+def test_targets_that_are_clamped_are_told_of_once(tmp_path):
+    def clip(run):
+        learn = run.program.learn
+
+        def clipping(state):
+            state, metrics = learn(state)
+            return state, metrics | {"reward_clipped_share": np.float32(0.25)}
+
+        run.program = run.program._replace(learn=clipping)
+
+    with pytest.warns(
+        UserWarning, match="25.00% of the reward targets of iteration 2 .* raise --muzero.rew"
+    ) as told:
+        train(settings(tmp_path / "run", 4), prepare=clip)
+    assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
+
+
+def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
+    def add_roots(run):
+        learn = run.program.learn
+
+        def with_roots(state):
+            state, metrics = learn(state)
+            known = 0.5 * (state.iteration > 2)
+            return state, metrics | {
+                "root_known_share": known,
+                "root_value": known,
+                "root_return": 0.5 * known,
+            }
+
+        run.program = run.program._replace(learn=with_roots)
+
+    train(settings(tmp_path / "run", 3), prepare=add_roots)
+    *_, none_known, last = read_metrics(tmp_path / "run")
+    assert "root_known_share" not in last
+    assert (last["root_value"], last["root_return"]) == (1, 0.5)
+    assert not {"root_value", "root_return"} & none_known.keys()
+
+
+def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
+    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=12), warmup_iterations=9)
+    with pytest.warns(UserWarning, match="unroll") as told:
+        train(settings(tmp_path / "run", 6, train=config))
+    (said,) = [str(warning.message) for warning in told if "unroll" in str(warning.message)]
+    assert "lower --muzero.unroll-steps" in said
+    (length,) = re.findall(r"^games end after (\S+) plies on average, and muzero.unroll_steps is 12: ", said)
+    assert 5 <= float(length) < 12  # tic-tac-toe
+
+
+def test_positions_that_the_replay_loses_before_their_game_ends_are_told_of_once(tmp_path, recwarn):
+    short = tiny(replay_plies=6, warmup_iterations=9)  # as many as are played in an iteration of tic-tac-toe
+    train(settings(tmp_path / "short", 4, train=short))
+    (said,) = [str(warning.message) for warning in recwarn if "left the replay" in str(warning.message)]
+    (share,) = re.findall(r"^in iteration 2 (\d+)% as many .* replay_plies, 6; raise --replay-plies", said)
+    assert 10 < int(share) <= 100
+    assert "--td-lookahead" in said
+    recwarn.clear()
+    train(settings(tmp_path / "long", 4, train=tiny(warmup_iterations=9)))
+    assert not [warning for warning in recwarn if "left the replay" in str(warning.message)]
+
+
+@pytest.mark.parametrize(
+    ("games", "algorithm", "tells"),
+    [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
+)
+def test_games_are_short_if_they_end_before_the_model_is_unrolled(games, algorithm, tells):
+    config = SimpleNamespace(train=tiny(algorithm=algorithm, muzero=MuZeroConfig(unroll_steps=5)))
+    run = SimpleNamespace(config=config, positions=50, _totals={"games": games}, _warned=set())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        Run._warn_of_short_games(run)
+        Run._warn_of_short_games(run)
+    assert len(told) == tells
+
+
+@pytest.mark.slow
+def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch):
+    run_dir = tmp_path / "run"
+    learned = tiny(algorithm="muzero")  # AlphaZero cannot search in an emulator
+    before = train(settings(run_dir, 2, train=learned))
+    monkeypatch.setattr(TicTacToe, "external", True, raising=False)
+    with pytest.raises(ValueError, match="'alphazero' searches by stepping states"):
+        make_algorithm(TicTacToe(), TINY)
+    with Run("tiny", TicTacToe(), settings(run_dir, 2, train=learned, resume=True)) as run:
+        after = run.state
+    assert np.asarray(before.games.ply).any()
+    assert not np.asarray(after.games.ply).any()
+    assert not np.asarray(after.games.states.board).any()
+    newest = (int(before.replay.head) - 1) % before.replay.targets.shape[0]
+    was, now = before.replay.plies, after.replay.plies
+    # The games in progress are cut short; what had ended stays as it was.
+    assert now.ended[newest].all()
+    np.testing.assert_array_equal(now.truncated[newest], was.truncated[newest] | ~was.ended[newest])
+    others = np.arange(len(was.ended)) != newest
+    np.testing.assert_array_equal(now.ended[others], was.ended[others])
+    assert same_bits(before.params, after.params)
+
+
+def test_another_seed_gives_another_run(reference, tmp_path):
+    train(settings(tmp_path / "other", 2, train=tiny(seed=1)))
+    assert lines(tmp_path / "other")[0] != lines(reference(6)[0])[0]
+
+
+# Interrupted and resumed.
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(reference, tmp_path, cache):
+    """3 iterations, kill -9 in the 4th, 3 more: what 6 iterations without a break give."""
+    run_dir = tmp_path / "run"
+    options = ["--run-dir", run_dir, "--checkpoint-every", 1e-9]
+    child = start_python("-c", CHILD, "iteration 4", *options, cache=cache)
+    wait_for(lambda: (run_dir / "checkpoints" / "3").exists(), child)
+    assert child.stdout.readline().startswith("tiny: alphazero in tic_tac_toe, 8 games")
+    while child.stdout.readline() != "hangs\n":
+        pass
+    child.kill()
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    # A line of an iteration that was not saved, and half a line.
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.write('{"iteration": 4, "loss": 1e9}\n{"iterat')
+
+    state = train(settings(run_dir, 6, resume=True))
+    path, expected = reference(6)
+    assert same_bits(state, expected)
+    assert saved(run_dir)[0] == 6
+    assert same_bits(saved(run_dir)[1]["state"], saved(path)[1]["state"])
+    assert lines(run_dir) == lines(path)
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_saves_goes_on_to_the_same_bits(reference, tmp_path, cache):
+    run_dir = tmp_path / "run"
+    child = start_python("-c", CHILD, "never", "--run-dir", run_dir, "--checkpoint-every", 1e-9, cache=cache)
+    wait_for(lambda: (run_dir / "checkpoints" / "2").exists(), child)
+    wait_for(lambda: any((run_dir / "checkpoints").glob("*tmp*")), child)
+    child.kill()
+    child.communicate()
+    done = checkpoint.iterations(run_dir / "checkpoints")[-1]
+    total = max(done + 1, 6)
+    state = train(settings(run_dir, total, resume=True))
+    path, expected = reference(total)
+    assert same_bits(state, expected)
+    assert lines(run_dir) == lines(path)
+    assert not list((run_dir / "checkpoints").glob("*tmp*"))
+
+
+def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_path, cache):
+    run_dir = tmp_path / "run"
+    options, seconds = ["--run-dir", run_dir], 0.0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = len(read_metrics(run_dir))
+        child = start_python("-c", CHILD, "never", *options, cache=cache)
+        wait_for(lambda before=before: len(read_metrics(run_dir)) >= before + 2, child)
+        child.send_signal(number)
+        out, err = finish(child)
+        assert child.returncode == 0, err
+        last = len(read_metrics(run_dir))
+        resume = f"python experiments/tiny.py --run-dir {run_dir} --resume"
+        assert out.splitlines()[-2:] == [f"stopped and saved; go on with: {resume}", "the end"]
+        assert "Traceback" not in err
+        assert checkpoint.iterations(run_dir / "checkpoints")[-1] == last
+        assert not (run_dir / "result.json").exists()
+        total = float(saved(run_dir)[1]["seconds"])
+        assert total > seconds
+        options, seconds = resume.split()[2:], total
+
+    state = train(settings(run_dir, last + 1, resume=True))
+    path, expected = reference(last + 1)
+    assert same_bits(state, expected)
+    assert lines(run_dir) == lines(path)
+    clock = [line["seconds"] for line in read_metrics(run_dir)]
+    assert clock == sorted(clock)
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path, cache):
+    run_dir = tmp_path / "run"
+    child = start_python("-c", CHILD, "measurement 1", "--run-dir", run_dir, cache=cache)
+    while child.stdout.readline() != "hangs\n":
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    text = ""
+    while "again to quit at once without saving" not in text:
+        text += child.stderr.read(1)
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 128 + signal.SIGINT  # it would hang for ten minutes
+    child.communicate()
+    assert checkpoint.iterations(run_dir / "checkpoints") == []
+
+
+def test_resuming_a_finished_run_changes_nothing(reference, tmp_path):
+    path, state = reference(6)
+    shutil.copytree(path, tmp_path / "run")
+    assert same_bits(train(settings(tmp_path / "run", 6, resume=True)), state)
+    assert lines(tmp_path / "run") == lines(path)
+
+
+def test_a_resumed_run_takes_its_own_settings_and_the_options_given(reference, tmp_path):
+    path, _ = reference(6)
+    shutil.copytree(path, tmp_path / "run")
+    preset = RunConfig(train=tiny(games=64, seed=9))
+    options = ["--run-dir", str(tmp_path / "run"), "--resume", "--learning-rate", "0.5", "--minutes", "7"]
+    config = run_lib.parse("tiny", preset, options)
+    assert config.train == tiny(learning_rate=0.5)
+    assert config.minutes == 7
+    assert run_lib.parse("tiny", preset, options[:2]).train == preset.train
+
+
+@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+def test_a_damaged_newest_checkpoint_costs_only_what_came_after_the_one_before(reference, tmp_path, damage):
+    run_dir = tmp_path / "run"
+    train(settings(run_dir, 5, checkpoint_every=1e-9))
+    assert checkpoint.iterations(run_dir / "checkpoints") == [4, 5]
+    data = run_dir / "checkpoints" / "5" / "ocdbt.process_0" / "d"
+    if damage == "truncated":
+        largest = max(data.iterdir(), key=lambda path: path.stat().st_size)
+        largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 3])
+    else:
+        shutil.rmtree(data)
+    with pytest.warns(UserWarning, match="checkpoints/5 cannot be read .*; trying the one before"):
+        state = train(settings(run_dir, 6, resume=True))
+    path, expected = reference(6)
+    assert same_bits(state, expected)
+    assert lines(run_dir) == lines(path)
+
+
+# What goes wrong.
+
+
+def test_a_run_that_exists_is_not_overwritten(reference):
+    path, _ = reference(6)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != "lock"}
+    with pytest.raises(RunDirError, match=re.escape(f"python experiments/tiny.py --run-dir {path} --resume")):
+        train(settings(path))
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.name != "lock"} == before
+
+
+def test_a_run_in_use_is_refused(tmp_path):
+    config = settings(tmp_path / "run")
+    with Run("tiny", make(TINY.env), config):
+        for resume in (True, False):
+            with pytest.raises(RunDirError, match="in use by process"):
+                Run("tiny", make(TINY.env), dataclasses.replace(config, resume=resume))
+    # Left, it is free again, but holds no checkpoint.
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        Run("tiny", make(TINY.env), dataclasses.replace(config, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": NetworkConfig(width=32, blocks=1)}, "network.width was 16 and is now 32"),
+        (
+            {"network": NetworkConfig(width=16, blocks=1, norm="none")},
+            "network.norm was 'layer' and is now 'none'",
+        ),
+        ({"env": "connect_four"}, "env was 'tic_tac_toe' and is now 'connect_four'"),
+        ({"games": 16, "plies": 9}, "games was 8 and is now 16; plies was 6 and is now 9"),
+    ],
+)
+def test_another_network_or_game_does_not_fit_and_the_field_is_named(reference, changes, message):
+    path, _ = reference(6)
+    with pytest.raises(ValueError, match="does not fit") as error:
+        train(settings(path, resume=True, train=tiny(**changes)))
+    assert message in str(error.value)
+    assert "leave these options out to resume" in str(error.value)
+    # The directory is not left locked.
+    train(settings(path, 6, resume=True))
+
+
+def not_a_number_in_update(number):
+    """Spoils the weights before the updates of one iteration."""
+
+    def prepare(run):
+        learn = run.program.learn
+
+        def spoiled(state):
+            if int(state.iteration) == number:
+                state = state._replace(params=jax.tree.map(lambda x: x * math.nan, state.params))
+            return learn(state)
+
+        run.program = run.program._replace(learn=spoiled)
+
+    return prepare
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_path, reference):
+    run_dir = tmp_path / "run"
+    with pytest.raises(FloatingPointError) as error:
+        train(settings(run_dir, 6, checkpoint_every=1e-9), prepare=not_a_number_in_update(4))
+    assert "policy_loss is nan" in str(error.value)
+    assert "in iteration 4 (update 5)" in str(error.value)
+    assert "lower --learning-rate" in str(error.value)
+    assert f"--run-dir {run_dir} --resume" in str(error.value)
+    assert "\n" not in str(error.value)
+    # The last good iteration is there to go on with.
+    assert [line["iteration"] for line in read_metrics(run_dir)] == [1, 2, 3]
+    assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
+
+
+def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
+    """In the second of two updates all metrics are spoiled, in the first only what depends on value targets."""
+
+    def spoil_targets(run):
+        learn = run.program.learn
+
+        def spoiled(state):
+            return learn(
+                state._replace(replay=state.replay._replace(targets=state.replay.targets * math.nan))
+            )
+
+        run.program = run.program._replace(learn=spoiled)
+
+    with pytest.raises(FloatingPointError) as error:
+        train(settings(tmp_path / "run", 6), prepare=spoil_targets)
+    named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run was stopped"
+    assert str(error.value).startswith(named)
+
+
+def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
+    def spoil_play(run):
+        play = run.program.play
+
+        def spoiled(state):
+            state, metrics = play(state)
+            return state, metrics | {"policy_entropy": np.float32(math.nan)}
+
+        run.program = run.program._replace(play=spoiled)
+
+    with pytest.raises(FloatingPointError, match=r"^policy_entropy is nan in iteration 1 \(self-play\)"):
+        train(settings(tmp_path / "run", 6), prepare=spoil_play)
+
+
+def test_an_absurd_learning_rate_stops_the_run(tmp_path):
+    absurd = tiny(learning_rate=1e38, max_grad_norm=1e38)
+    with pytest.raises(
+        FloatingPointError, match=r"(loss|grad_norm|policy_\w+) is (nan|inf) in iteration [23]"
+    ):
+        train(settings(tmp_path / "run", 20, train=absurd))
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, reference, monkeypatch):
+    run_dir, write = tmp_path / "run", ocp.StandardCheckpointer.save
+
+    def full_in_iteration_3(checkpointer, path, *args, **kwargs):
+        if path.name == "3":
+            (path.parent / "3.orbax-checkpoint-tmp").mkdir()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(checkpointer, path, *args, **kwargs)
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", full_in_iteration_3)
+    with pytest.raises(OSError, match=r"checkpoint of iteration 3 .*No space left .*earlier .* are intact"):
+        train(settings(run_dir, 6, checkpoint_every=1e-9))
+    monkeypatch.undo()
+    assert sorted(entry.name for entry in (run_dir / "checkpoints").iterdir()) == ["1", "2"]
+    assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
+    assert lines(run_dir) == lines(reference(6)[0])
+
+
+# The command line.
+
+
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """`command_line(*options)`: what an experiment's `main` with `TINY` as its preset ends with, and says."""
+    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # this process has its devices
+    monkeypatch.delenv("JZERO_TRACEBACK", raising=False)
+
+    def call(*options):
+        preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
+        with pytest.raises(SystemExit) as exit_:
+            main("tiny", preset, lambda env: nothing, argv=[str(option) for option in options])
+        # A text is printed by Python itself; tyro prints its own in a frame and exits with a number.
+        said = str(exit_.value.code) if isinstance(exit_.value.code, str) else capsys.readouterr().err
+        assert exit_.value.code
+        return re.sub(r"[\s│]+", " ", said) if not isinstance(exit_.value.code, str) else said
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--env", "tic_tac_to"], "error: unknown env 'tic_tac_to': did you mean 'tic_tac_toe'?"),
+        (["--env", "no_module:Game"], "error: env 'no_module:Game': cannot import the module 'no_module'"),
+        (["--games", "0"], "games is 0; it must be at least 1"),
+        (["--minutes", "-1"], "minutes is -1.0; it must be greater than 0"),
+        (["--search.num-simulations", "0"], "search.num_simulations is 0; it must be at least 1"),
+        (["--network.width", "0"], "network.width is 0; it must be at least 1"),
+        (["--number-of-games", "3"], "Unrecognized options: --number-of-games"),
+        (["--plies", "4"], "error: replay_plies is 18; it must be a multiple of plies, 4"),
+        (["--resume", "--run-dir", "{tmp}/missing"], "holds no run to resume"),
+        (["--run-dir", "{tmp}/file/run"], "error: cannot write {tmp}/file/run: Not a directory"),
+        (["--run-dir", "{tmp}"], "error: run directory {tmp} is not empty"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback_and_leaves_nothing(tmp_path, command_line, options, message):
+    (tmp_path / "file").write_text("x")
+    options = [option.format(tmp=tmp_path) for option in options]
+    if "--run-dir" not in options:
+        options += ["--run-dir", str(tmp_path / "run")]
+    found = command_line(*options)
+    assert message.format(tmp=tmp_path) in found
+    assert "\n" not in found
+    assert "Traceback" not in found
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"file", "lock"}
+
+
+def test_a_loss_that_is_not_finite_is_one_line_too(tmp_path, command_line, monkeypatch):
+    enter = Run.__enter__
+
+    def spoil_and_enter(run):
+        not_a_number_in_update(2)(run)
+        return enter(run)
+
+    monkeypatch.setattr(Run, "__enter__", spoil_and_enter)
+    found = command_line("--run-dir", tmp_path / "run", "--iterations", 3)
+    assert found.startswith("error: ")
+    assert "loss is nan" in found
+
+
+def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)
+    monkeypatch.chdir(tmp_path)
+    preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
+    assert main("tiny", preset, lambda env: nothing, argv=["--iterations", "1"]) == nothing(None)
+    (run_dir,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert len(read_metrics(run_dir)) == 1
+    text = capsys.readouterr()
+    assert f"run directory: runs/tiny/{run_dir.name}" in text.out
+    *_, untrained, last = text.out.splitlines()
+    assert untrained == "nothing was learned: the first update is in iteration 2; give it more time"
+    assert last == "nothing: 0.500 [0.250, 0.750]"
+    # And on with the newest run, without naming it.
+    main("tiny", preset, lambda env: nothing, argv=["--resume", "--iterations", "2"])
+    assert len(read_metrics(run_dir)) == 2
+    record = json.loads((run_dir / "config.json").read_text())
+    assert record["experiment"] == "tiny"
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """A function: the settings that `main` starts a run with, where JAX finds this backend."""
+
+    def start(backend, options, presets, **more):
+        seen = []
+
+        def stop(experiment, env, config, command):
+            seen.append(config)
+            raise ValueError("enough")
+
+        monkeypatch.setattr(run_lib, "set_up", lambda **_: None)
+        monkeypatch.setattr(run_lib, "Run", stop)
+        monkeypatch.setattr(jax, "default_backend", lambda: backend)
+        with pytest.raises(SystemExit, match="enough"):
+            main("tiny", presets, lambda env: nothing, argv=[str(option) for option in options], **more)
+        return seen[0]
+
+    return start
+
+
+SIMPLE = RunConfig(train=TINY)
+LARGE = RunConfig(train=tiny(games=64))
+
+
+@pytest.mark.parametrize(
+    ("presets", "more", "games"),
+    [
+        (SIMPLE, {}, 16 * 8),
+        (SIMPLE, {"accelerated": LARGE}, 64),
+        ({"alphazero": SIMPLE, "muzero": LARGE}, {}, 16 * 8),
+        ({"alphazero": SIMPLE}, {"accelerated": {"alphazero": LARGE}}, 64),
+        (lambda name, env: LARGE, {}, 16 * 64),
+        ({"alphazero": lambda name, env: LARGE}, {"accelerated": {"alphazero": lambda name, env: LARGE}}, 64),
+    ],
+)
+def test_networks_compute_in_bfloat16_on_an_accelerator_unless_one_says_otherwise(
+    started, presets, more, games
+):
+    env = ["--env", "tic_tac_toe"]
+    found = started("gpu", env, presets, **more).train
+    assert (found.network.bf16, found.games) == (True, games)
+    assert not started("gpu", [*env, "--network.no-bf16"], presets, **more).train.network.bf16
+    other = started("tpu", [*env, "--network.width", 24], presets, **more).train.network
+    assert (other.bf16, other.width) == (True, 24)
+    assert not started("cpu", env, presets, **more).train.network.bf16
+    assert started("cpu", [*env, "--network.bf16"], presets, **more).train.network.bf16
+
+
+@pytest.mark.parametrize("presets", [SIMPLE, {"alphazero": lambda name, env: LARGE}])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_resumed_run_computes_as_it_began_wherever_it_goes_on(started, tmp_path, presets, bf16):
+    network = dataclasses.replace(TINY.network, bf16=bf16)
+    config = {"train": dataclasses.asdict(tiny(network=network, games=16))}
+    (tmp_path / "config.json").write_text(json.dumps({"config": config}))
+    for backend in ("gpu", "cpu"):
+        found = started(backend, ["--resume", "--run-dir", tmp_path], presets, accelerated=LARGE).train
+        assert (found.network.bf16, found.games) == (bf16, 16)
+
+
+def test_the_algorithm_chooses_the_preset(tmp_path):
+    presets = {
+        name: RunConfig(minutes=minutes, train=tiny(algorithm=name))
+        for minutes, name in enumerate(("gumbel_muzero", "muzero"), start=1)
+    }
+    assert run_lib.parse("tiny", presets, []) == presets["gumbel_muzero"]
+    assert run_lib.parse("tiny", presets, ["--algorithm", "muzero"]) == presets["muzero"]
+    assert run_lib.parse("tiny", presets, ["--algorithm=muzero", "--seed", "4"]).train.seed == 4
+    with pytest.raises(
+        ValueError, match=r"algorithm is 'alphazero'; this experiment has .* gumbel_muzero, muzero"
+    ):
+        run_lib.parse("tiny", presets, ["--algorithm", "alphazero"])
+
+
+def test_devices_stay_as_they_are_once_jax_is_in_use():
+    before = jax.devices()
+    set_up(cache=None)
+    set_up(cpu_devices=len(before), cache=None)
+    with pytest.raises(ValueError, match=r"cpu_devices is 64, but JAX is in use with \d+: give it before"):
+        set_up(cpu_devices=64, cache=None)
+    assert jax.devices() == before
