@@ -5,8 +5,8 @@
     python experiments/alphazero.py --env quoridor?size=5 --games 1024 --network.width 384
 
 The search plans with the environment itself. Random games show how long a game is, what it pays and what is seen;
-the sizes follow from that by the rules in `jzero/run/presets.py`, and every option overrides one. The last line is what
-`opponents.py` measures: with two players, the score against Monte-Carlo tree search with random rollouts.
+the sizes follow from that by the rules in `jzero/run/presets.py`, and every option overrides one. The last line is
+what `opponents.py` measures: with two players, the score against Monte-Carlo tree search with random rollouts.
 """
 
 from __future__ import annotations

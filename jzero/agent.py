@@ -29,12 +29,16 @@ class Agent:
     Attributes:
       env: the environment it was trained on.
       config: the run's settings.
+      name: what `jzero.make` calls the environment.
+      search: the settings of its search.
       params: the network's weights.
     """
 
     def __init__(self, env: Env, config: TrainConfig, params: Any) -> None:
         self.env = env
         self.config = config
+        self.name = config.env
+        self.search = config.search
         self.params = _own_copy(params)
         self._model = make_model(env, config)
         self._plan = jax.jit(
