@@ -20,17 +20,20 @@ from dataclasses import replace
 import jax
 from jzero_envs.adapters.ale import AleEnv
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env, make
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 EFFICIENTZERO = TrainConfig(
     env="ale:pong",
     algorithm="efficientzero",
-    search=SearchConfig(policy="gumbel", num_simulations=16, rescale_values=True),
-    network=NetworkConfig(kind="atari", width=64, blocks=1, head_width=32),
-    muzero=MuZeroConfig(
+    search=SearchSettings(policy="gumbel", num_simulations=16, rescale_values=True),
+    network=NetworkSettings(kind="atari", width=64, blocks=1, head_width=32),
+    muzero=MuZeroSettings(
         unroll_steps=5,
         td_steps=5,
         value_limit=300,
@@ -60,12 +63,12 @@ EFFICIENTZERO = TrainConfig(
 GUMBEL_MUZERO = replace(
     EFFICIENTZERO,
     algorithm="gumbel_muzero",
-    muzero=MuZeroConfig(unroll_steps=5, td_steps=5, value_limit=300, reward_limit=1, atoms=101),
+    muzero=MuZeroSettings(unroll_steps=5, td_steps=5, value_limit=300, reward_limit=1, atoms=101),
 )
 MUZERO = replace(
     GUMBEL_MUZERO,
     algorithm="muzero",
-    search=SearchConfig(policy="puct", num_simulations=50, dirichlet_alpha=0.3),
+    search=SearchSettings(policy="puct", num_simulations=50, dirichlet_alpha=0.3),
     temperature_plies=1_000_000,
 )
 # Emulators belong to one device; their threads and the network's use all cores all the same.

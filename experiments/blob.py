@@ -21,22 +21,24 @@ from jzero_envs.blob import Blob
 from match import agent_player
 
 from jzero.agent import Agent
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.table import TableResult, play_tables
 from jzero.evaluate.turns import as_player
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 PRESET = RunConfig(
     minutes=60,
     evaluate_every=300,
     train=TrainConfig(
         env="blob?players=4&cards=5",
-        search=SearchConfig(
+        search=SearchSettings(
             policy="gumbel", num_simulations=10, worlds=4, rescale_values=False, value_scale=0.5
         ),
-        network=NetworkConfig(kind="mlp", width=256, blocks=2),
+        network=NetworkSettings(kind="mlp", width=256, blocks=2),
         games=256,
         plies=24,
         # Random bids whose results count: else all soon bid 0, and no other bid's value is learned.

@@ -14,19 +14,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 TRAIN = TrainConfig(
     env="gymnax:CartPole-v1",
     algorithm="gumbel_muzero",
-    search=SearchConfig(
+    search=SearchSettings(
         policy="gumbel", num_simulations=16, max_considered=2, rescale_values=False, value_scale=0.2
     ),
-    network=NetworkConfig(kind="mlp", width=64, blocks=1, head_width=64),
-    muzero=MuZeroConfig(unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=41),
+    network=NetworkSettings(kind="mlp", width=64, blocks=1, head_width=64),
+    muzero=MuZeroSettings(unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=41),
     games=16,
     plies=16,
     replay_plies=1024,
@@ -41,7 +44,7 @@ TRAIN = TrainConfig(
 MUZERO = replace(
     TRAIN,
     algorithm="muzero",
-    search=SearchConfig(policy="puct", num_simulations=50),
+    search=SearchSettings(policy="puct", num_simulations=50),
     temperature_plies=500,
 )
 EFFICIENTZERO = replace(

@@ -17,11 +17,13 @@ from typing import Any
 import jax
 
 from jzero.agent import Agent
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.positions import load_positions, score_positions
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
 SIMULATIONS = 64
@@ -30,8 +32,8 @@ PRESET = RunConfig(
     minutes=10,
     train=TrainConfig(
         env="connect_four",
-        search=SearchConfig(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
-        network=NetworkConfig(kind="mlp", width=384, blocks=3),
+        search=SearchSettings(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
+        network=NetworkSettings(kind="mlp", width=384, blocks=3),
         games=1024,
         plies=8,
         opening_plies=8,
@@ -49,7 +51,7 @@ ACCELERATED = replace(
     PRESET,
     train=replace(
         PRESET.train,
-        network=NetworkConfig(kind="resnet", width=64, blocks=6, norm="none"),
+        network=NetworkSettings(kind="resnet", width=64, blocks=6, norm="none"),
         games=4 * 1024,
         batch_size=4 * 1024,
     ),

@@ -16,8 +16,11 @@ from __future__ import annotations
 from connect_four import keeps_value
 from tic_tac_toe_muzero import presets
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
-from jzero.run.loop import RunConfig, main
+from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 GUMBEL_MUZERO = RunConfig(
     minutes=30,
@@ -25,9 +28,9 @@ GUMBEL_MUZERO = RunConfig(
     train=TrainConfig(
         env="connect_four",
         algorithm="gumbel_muzero",
-        search=SearchConfig(policy="gumbel", num_simulations=32),
-        network=NetworkConfig(kind="resnet", width=32, blocks=2, dynamics_blocks=1),
-        muzero=MuZeroConfig(unroll_steps=5, reward_weight=4.0),
+        search=SearchSettings(policy="gumbel", num_simulations=32),
+        network=NetworkSettings(kind="resnet", width=32, blocks=2, dynamics_blocks=1),
+        muzero=MuZeroSettings(unroll_steps=5, reward_weight=4.0),
         games=128,
         plies=8,
         opening_plies=8,

@@ -22,19 +22,22 @@ import jax
 import numpy as np
 
 from jzero.agent import Agent
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.rating import mean_with_interval
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 ALPHAZERO = RunConfig(
     minutes=30,
     evaluate_every=280,
     train=TrainConfig(
         env="2048",
-        search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=4, min_value_range=40.0),
-        network=NetworkConfig(kind="mlp", width=256, blocks=2, value_limit=20_000),
+        search=SearchSettings(policy="gumbel", num_simulations=16, max_considered=4, min_value_range=40.0),
+        network=NetworkSettings(kind="mlp", width=256, blocks=2, value_limit=20_000),
         games=128,
         plies=32,
         discount=0.99,
@@ -55,8 +58,8 @@ GUMBEL_MUZERO = replace(
     train=replace(
         ALPHAZERO.train,
         algorithm="gumbel_muzero",
-        network=NetworkConfig(kind="mlp", width=256, blocks=2, dynamics_blocks=1, chance_codes=32),
-        muzero=MuZeroConfig(
+        network=NetworkSettings(kind="mlp", width=256, blocks=2, dynamics_blocks=1, chance_codes=32),
+        muzero=MuZeroSettings(
             unroll_steps=5,
             td_steps=10,
             value_limit=20_000.0,
@@ -75,7 +78,9 @@ MUZERO = replace(
     train=replace(
         GUMBEL_MUZERO.train,
         algorithm="muzero",
-        search=SearchConfig(policy="puct", num_simulations=50, dirichlet_alpha=0.25, dirichlet_fraction=0.1),
+        search=SearchSettings(
+            policy="puct", num_simulations=50, dirichlet_alpha=0.25, dirichlet_fraction=0.1
+        ),
         temperature_plies=1_000_000,
     ),
 )

@@ -12,15 +12,18 @@ soon as 20 episodes have a mean of at least 950; the last line measures 100 othe
 
 from __future__ import annotations
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 TRAIN = TrainConfig(
     env="brax:inverted_pendulum?backend='spring'",
     algorithm="gumbel_muzero",
-    search=SearchConfig(
+    search=SearchSettings(
         policy="gumbel",
         num_simulations=16,
         max_considered=16,
@@ -28,8 +31,8 @@ TRAIN = TrainConfig(
         rescale_values=False,
         value_scale=0.2,
     ),
-    network=NetworkConfig(kind="mlp", width=128, blocks=1, head_width=64),
-    muzero=MuZeroConfig(
+    network=NetworkSettings(kind="mlp", width=128, blocks=1, head_width=64),
+    muzero=MuZeroSettings(
         unroll_steps=5, td_steps=30, value_limit=150, reward_limit=2, atoms=51, entropy_weight=0.005
     ),
     games=16,

@@ -18,17 +18,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 GUMBEL_MUZERO = TrainConfig(
     env="gymnax:Breakout-MinAtar?sticky_actions=0.1",
     algorithm="gumbel_muzero",
-    search=SearchConfig(policy="gumbel", num_simulations=16, rescale_values=False),
-    network=NetworkConfig(kind="mlp", width=128, blocks=1, head_width=64),
-    muzero=MuZeroConfig(unroll_steps=5, td_steps=5, value_limit=100, reward_limit=5, atoms=51),
+    search=SearchSettings(policy="gumbel", num_simulations=16, rescale_values=False),
+    network=NetworkSettings(kind="mlp", width=128, blocks=1, head_width=64),
+    muzero=MuZeroSettings(unroll_steps=5, td_steps=5, value_limit=100, reward_limit=5, atoms=51),
     games=16,
     plies=5,
     replay_plies=8000,
@@ -44,7 +47,7 @@ MUZERO = replace(
     GUMBEL_MUZERO,
     algorithm="muzero",
     # Where no action matters yet Q-values differ by noise only, which must not decide: hence the least range.
-    search=SearchConfig(policy="puct", num_simulations=50, dirichlet_alpha=0.3, min_value_range=0.5),
+    search=SearchSettings(policy="puct", num_simulations=50, dirichlet_alpha=0.3, min_value_range=0.5),
     # Nothing is searched again, so what is learned from must be recent.
     muzero=replace(GUMBEL_MUZERO.muzero, bootstrap="network"),
     replay_plies=1500,

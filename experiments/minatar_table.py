@@ -24,9 +24,9 @@ import tyro
 from minatar import PRESETS, final, measure
 from scipy import stats
 
-from jzero.config import TrainConfig
 from jzero.devices import set_up
 from jzero.env import make
+from jzero.run.config import TrainConfig
 from jzero.run.loop import Run
 from jzero.storage.run_dir import versions
 

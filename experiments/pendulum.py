@@ -13,17 +13,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 TRAIN = TrainConfig(
     env="gymnax:Pendulum-v1",
     algorithm="gumbel_muzero",
-    search=SearchConfig(policy="gumbel", num_simulations=16, max_considered=16, sampled_actions=16),
-    network=NetworkConfig(kind="mlp", width=128, blocks=1, head_width=64),
-    muzero=MuZeroConfig(
+    search=SearchSettings(policy="gumbel", num_simulations=16, max_considered=16, sampled_actions=16),
+    network=NetworkSettings(kind="mlp", width=128, blocks=1, head_width=64),
+    muzero=MuZeroSettings(
         unroll_steps=5,
         td_steps=5,
         bootstrap="network",

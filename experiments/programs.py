@@ -7,12 +7,12 @@ from typing import Literal
 
 from jzero_envs.adapters.pgx import PgxEnv
 
-from jzero.config import SearchConfig
 from jzero.env import Env
 from jzero.evaluate.engines import open_spiel_mcts, random_player
 from jzero.evaluate.gtp import gnu_go, gtp_player
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player
+from jzero.models.plan import SearchSettings
 
 Opponent = Literal["open_spiel_mcts", "rollouts", "gnu_go", "random"]
 
@@ -73,7 +73,7 @@ def _mcts(env_name: str, num_simulations: int, seed: int) -> tuple[str, Player]:
 
 def rollouts(env: Env, num_simulations: int) -> tuple[str, Player]:
     """PUCT with random games in place of a network, in words and as a player; for any game."""
-    player = rollout_player(env, SearchConfig(policy="puct", dirichlet_fraction=0.0), num_simulations)
+    player = rollout_player(env, SearchSettings(policy="puct", dirichlet_fraction=0.0), num_simulations)
     return f"tree search with {num_simulations} random rollouts", player
 
 

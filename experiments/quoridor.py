@@ -19,11 +19,13 @@ from match import agent_player, play
 from quoridor_players import OPPONENTS, minimax, opponent
 
 from jzero.agent import Agent
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.measures import Measure, Strength
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 SIMULATIONS = 64
 OPENING_PLIES = (0, 4)
@@ -33,8 +35,8 @@ PRESET = RunConfig(
     evaluate_every=300,
     train=TrainConfig(
         env="quoridor?size=5&walls=3",
-        search=SearchConfig(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
-        network=NetworkConfig(kind="mlp", width=256, blocks=3),
+        search=SearchSettings(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
+        network=NetworkSettings(kind="mlp", width=256, blocks=3),
         games=512,
         plies=8,
         opening_plies=4,

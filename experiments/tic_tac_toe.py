@@ -8,17 +8,19 @@ The last line is the share of all games, over every possible opponent, that the 
 
 from __future__ import annotations
 
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.evaluate.measures import share_not_lost
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 PRESET = RunConfig(
     minutes=2,
     evaluate_every=15,
     train=TrainConfig(
         env="tic_tac_toe",
-        search=SearchConfig(policy="gumbel", num_simulations=32),
-        network=NetworkConfig(kind="mlp", width=128, blocks=2),
+        search=SearchSettings(policy="gumbel", num_simulations=32),
+        network=NetworkSettings(kind="mlp", width=128, blocks=2),
         games=256,
         plies=9,
         replay_plies=288,

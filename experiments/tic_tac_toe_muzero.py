@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.evaluate.measures import share_not_lost
-from jzero.run.loop import RunConfig, main
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
 
 GUMBEL_MUZERO = RunConfig(
     minutes=15,
@@ -24,9 +27,9 @@ GUMBEL_MUZERO = RunConfig(
     train=TrainConfig(
         env="tic_tac_toe",
         algorithm="gumbel_muzero",
-        search=SearchConfig(policy="gumbel", num_simulations=32),
-        network=NetworkConfig(kind="mlp", width=96, blocks=1, dynamics_blocks=1),
-        muzero=MuZeroConfig(unroll_steps=5),
+        search=SearchSettings(policy="gumbel", num_simulations=32),
+        network=NetworkSettings(kind="mlp", width=96, blocks=1, dynamics_blocks=1),
+        muzero=MuZeroSettings(unroll_steps=5),
         games=256,
         plies=9,
         replay_plies=288,
@@ -40,7 +43,7 @@ GUMBEL_MUZERO = RunConfig(
 def presets(gumbel_muzero: RunConfig) -> dict[str, RunConfig]:
     """By algorithm: that run, the same with MuZero's search, and the same with a value prefix and consistency."""
     train = gumbel_muzero.train
-    muzero = replace(train, algorithm="muzero", search=SearchConfig(policy="puct", num_simulations=50))
+    muzero = replace(train, algorithm="muzero", search=SearchSettings(policy="puct", num_simulations=50))
     parts = replace(train.muzero, value_prefix=True, consistency_weight=2.0)
     efficientzero = replace(train, algorithm="efficientzero", muzero=parts)
     return {one.algorithm: replace(gumbel_muzero, train=one) for one in (train, muzero, efficientzero)}

@@ -1,51 +1,71 @@
 """A trained agent: what a finished run is good for.
 
-Axes: B states, A actions, D dimensions of a continuous action.
+Axes: B states, A actions, D dimensions of a continuous action, L plies.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jzero.config import SearchConfig, TrainConfig, from_dict
-from jzero.env import Env, action_size, make
-from jzero.models.plan import Plan, plan
-from jzero.models.simulator import Model, at_rows
+from jzero.env import Env
+from jzero.env_spec import describe
+from jzero.models.model import Model, at_rows
+from jzero.models.plan import Plan, Planner, SearchSettings, make_planner
 from jzero.networks import squashed
-from jzero.program import abstract_state, make_mesh, make_model
-from jzero.storage import checkpoint
-from jzero.storage.run_dir import CONFIG, read_json
 
 
 class Agent:
     """Plays and evaluates batches of environment states; made by `jzero.load` or at the end of a run.
 
     Attributes:
-      env: the environment it was trained on.
-      config: the run's settings.
+      env: what it plays.
       name: what `jzero.make` calls the environment.
-      search: the settings of its search.
       params: the network's weights.
+      search: the settings of its search.
     """
 
-    def __init__(self, env: Env, config: TrainConfig, params: Any) -> None:
-        self.env = env
-        self.config = config
-        self.name = config.env
-        self.search = config.search
+    def __init__(
+        self,
+        env: Env,
+        model: Model,
+        params: Any,
+        search: SearchSettings,
+        *,
+        name: str = "",
+        recipe: tuple | None = None,
+    ) -> None:
+        """An agent of parts.
+
+        Args:
+          env: what it plays.
+          model: what it plans with.
+          params: of the model's network.
+          search: how it is searched.
+          name: what `jzero.make` calls the environment; by default its own.
+          recipe: (function, *arguments) that makes this agent again as `function(env, arguments[0], params, *rest)`:
+            what pickling keeps of it.
+        """
+        self.env, self.search = env, search
+        self.name = describe(env, name).name
         self.params = _own_copy(params)
-        self._model = make_model(env, config)
-        self._plan = jax.jit(
-            functools.partial(_plan, config.search, self._model),
-            static_argnames=("num_simulations", "leaves"),
-        )
-        self._root = jax.jit(self._model.root)
+        self._recipe, self._action_size = recipe, describe(env, name).action_size
+        self._model, planner = model, make_planner(search, model)
+        self._plan = jax.jit(partial(_plan, model, planner), static_argnames=("num_simulations", "leaves"))
+        self._root = jax.jit(model.root)
+
+    def __reduce__(self) -> tuple:
+        """What makes the agent again in another process."""
+        if self._recipe is None:
+            raise TypeError(
+                "this agent was made of functions; pickle one that jzero.load or jzero.train returns"
+            )
+        function, config, *rest = self._recipe
+        return function, (self.env, config, jax.device_get(self.params), *rest)
 
     def with_params(self, params: Any) -> Agent:
         """The same agent with other weights; nothing is compiled again."""
@@ -85,12 +105,12 @@ class Agent:
             )
         states = self._settled(states)
         if num_simulations is None:
-            num_simulations = self.config.search.num_simulations
+            num_simulations = self.search.num_simulations
         if num_simulations < 0 or temperature < 0:
             raise ValueError(
                 f"num_simulations is {num_simulations} and temperature {temperature}; neither may be negative"
             )
-        if num_simulations == 0 and action_size(self.env):
+        if num_simulations == 0 and self._action_size:
             said = self._root(self.params, states).prior_logits
             return squashed.draw(said, key, 1)[:, 0] if temperature else squashed.mode(said)
         if num_simulations == 0:
@@ -99,7 +119,7 @@ class Agent:
         else:
             found = self._plan(self.params, key, states, num_simulations=num_simulations, leaves=leaves)
             policy, action = found.policy, found.action
-            candidates = found.candidates if action_size(self.env) else None
+            candidates = found.candidates if self._action_size else None
         if temperature == 0:
             return action
         drawn = jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
@@ -112,7 +132,7 @@ class Agent:
         Where the environment has `reveal`, the value is that of the states as they are, hidden things included.
         """
         root = self._root(self.params, self._settled(states))
-        read = squashed.mode if action_size(self.env) else jax.nn.softmax
+        read = squashed.mode if self._action_size else jax.nn.softmax
         return read(jnp.asarray(root.prior_logits)), root.value
 
     def _settled(self, states: Any) -> Any:
@@ -128,29 +148,10 @@ class Agent:
         return jax.device_put(jax.tree.map(strong, states), device)
 
 
-def load(run_dir: str | Path) -> Agent:
-    """The agent of a run's newest checkpoint.
-
-    Raises:
-      FileNotFoundError: `run_dir` holds no run or no checkpoint that can be read.
-    """
-    run_dir = Path(run_dir)
-    record = read_json(run_dir / CONFIG)
-    if record is None:
-        raise FileNotFoundError(
-            f"{run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
-        )
-    config = from_dict(TrainConfig, record["config"]["train"])
-    env = make(config.env)
-    averaged = abstract_state(env, config, make_mesh(jax.local_devices()[:1])).averaged
-    _, saved = checkpoint.restore(run_dir / "checkpoints", {"state": {"averaged": averaged}}, partial=True)
-    return Agent(env, config, saved["state"]["averaged"])
-
-
-def _plan(
-    config: SearchConfig, model: Model, params: Any, key: jax.Array, states: Any, **options: Any
-) -> Plan:
-    return plan(config, model, model.prepare(params), key, states, explore=False, **options)
+def _plan(model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, **options: Any) -> Plan:
+    params = model.prepare(params)
+    root = model.root(params, states)
+    return planner.plan(params, key, root, ~states.legal_action_mask, memory=(), **options)
 
 
 def _own_copy(params: Any) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,13 +21,13 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jzero.algorithms.make import make_algorithm
-from jzero.check import check_shapes
-from jzero.config import TrainConfig
+from jzero.algorithms.algorithm import Algorithm
 from jzero.env import Env
-from jzero.models.simulator import Model
+from jzero.env_spec import describe
+from jzero.metrics import Mean, Metrics, finite_sum, one
 from jzero.replay import Replay, add, cut, init_replay, lost
-from jzero.self_play import Games, self_play, start_games
+from jzero.self_play import Games, SelfPlaySettings, self_play, start_games
+from jzero.settings import check
 
 AXIS = "devices"
 GRAPH_OPTION = "xla_gpu_enable_command_buffer"
@@ -34,6 +36,30 @@ GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIO
 its network at once. Without convolutions it launches every layer by itself."""
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 """Stops XLA's CPU compiler from dropping `jax.lax.optimization_barrier` before it fuses operations."""
+
+
+@dataclass(frozen=True)
+class ProgramSettings(SelfPlaySettings):
+    """What a compiled program does in an iteration."""
+
+    seed: int = 0
+    """Seed of the networks, the games and the sampling."""
+    replay_plies: int = 512
+    """Plies of each game row that the replay holds: positions in all are games x replay_plies."""
+    batch_size: int = 1024
+    """Positions of one update, over all devices."""
+    updates: int = 64
+    """Updates an iteration."""
+    ema_decay: float = 0.99
+    """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        super().__post_init__()
+        for name in ("batch_size", "updates"):
+            check(name, getattr(self, name), low=1)
+        check("replay_plies", self.replay_plies, low=self.plies)
+        check("ema_decay", self.ema_decay, low=0, below=1)
 
 
 class TrainState(NamedTuple):
@@ -78,10 +104,10 @@ class Program(NamedTuple):
 
     init: Callable[[], TrainState]
     """The first state."""
-    play: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
-    """Self-play of one iteration into the replay; the state is donated. Metrics are scalars."""
-    learn: Callable[[TrainState], tuple[TrainState, dict[str, jax.Array]]]
-    """The updates of one iteration; the state is donated. Losses are means, see `finite_mean`."""
+    play: Callable[[TrainState], tuple[TrainState, Metrics]]
+    """Self-play of one iteration into the replay; the state is donated. """
+    learn: Callable[[TrainState], tuple[TrainState, Metrics]]
+    """The updates of one iteration; the state is donated. Losses are means, see `jzero.metrics.finite_sum`."""
     abstract: TrainState
     """Shapes, dtypes and shardings of the state."""
 
@@ -92,44 +118,22 @@ def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def make_model(env: Env, config: TrainConfig) -> Model:
-    """What the search plans with."""
-    return make_algorithm(env, config).model
-
-
-def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:
-    """The functions of a run of `config` on `mesh` (by default all devices).
+def make_program(
+    env: Env,
+    algorithm: Algorithm,
+    optimizer: optax.GradientTransformation,
+    settings: ProgramSettings,
+    mesh: Mesh | None = None,
+) -> Program:
+    """The functions of a run on `mesh` (by default all devices).
 
     Raises:
       ValueError: games or batch size do not divide by the number of devices, or the ring by the plies; the ring is
-        too short for the targets or the unrolled steps; shapes or dtypes of the environment (`EnvError`).
+        too short for the targets or the unrolled steps; resigning does not fit the players.
     """
     mesh = make_mesh() if mesh is None else mesh
     num_devices = mesh.size
-    for name in ("games", "batch_size"):
-        if getattr(config, name) % num_devices:
-            raise ValueError(
-                f"{name} is {getattr(config, name)}; it must be a multiple of the {num_devices} devices"
-            )
-    if config.replay_plies % config.plies:
-        raise ValueError(
-            f"replay_plies is {config.replay_plies}; it must be a multiple of plies, {config.plies}"
-        )
-    algorithm = make_algorithm(env, config)
-    if algorithm.lookahead is not None and config.replay_plies <= algorithm.lookahead:
-        raise ValueError(
-            f"replay_plies is {config.replay_plies}; it must be greater than {algorithm.lookahead}, the later "
-            "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
-            "position ever has its targets"
-        )
-    steps = config.muzero.unroll_steps
-    if config.algorithm != "alphazero" and config.replay_plies <= steps:
-        raise ValueError(
-            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {config.replay_plies}, or the "
-            "ring holds no position with all of them: lower --muzero.unroll-steps or raise --replay-plies"
-        )
-    check_shapes(env)
-    optimizer = make_optimizer(config)
+    _check(env, algorithm, settings, num_devices)
 
     def shard(function: Callable, out_specs: Any) -> Callable:
         # Unchecked: an environment's own loops would have to declare what varies over the devices.
@@ -137,26 +141,29 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
             function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs, check_vma=False
         )
 
-    def play(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+    def play(state: TrainState) -> tuple[TrainState, Metrics]:
         key = _device_key(state.key, 0, state.iteration)
-        games, transitions, sums = self_play(env, algorithm.model, config, state.averaged, key, state.games)
-        sums["lost"] = lost(state.replay, config.plies)
-        replay = add(state.replay, transitions, td_lambda=config.td_lambda, lookahead=algorithm.lookahead)
-        metrics = play_metrics(mean_over_devices(sums), config.games * config.plies / num_devices)
-        return state._replace(games=games, replay=replay, iteration=state.iteration + 1), metrics
+        games, transitions, metrics = self_play(
+            env, algorithm.model, algorithm.planner, settings, state.averaged, key, state.games
+        )
+        positions = jnp.float32(settings.games * settings.plies / num_devices)
+        metrics["lost_share"] = Mean(lost(state.replay, settings.plies), positions)
+        replay = add(state.replay, transitions, algorithm.targets, lookahead=algorithm.lookahead)
+        state = state._replace(games=games, replay=replay, iteration=state.iteration + 1)
+        return state, mean_over_devices(metrics)
 
-    def learn_once(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+    def learn_once(state: TrainState) -> tuple[TrainState, Metrics]:
         batch_key, loss_key = jax.random.split(_device_key(state.key, 1, state.updates))
-        size = config.batch_size // num_devices
+        size = settings.batch_size // num_devices
         replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size)
         grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(state.params, batch, loss_key)
-        replay = algorithm.remember(replay, batch, priorities)
+        replay = algorithm.update_priorities(replay, batch, priorities)
         grads, metrics = mean_over_devices((grads, metrics))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        decay = jnp.minimum(config.ema_decay, state.updates / (state.updates + 10.0))
+        decay = jnp.minimum(settings.ema_decay, state.updates / (state.updates + 10.0))
         averaged = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.averaged, params)
-        metrics = metrics | {"grad_norm": optax.tree.norm(grads)}
+        metrics = metrics | {"grad_norm": one(optax.tree.norm(grads))}
         return state._replace(
             params=params,
             averaged=averaged,
@@ -166,57 +173,84 @@ def make_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pro
         ), metrics
 
     state_out = (STATE_SPECS, P())
+    init = _init_function(env, algorithm, optimizer, settings)
     return Program(
-        init=jax.jit(_init_function(env, config), out_shardings=shardings(mesh)),
+        init=jax.jit(init, out_shardings=shardings(mesh)),
         play=jax.jit(
             shard(play, state_out), donate_argnums=0, compiler_options=compiler_options(mesh, loops=True)
         ),
         learn=_repeat(
             shard(learn_once, state_out),
-            config.updates,
+            settings.updates,
             on_cpu=mesh.devices.flat[0].platform == "cpu",
             options=compiler_options(mesh),
         ),
-        abstract=abstract_state(env, config, mesh),
+        abstract=_abstract(init, mesh),
     )
 
 
-def begin_new_games(env: Env, config: TrainConfig, state: TrainState) -> TrainState:
+def _check(env: Env, algorithm: Algorithm, settings: ProgramSettings, num_devices: int) -> None:
+    """Raises ValueError for settings that do not fit the devices, the algorithm or the environment."""
+    for name in ("games", "batch_size"):
+        if getattr(settings, name) % num_devices:
+            raise ValueError(
+                f"{name} is {getattr(settings, name)}; it must be a multiple of the {num_devices} devices"
+            )
+    if settings.replay_plies % settings.plies:
+        raise ValueError(
+            f"replay_plies is {settings.replay_plies}; it must be a multiple of plies, {settings.plies}"
+        )
+    if algorithm.lookahead is not None and settings.replay_plies <= algorithm.lookahead:
+        raise ValueError(
+            f"replay_plies is {settings.replay_plies}; it must be greater than {algorithm.lookahead}, the later "
+            "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
+            "position ever has its targets"
+        )
+    steps = algorithm.unroll_steps
+    if steps and settings.replay_plies <= steps:
+        raise ValueError(
+            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {settings.replay_plies}, or the "
+            "ring holds no position with all of them: lower --muzero.unroll-steps or raise --replay-plies"
+        )
+    spec = describe(env)
+    if settings.resign_below > -1 and (spec.num_players != 2 or spec.values_by_seat):
+        raise ValueError(
+            f"resign_below is {settings.resign_below:g}; resigning is for two players whose rewards sum to 0: use -1"
+        )
+
+
+def begin_new_games(env: Env, settings: ProgramSettings, state: TrainState) -> TrainState:
     """`state` with its games cut short and new ones begun: an emulator's games are lost with its process."""
-    key = jax.random.fold_in(
-        jax.random.fold_in(state.key, 2), state.iteration
-    )  # streams 0 and 1: play, learn
-    games = start_games(env, config, key, config.games)
+    # Streams 0 and 1 are those of play and learn.
+    key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.iteration)
+    games = start_games(env, settings, key, settings.games)
     return state._replace(games=games, replay=cut(state.replay))
 
 
-def _init_function(env: Env, config: TrainConfig) -> Callable[[], TrainState]:
+def _init_function(
+    env: Env, algorithm: Algorithm, optimizer: optax.GradientTransformation, settings: ProgramSettings
+) -> Callable[[], TrainState]:
     """A function that makes the first state of a run."""
-    algorithm, optimizer = make_algorithm(env, config), make_optimizer(config)
 
     def init() -> TrainState:
-        key = jax.random.key(config.seed)
+        key = jax.random.key(settings.seed)
         params = algorithm.init(jax.random.fold_in(key, 0))
-        games = start_games(env, config, jax.random.fold_in(key, 1), config.games)
-        shapes = jax.eval_shape(lambda: self_play(env, algorithm.model, config, params, key, games)[1])
+        games = start_games(env, settings, jax.random.fold_in(key, 1), settings.games)
+        play = partial(self_play, env, algorithm.model, algorithm.planner, settings)
+        shapes = jax.eval_shape(lambda: play(params, key, games)[1])
         one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
         return TrainState(
             params=params,
             averaged=params,
             opt_state=optimizer.init(params),
             games=games,
-            replay=init_replay(one_ply, config.replay_plies, prioritised=algorithm.prioritised),
+            replay=init_replay(one_ply, settings.replay_plies, prioritised=algorithm.prioritised),
             key=jax.random.fold_in(key, 2),
             iteration=jnp.int32(0),
             updates=jnp.int32(0),
         )
 
     return init
-
-
-def abstract_state(env: Env, config: TrainConfig, mesh: Mesh) -> TrainState:
-    """Shapes, dtypes and shardings of a run's state, without computing it."""
-    return _abstract(_init_function(env, config), mesh)
 
 
 def _abstract(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
@@ -236,14 +270,6 @@ def shardings(mesh: Mesh) -> TrainState:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), STATE_SPECS, is_leaf=_is_spec)
 
 
-def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW with clipped gradients."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.adamw(config.learning_rate, weight_decay=config.weight_decay),
-    )
-
-
 def mean_over_devices(tree: Any) -> Any:
     """Means of a pytree of float32 arrays over the mesh, in a single collective.
 
@@ -252,43 +278,6 @@ def mean_over_devices(tree: Any) -> Any:
     """
     flat, unravel = ravel_pytree(tree)
     return unravel(jax.lax.pmean(flat, AXIS))
-
-
-def play_metrics(sums: dict[str, jax.Array], positions: float) -> dict[str, jax.Array]:
-    """Means from sums over the games of one iteration's self-play, `positions` plies in all."""
-    games = jnp.maximum(sums["games"], 1e-9)
-    means = {
-        "games_finished_share": sums["games"] / positions,
-        "game_length": sums["game_plies"] / games,
-        "first_player_return": sums["first_player_return"] / games,
-        "policy_entropy": sums["policy_entropy"] / positions,
-        "policy_kl_to_prior": sums["policy_kl_to_prior"] / positions,
-        "evaluations_per_position": sums["evaluations"] / positions,
-        "lost_share": sums["lost"] / positions,
-    }
-    if "resigned" in sums:
-        checks = jnp.maximum(sums["resign_checks"], 1e-9)
-        means |= {
-            "resigned_share": sums["resigned"] / games,
-            "resign_checks": sums["resign_checks"],
-            "resign_error_share": sums["resign_errors"] / checks,
-        }
-    return means
-
-
-def finite_mean(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Means of metrics f32[U] over U updates, up to the first update that has one which is not finite.
-
-    After that update all weights are spoiled; so only what went wrong first has a mean that is not finite.
-
-    Returns:
-      the means, and `updates_averaged`: how many updates they are of.
-    """
-    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]), axis=0)
-    before = jnp.cumprod(jnp.concatenate([jnp.ones(1), finite[:-1].astype(jnp.float32)]))
-    count = jnp.sum(before)
-    means = {name: jnp.sum(jnp.where(before > 0, x, 0.0)) / count for name, x in metrics.items()}
-    return means | {"updates_averaged": count}
 
 
 def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
@@ -320,16 +309,16 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, st
     """
     if not on_cpu:
 
-        def scanned(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        def scanned(state: TrainState) -> tuple[TrainState, Metrics]:
             state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
-            return state, finite_mean(metrics)
+            return state, finite_sum(metrics)
 
         return jax.jit(scanned, donate_argnums=0, compiler_options=options)
 
     one = jax.jit(update, donate_argnums=0, compiler_options=KEEP_BARRIERS)
-    stack_mean = jax.jit(lambda metrics: finite_mean(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
+    stack_mean = jax.jit(lambda metrics: finite_sum(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
 
-    def dispatched(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+    def dispatched(state: TrainState) -> tuple[TrainState, Metrics]:
         metrics = []
         for _ in range(times):
             state, one_metrics = one(state)

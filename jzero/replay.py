@@ -1,4 +1,4 @@
-"""Replay on the device: a ring of plies for every game lane, with value targets and sampling.
+"""Replay on the device: a ring of plies for every game lane, with targets and sampling.
 
 Axes: R plies of the ring, B game lanes, T new plies, S samples, L successive plies, A actions, P players. A lane
 is a stream of games in the order they were played. A position can be sampled once its game has ended, or once as
@@ -8,12 +8,17 @@ An age is a ply's place in its lane, counted from the oldest ply the ring holds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jzero.self_play import Transition
+
+Targets = Callable[[Transition], tuple[jax.Array, jax.Array]]
+"""Plies [R, B] in time order, without states, actions and policies -> value targets f32[R, B], or [R, B, P] by seat,
+of each; whether the target is known, bool[R, B]: true up to some ply of each lane."""
 
 
 class Replay(NamedTuple):
@@ -112,13 +117,15 @@ def init_replay(transition: Transition, capacity: int, *, prioritised: bool = Fa
     )
 
 
-def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead: int | None = None) -> Replay:
+def add(
+    replay: Replay, transitions: Transition, targets_of: Targets, *, lookahead: int | None = None
+) -> Replay:
     """Writes T plies [T, B] over the oldest ones and renews the targets. R must be a multiple of T.
 
     Args:
       replay: the ring.
       transitions: the new plies.
-      td_lambda: of the targets; see `value_targets`.
+      targets_of: makes the value targets.
       lookahead: how many later plies make a ply of an unfinished game ready; None for those of finished games only.
     """
     capacity, num_plies = replay.targets.shape[0], transitions.ended.shape[0]
@@ -131,7 +138,7 @@ def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead:
     head = replay.head + num_plies
     held, oldest = jnp.minimum(head, capacity), head % capacity
     small = plies._replace(state=(), action=(), policy=(), policy_weight=(), candidates=())
-    targets, known = value_targets(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small), td_lambda)
+    targets, known = targets_of(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small))
     # Before the ring is full its front, in time order, is empty.
     written = jnp.arange(capacity) >= capacity - held
     ready = jnp.sum(known & written[:, None], axis=0, dtype=jnp.int32)
@@ -148,40 +155,6 @@ def add(replay: Replay, transitions: Transition, *, td_lambda: float, lookahead:
         head=head,
         priority=priority,
     )
-
-
-def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.Array]:
-    """Value targets of plies [R, B] in time order, for the player to move or by seat, and where they are known.
-
-    z_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda z_{t+1}), where d_t is negative if the mover changes and 0 at a
-    terminal. A game cut short ends with the search's value of its last action instead (bootstrap), and so does one
-    in progress with its newest ply. Where a random action replaced the search's choice the return is cut and the
-    target is the search's value: what followed says nothing about the search's play (Watkins' Q(lambda)).
-
-    Returns:
-      targets f32[R, B] or f32[R, B, P]; known bool[R, B], true up to the last ply of a game that has ended.
-    """
-
-    def each(of_ply: jax.Array, like: jax.Array) -> jax.Array:
-        """[B] as it stands beside `like`, [B] or [B, P]."""
-        return of_ply.reshape(of_ply.shape + (1,) * (like.ndim - of_ply.ndim))
-
-    newest = jnp.arange(plies.ended.shape[0]) == plies.ended.shape[0] - 1
-    plies = plies._replace(truncated=plies.truncated | newest[:, None] & ~plies.ended)
-
-    def one_ply(later: tuple, ply: Transition) -> tuple:
-        next_target, next_value, next_known = later
-        mixed = (1 - td_lambda) * next_value + td_lambda * next_target
-        target = ply.reward + jnp.where(each(ply.ended, mixed), 0.0, each(ply.discount, mixed) * mixed)
-        target = jnp.where(each(ply.truncated, target), ply.qvalue, target)
-        target = jnp.where(each(ply.explored, target), ply.value, target)
-        known = next_known | ply.ended
-        return (target, ply.value, known), (target, known)
-
-    zeros = jnp.zeros_like(plies.reward[0])
-    nothing = jnp.zeros_like(plies.ended[0])
-    _, (targets, known) = jax.lax.scan(one_ply, (zeros, zeros, nothing), plies, reverse=True)
-    return targets, known
 
 
 def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
@@ -228,7 +201,7 @@ def draw(
     return Draw(age[row], lane, weight / jnp.maximum(jnp.max(weight), 1e-30))
 
 
-def set_priority(replay: Replay, drawn: Draw, priority: jax.Array, exponent: float) -> Replay:
+def update_priorities(replay: Replay, drawn: Draw, priority: jax.Array, exponent: float) -> Replay:
     """The ring with new priorities f32[S] of the plies that were drawn; those of weight 0 are left alone."""
     rows = jnp.where(drawn.weight > 0, replay.rows(drawn.age), replay.targets.shape[0])
     changed = replay.priority.at[rows, drawn.lane].set(priority**exponent, mode="drop")

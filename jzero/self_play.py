@@ -8,12 +8,13 @@ values and rewards are [B, P], by seat.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jzero.config import TrainConfig
 from jzero.env import (
     Env,
     forfeit,
@@ -25,10 +26,50 @@ from jzero.env import (
     step_batch,
     where_rows,
 )
-from jzero.models.plan import Plan, plan, plan_tree
-from jzero.models.simulator import Model, edge
-from jzero.search import subtree
-from jzero.search.tree import Tree
+from jzero.metrics import Mean, Metrics
+from jzero.models.model import Model
+from jzero.models.plan import Plan, Planner
+from jzero.settings import check
+
+
+@dataclass(frozen=True)
+class SelfPlaySettings:
+    """How games are played to learn from."""
+
+    games: int = 1024
+    """Games played side by side, over all devices."""
+    plies: int = 16
+    """Plies each game advances by in one iteration."""
+    opening_plies: int = 0
+    """A new game begins with 0 to this many random plies, for diverse positions."""
+    random_move_fraction: float = 0.0
+    """Chance that self-play takes a uniformly random legal action after the search, at every ply."""
+    cut_at_random_moves: bool = True
+    """Cut value targets at random moves, where the search's value stands in; else what they led to is learned from
+    as part of the play, which finds out what actions are worth that the search has given up."""
+    temperature_plies: int = 0
+    """PUCT or worlds: plies in which actions are drawn from the search's policy; greedy afterwards."""
+    fast_simulations: int = 0
+    """Simulations of a fast move (playout-cap randomisation); 0 switches it off."""
+    full_search_fraction: float = 1.0
+    """Share of plies searched with all simulations; only these train the policy."""
+    resign_below: float = -1.0
+    """Two players: the mover resigns when the search's value is below this; -1 is off."""
+    resign_holdout: float = 0.1
+    """Share of games in which nobody resigns, to see how often resigning would have been wrong."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        for name in ("games", "plies"):
+            check(name, getattr(self, name), low=1)
+        for name in ("opening_plies", "temperature_plies", "fast_simulations"):
+            check(name, getattr(self, name), low=0)
+        for name in ("random_move_fraction", "resign_holdout"):
+            check(name, getattr(self, name), low=0, high=1)
+        check("resign_below", self.resign_below, low=-1, below=0)
+        check("full_search_fraction", self.full_search_fraction, above=0, high=1)
+        if self.full_search_fraction < 1:
+            check("fast_simulations (with full_search_fraction below 1)", self.fast_simulations, low=1)
 
 
 class Games(NamedTuple):
@@ -78,51 +119,75 @@ class Transition(NamedTuple):
     """f32[B, A, D] the actions that the search chose among, where they are continuous; else ()."""
 
 
-def start_games(env: Env, config: TrainConfig, key: jax.Array, batch_size: int) -> Games:
+def start_games(env: Env, settings: SelfPlaySettings, key: jax.Array, batch_size: int) -> Games:
     """`batch_size` games at their first ply."""
     init_key, opening_key = jax.random.split(key)
-    return _at_first_ply(config, opening_key, init_batch(env, init_key, batch_size))
+    return _at_first_ply(settings, opening_key, init_batch(env, init_key, batch_size))
 
 
-def _restart_games(env: Env, config: TrainConfig, key: jax.Array, finished: Any) -> Games:
+def _restart_games(env: Env, settings: SelfPlaySettings, key: jax.Array, finished: Any) -> Games:
     """Games at their first ply in the lanes of the `finished` states [B]."""
     restart_key, opening_key = jax.random.split(key)
-    return _at_first_ply(config, opening_key, restart_batch(env, finished, restart_key))
+    return _at_first_ply(settings, opening_key, restart_batch(env, finished, restart_key))
 
 
-def _at_first_ply(config: TrainConfig, key: jax.Array, states: Any) -> Games:
+def _at_first_ply(settings: SelfPlaySettings, key: jax.Array, states: Any) -> Games:
     batch_size = states.terminated.shape[0]
     opening_key, resign_key = jax.random.split(key)
     return Games(
         states=states,
         ply=jnp.zeros(batch_size, jnp.int32),
-        opening=jax.random.randint(opening_key, (batch_size,), 0, config.opening_plies + 1),
+        opening=jax.random.randint(opening_key, (batch_size,), 0, settings.opening_plies + 1),
         earned=jnp.zeros(batch_size),
-        never_resigns=jax.random.bernoulli(resign_key, config.resign_holdout, (batch_size,)),
+        never_resigns=jax.random.bernoulli(resign_key, settings.resign_holdout, (batch_size,)),
         gave_up=jnp.full(batch_size, -1, jnp.int32),
     )
 
 
 def self_play(
-    env: Env, model: Model, config: TrainConfig, params: Any, key: jax.Array, games: Games
-) -> tuple[Games, Transition, dict[str, jax.Array]]:
-    """Advances every game by `config.plies` plies.
+    env: Env,
+    model: Model,
+    planner: Planner,
+    settings: SelfPlaySettings,
+    params: Any,
+    key: jax.Array,
+    games: Games,
+) -> tuple[Games, Transition, Metrics]:
+    """Advances every game by `settings.plies` plies.
+
+    With playout-cap randomisation (KataGo) a ply is searched fully or fast. What searches keep for the next ones is
+    forgotten at the end: the weights change.
 
     Returns:
-      the games; the transitions [T, B]; metrics (scalars): shares, means and counts over these plies.
+      the games; the transitions [T, B]; metrics over these plies.
     """
     params = model.prepare(params)
 
-    def one_ply(carry: tuple[Games, Tree | None], key: jax.Array) -> tuple[Any, Any]:
-        games, kept = carry
+    def one_ply(carry: tuple[Games, Any], key: jax.Array) -> tuple[Any, Any]:
+        games, memory = carry
         search_key, random_key, step_key, new_key = jax.random.split(key, 4)
-        full, found, tree = _search(model, config, params, search_key, games, kept)
-        explored, action = _maybe_random(env, config, random_key, games, found.action)
+        full_key, search_key = jax.random.split(search_key)
+        search = partial(
+            planner.plan,
+            params,
+            search_key,
+            model.root(params, games.states),
+            ~games.states.legal_action_mask,
+            explore=True,
+            temperature=(games.ply < settings.temperature_plies).astype(jnp.float32),
+            memory=memory,
+        )
+        if settings.full_search_fraction == 1:
+            full, found = jnp.bool_(True), search()
+        else:
+            full = jax.random.bernoulli(full_key, settings.full_search_fraction)
+            found = jax.lax.cond(full, search, partial(search, num_simulations=settings.fast_simulations))
+        explored, action = _maybe_random(env, settings, random_key, games, found.action)
         after = step_batch(env, games.states, action, step_key)
-        if config.resign_below > -1:
-            games, after = _maybe_resign(config, games, found.value, after)
+        if settings.resign_below > -1:
+            games, after = _maybe_resign(settings, games, found.value, after)
         ended = is_finished(after)
-        reward, discount = edge(env, games.states, after, config.discount)
+        reward, discount = model.edge(games.states, after)
         transition = Transition(
             state=record_batch(env, games.states),
             action=action,
@@ -130,7 +195,7 @@ def self_play(
             policy_weight=jnp.broadcast_to(full, ended.shape).astype(jnp.float32),
             value=found.value,
             qvalue=found.qvalue,
-            explored=explored & config.cut_at_random_moves,
+            explored=explored & settings.cut_at_random_moves,
             reward=reward,
             discount=discount,
             ended=ended,
@@ -140,82 +205,26 @@ def self_play(
         next_games = games._replace(
             states=after, ply=games.ply + 1, earned=games.earned + after.rewards[:, 0]
         )
-        metrics = _measure(config, transition, found, next_games)
-        new = _restart_games(env, config, new_key, after)
-        kept = None if tree is None else subtree(tree, jnp.where(ended, -1, action))
-        return (where_rows(ended, new, next_games), kept), (transition, metrics)
+        metrics = _measure(settings, transition, found, next_games)
+        new = _restart_games(env, settings, new_key, after)
+        memory = planner.keep(found, action, ended)
+        return (where_rows(ended, new, next_games), memory), (transition, metrics)
 
-    kept = _no_tree(model, config, params, games) if config.search.reuse else None
-    keys = jax.random.split(key, config.plies)
-    (games, _), (transitions, metrics) = jax.lax.scan(one_ply, (games, kept), keys)
+    memory = planner.begin(params, model.root(params, games.states), ~games.states.legal_action_mask)
+    keys = jax.random.split(key, settings.plies)
+    (games, _), (transitions, metrics) = jax.lax.scan(one_ply, (games, memory), keys)
     return games, transitions, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)
 
 
-def _search(
-    model: Model, config: TrainConfig, params: Any, key: jax.Array, games: Games, kept: Tree | None
-) -> tuple[jax.Array, Plan, Tree | None]:
-    """(full bool[], plan, its tree if trees are reused).
-
-    With playout-cap randomisation (KataGo) a ply is searched fully or fast.
-    """
-    temperature = (games.ply < config.temperature_plies).astype(jnp.float32)
-    full_key, key = jax.random.split(key)
-
-    def search(num_simulations: int) -> tuple[Plan, Tree | None]:
-        options = {"num_simulations": num_simulations, "explore": True, "temperature": temperature}
-        if kept is None:
-            return plan(config.search, model, params, key, games.states, **options), None
-        return _go_on(model, config, params, key, games, kept, **options)
-
-    if config.full_search_fraction == 1:
-        return jnp.bool_(True), *search(config.search.num_simulations)
-    full = jax.random.bernoulli(full_key, config.full_search_fraction)
-    found, tree = jax.lax.cond(
-        full, lambda: search(config.search.num_simulations), lambda: search(config.fast_simulations)
-    )
-    return full, found, tree
-
-
-def _go_on(
-    model: Model,
-    config: TrainConfig,
-    params: Any,
-    key: jax.Array,
-    games: Games,
-    kept: Tree | None,
-    **options: Any,
-) -> tuple[Plan, Tree]:
-    """A search that begins with the tree `kept`, which has room for twice the simulations of a full search."""
-    return plan_tree(
-        config.search,
-        model,
-        params,
-        key,
-        model.root(params, games.states),
-        ~games.states.legal_action_mask,
-        tree=kept,
-        num_nodes=2 * config.search.num_simulations + 1,
-        **options,
-    )
-
-
-def _no_tree(model: Model, config: TrainConfig, params: Any, games: Games) -> Tree:
-    """Empty trees [B, N, ...]: weights have changed since the last search of these games."""
-    options = {"num_simulations": config.search.num_simulations, "explore": True}
-    shapes = jax.eval_shape(
-        lambda: _go_on(model, config, params, jax.random.key(0), games, None, **options)[1]
-    )
-    tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return subtree(tree, jnp.full_like(games.ply, -1))
-
-
-def _maybe_resign(config: TrainConfig, games: Games, value: jax.Array, after: Any) -> tuple[Games, Any]:
+def _maybe_resign(
+    settings: SelfPlaySettings, games: Games, value: jax.Array, after: Any
+) -> tuple[Games, Any]:
     """The games with who `gave_up`, and the states after the ply: lost by a mover who resigns instead.
 
     A share of the games is played on, to see how often the player who gave up would not have lost (AlphaGo Zero,
     Silver et al. 2017, methods).
     """
-    hopeless = value < config.resign_below
+    hopeless = value < settings.resign_below
     first = hopeless & (games.gave_up < 0)
     games = games._replace(gave_up=jnp.where(first, games.states.current_player, games.gave_up))
     resigned = hopeless & ~games.never_resigns
@@ -223,33 +232,36 @@ def _maybe_resign(config: TrainConfig, games: Games, value: jax.Array, after: An
 
 
 def _maybe_random(
-    env: Env, config: TrainConfig, key: jax.Array, games: Games, action: jax.Array
+    env: Env, settings: SelfPlaySettings, key: jax.Array, games: Games, action: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """(explored bool[B], action [B, ...]): openings and some plies take a uniformly random legal action."""
     choice_key, action_key = jax.random.split(key)
     explored = games.ply < games.opening
-    explored |= jax.random.bernoulli(choice_key, config.random_move_fraction, explored.shape)
+    explored |= jax.random.bernoulli(choice_key, settings.random_move_fraction, explored.shape)
     return explored, where_rows(explored, random_actions_in(env, games.states, action_key), action)
 
 
-def _measure(config: TrainConfig, transition: Transition, found: Plan, games: Games) -> dict[str, jax.Array]:
-    """Sums over the batch, to be divided by counts at the end; `games` after the ply."""
+def _measure(settings: SelfPlaySettings, transition: Transition, found: Plan, games: Games) -> Metrics:
+    """Metrics of one ply; `games` after it."""
     log_prior = jnp.log(jnp.maximum(found.prior, 1e-12))
     log_policy = jnp.log(jnp.maximum(found.policy, 1e-12))
-    sums = {
-        "games": transition.ended,
-        "game_plies": jnp.where(transition.ended, games.ply, 0),
-        "first_player_return": jnp.where(transition.ended, games.earned, 0.0),
-        "policy_entropy": -found.policy * log_policy,
-        "policy_kl_to_prior": found.policy * (log_policy - log_prior),
-        "evaluations": found.evaluations,
+    ended, each = transition.ended, jnp.ones_like(transition.ended)
+    parts = {
+        "games_finished_share": (ended, each),
+        "game_length": (jnp.where(ended, games.ply, 0), ended),
+        "first_player_return": (jnp.where(ended, games.earned, 0.0), ended),
+        "policy_entropy": (-found.policy * log_policy, each),
+        "policy_kl_to_prior": (found.policy * (log_policy - log_prior), each),
+        "evaluations_per_position": (found.evaluations, each),
     }
-    if config.resign_below > -1:
+    if settings.resign_below > -1:
         own_return = jnp.where(games.gave_up == 0, games.earned, -games.earned)
-        checked = transition.ended & ~transition.truncated & games.never_resigns & (games.gave_up >= 0)
-        sums |= {
-            "resigned": transition.ended & ~games.never_resigns & (games.gave_up >= 0),
-            "resign_checks": checked,
-            "resign_errors": checked & (own_return >= 0),
+        checked = ended & ~transition.truncated & games.never_resigns & (games.gave_up >= 0)
+        parts |= {
+            "resigned_share": (ended & ~games.never_resigns & (games.gave_up >= 0), ended),
+            "resign_error_share": (checked & (own_return >= 0), checked),
         }
-    return jax.tree.map(lambda x: jnp.sum(x, dtype=jnp.float32), sums)
+    return {
+        name: Mean(*(jnp.sum(x, dtype=jnp.float32) for x in (total, weight)))
+        for name, (total, weight) in parts.items()
+    }

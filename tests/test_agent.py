@@ -11,12 +11,12 @@ from scipy import stats
 
 import jzero
 from jzero.agent import Agent
-from jzero.config import SearchConfig
 from jzero.env import init_batch, make, step_batch
-from jzero.models.plan import plan
+from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import simulator_model
 from jzero.networks import make_network
-from jzero.program import make_mesh, make_program
+from jzero.program import make_mesh
+from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, numbers, tiny
 
@@ -30,7 +30,7 @@ def run(tmp_path_factory):
     """(directory of a run with a checkpoint, the agent that was saved): weights that have opinions."""
     directory = tmp_path_factory.mktemp("run")
     env = make(TINY.env)
-    program = make_program(env, TINY, make_mesh(jax.devices()[:1]))
+    program = build_program(env, TINY, make_mesh(jax.devices()[:1]))
     state = program.init()
     rng = np.random.default_rng(0)
     averaged = jax.tree.map(
@@ -171,7 +171,7 @@ def test_a_low_temperature_is_greedy_and_a_high_one_uniform(run, states):
 
 
 def test_visits_are_drawn_from_with_puct(run, states):
-    config = tiny(search=SearchConfig(policy="puct", num_simulations=32))
+    config = tiny(search=SearchSettings(policy="puct", num_simulations=32))
     agent = Agent(make(TINY.env), config, run[1].params)
     counts = shares(agent, states, 32, 1.0)
     assert np.count_nonzero(counts) > 1

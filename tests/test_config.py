@@ -7,19 +7,22 @@ import typing
 
 import pytest
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig, check, differences, from_dict
-from jzero.run.loop import RunConfig
+from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.config import RunConfig, TrainConfig
+from jzero.settings import check, differences, from_dict
 
 NESTED = TrainConfig(
     env="tic_tac_toe",
-    search=SearchConfig(policy="puct", num_simulations=7),
-    network=NetworkConfig(kind="resnet", bf16=True),
+    search=SearchSettings(policy="puct", num_simulations=7),
+    network=NetworkSettings(kind="resnet", bf16=True),
     learning_rate=3e-4,
 )
 
 
 def test_defaults_are_within_their_ranges():
-    for cls in (SearchConfig, NetworkConfig, TrainConfig, RunConfig):
+    for cls in (SearchSettings, NetworkSettings, TrainConfig, RunConfig):
         cls()
 
 
@@ -31,22 +34,27 @@ def test_a_lookahead_is_for_alphazero():
 @pytest.mark.parametrize(
     ("cls", "name", "bad", "message"),
     [
-        (SearchConfig, "num_simulations", 0, "search.num_simulations is 0; it must be at least 1"),
-        (SearchConfig, "max_considered", 0, "search.max_considered is 0"),
-        (SearchConfig, "value_scale", -1.0, "at least 0"),
-        (SearchConfig, "dirichlet_fraction", 1.5, "at least 0 and at most 1"),
-        (SearchConfig, "dirichlet_alpha", 0.0, "greater than 0"),
-        (SearchConfig, "pb_c_init", 0.0, "greater than 0"),
-        (SearchConfig, "maxvisit_init", -1.0, "at least 0"),
-        (NetworkConfig, "width", 0, "network.width is 0; it must be at least 1"),
-        (NetworkConfig, "blocks", -1, "network.blocks is -1"),
-        (NetworkConfig, "chance_codes", -1, "network.chance_codes is -1; it must be at least 0"),
-        (NetworkConfig, "chance_codes", 1, "network.chance_codes is 1; one outcome is no chance"),
-        (MuZeroConfig, "commitment_weight", -0.1, "muzero.commitment_weight is -0.1; it must be at least 0"),
+        (SearchSettings, "num_simulations", 0, "search.num_simulations is 0; it must be at least 1"),
+        (SearchSettings, "max_considered", 0, "search.max_considered is 0"),
+        (SearchSettings, "value_scale", -1.0, "at least 0"),
+        (SearchSettings, "dirichlet_fraction", 1.5, "at least 0 and at most 1"),
+        (SearchSettings, "dirichlet_alpha", 0.0, "greater than 0"),
+        (SearchSettings, "pb_c_init", 0.0, "greater than 0"),
+        (SearchSettings, "maxvisit_init", -1.0, "at least 0"),
+        (NetworkSettings, "width", 0, "network.width is 0; it must be at least 1"),
+        (NetworkSettings, "blocks", -1, "network.blocks is -1"),
+        (NetworkSettings, "chance_codes", -1, "network.chance_codes is -1; it must be at least 0"),
+        (NetworkSettings, "chance_codes", 1, "network.chance_codes is 1; one outcome is no chance"),
+        (
+            MuZeroSettings,
+            "commitment_weight",
+            -0.1,
+            "muzero.commitment_weight is -0.1; it must be at least 0",
+        ),
         (
             TrainConfig,
             "network",
-            NetworkConfig(chance_codes=32),
+            NetworkSettings(chance_codes=32),
             "chance_codes is 32; AlphaZero asks .* muzero",
         ),
         (TrainConfig, "games", 0, "games is 0; it must be at least 1"),
@@ -70,7 +78,7 @@ def test_a_lookahead_is_for_alphazero():
         (TrainConfig, "full_search_fraction", 0.0, "full_search_fraction"),
         (TrainConfig, "resign_below", 0.0, "resign_below is 0.0; it must be at least -1 and less than 0"),
         (TrainConfig, "resign_holdout", 1.5, "resign_holdout"),
-        (SearchConfig, "worlds", 0, "search.worlds is 0; it must be at least 1"),
+        (SearchSettings, "worlds", 0, "search.worlds is 0; it must be at least 1"),
         (TrainConfig, "full_search_fraction", 0.5, "fast_simulations .* is 0; it must be at least 1"),
         (RunConfig, "minutes", 0.0, "minutes is 0.0; it must be greater than 0"),
         (RunConfig, "iterations", 0, "iterations is 0"),
@@ -107,13 +115,15 @@ def test_a_config_survives_json():
     text = json.dumps(dataclasses.asdict(NESTED))
     assert from_dict(TrainConfig, json.loads(text)) == NESTED
     assert from_dict(TrainConfig, {}) == TrainConfig()
-    assert from_dict(TrainConfig, {"search": {"max_considered": 3}}).search == SearchConfig(max_considered=3)
+    assert from_dict(TrainConfig, {"search": {"max_considered": 3}}).search == SearchSettings(
+        max_considered=3
+    )
 
 
 def test_unknown_fields_and_bad_values_of_a_saved_config_are_refused():
     with pytest.raises(ValueError, match=r"TrainConfig has no field speed; was it saved by another version"):
         from_dict(TrainConfig, {"speed": 1})
-    with pytest.raises(ValueError, match=r"SearchConfig has no field depth, sims"):
+    with pytest.raises(ValueError, match=r"SearchSettings has no field depth, sims"):
         from_dict(TrainConfig, {"search": {"sims": 1, "depth": 2}})
     with pytest.raises(ValueError, match="games is 0"):
         from_dict(TrainConfig, {"games": 0})
@@ -128,7 +138,7 @@ def test_differences_name_the_field_with_both_values():
     ]
 
 
-@pytest.mark.parametrize("cls", [SearchConfig, NetworkConfig, TrainConfig, RunConfig])
+@pytest.mark.parametrize("cls", [SearchSettings, NetworkSettings, TrainConfig, RunConfig])
 def test_configs_are_frozen_hashable_and_typed(cls):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(cls(), dataclasses.fields(cls)[0].name, 1)
@@ -138,6 +148,6 @@ def test_configs_are_frozen_hashable_and_typed(cls):
 
 def test_a_transformer_has_whole_heads_and_no_learned_model():
     with pytest.raises(ValueError, match=r"network\.width is 100; a transformer's heads have 32 units"):
-        NetworkConfig(kind="transformer", width=100)
+        NetworkSettings(kind="transformer", width=100)
     with pytest.raises(ValueError, match="'transformer'; it has no learned model"):
-        TrainConfig(algorithm="muzero", network=NetworkConfig(kind="transformer", width=64))
+        TrainConfig(algorithm="muzero", network=NetworkSettings(kind="transformer", width=64))

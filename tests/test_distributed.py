@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jzero.env import make
-from jzero.program import make_mesh, make_program
+from jzero.program import make_mesh
+from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from jzero.storage.run_dir import read_metrics
 from tests.helpers.tiny import CHILD, TINY, finish, numbers, start_python, wait_for, worker_report
@@ -69,7 +70,7 @@ def test_they_compute_the_bits_of_one_process_with_two_devices(reports, four_dev
 
 def restored(run_dir):
     """(iteration, state) of a run's newest checkpoint on the one device of this process."""
-    program = make_program(make(TINY.env), TINY, make_mesh())
+    program = build_program(make(TINY.env), TINY, make_mesh())
     template = {"state": program.abstract, "seconds": np.float32(0)}
     iteration, saved = checkpoint.restore(run_dir / "checkpoints", template)
     assert all(np.isfinite(leaf).all() for leaf in numbers(saved["state"].params))

@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import make
-from jzero.program import _repeat, abstract_state, make_mesh, make_model, make_program, play_metrics
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.program import _repeat, abstract_state, make_mesh, make_model, play_metrics
+from jzero.run.build import build_program
 from tests.helpers.tiny import (
     Race,
     numbers,
@@ -29,7 +32,7 @@ def one_device():
 @functools.cache
 def program(updates=2, ema_decay=0.9):
     config = tiny(updates=updates, ema_decay=ema_decay)
-    return config, make_program(make(config.env), config, one_device())
+    return config, build_program(make(config.env), config, one_device())
 
 
 def played(iterations, **changes):
@@ -97,21 +100,21 @@ def test_what_does_not_divide_by_the_devices_is_refused(four_devices):
 
 def test_the_ring_is_a_multiple_of_the_plies():
     with pytest.raises(ValueError, match="replay_plies is 20; it must be a multiple of plies, 6"):
-        make_program(make("tic_tac_toe"), tiny(replay_plies=20), one_device())
+        build_program(make("tic_tac_toe"), tiny(replay_plies=20), one_device())
 
 
 def test_the_ring_is_longer_than_the_lookahead():
     with pytest.raises(ValueError, match="replay_plies is 18; it must be greater than 18, the later plies"):
-        make_program(make("tic_tac_toe"), tiny(td_lookahead=18), one_device())
+        build_program(make("tic_tac_toe"), tiny(td_lookahead=18), one_device())
 
 
 def test_the_ring_is_longer_than_the_unrolled_steps():
-    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=18))
+    config = tiny(algorithm="muzero", muzero=MuZeroSettings(unroll_steps=18))
     with pytest.raises(
         ValueError, match=r"^muzero.unroll_steps is 18; it must be less than replay_plies, 18"
     ):
-        make_program(make("tic_tac_toe"), config, one_device())
-    assert make_program(make("tic_tac_toe"), tiny(muzero=config.muzero), one_device())  # AlphaZero has none
+        build_program(make("tic_tac_toe"), config, one_device())
+    assert build_program(make("tic_tac_toe"), tiny(muzero=config.muzero), one_device())  # AlphaZero has none
 
 
 class Widening(Race):
@@ -138,14 +141,14 @@ class ShortMask(Race):
 )
 def test_shapes_that_break_the_protocol_are_named(algorithm, env, message):
     with pytest.raises(ValueError, match="breaks the environment protocol") as error:
-        make_program(env, tiny(algorithm=algorithm), one_device())
+        build_program(env, tiny(algorithm=algorithm), one_device())
     assert str(error.value).splitlines()[1:] == [message]
 
 
 def test_games_that_never_end_are_learned_from_after_the_lookahead():
     env = Race(goal=1000, limit=1000)
     config = tiny(plies=6, replay_plies=18, td_lookahead=4, warmup_iterations=0)
-    functions = make_program(env, config, one_device())
+    functions = build_program(env, config, one_device())
     state, _ = functions.play(functions.init())
     assert np.asarray(state.replay.ready).tolist() == [6 - 4] * config.games
     assert functions.learn(state)[1]["policy_loss"] > 0
@@ -309,7 +312,7 @@ def test_means_end_with_the_first_update_that_is_not_finite(on_cpu, a, b, expect
 
 
 ONE_PLAYER = {
-    "search": SearchConfig(policy="puct", num_simulations=3),
+    "search": SearchSettings(policy="puct", num_simulations=3),
     "full_search_fraction": 0.5,
     "fast_simulations": 2,
     "random_move_fraction": 0.1,
@@ -322,12 +325,12 @@ ONE_PLAYER = {
     ("env", "changes"),
     [
         (Race(num_players=1), ONE_PLAYER),
-        (make("connect_four"), {"network": NetworkConfig(kind="resnet", width=8, blocks=1, bf16=True)}),
+        (make("connect_four"), {"network": NetworkSettings(kind="resnet", width=8, blocks=1, bf16=True)}),
     ],
     ids=["one player", "bfloat16 tower"],
 )
 def test_other_settings_train_too(env, changes):
-    functions = make_program(env, tiny(plies=3, **changes), one_device())
+    functions = build_program(env, tiny(plies=3, **changes), one_device())
     state = functions.init()
     for _ in range(3):
         state, metrics = functions.play(state)
@@ -346,9 +349,9 @@ class PythonNumbers(Race):
 
 
 def numbered(env, algorithm):
-    network = NetworkConfig(width=16, blocks=1)
+    network = NetworkSettings(width=16, blocks=1)
     config = tiny(algorithm=algorithm, network=network, plies=3, warmup_iterations=0)
-    return make_program(env, config, one_device())
+    return build_program(env, config, one_device())
 
 
 @pytest.mark.parametrize("algorithm", ["alphazero", "gumbel_muzero"])

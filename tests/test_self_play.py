@@ -8,10 +8,11 @@ import numpy as np
 from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
-from jzero.algorithms.make import make_algorithm
-from jzero.config import SearchConfig
 from jzero.env import is_finished, step_batch
-from jzero.models.simulator import Model, simulator_model
+from jzero.models.model import Model
+from jzero.models.plan import SearchSettings
+from jzero.models.simulator import simulator_model
+from jzero.run.build import build_algorithm
 from jzero.self_play import self_play, start_games
 from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import Race, same_bits, tiny
@@ -25,7 +26,7 @@ KINDS = {
         {
             "games": 512,
             "temperature_plies": 1,
-            "search": SearchConfig(policy="puct", num_simulations=32, dirichlet_fraction=0.0),
+            "search": SearchSettings(policy="puct", num_simulations=32, dirichlet_fraction=0.0),
         },
     ),
     "short race": (Race(), {"games": 256, "random_move_fraction": 0.3}),
@@ -36,7 +37,7 @@ KINDS = {
             "games": 16,
             "plies": 64,
             "replay_plies": 64,
-            "search": SearchConfig(policy="puct", num_simulations=7),
+            "search": SearchSettings(policy="puct", num_simulations=7),
             "full_search_fraction": 0.25,
             "fast_simulations": 1,
         },
@@ -270,9 +271,9 @@ def test_a_batch_of_games_costs_a_call_of_the_network_for_each_simulation_of_a_p
         games=100,
         plies=7,
         algorithm="gumbel_muzero",
-        search=SearchConfig(num_simulations=50),
+        search=SearchSettings(num_simulations=50),
     )
-    algorithm = make_algorithm(env, config)
+    algorithm = build_algorithm(env, config)
     calls = []
 
     def counted(name, batch):

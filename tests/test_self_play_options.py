@@ -10,10 +10,9 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero import search
-from jzero.config import SearchConfig
-from jzero.models.plan import plan_tree
+from jzero.algorithms.returns import value_targets
+from jzero.models.plan import SearchSettings, plan_tree
 from jzero.models.simulator import simulator_model
-from jzero.replay import value_targets
 from jzero.self_play import self_play, start_games
 from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import tiny, uniform_apply
@@ -47,7 +46,7 @@ def played(apply, game=TicTacToe, **changes):
 
 
 def test_a_reused_tree_is_the_one_that_the_search_itself_goes_on_with():
-    config = SearchConfig(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0, reuse=True)
+    config = SearchSettings(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0, reuse=True)
     _, transitions, _ = played(uniform_apply, CutShort, search=config)
     env = CutShort()
     model = simulator_model(env, uniform_apply)
@@ -79,7 +78,7 @@ def test_a_reused_tree_is_the_one_that_the_search_itself_goes_on_with():
 
 
 def test_without_reuse_every_search_starts_alone():
-    config = SearchConfig(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0)
+    config = SearchSettings(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0)
     _, transitions, _ = played(uniform_apply, search=config)
     visits = transitions.policy * SIMULATIONS
     np.testing.assert_allclose(visits, np.round(visits), atol=1e-3)
@@ -87,7 +86,7 @@ def test_without_reuse_every_search_starts_alone():
 
 @pytest.mark.slow
 def test_playout_caps_and_reuse_go_together():
-    config = SearchConfig(num_simulations=8, reuse=True)
+    config = SearchSettings(num_simulations=8, reuse=True)
     _, transitions, metrics = played(
         uniform_apply, search=config, full_search_fraction=0.5, fast_simulations=2
     )
@@ -113,7 +112,7 @@ def gloomy_apply(params, observation):
 
 
 RESIGNING = {
-    "search": SearchConfig(policy="puct", num_simulations=1, dirichlet_fraction=0.0),
+    "search": SearchSettings(policy="puct", num_simulations=1, dirichlet_fraction=0.0),
     "random_move_fraction": 1.0,
     "resign_below": -0.5,
     "resign_holdout": 0.25,
@@ -181,7 +180,7 @@ def test_a_value_of_minus_one_never_resigns_while_it_is_off():
 
 
 def test_random_moves_cut_targets_unless_they_are_part_of_the_play():
-    changes = {"random_move_fraction": 0.5, "search": SearchConfig(num_simulations=4)}
+    changes = {"random_move_fraction": 0.5, "search": SearchSettings(num_simulations=4)}
     _, cut, _ = played(uniform_apply, **changes)
     _, whole, _ = played(uniform_apply, **changes, cut_at_random_moves=False)
     assert 0.4 < cut.explored.mean() < 0.6

@@ -23,14 +23,16 @@ import tyro
 from hardware import provenance
 from timing import Ours, timed
 
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.devices import set_up
 from jzero.env import init_batch, make, step_batch
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.config import TrainConfig
 
 NAMES = {"native": "connect_four", "adapter": "pgx:connect_four"}
 NETWORKS = {
-    "mlp 3 x 384": NetworkConfig(kind="mlp", width=384, blocks=3),
-    "resnet 3 x 32": NetworkConfig(kind="resnet", width=32, blocks=3),
+    "mlp 3 x 384": NetworkSettings(kind="mlp", width=384, blocks=3),
+    "resnet 3 x 32": NetworkSettings(kind="resnet", width=32, blocks=3),
 }
 
 
@@ -57,7 +59,7 @@ class Config:
 def self_play(config: Config, network: str) -> dict[str, Any]:
     """Seconds of self-play of one iteration, and how much of it the adapter adds."""
     train = TrainConfig(
-        search=SearchConfig(num_simulations=config.simulations),
+        search=SearchSettings(num_simulations=config.simulations),
         network=NETWORKS[network],
         games=config.games,
         plies=config.plies,

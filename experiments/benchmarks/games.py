@@ -23,11 +23,12 @@ import tyro
 from hardware import provenance
 from timing import Ours, network_alone, timed
 
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.devices import set_up
 from jzero.env import Env, make
-from jzero.models.plan import plan
+from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import has_player_values, simulator_model
+from jzero.networks.make import NetworkSettings
+from jzero.run.config import TrainConfig
 
 Cell = Literal["quoridor", "blob 2x20", "blob 3x30", "blob 5x50"]
 
@@ -48,8 +49,8 @@ class Config:
 
 QUORIDOR = TrainConfig(
     env="quoridor",
-    search=SearchConfig(num_simulations=64),
-    network=NetworkConfig(kind="resnet", width=64, blocks=5),
+    search=SearchSettings(num_simulations=64),
+    network=NetworkSettings(kind="resnet", width=64, blocks=5),
     games=256,
     plies=2,
     opening_plies=8,
@@ -61,7 +62,7 @@ QUORIDOR = TrainConfig(
 BLOB = replace(
     QUORIDOR,
     env="blob?players=4&cards=5",
-    network=NetworkConfig(kind="mlp", width=368, blocks=8),
+    network=NetworkSettings(kind="mlp", width=368, blocks=8),
     games=64,
     plies=24,
     opening_plies=0,
@@ -75,7 +76,7 @@ def train_config(cell: Cell, games: int | None) -> TrainConfig:
     if cell == "quoridor":
         return replace(QUORIDOR, games=games or QUORIDOR.games)
     worlds, simulations = map(int, cell.removeprefix("blob ").split("x"))
-    search = SearchConfig(num_simulations=simulations, worlds=worlds, rescale_values=False, value_scale=0.2)
+    search = SearchSettings(num_simulations=simulations, worlds=worlds, rescale_values=False, value_scale=0.2)
     return replace(BLOB, search=search, games=games or BLOB.games)
 
 

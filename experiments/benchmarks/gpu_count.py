@@ -54,9 +54,12 @@ from without_gpu import (
 )
 
 from jzero import search
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env
-from jzero.program import make_mesh, make_program
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.program import make_mesh
+from jzero.run.build import build_program
+from jzero.run.config import TrainConfig
 
 PLIES = 7
 """Plies of an iteration: a trip count that no other loop has, by which the loop over plies is found."""
@@ -77,10 +80,10 @@ class Program(NamedTuple):
 
 def programs() -> list[Program]:
     """The searches of search.py, and self-play of the games."""
-    small = NetworkConfig(kind="resnet", width=64, blocks=5, bf16=True)
-    tower = NetworkConfig(kind="resnet", width=64, blocks=6, bf16=True)
-    large = NetworkConfig(kind="resnet", width=128, blocks=6, bf16=True)
-    train = TrainConfig(search=SearchConfig(num_simulations=64), network=tower)
+    small = NetworkSettings(kind="resnet", width=64, blocks=5, bf16=True)
+    tower = NetworkSettings(kind="resnet", width=64, blocks=6, bf16=True)
+    large = NetworkSettings(kind="resnet", width=128, blocks=6, bf16=True)
+    train = TrainConfig(search=SearchSettings(num_simulations=64), network=tower)
     games: list[tuple[str, Callable[[], Env], TrainConfig]] = [
         *(
             (f"connect_four 6x64, norm {network.norm}", ConnectFour, replace(train, network=network))
@@ -90,7 +93,7 @@ def programs() -> list[Program]:
         ("tic_tac_toe", TicTacToe, tic_tac_toe.PRESET.train),
         ("blob", Blob, blob.PRESET.train),
         ("2048", Game2048, game_2048.ALPHAZERO.train),
-        ("backgammon", Backgammon, replace(train, network=NetworkConfig(width=256, blocks=3))),
+        ("backgammon", Backgammon, replace(train, network=NetworkSettings(width=256, blocks=3))),
     ]
     if importlib.util.find_spec("pgx") is not None:
         from jzero_envs.adapters.pgx import make
@@ -117,7 +120,7 @@ def _self_play(name: str, make_env: Callable[[], Env], settings: TrainConfig) ->
     train = replace(settings, games=1024, plies=PLIES, replay_plies=64 * PLIES)
 
     def lower_play(device: jax.Device) -> jax.stages.Lowered:
-        return lower(make_program(make_env(), train, make_mesh([device])), "play")
+        return lower(build_program(make_env(), train, make_mesh([device])), "play")
 
     return Program(name, train.search.num_simulations, PLIES, "play", lower_play)
 

@@ -22,9 +22,9 @@ from jzero_envs.connect_four import ConnectFour
 from search import STATES, make_policy, make_tables
 
 from jzero import search
-from jzero.config import NetworkConfig
 from jzero.env import init_batch, observe_batch
 from jzero.networks import make_network, prepared
+from jzero.networks.make import NetworkSettings
 
 PACKAGES = ("mctx", "chex", "orbax-checkpoint", "pgx", "jax-cuda13-plugin", "jax-cuda12-plugin")
 
@@ -225,14 +225,14 @@ FORMS = {
 }
 """(computes in bf16, weights are prepared beforehand as for a search, XLA's options)."""
 TOWERS = {
-    "resnet 6x64": NetworkConfig(kind="resnet", width=64, blocks=6),
-    "resnet 6x128": NetworkConfig(kind="resnet", width=128, blocks=6),
-    "mlp 3x384": NetworkConfig(kind="mlp", width=384, blocks=3),
+    "resnet 6x64": NetworkSettings(kind="resnet", width=64, blocks=6),
+    "resnet 6x128": NetworkSettings(kind="resnet", width=128, blocks=6),
+    "mlp 3x384": NetworkSettings(kind="mlp", width=384, blocks=3),
 }
 """Networks that are measured alone, on Connect Four's board."""
 
 
-def norms(config: NetworkConfig) -> list[NetworkConfig]:
+def norms(config: NetworkSettings) -> list[NetworkSettings]:
     """The network as it is, and without normalisation."""
     return [config, replace(config, norm="none")]
 
@@ -241,7 +241,7 @@ def network(rig: Rig) -> list[Cell]:
     """Evaluations per second of the network alone: what no search can exceed."""
     if rig.tiny:
         return [
-            _network_cell(rig, "mlp 1x16", NetworkConfig(kind="mlp", width=16, blocks=1), 8, tuple(FORMS))
+            _network_cell(rig, "mlp 1x16", NetworkSettings(kind="mlp", width=16, blocks=1), 8, tuple(FORMS))
         ]
     sizes = [("resnet 6x64", 4096), ("resnet 6x64", 1024), ("resnet 6x64", 16384), ("resnet 6x128", 4096)]
     return [
@@ -252,7 +252,7 @@ def network(rig: Rig) -> list[Cell]:
 
 
 def _network_cell(
-    rig: Rig, name: str, config: NetworkConfig, batch_size: int, forms: tuple[str, ...]
+    rig: Rig, name: str, config: NetworkSettings, batch_size: int, forms: tuple[str, ...]
 ) -> Cell:
     env = ConnectFour()
 

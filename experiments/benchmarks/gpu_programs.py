@@ -27,19 +27,23 @@ import tic_tac_toe_muzero
 from gpu_parts import CALLS, many
 from gpu_rig import GRAPHS, MODES, USUAL, Cell, Lazy, Mode, Rig, Skipped, lower
 from gpu_trace import device_time
+from jzero.algorithms.make import make_apply
 from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
 from jzero_envs.quoridor import Quoridor
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.agent import Agent
-from jzero.algorithms.make import make_algorithm, make_apply
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import Env, reveal_batch
 from jzero.evaluate.record import record_games
-from jzero.program import Program, make_program
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.program import Program
 from jzero.run.accelerators import in_bfloat16, widened
-from jzero.run.loop import Run, RunConfig, speeds
+from jzero.run.build import build_algorithm, build_program
+from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.loop import Run
+from jzero.run.speeds import speeds
 from jzero.self_play import start_games
 from jzero.storage.run_dir import read_metrics
 
@@ -61,9 +65,9 @@ def tiny(train: TrainConfig) -> TrainConfig:
     )
 
 
-def _settings(rig: Rig, network: NetworkConfig, games: int, plies: int = 4) -> TrainConfig:
+def _settings(rig: Rig, network: NetworkSettings, games: int, plies: int = 4) -> TrainConfig:
     """Self-play of `games` with 64 simulations, and a small replay."""
-    search = SearchConfig(policy="gumbel", num_simulations=64)
+    search = SearchSettings(policy="gumbel", num_simulations=64)
     train = TrainConfig(search=search, network=network, games=games, plies=plies, replay_plies=8 * plies)
     return tiny(train) if rig.tiny else train
 
@@ -75,8 +79,8 @@ class Playing:
         self.rig, self.train = rig, train
         self.state: Any = None
 
-        self.programs = rig.compile_modes(lambda: lower(make_program(env, train), "play"), modes)
-        self.first = {"init": rig.compile(lambda: lower(make_program(env, train), "init"))}
+        self.programs = rig.compile_modes(lambda: lower(build_program(env, train), "play"), modes)
+        self.first = {"init": rig.compile(lambda: lower(build_program(env, train), "init"))}
         make_inputs = self._network_inputs(env)
         self.first["inputs"] = rig.compile(jax.jit(make_inputs).lower)
         abstract = jax.eval_shape(make_inputs)
@@ -88,7 +92,7 @@ class Playing:
         train, dtype = self.train, jnp.bfloat16 if self.train.network.bf16 else jnp.float32
 
         def make() -> tuple[Any, Any]:
-            key, algorithm = jax.random.key(0), make_algorithm(env, train)
+            key, algorithm = jax.random.key(0), build_algorithm(env, train)
             views = reveal_batch(env, start_games(env, train, key, train.games).states)
             rows = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0).astype(dtype), views)
             return algorithm.model.prepare(algorithm.init(key)), rows
@@ -155,8 +159,8 @@ class Playing:
 
 def play(rig: Rig) -> list[Cell]:
     """Connect Four's self-play: a residual tower without and with normalisation, and the preset's MLP."""
-    layer = NetworkConfig(kind="resnet", width=64, blocks=6, bf16=True)
-    none, mlp = replace(layer, norm="none"), NetworkConfig(kind="mlp", width=384, blocks=3, bf16=True)
+    layer = NetworkSettings(kind="resnet", width=64, blocks=6, bf16=True)
+    none, mlp = replace(layer, norm="none"), NetworkSettings(kind="mlp", width=384, blocks=3, bf16=True)
     kernels = {"kernels": MODES["kernels"]}
     grid = [(none, 1024, MODES), (none, 4096, kernels), (layer, 1024, kernels), (mlp, 8192, kernels)]
     cells = []
@@ -171,8 +175,8 @@ def play(rig: Rig) -> list[Cell]:
 
 def games(rig: Rig) -> list[Cell]:
     """Self-play of games whose rules cost more: Quoridor 9x9, Blob with its preset, pgx's Go 9x9."""
-    small = NetworkConfig(kind="resnet", width=64, blocks=5, bf16=True)
-    large = NetworkConfig(kind="resnet", width=128, blocks=6, bf16=True)
+    small = NetworkSettings(kind="resnet", width=64, blocks=5, bf16=True)
+    large = NetworkSettings(kind="resnet", width=128, blocks=6, bf16=True)
     cards = replace(in_bfloat16(widened(blob.PRESET.train)), plies=4, replay_plies=32)
     chosen: list[tuple[str, Env, TrainConfig]] = [
         ("quoridor 9x9", Quoridor(size=5, walls=3) if rig.tiny else Quoridor(), _settings(rig, small, 1024)),
@@ -226,7 +230,7 @@ def _compile_run(rig: Rig, program: Program) -> dict[str, Future | Lazy]:
 
 
 def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
-    program = make_program(env, train)
+    program = build_program(env, train)
     futures = _compile_run(rig, program)
 
     def measure() -> dict[str, Any]:
@@ -268,7 +272,7 @@ def training_cell(rig: Rig, config: RunConfig, name: str) -> Cell:
         config = replace(config, minutes=0.05, train=tiny(config.train))
     config = replace(config, evaluate_every=15, checkpoint_every=1e9)
     measure_strength = connect_four.keeps_value(env)
-    program = make_program(env, config.train)
+    program = build_program(env, config.train)
     futures = _compile_run(rig, program)  # into JAX's cache on disk, where Run finds them
 
     def measure_untrained() -> Any:

@@ -29,19 +29,21 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from hardware import provenance
+from jzero.algorithms.make import make_apply
 from jzero_envs.connect_four import ConnectFour
 
 import jzero
 from jzero import search
-from jzero.algorithms.make import make_algorithm, make_apply
-from jzero.config import NetworkConfig, TrainConfig
 from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, random_actions, step_batch, where_rows
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.turns import Player, Turn
 from jzero.models.plan import search_root
 from jzero.models.simulator import cached_simulator
+from jzero.networks.make import NetworkSettings
 from jzero.program import make_model
+from jzero.run.build import build_algorithm
+from jzero.run.config import TrainConfig
 from jzero.search import PolicyOutput, Tree
 from jzero.search.tree import init_tree
 from jzero.self_play import Games, self_play, start_games
@@ -450,8 +452,8 @@ def networks(config: Config) -> list[Network]:
     trained = load(config.run_dir)
     if config.tower_run_dir is not None:
         return [trained, load(config.tower_run_dir)]
-    train = replace(trained.train, network=NetworkConfig(kind="resnet", width=32, blocks=3))
-    params = make_algorithm(ENV, train).init(jax.random.key(config.seed))
+    train = replace(trained.train, network=NetworkSettings(kind="resnet", width=32, blocks=3))
+    params = build_algorithm(ENV, train).init(jax.random.key(config.seed))
     return [trained, Network(_name(train.network, "random weights"), train, params)]
 
 
@@ -463,7 +465,7 @@ def load(run_dir: Path) -> Network:
     return Network(_name(agent.config.network, "trained"), agent.config, params)
 
 
-def _name(network: NetworkConfig, origin: str) -> str:
+def _name(network: NetworkSettings, origin: str) -> str:
     return f"{network.kind} {network.blocks} x {network.width}, {origin}"
 
 

@@ -33,8 +33,8 @@ from jax.sharding import PartitionSpec as P
 from with_network import latency, network_share
 
 from jzero import search
-from jzero.config import NetworkConfig
 from jzero.devices import set_up
+from jzero.networks.make import NetworkSettings
 from jzero.program import AXIS, make_mesh
 
 STATES = 1024
@@ -271,7 +271,7 @@ def main(config: Config) -> None:
     if config.network:
         on_gpu = config.device == "gpu"
         width, batch_size = (128, 4096) if on_gpu else (32, 256)
-        tower = NetworkConfig(kind="resnet", width=width, blocks=6 if on_gpu else 3, bf16=on_gpu)
+        tower = NetworkSettings(kind="resnet", width=width, blocks=6 if on_gpu else 3, bf16=on_gpu)
         result["latency_of_one_game"] = latency(config.rounds)
         result["network_share"] = network_share(tower, batch_size, 32, config.rounds)
         save()

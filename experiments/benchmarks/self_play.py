@@ -28,11 +28,15 @@ from jax.sharding import PartitionSpec as P  # noqa: E402
 from jzero_envs.connect_four import ConnectFour  # noqa: E402
 from peer import Peer, PeerConfig, make_peer  # noqa: E402
 from timing import Ours, network_alone, timed  # noqa: E402
+from jzero.run.config import TrainConfig  # noqa: E402
 
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig  # noqa: E402
 from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
-from jzero.models.plan import plan  # noqa: E402
+from jzero.models.plan import (
+    SearchSettings,
+    plan,
+)
 from jzero.networks import PolicyValueNet, make_network  # noqa: E402
+from jzero.networks.make import NetworkSettings
 from jzero.program import AXIS, make_mesh, make_model  # noqa: E402
 from jzero.self_play import start_games  # noqa: E402
 
@@ -56,8 +60,8 @@ class Config:
 
 
 NETWORKS = {
-    "resnet 3 x 32": NetworkConfig(kind="resnet", width=32, blocks=3),
-    "mlp 3 x 384": NetworkConfig(kind="mlp", width=384, blocks=3),
+    "resnet 3 x 32": NetworkSettings(kind="resnet", width=32, blocks=3),
+    "mlp 3 x 384": NetworkSettings(kind="mlp", width=384, blocks=3),
 }
 
 
@@ -72,10 +76,10 @@ class SameNetwork(nn.Module):
         return self.network(observation.astype(jnp.float32))
 
 
-def train_config(config: Config, network: NetworkConfig) -> TrainConfig:
+def train_config(config: Config, network: NetworkSettings) -> TrainConfig:
     """Ours, with as many updates of the same size as the peer's single pass."""
     return TrainConfig(
-        search=SearchConfig(num_simulations=config.simulations),
+        search=SearchSettings(num_simulations=config.simulations),
         network=network,
         games=config.games,
         plies=config.plies,
@@ -146,7 +150,7 @@ def against_peer(config: Config, name: str) -> dict[str, Any]:
 def hundred_games(config: Config) -> dict[str, Any]:
     """Seconds for 100 whole games at 50 simulations with the residual network of 3 x 32, after compiling."""
     train = replace(
-        train_config(config, NETWORKS["resnet 3 x 32"]), games=100, search=SearchConfig(num_simulations=50)
+        train_config(config, NETWORKS["resnet 3 x 32"]), games=100, search=SearchSettings(num_simulations=50)
     )
     model, mesh = make_model(ENV, train), make_mesh()
     states = start_games(ENV, train, jax.random.key(0), 100).states

@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
+from jzero.algorithms.make import make_apply
 
-from jzero.algorithms.make import make_algorithm, make_apply
-from jzero.config import TrainConfig
 from jzero.env import Env, reveal_batch
-from jzero.program import AXIS, Program, make_mesh, make_program
+from jzero.program import AXIS, Program, make_mesh
+from jzero.run.build import build_algorithm, build_program
+from jzero.run.config import TrainConfig
 from jzero.self_play import start_games
 
 
@@ -35,7 +36,7 @@ class Ours:
     """One iteration of the compiled program, with the state kept in between."""
 
     def __init__(self, env: Env, config: TrainConfig) -> None:
-        self.program: Program = make_program(env, config)
+        self.program: Program = build_program(env, config)
         self.state = self.program.init()
         for _ in range(3):  # so that the replay holds finished games, and everything is compiled
             self.play()
@@ -59,7 +60,7 @@ def network_alone(env: Env, train: TrainConfig, rounds: int) -> float:
     """
     mesh, apply = make_mesh(), make_apply(env, train)
     states = start_games(env, train, jax.random.key(0), train.games).states
-    params = make_algorithm(env, train).init(jax.random.key(0))
+    params = build_algorithm(env, train).init(jax.random.key(0))
     views = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), reveal_batch(env, states))
     calls = train.plies * (1 + train.search.num_simulations)
 

@@ -23,18 +23,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hardware import provenance
 from tic_tac_toe_muzero import GUMBEL_MUZERO, presets
+from jzero.run.config import AlgorithmName
 
-from jzero.config import Algorithm
 from jzero.devices import set_up
 from jzero.env import make
-from jzero.program import make_program
+from jzero.run.build import build_program
 
 
 @dataclass(frozen=True)
 class Config:
     """What to measure."""
 
-    algorithm: Algorithm = "gumbel_muzero"
+    algorithm: AlgorithmName = "gumbel_muzero"
     """The experiment's preset."""
     batch_size: int = 32
     """Positions of one update."""
@@ -54,7 +54,7 @@ def main(config: Config) -> None:
     train = replace(
         presets(GUMBEL_MUZERO)[config.algorithm].train, batch_size=config.batch_size, updates=config.updates
     )
-    program = make_program(make(train.env), train)
+    program = build_program(make(train.env), train)
     state = program.init()
     for _ in range(3):
         state, _ = program.play(state)

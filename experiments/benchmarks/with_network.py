@@ -16,15 +16,17 @@ import jax.numpy as jnp
 from jzero_envs.connect_four import ConnectFour
 
 from jzero import search
-from jzero.config import NetworkConfig
 from jzero.env import init_batch, observe_batch, step_batch
-from jzero.models.simulator import Apply, Model, simulator_model
+from jzero.models.model import Model
+from jzero.models.simulator import simulator_model
 from jzero.networks import make_network
+from jzero.networks.make import NetworkSettings
+from jzero.networks.network import Apply
 
 ENV = ConnectFour()
 
 
-def set_stage(network: NetworkConfig, batch_size: int) -> tuple[Model, Apply, Any, Any]:
+def set_stage(network: NetworkSettings, batch_size: int) -> tuple[Model, Apply, Any, Any]:
     """(model, network's apply, parameters, states [B] after three plies)."""
     net = make_network(network, ENV.num_actions)
     states = init_batch(ENV, jax.random.key(0), batch_size)
@@ -63,7 +65,7 @@ def latency(
     rounds: int, leaves: tuple[int, ...] = (1, 2, 4, 8, 16), num_simulations: int = 32
 ) -> dict[str, Any]:
     """One game, Gumbel search with 16 considered actions at most, a residual network of 6 x 64."""
-    network = NetworkConfig(kind="resnet", width=64, blocks=6)
+    network = NetworkSettings(kind="resnet", width=64, blocks=6)
     model, _, params, states = set_stage(network, 1)
     searches = {k: gumbel(model, num_simulations, max_num_considered_actions=16, leaves=k) for k in leaves}
     key = jax.random.key(0)
@@ -78,7 +80,7 @@ def latency(
 
 
 def network_share(
-    network: NetworkConfig, batch_size: int, num_simulations: int, rounds: int
+    network: NetworkSettings, batch_size: int, num_simulations: int, rounds: int
 ) -> dict[str, Any]:
     """Evaluations a second of a whole search over those of its network calls alone."""
     model, apply, params, states = set_stage(network, batch_size)

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 sys.path.insert(0, "experiments")
 from cartpole import PRESETS, final, measure
 
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.storage.run_dir import RunDir, read_metrics
 
 # %% [markdown]

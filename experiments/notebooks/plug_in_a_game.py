@@ -149,7 +149,7 @@ import sys
 sys.path.insert(0, "experiments")
 import opponents
 
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.run.presets import suited
 
 strength = main(

@@ -17,7 +17,7 @@ from IPython.display import SVG, display
 
 import jzero
 from jzero.evaluate.measures import share_not_lost
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.run.presets import suited
 
 # %% [markdown]

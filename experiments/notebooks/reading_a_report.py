@@ -21,7 +21,7 @@ sys.path.insert(0, "experiments")
 from connect_four import PRESET, keeps_value
 
 import jzero
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.storage.run_dir import RunDir, read_metrics
 
 strength = main(

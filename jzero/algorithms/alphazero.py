@@ -1,74 +1,138 @@
-"""AlphaZero's loss (Silver et al. 2017), with symmetric augmentation.
+"""AlphaZero (Silver et al. 2017), with symmetric augmentation.
 
 Axes: S samples, A actions.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
-from jzero.env import Env, reveal_batch
-from jzero.models.simulator import Apply, from_mover, mask_logits
+from jzero.algorithms.losses import policy_divergence
+from jzero.algorithms.returns import LossSettings, value_targets
+from jzero.env import reveal_batch
+from jzero.env_spec import EnvSpec
+from jzero.metrics import Metrics, mean, one
+from jzero.models.model import from_mover, mask_logits
+from jzero.models.plan import SearchSettings, make_planner
+from jzero.models.simulator import simulator_model
+from jzero.networks.network import Network
 from jzero.networks.supports import to_unit
-from jzero.replay import Sample
+from jzero.replay import Replay, Sample, sample
+
+
+@dataclass(frozen=True)
+class AlphaZeroSettings(LossSettings):
+    """What AlphaZero reads of a run's settings."""
+
+    search: SearchSettings = field(default_factory=SearchSettings)
+
+
+def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> Algorithm:
+    """AlphaZero: plans with the environment itself.
+
+    Raises:
+      ValueError: the environment cannot be searched by stepping its states, or the settings do not fit it.
+    """
+    _check(spec, settings)
+    model = simulator_model(spec, network, discount=settings.discount)
+
+    def batch(averaged: Any, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
+        del averaged
+        return replay, sample(replay, key, num_samples)
+
+    return Algorithm(
+        model=model,
+        planner=make_planner(settings.search, model),
+        init=lambda key: network.init(key, spec.seen(key)),
+        targets=partial(value_targets, td_lambda=settings.td_lambda),
+        batch=batch,
+        loss=partial(alphazero_loss, spec, network, settings),
+        lookahead=settings.td_lookahead or None,
+    )
 
 
 def alphazero_loss(
-    env: Env,
-    apply: Apply,
-    params: Any,
-    batch: Sample,
-    key: jax.Array,
-    *,
-    value_weight: float,
-    augment: bool,
-    value_limit: float = 1.0,
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+    spec: EnvSpec, network: Network, settings: LossSettings, params: Any, batch: Sample, key: jax.Array
+) -> tuple[jax.Array, tuple[Metrics, tuple[()]]]:
     """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean).
 
     Args:
-      env: gives observations and symmetries.
-      apply: the network.
-      params: its parameters.
+      spec: gives observations and symmetries.
+      network: policy and value; errors of values are those of `supports.to_unit` with its limit.
+      settings: the weight of the value loss; whether each position is replaced by a random symmetric image (the
+        identity included).
+      params: of the network.
       batch: positions [S].
       key: draws the symmetries.
-      value_weight: weight of the value loss.
-      augment: replace each position by a random symmetric image (the identity included).
-      value_limit: of the network; errors of values are those of `supports.to_unit`.
 
     Returns:
       the loss; its parts: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
       `value_loss`.
     """
-    observation = reveal_batch(env, batch.state)
+    observation = reveal_batch(spec.env, batch.state)
     policy, legal = batch.policy, batch.state.legal_action_mask
-    symmetries = getattr(env, "symmetries", ())
-    if augment and symmetries:
-        image = draw_images(symmetries, key, policy.shape[0])
-        observation = image_of_observation(symmetries, image, observation)
-        policy, legal = (image_of_policy(symmetries, image, x) for x in (policy, legal))
-    logits, value = apply(params, observation)
+    if settings.augment and spec.symmetries:
+        image = draw_images(spec.symmetries, key, policy.shape[0])
+        observation = image_of_observation(spec.symmetries, image, observation)
+        policy, legal = (image_of_policy(spec.symmetries, image, x) for x in (policy, legal))
+    logits, value = network.apply(params, observation)
     divergence = policy_divergence(policy, mask_logits(logits, legal))
-    policy_loss = weighted_mean(divergence, batch.weight * batch.policy_weight)
+    policy_loss = mean(divergence, batch.weight * batch.policy_weight)
     target = batch.value if value.ndim == 1 else from_mover(batch.value, batch.state.current_player)
-    error = jnp.square(to_unit(value, value_limit) - to_unit(target, value_limit))
-    value_loss = weighted_mean(jnp.mean(error.reshape(*batch.weight.shape, -1), axis=-1), batch.weight)
-    loss = policy_loss + value_weight * value_loss
-    return loss, {"loss": loss, "policy_loss": policy_loss, "value_loss": value_loss}
+    error = jnp.square(to_unit(value, network.value_limit) - to_unit(target, network.value_limit))
+    value_loss = mean(jnp.mean(error.reshape(*batch.weight.shape, -1), axis=-1), batch.weight)
+    loss = policy_loss.value + settings.value_weight * value_loss.value
+    return loss, ({"loss": one(loss), "policy_loss": policy_loss, "value_loss": value_loss}, ())
 
 
-def policy_divergence(policy: jax.Array, logits: jax.Array) -> jax.Array:
-    """KL divergence f32[...] in nats of the target `policy` [..., A] from the policy of the `logits` [..., A]."""
-    log_target = jnp.log(jnp.maximum(policy, jnp.finfo(jnp.float32).tiny))
-    # 0 * -inf would be NaN where an action is illegal.
-    terms = jnp.where(policy > 0, policy * (log_target - jax.nn.log_softmax(logits, axis=-1)), 0.0)
-    return jnp.sum(terms, axis=-1)
+def _check(spec: EnvSpec, settings: AlphaZeroSettings) -> None:
+    """Raises ValueError for an environment that AlphaZero cannot search, or options that do not fit it."""
+    check_numbered(spec)
+    if spec.external or spec.records:
+        raise ValueError(
+            f"algorithm 'alphazero' searches by stepping states, and a state of {spec.name!r} is not the whole "
+            "game; learn a model (experiments/muzero.py, efficientzero.py)"
+        )
+    hides = spec.resamples
+    if settings.search.worlds > 1 and not hides:
+        raise ValueError(
+            f"search.worlds is {settings.search.worlds}; {spec.name!r} hides nothing (it has no "
+            "resample(state, key)), so its worlds would all be the same: use 1"
+        )
+    reveals = spec.reveals
+    if reveals and not hides:
+        raise ValueError(
+            f"{spec.name!r} has reveal but no resample(state, key): its values would see what is really hidden; "
+            "add resample, or drop reveal"
+        )
+    if reveals and settings.augment and spec.symmetries:
+        raise ValueError(
+            f"augment is True; {spec.name!r} has symmetries of its observation, but what it reveals would stay as "
+            "it is: use --no-augment"
+        )
+    if settings.search.reuse and hides:
+        raise ValueError(
+            f"search.reuse is True; {spec.name!r} hides information, and its worlds are drawn anew at every move: "
+            "use --search.no-reuse"
+        )
+    if settings.search.reuse and spec.chance:
+        raise ValueError(
+            f"search.reuse is True; {spec.name!r} has explicit chance, and a search cannot go on from the outcome "
+            "that came: use --search.no-reuse"
+        )
 
 
-def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """Mean of `values` [S] under `weights` [S]; 0 if all weights are 0."""
-    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1.0)
+def check_numbered(spec: EnvSpec) -> None:
+    """Raises ValueError where actions are vectors: AlphaZero needs numbers."""
+    if spec.action_size:
+        raise ValueError(
+            f"algorithm 'alphazero' chooses among numbered actions, and those of {spec.name!r} are vectors of "
+            f"{spec.action_size}; learn a model (experiments/muzero.py, efficientzero.py)"
+        )

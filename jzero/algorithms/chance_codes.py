@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jzero.algorithms.targets import Targets, merge_axes
 from jzero.env import where_rows
-from jzero.models.simulator import LearnedModel
+from jzero.models.learned import LearnedModel
 
 SHARPNESS = 4.0
 """With 32 codes, a committed step (c^e one-hot) then has its code with a probability of 64 %."""
@@ -39,7 +39,7 @@ def encode(learned: LearnedModel, params: Any, observation: Any, later: Any, ali
     nothing = jax.tree.map(jnp.zeros_like, later)
     later = where_rows(alive[:, 1:], later, nothing)
     before = jax.tree.map(lambda x, y: jnp.concatenate([x[:, None], y[:, :-1]], axis=1), observation, later)
-    embedding = learned.call(params, merge_axes(before), merge_axes(later), method="encode")
+    embedding = learned.afterstate.encode(params, merge_axes(before), merge_axes(later))
     embedding = embedding.reshape(*alive[:, 1:].shape, -1)
     return Codes(embedding, jax.nn.one_hot(jnp.argmax(embedding, axis=-1), embedding.shape[-1]))
 

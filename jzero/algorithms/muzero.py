@@ -1,76 +1,114 @@
-"""MuZero's loss, with EfficientZero's and Stochastic MuZero's parts.
+"""MuZero, with EfficientZero's and Stochastic MuZero's parts, each switched on by a setting.
 
 Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2;
-continuous actions: Sampled MuZero (Hubert et al. 2021); chance: `chance_codes.py`.
+continuous actions: Sampled MuZero (Hubert et al. 2021); chance: `chance_codes.py`. What is learned from is made in
+`unrolled.py`.
 Axes: S samples, K unrolled steps, A actions (continuous: candidates), D dimensions of a continuous action, M chance
 codes.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jzero.algorithms.alphazero import policy_divergence, weighted_mean
+from jzero.algorithms import diagnostics
+from jzero.algorithms.algorithm import Algorithm, nothing_to_remember
 from jzero.algorithms.augment import is_picture, shift_and_dim
-from jzero.algorithms.chance_codes import (
-    Codes,
-    afterstate_values,
-    chance_losses,
-    code_information,
-    codes_in_use,
-    encode,
-    straight_through,
-)
-from jzero.algorithms.targets import Targets, merge_axes, prefix_sums
-from jzero.config import TrainConfig
-from jzero.models.simulator import Latent, LearnedModel
-from jzero.networks import squashed
-from jzero.replay import Draw
+from jzero.algorithms.chance_codes import chance_losses, code_information, encode, straight_through
+from jzero.algorithms.losses import cross_entropy, policy_divergence
+from jzero.algorithms.returns import value_targets
+from jzero.algorithms.targets import Targets, merge_axes
+from jzero.algorithms.unrolled import Batch, LearnedSettings, Unrolled, make_batch, searched_again
+from jzero.env_spec import EnvSpec
+from jzero.metrics import Mean, Metrics, one
+from jzero.models.learned import Latent, LearnedModel, learned_model
+from jzero.models.plan import make_planner
+from jzero.networks import LearnedNetwork, Support, squashed
+from jzero.replay import Replay, update_priorities
 
 
-class Roots(NamedTuple):
-    """What the search said of the sampled positions, and what their games then paid."""
+def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) -> Algorithm:
+    """MuZero: plans with a model that it learns.
 
-    value: jax.Array
-    """f32[S] the search's value on record."""
-    outcome: jax.Array
-    """f32[S] discounted return to the end of the game."""
-    known: jax.Array
-    """bool[S] the game has ended."""
+    Raises:
+      ValueError: the environment has more players than a single value can serve, or the settings need the
+        environment itself.
+    """
+    _check(spec, settings)
+    options = settings.muzero
+    learned = make_learned(spec, network, settings)
+    model = learned_model(spec, learned)
+    planner = make_planner(settings.search, model)
+
+    def batch(averaged: Any, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Batch]:
+        return make_batch(spec, settings, planner, learned, model.prepare(averaged), replay, key, num_samples)
+
+    def remember(replay: Replay, batch: Batch, priorities: jax.Array) -> Replay:
+        return update_priorities(replay, batch.drawn, priorities, options.priority_exponent)
+
+    return Algorithm(
+        model=model,
+        planner=planner,
+        init=lambda key: network.init(key, spec.observed(key)),
+        targets=partial(value_targets, td_lambda=settings.td_lambda),
+        batch=batch,
+        loss=partial(muzero_loss, learned, settings),
+        update_priorities=remember if options.priority_exponent else nothing_to_remember,
+        prioritised=options.priority_exponent > 0,
+        lookahead=options.unroll_steps + options.td_steps if options.td_steps else None,
+        unroll_steps=options.unroll_steps,
+        searched_again=partial(searched_again, options),
+    )
 
 
-class Batch(NamedTuple):
-    """What one update learns from."""
+def make_learned(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) -> LearnedModel:
+    """The learned model that the settings describe.
 
-    observation: Any
-    """[S, ...] of the sampled positions."""
-    later: Any
-    """[S, K, ...] observations of the K next steps; () without consistency and chance codes."""
-    targets: Targets
-    drawn: Draw
-    """Where the samples came from, and their weights."""
-    roots: Roots | tuple = ()
-    """For the metrics alone; () where the replay does not know returns."""
+    Raises:
+      ValueError: its single value cannot serve the environment's players.
+    """
+    if spec.values_by_seat:
+        raise ValueError(
+            f"a learned model has one value, for one player or for two whose rewards sum to 0, and each of the "
+            f"{spec.num_players} players of {spec.name!r} needs its own; use AlphaZero (experiments/alphazero.py)"
+        )
+    if spec.num_players == 2 and not spec.alternates:
+        raise ValueError(
+            f"in a learned model two players take turns, and in {spec.name!r} one may move twice in a row; use "
+            "AlphaZero (experiments/alphazero.py)"
+        )
+    options = settings.muzero
+    return LearnedModel(
+        network=network,
+        value=Support(options.value_limit, options.atoms),
+        reward=Support(options.reward_limit, options.atoms),
+        prefix_horizon=options.prefix_horizon,
+        discount=-settings.discount if spec.num_players == 2 else settings.discount,
+        sampled_actions=settings.search.sampled_actions if spec.action_size else 0,
+    )
 
 
-class Unrolled(NamedTuple):
-    """What the model says along the actions that were taken."""
-
-    policy: jax.Array
-    """f32[S, K + 1, A] logits, or f32[S, K + 1, 2 D] where actions are continuous."""
-    value: jax.Array
-    """f32[S, K + 1, atoms] logits."""
-    reward: jax.Array
-    """f32[S, K, atoms] logits of rewards or value prefixes."""
-    latent: jax.Array
-    """f32[K + 1, S, ...] latent states."""
-    chance: Any = ()
-    """f32[S, K, M] logits of the codes that follow each action; () without chance codes."""
-    afterstate_value: Any = ()
-    """f32[S, K, atoms] logits of the actions' Q-values; () without chance codes."""
+def _check(spec: EnvSpec, settings: LearnedSettings) -> None:
+    """Raises ValueError for settings that need the environment itself."""
+    simulator_only = {
+        "search.worlds": settings.search.worlds > 1,
+        "search.reuse": settings.search.reuse,
+        "resign_below": settings.resign_below > -1,
+    }
+    if needing := [name for name, is_set in simulator_only.items() if is_set]:
+        raise ValueError(
+            f"{' and '.join(needing)} is set; it needs the environment itself: use AlphaZero "
+            "(experiments/alphazero.py)"
+        )
+    if settings.td_lookahead:
+        raise ValueError(
+            f"td_lookahead is {settings.td_lookahead}; it is for AlphaZero: with a learned model use "
+            "--muzero.td-steps, returns over that many steps"
+        )
 
 
 def unroll(
@@ -85,7 +123,7 @@ def unroll(
     def one_step(latent: Latent, taken: tuple) -> tuple[Latent, tuple]:
         action, code = taken
         latent, decided = latent._replace(state=_halve_gradient(latent.state)), ()
-        if learned.network.chance_codes:
+        if learned.network.afterstate is not None:
             latent = learned.decide(params, latent, action)
             action, decided = code, latent.state
         after, reward = learned.step(params, latent, action)
@@ -101,14 +139,14 @@ def unroll(
     # All steps are predicted in one call: small kernels cost as much as large ones.
     policy, value = learned.predict(params, Latent(merge_axes(latent)))
     chance = ()
-    if learned.network.chance_codes:
+    if learned.network.afterstate is not None:
         chance = tuple(map(by_sample, learned.chance(params, Latent(merge_axes(decided)))))
     return Unrolled(by_sample(policy), by_sample(value), jnp.swapaxes(reward, 0, 1), latent, *chance)
 
 
 def muzero_loss(
-    learned: LearnedModel, config: TrainConfig, params: Any, batch: Batch, key: jax.Array
-) -> tuple[jax.Array, tuple[dict[str, jax.Array], jax.Array]]:
+    learned: LearnedModel, settings: LearnedSettings, params: Any, batch: Batch, key: jax.Array
+) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
     """Cross-entropies of policy, value and reward over K + 1 steps, EfficientZero's consistency, chance.
 
     Each unrolled step weighs 1 / K of the root. The weights of the samples multiply each sample's loss, before any
@@ -116,7 +154,7 @@ def muzero_loss(
 
     Args:
       learned: the model.
-      config: the weights of the losses.
+      settings: the weights of the losses.
       params: of the model's network.
       batch: what to learn from.
       key: draws the pictures' augmentation.
@@ -124,12 +162,12 @@ def muzero_loss(
     Returns:
       the loss; metrics (scalars) and the samples' priorities f32[S], |value - target| of the root.
     """
-    muzero, targets = config.muzero, batch.targets
+    muzero, targets = settings.muzero, batch.targets
     observation, later = batch.observation, batch.later
     codes = None
-    if learned.network.chance_codes:
+    if learned.network.afterstate is not None:
         codes = encode(learned, params, observation, later, targets.alive)
-    if config.augment and is_picture(observation):
+    if settings.augment and is_picture(observation):
         key, root_key = jax.random.split(key)
         observation = shift_and_dim(root_key, observation)
     code = () if codes is None else straight_through(codes)
@@ -138,27 +176,32 @@ def muzero_loss(
     if codes is not None:
         losses |= chance_losses(learned, codes, found.chance, found.afterstate_value, targets)
     if muzero.consistency_weight:
-        losses["consistency_loss"] = _consistency(learned, config, params, found.latent, later, targets, key)
+        losses["consistency_loss"] = _consistency(
+            learned, settings, params, found.latent, later, targets, key
+        )
 
     weight, steps = batch.drawn.weight, targets.action.shape[1]
-    parts = {name: _mean_sample(loss, weight, steps) for name, loss in losses.items()}
-    total = parts["policy_loss"] + config.value_weight * parts["value_loss"]
+    metrics = {name: _mean_sample(loss, weight, steps) for name, loss in losses.items()}
+    parts = {name: part.value for name, part in metrics.items()}
+    total = parts["policy_loss"] + settings.value_weight * parts["value_loss"]
     total += muzero.reward_weight * parts["reward_loss"]
     total += muzero.consistency_weight * parts.get("consistency_loss", 0.0)
     total -= muzero.entropy_weight * parts.get("action_entropy", 0.0)
     total += parts.get("chance_loss", 0.0) + muzero.commitment_weight * parts.get("commitment_loss", 0.0)
-    total += config.value_weight * parts.get("afterstate_value_loss", 0.0)
-    priority = jnp.abs(learned.value.decode(found.value[:, 0]) - targets.value[:, 0]) + 1e-6
+    total += settings.value_weight * parts.get("afterstate_value_loss", 0.0)
     present = (weight > 0).astype(jnp.float32)
     if codes is not None:
         information = code_information(codes, targets.known[:, 1:] * present[:, None])
         total -= muzero.code_information_weight * information
-        parts["code_information"] = information
-    metrics = {"loss": total} | parts | _diagnostics(learned, found, targets, losses["policy_loss"], present)
-    if isinstance(batch.roots, Roots):
-        metrics |= _root_sums(batch.roots, present)
-    if codes is not None:
-        metrics |= _chance_diagnostics(learned, found, codes, targets, present)
+        metrics["code_information"] = one(information)
+        metrics |= diagnostics.of_chance(
+            learned, codes, found.chance, found.afterstate_value, targets, present
+        )
+    metrics |= {"loss": one(total)} | diagnostics.of_steps(
+        learned, found, targets, losses["policy_loss"], present
+    )
+    metrics |= diagnostics.of_roots(batch.roots, present)
+    priority = jnp.abs(learned.value.decode(found.value[:, 0]) - targets.value[:, 0]) + 1e-6
     return total, (metrics, jax.lax.stop_gradient(priority))
 
 
@@ -169,8 +212,8 @@ def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dic
     weights w_k, which may be negative, as densities may be above 1; `action_entropy` is then no loss but what
     `entropy_weight` rewards.
     """
-    prefix = _reward_targets(learned, targets)
-    reward = _cross_entropy(learned.reward.two_hot(prefix), found.reward) * targets.known[:, :-1]
+    prefix = diagnostics.reward_targets(learned, targets)
+    reward = cross_entropy(learned.reward.two_hot(prefix), found.reward) * targets.known[:, :-1]
     if learned.sampled_actions:
         log_density = squashed.log_density(found.policy[:, :, None], targets.candidates)
         policy = {
@@ -180,22 +223,15 @@ def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dic
     else:
         policy = {"policy_loss": policy_divergence(targets.policy, found.policy) * targets.policy_weight}
     return policy | {
-        "value_loss": _cross_entropy(learned.value.two_hot(targets.value), found.value) * targets.known,
+        "value_loss": cross_entropy(learned.value.two_hot(targets.value), found.value) * targets.known,
         # The reward belongs to the step that it leads to.
         "reward_loss": jnp.concatenate([jnp.zeros_like(reward[:, :1]), reward], axis=1),
     }
 
 
-def _reward_targets(learned: LearnedModel, targets: Targets) -> jax.Array:
-    """f32[S, K]: rewards, or sums of them where the model predicts value prefixes."""
-    if not learned.network.prefix_width:
-        return targets.reward
-    return prefix_sums(targets.reward, learned.prefix_horizon)
-
-
 def _consistency(
     learned: LearnedModel,
-    config: TrainConfig,
+    settings: LearnedSettings,
     params: Any,
     latent: jax.Array,
     later: Any,
@@ -206,92 +242,24 @@ def _consistency(
 
     No gradient flows through the observed branch (SimSiam, Chen and He 2021); 0 at the root and past the end.
     """
+    projection = learned.network.projection
+    assert projection is not None
     num_samples, steps = targets.action.shape[:2]
     flat = merge_axes(later)  # [S * K, ...]
-    if config.augment and is_picture(flat):
+    if settings.augment and is_picture(flat):
         flat = shift_and_dim(key, flat)
-    observed = learned.call(params, learned.represent(params, flat).state, method="project")
-    projected = learned.call(params, merge_axes(jnp.swapaxes(latent[1:], 0, 1)), method="project")
-    predicted = learned.call(params, projected, method="predict_projection")
+    observed = projection.project(params, learned.represent(params, flat).state)
+    projected = projection.project(params, merge_axes(jnp.swapaxes(latent[1:], 0, 1)))
+    predicted = projection.predict(params, projected)
     cosine = jnp.sum(_unit(predicted) * jax.lax.stop_gradient(_unit(observed)), axis=-1)
     loss = -cosine.reshape(num_samples, steps) * targets.alive[:, 1:]
     return jnp.concatenate([jnp.zeros_like(loss[:, :1]), loss], axis=1)
 
 
-def _mean_sample(loss: jax.Array, weight: jax.Array, steps: int) -> jax.Array:
+def _mean_sample(loss: jax.Array, weight: jax.Array, steps: int) -> Mean:
     """The mean sample's loss, from losses f32[S, K + 1] of the steps: the root's and the mean of the others."""
     scale = jnp.full(steps + 1, 1.0 / steps).at[0].set(1.0)
-    present = jnp.maximum(jnp.sum(weight > 0), 1)
-    return jnp.sum(weight * (loss @ scale)) / present
-
-
-def _diagnostics(
-    learned: LearnedModel, found: Unrolled, targets: Targets, policy_loss: jax.Array, present: jax.Array
-) -> dict[str, jax.Array]:
-    """Whether the model learns: prediction against target at every unrolled step, spread of the latent states.
-
-    The errors are mean absolute ones, on the scale of values and rewards.
-    """
-    value_error = jnp.abs(learned.value.decode(found.value) - targets.value)
-    reward_error = jnp.abs(learned.reward.decode(found.reward) - _reward_targets(learned, targets))
-    known = targets.known * present[:, None]
-    metrics = {}
-    for step in range(targets.value.shape[1]):
-        metrics[f"value_error_{step}"] = weighted_mean(value_error[:, step], known[:, step])
-        metrics[f"policy_kl_{step}"] = weighted_mean(
-            policy_loss[:, step], targets.policy_weight[:, step] * present
-        )
-        if step:
-            metrics[f"reward_error_{step}"] = weighted_mean(reward_error[:, step - 1], known[:, step - 1])
-    flat = found.latent.reshape(*found.latent.shape[:2], -1)
-    outside = learned.value.outside(targets.value), learned.reward.outside(_reward_targets(learned, targets))
-    return metrics | {
-        # Over the samples, so that a representation that says the same of all shows as 0.
-        "latent_std": jnp.mean(jnp.std(flat[0], axis=0)),
-        "latent_std_unrolled": jnp.mean(jnp.std(flat[-1], axis=0)),
-        "value_clipped_share": weighted_mean(outside[0].astype(jnp.float32), known),
-        "reward_clipped_share": weighted_mean(outside[1].astype(jnp.float32), known[:, :-1]),
-        "value_target": weighted_mean(targets.value[:, 0], known[:, 0]),
-        "value_prediction": weighted_mean(learned.value.decode(found.value[:, 0]), known[:, 0]),
-    }
-
-
-def _root_sums(roots: Roots, present: jax.Array) -> dict[str, jax.Array]:
-    """The share of samples whose games have ended, and means that count the others as 0."""
-    known = roots.known.astype(jnp.float32)
-    return {
-        "root_known_share": weighted_mean(known, present),
-        "root_value": weighted_mean(roots.value * known, present),
-        "root_return": weighted_mean(roots.outcome * known, present),
-    }
-
-
-def known_roots(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics (means over updates and devices) with `root_value` and `root_return` of the known positions alone."""
-    if "root_known_share" not in metrics:
-        return metrics
-    share = metrics["root_known_share"]
-    roots = {name: metrics[name] / share for name in ("root_value", "root_return") if share}
-    return {name: value for name, value in metrics.items() if not name.startswith("root_")} | roots
-
-
-def _chance_diagnostics(
-    learned: LearnedModel, found: Unrolled, codes: Codes, targets: Targets, present: jax.Array
-) -> dict[str, jax.Array]:
-    """Whether chance is learned: how many codes there are, how unsure the model is of the next, Q-values."""
-    known = targets.known[:, 1:] * present[:, None]
-    log_chance = jax.nn.log_softmax(found.chance)
-    error = jnp.abs(learned.value.decode(found.afterstate_value) - afterstate_values(learned, targets))
-    return {
-        "codes_in_use": codes_in_use(codes, known),
-        "chance_entropy": weighted_mean(-jnp.sum(jnp.exp(log_chance) * log_chance, axis=-1), known),
-        "afterstate_value_error": weighted_mean(error, known),
-    }
-
-
-def _cross_entropy(target: jax.Array, logits: jax.Array) -> jax.Array:
-    """f32[...] of distributions [..., atoms]."""
-    return -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)
+    return Mean(jnp.sum(weight * (loss @ scale)), jnp.sum(weight > 0, dtype=jnp.float32))
 
 
 def _halve_gradient(x: jax.Array) -> jax.Array:

@@ -42,7 +42,7 @@ Measure = Callable[["Agent"], Strength]
 
 def _simulations(agent: Agent, asked: int | None) -> int:
     """Simulations a move: those asked for, 0 for the policy alone, or those of the run."""
-    return agent.config.search.num_simulations if asked is None else asked
+    return agent.search.num_simulations if asked is None else asked
 
 
 def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:

@@ -55,4 +55,4 @@ def record_games(
         outcome += np.asarray(states.rewards)
     for game, total in zip(games, outcome, strict=True):
         game["outcome"] = total.tolist()
-    return {"env": agent.config.env, "games": games}
+    return {"env": agent.name, "games": games}

@@ -1,76 +1,23 @@
-"""A model without a network: values are the results of random games, priors are equal.
-
-Axes: B games, A actions, P players. This is Monte-Carlo tree search as it was before networks (Coulom 2006), the
-opponent that shows what a network adds.
-"""
+"""The player of matches that searches by random games, without a network."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from jzero.config import SearchConfig
-from jzero.env import Env, is_finished, random_actions, step_batch
+from jzero.env import Env
+from jzero.env_spec import describe
 from jzero.evaluate.turns import Player, as_player
-from jzero.models.plan import plan
-from jzero.models.simulator import Model, advance, decider, has_player_values, mask_logits, resampler, seats
-from jzero.search import RecurrentFnOutput, RootFnOutput
+from jzero.models.plan import SearchSettings, make_planner
+from jzero.models.rollouts import rollout_model
 
 
-def rollout_model(env: Env, *, discount: float = 1.0) -> Model:
-    """Plans with the environment; a new node is worth what one random game from it earns. Takes no params."""
+def rollout_player(env: Env, settings: SearchSettings, num_simulations: int) -> Player:
+    """The player with the constants and worlds of `settings`."""
+    model = rollout_model(describe(env))
+    planner = make_planner(settings, model)
 
-    def root(params: Any, states: Any) -> RootFnOutput:
-        del params
-        value = _for_mover(env, states, random_returns(env, states, jax.random.key(0), discount))
-        return RootFnOutput(prior_logits=_equal_priors(states), value=value, embedding=states)
+    def act(states: Any, key: Any) -> Any:
+        root, invalid = model.root(None, states), ~states.legal_action_mask
+        return planner.plan(None, key, root, invalid, num_simulations=num_simulations).action
 
-    def recurrent(
-        params: Any, key: jax.Array, action: jax.Array, states: Any
-    ) -> tuple[RecurrentFnOutput, Any]:
-        del params
-        step_key, game_key = jax.random.split(key)
-        reward, sign, after = advance(env, step_key, action, states, discount)
-        value = _for_mover(env, after, random_returns(env, after, game_key, discount))
-        logits = _equal_priors(after)
-        return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
-
-    return Model(root, recurrent, seats(env), resampler(env), decider(env))
-
-
-def rollout_player(env: Env, config: SearchConfig, num_simulations: int) -> Player:
-    """The player of matches that searches by rollouts, with the constants and worlds of `config`."""
-    model = rollout_model(env)
-    options: Any = {"num_simulations": num_simulations, "explore": False}
-    return as_player(lambda states, key: plan(config, model, None, key, states, **options).action)
-
-
-def random_returns(env: Env, states: Any, key: jax.Array, discount: float) -> jax.Array:
-    """f32[B, P]: what every player earns when the games go on with random legal actions to their ends."""
-
-    def goes_on(carry: tuple) -> jax.Array:
-        return ~jnp.all(is_finished(carry[0]))
-
-    def one_ply(carry: tuple) -> tuple:
-        states, returns, weight, key = carry
-        key, action_key, step_key = jax.random.split(key, 3)
-        states = step_batch(env, states, random_actions(states, action_key), step_key)
-        return states, returns + weight * states.rewards, weight * discount, key
-
-    start = (states, jnp.zeros_like(states.rewards), jnp.ones_like(states.rewards), key)
-    return jax.lax.while_loop(goes_on, one_ply, start)[1]
-
-
-def _equal_priors(states: Any) -> jax.Array:
-    """f32[B, A]: logits of the legal actions."""
-    legal = states.legal_action_mask
-    return mask_logits(jnp.zeros(legal.shape), legal)
-
-
-def _for_mover(env: Env, states: Any, returns: jax.Array) -> jax.Array:
-    """Returns f32[B, P] as a model gives values: of all players, or f32[B] of the player to move."""
-    if has_player_values(env):
-        return returns
-    return jnp.take_along_axis(returns, states.current_player[:, None], axis=-1)[:, 0]
+    return as_player(act)

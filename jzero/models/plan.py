@@ -1,4 +1,4 @@
-"""How an agent chooses: the search that a configuration describes, over a model.
+"""How an agent chooses: the search that the settings describe, over a model.
 
 Axes: B games, A actions, W worlds, P players, D dimensions of a continuous action. With continuous actions A is the
 number of candidates that the root has drawn. A model with a value for every player gives values [B, P] by seat
@@ -7,20 +7,77 @@ wherever [B] stands below; Q-values that choose actions are always those of the 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from jzero import search
-from jzero.config import SearchConfig
 from jzero.env import where_rows
-from jzero.models.simulator import Model, at_rows
+from jzero.models.model import Model, at_rows
 from jzero.search import scores
 from jzero.search.chance import Decide
 from jzero.search.tree import Tree
+from jzero.settings import check
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a move is chosen."""
+
+    policy: Literal["gumbel", "puct"] = "gumbel"
+    """Gumbel (sequential halving, improved policy as target) or PUCT (visit counts as target)."""
+    num_simulations: int = 32
+    """Simulations per move in self-play."""
+    max_considered: int = 16
+    """Gumbel: actions of the first halving round."""
+    sampled_actions: int = 16
+    """Continuous actions: candidates that every node draws from its policy."""
+    value_scale: float = 0.1
+    """Gumbel: c_scale, the weight of Q-values in the improved policy."""
+    maxvisit_init: float = 50.0
+    """Gumbel: c_visit."""
+    rescale_values: bool = True
+    """Gumbel: map a node's Q-values to [0, 1] before scaling."""
+    dirichlet_fraction: float = 0.25
+    """PUCT: share of noise in the root's prior during self-play."""
+    dirichlet_alpha: float = 1.0
+    """PUCT: concentration of the noise."""
+    pb_c_init: float = 1.25
+    """PUCT: c_1."""
+    worlds: int = 1
+    """Hidden information: how many worlds a move searches, each drawn consistently with what the mover has seen."""
+    reuse: bool = False
+    """Self-play goes on with the subtree of the action played, until the weights change (a simulator without chance
+    and hidden information only)."""
+    cache: int = 0
+    """Places of a table of positions that were evaluated since the weights changed, a power of two; 0 evaluates every
+    position (a simulator whose positions have a fingerprint)."""
+    min_value_range: float = 0.01
+    """Rescaled Q-values are divided by at least this much, so that noise is not blown up (EfficientZero's soft
+    min-max)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        check("search.num_simulations", self.num_simulations, low=1)
+        check("search.max_considered", self.max_considered, low=1)
+        check("search.sampled_actions", self.sampled_actions, low=2)
+        check("search.value_scale", self.value_scale, low=0)
+        check("search.maxvisit_init", self.maxvisit_init, low=0)
+        check("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
+        check("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
+        check("search.pb_c_init", self.pb_c_init, above=0)
+        check("search.worlds", self.worlds, low=1)
+        check("search.cache", self.cache, low=0)
+        if self.cache & (self.cache - 1):
+            raise ValueError(
+                f"search.cache is {self.cache}; it must be a power of two, such as {1 << self.cache.bit_length()}"
+            )
+        check("search.min_value_range", self.min_value_range, above=0)
 
 
 class Plan(NamedTuple):
@@ -40,97 +97,151 @@ class Plan(NamedTuple):
     """i32[B] rows of the network's batches that the search took."""
     candidates: Any = ()
     """f32[B, A, D] what `policy` is over, where actions are continuous; else ()."""
+    tree: Any = ()
+    """The search's tree; () where worlds were searched, or where it is not wanted."""
+    table: Any = None
+    """The positions that were evaluated so far; None without a cache."""
 
 
-def plan(
-    config: SearchConfig,
-    model: Model,
-    params: Any,
-    key: jax.Array,
-    states: Any,
-    *,
-    num_simulations: int,
-    explore: bool,
-    temperature: float | jax.Array = 0.0,
-    leaves: int = 1,
-) -> Plan:
-    """Searches from `states` [B].
+class Memory(NamedTuple):
+    """What a search leaves for the next one of the same games, with the same weights."""
 
-    Args:
-      config: kind of search and its constants.
-      model: what to plan with.
+    tree: Tree | None
+    """[B, N, ...] kept trees; None where trees are not reused."""
+    table: search.CacheState | None
+    """Positions that were evaluated before; None without a cache."""
+
+
+class Planner(NamedTuple):
+    """The search that the settings describe, over a model; `make_planner` makes it and says what `plan` takes."""
+
+    settings: SearchSettings
+    plan: Callable[..., Plan]
+    """(params, key, root, invalid, **options) -> what the search found."""
+    begin: Callable[[Any, search.RootFnOutput, jax.Array], Memory | tuple[()]]
+    """(params, root, invalid) -> the memory of games of which nothing was searched; () where none is kept."""
+    keep: Callable[[Plan, jax.Array, jax.Array], Memory | tuple[()]]
+    """(plan, actions i32[B] that are played, ended bool[B]) -> the memory for the positions that follow."""
+
+
+def make_planner(settings: SearchSettings, model: Model) -> Planner:
+    """The search that `settings` describe, over `model`.
+
+    `plan` takes
+
       params: of the model's network.
       key: consumed.
-      states: environment states; rows that are finished give an arbitrary action.
-      num_simulations: simulations a game, or a world of it, at least 1.
-      explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT) or none.
+      root: what the model says of the states [B]; rows that are finished give an arbitrary action.
+      invalid: bool[B, A], illegal actions.
+      num_simulations: simulations per game, or per world of it, at least 1; by default those of the settings.
+      explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT); false by default.
       temperature: PUCT or worlds, [] or [B]: actions are drawn in proportion to `policy ** (1 / temperature)`.
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
+      memory: what `begin` or `keep` gave. By default nothing was searched before, and the plan has its tree.
+
+    With hidden information `settings.worlds` worlds of each game are searched and their roots averaged. Of `root`
+    only the embedding is read then: the states themselves hold what their players cannot see.
+
+    Raises:
+      ValueError: settings that the model cannot serve.
     """
-    options = {"num_simulations": num_simulations, "explore": explore, "leaves": leaves}
-    if model.resample is not None:
-        return _plan_worlds(config, model, params, key, states, temperature=temperature, **options)
-    root, invalid = model.root(params, states), ~states.legal_action_mask
-    return plan_root(config, model, params, key, root, invalid, temperature=temperature, **options)
+    if settings.cache and (model.cache is None or model.resample is not None):
+        raise ValueError(
+            f"search.cache is {settings.cache}; it needs AlphaZero, an environment with fingerprint(state) and no "
+            "hidden information: use 0"
+        )
+    policies = {explore: _policy(settings, model, explore) for explore in (True, False)}
+    recurrent = model.cache.recurrent_fn if settings.cache and model.cache else model.recurrent
+
+    def plan(
+        params: Any,
+        key: jax.Array,
+        root: search.RootFnOutput,
+        invalid: jax.Array,
+        *,
+        num_simulations: int | None = None,
+        explore: bool = False,
+        temperature: float | jax.Array = 0.0,
+        leaves: int = 1,
+        memory: Memory | tuple[()] | None = None,
+    ) -> Plan:
+        number = settings.num_simulations if num_simulations is None else num_simulations
+        options: dict[str, Any] = {"leaves": leaves, "to_play": model.to_play}
+        if model.resample is not None:
+            policy = functools.partial(policies[explore], **options)
+            return _plan_worlds(
+                settings, model, policy, params, key, root.embedding, invalid, number, temperature
+            )
+        if settings.policy == "puct":
+            options["temperature"] = jnp.reshape(temperature, (-1, 1))
+        if isinstance(memory, Memory):
+            options |= {"tree": memory.tree, "model_state": memory.table}
+            if settings.reuse:  # room for a kept tree and a full search
+                options["num_nodes"] = 2 * settings.num_simulations + 1
+        if model.sample is not None:
+            key, sample_key = jax.random.split(key)
+            root = model.sample(sample_key, root)
+            invalid = jnp.broadcast_to(invalid, jnp.shape(root.prior_logits))  # of one flag for all vectors
+        output = policies[explore](params, key, root, recurrent, number, invalid_actions=invalid, **options)
+        found = _read(model, root, output, number)
+        return found if memory is None or settings.reuse else found._replace(tree=())
+
+    def begin(params: Any, root: search.RootFnOutput, invalid: jax.Array) -> Memory | tuple[()]:
+        if not (settings.reuse or settings.cache):
+            return ()
+        memory = Memory(None, None)
+        if settings.cache:
+            assert model.cache is not None
+            memory = Memory(None, model.cache.empty(settings.cache, params, root.embedding))
+        if not settings.reuse:
+            return memory
+        searched = functools.partial(plan, params, jax.random.key(0), root, invalid, explore=True)
+        shapes = jax.eval_shape(lambda: searched(memory=memory).tree)
+        tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return _kept(tree, jnp.full(invalid.shape[0], -1, jnp.int32), memory.table)
+
+    def keep(found: Plan, action: jax.Array, ended: jax.Array) -> Memory | tuple[()]:
+        if settings.reuse:
+            return _kept(found.tree, jnp.where(ended, -1, action), found.table)
+        return Memory(None, found.table) if settings.cache else ()
+
+    return Planner(settings, plan, begin, keep)
 
 
-def plan_root(
-    config: SearchConfig,
-    model: Model,
-    params: Any,
-    key: jax.Array,
-    root: search.RootFnOutput,
-    invalid: jax.Array,
-    **options: Any,
-) -> Plan:
-    """Searches from what the model says of the states; args as in `search_root`."""
-    return plan_tree(config, model, params, key, root, invalid, **options)[0]
+def _kept(tree: Tree, action: jax.Array, table: search.CacheState | None) -> Memory:
+    """The trees below the actions i32[B], none below -1, and the table by itself."""
+    return Memory(dataclasses.replace(search.subtree(tree, action), model_state=None), table)
 
 
-def plan_tree(
-    config: SearchConfig,
-    model: Model,
-    params: Any,
-    key: jax.Array,
-    root: search.RootFnOutput,
-    invalid: jax.Array,
-    **options: Any,
-) -> tuple[Plan, Tree]:
-    """`plan_root`, and the tree, of which `jzero.search.subtree` can keep a part."""
-    if model.sample is not None:
-        key, sample_key = jax.random.split(key)
-        root = model.sample(sample_key, root)
-        invalid = jnp.broadcast_to(invalid, jnp.shape(root.prior_logits))  # of one flag for all vectors
-    output = search_root(config, model, params, key, root, invalid, **options)
+def _read(model: Model, root: search.RootFnOutput, output: search.PolicyOutput, num_simulations: Any) -> Plan:
+    """The plan that a search of the roots has made."""
     tree = cast(Tree, output.search_tree)
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
     visited = tree.summary().visit_counts > 0
-    rows = jnp.full(action.shape, 1 + jnp.asarray(options["num_simulations"]), jnp.int32)
+    rows = jnp.full(action.shape, 1 + jnp.asarray(num_simulations), jnp.int32)
     found = _summarise(root, action, policy, visited, _root_qvalues(model, tree), rows)
     if model.sample is not None:
         candidates = cast(Any, root.embedding).candidates
         found = found._replace(action=at_rows(candidates, action), candidates=candidates)
-    return found, tree
+    return found._replace(tree=tree, table=tree.model_state)
 
 
 def _plan_worlds(
-    config: SearchConfig,
+    settings: SearchSettings,
     model: Model,
+    policy: Callable[..., search.PolicyOutput],
     params: Any,
     key: jax.Array,
     states: Any,
-    *,
+    invalid: jax.Array,
     num_simulations: int,
-    explore: bool,
     temperature: float | jax.Array,
-    leaves: int,
 ) -> Plan:
-    """Searches `config.worlds` worlds of each game and averages their roots.
+    """Searches `settings.worlds` worlds of each game by `policy` and averages their roots.
 
-    The states themselves are not evaluated: they hold what their players cannot see. A ply at which no game of the
-    batch leaves a choice takes no search.
+    A ply at which no game of the batch leaves a choice takes no search.
     """
-    num_worlds, invalid = config.worlds, ~states.legal_action_mask
+    num_worlds = settings.worlds
     choices = jnp.sum(~invalid, axis=-1)
     world_key, search_key = jax.random.split(key)
     assert model.resample is not None
@@ -148,7 +259,7 @@ def _plan_worlds(
 
     def searched() -> Plan:
         found = search.search_worlds(
-            _policy(config, model, explore),
+            policy,
             params,
             search_key,
             worlds,
@@ -156,10 +267,8 @@ def _plan_worlds(
             num_simulations,
             invalid,
             num_worlds=num_worlds,
-            improve=functools.partial(scores.completed_by_mix_value, **_improvement(config)),
+            improve=functools.partial(scores.completed_by_mix_value, **_improvement(settings)),
             temperature=jnp.reshape(jnp.asarray(temperature), (-1,)),
-            leaves=leaves,
-            to_play=model.to_play,
         )
         qvalues = found.qvalues if model.to_play is None else found.player_qvalues
         rows = jnp.full_like(choices, num_worlds * (1 + num_simulations))
@@ -209,56 +318,24 @@ def _summarise(
     )
 
 
-def search_root(
-    config: SearchConfig,
-    model: Model,
-    params: Any,
-    key: jax.Array,
-    root: search.RootFnOutput,
-    invalid: jax.Array,
-    *,
-    num_simulations: int | jax.Array,
-    explore: bool,
-    temperature: float | jax.Array = 0.0,
-    **options: Any,
-) -> search.PolicyOutput:
-    """The search that a configuration describes, with its tree.
-
-    Args as in `plan`; `root` is what the model says of the states, `invalid` bool[B, A] what is illegal there,
-    and `options` are those of the policies in `jzero.search`.
-    """
-    if config.policy == "puct":
-        options["temperature"] = jnp.reshape(temperature, (-1, 1))
-    return _policy(config, model, explore)(
-        params,
-        key,
-        root,
-        model.recurrent,
-        num_simulations,
-        invalid_actions=invalid,
-        to_play=model.to_play,
-        **options,
-    )
-
-
-def _policy(config: SearchConfig, model: Model, explore: bool) -> Callable[..., search.PolicyOutput]:
+def _policy(settings: SearchSettings, model: Model, explore: bool) -> Callable[..., search.PolicyOutput]:
     """The search policy for a model, with or without self-play's noise."""
-    if evaluates_afterstates(config, model):
-        return _with_evaluated_afterstates(config, model, explore)
-    policy = _policy_of_actions(config, explore)
+    if evaluates_afterstates(settings, model):
+        return _with_evaluated_afterstates(settings, model, explore)
+    policy = _policy_of_actions(settings, explore)
     return policy if model.decide is None else search.with_chance(policy, model.decide)
 
 
-def evaluates_afterstates(config: SearchConfig, model: Model) -> bool:
+def evaluates_afterstates(settings: SearchSettings, model: Model) -> bool:
     """Whether a simulation adds an afterstate or a state, each with the model's value: Stochastic MuZero's search.
 
     The Gumbel search counts simulations by action, and goes on from each new afterstate to one of its outcomes.
     """
-    return model.afterstate_value is not None and config.policy == "puct"
+    return model.afterstate_value is not None and settings.policy == "puct"
 
 
 def _with_evaluated_afterstates(
-    config: SearchConfig, model: Model, explore: bool
+    settings: SearchSettings, model: Model, explore: bool
 ) -> Callable[..., search.PolicyOutput]:
     """`search.stochastic_muzero_policy` over a model, called like `search.muzero_policy`."""
     decide, value_of = cast(Decide, model.decide), cast(Callable, model.afterstate_value)
@@ -293,41 +370,41 @@ def _with_evaluated_afterstates(
                 "search.policy gumbel"
             )
         return search.stochastic_muzero_policy(
-            params, key, root, decision, outcome, num_simulations, **_puct(config, explore), **options
+            params, key, root, decision, outcome, num_simulations, **_puct(settings, explore), **options
         )
 
     return policy
 
 
-def _policy_of_actions(config: SearchConfig, explore: bool) -> Callable[..., search.PolicyOutput]:
-    """The search policy with the configuration's constants."""
-    if config.policy == "gumbel":
+def _policy_of_actions(settings: SearchSettings, explore: bool) -> Callable[..., search.PolicyOutput]:
+    """The search policy with the settings' constants."""
+    if settings.policy == "gumbel":
         return functools.partial(
             search.gumbel_muzero_policy,
-            qtransform=functools.partial(search.qtransform_completed_by_mix_value, **_improvement(config)),
-            max_num_considered_actions=config.max_considered,
+            qtransform=functools.partial(search.qtransform_completed_by_mix_value, **_improvement(settings)),
+            max_num_considered_actions=settings.max_considered,
             gumbel_scale=1.0 if explore else 0.0,
         )
-    return functools.partial(search.muzero_policy, **_puct(config, explore))
+    return functools.partial(search.muzero_policy, **_puct(settings, explore))
 
 
-def _puct(config: SearchConfig, explore: bool) -> dict[str, Any]:
+def _puct(settings: SearchSettings, explore: bool) -> dict[str, Any]:
     """PUCT's constants, with or without self-play's noise."""
     return {
         "qtransform": functools.partial(
-            search.qtransform_by_parent_and_siblings, epsilon=config.min_value_range
+            search.qtransform_by_parent_and_siblings, epsilon=settings.min_value_range
         ),
-        "dirichlet_fraction": config.dirichlet_fraction if explore else 0.0,
-        "dirichlet_alpha": config.dirichlet_alpha,
-        "pb_c_init": config.pb_c_init,
+        "dirichlet_fraction": settings.dirichlet_fraction if explore else 0.0,
+        "dirichlet_alpha": settings.dirichlet_alpha,
+        "pb_c_init": settings.pb_c_init,
     }
 
 
-def _improvement(config: SearchConfig) -> dict[str, Any]:
+def _improvement(settings: SearchSettings) -> dict[str, Any]:
     """How Q-values are scaled before they improve a policy."""
     return {
-        "value_scale": config.value_scale,
-        "maxvisit_init": config.maxvisit_init,
-        "rescale_values": config.rescale_values,
-        "epsilon": config.min_value_range,
+        "value_scale": settings.value_scale,
+        "maxvisit_init": settings.maxvisit_init,
+        "rescale_values": settings.rescale_values,
+        "epsilon": settings.min_value_range,
     }

@@ -1,49 +1,162 @@
-"""The network that a configuration describes."""
+"""The networks of this package, by their settings."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, cast
 
+import flax.linen as nn
 import jax.numpy as jnp
 
-from jzero.config import MuZeroConfig, NetworkConfig
+from jzero.env_spec import EnvSpec
 from jzero.networks.heads import PolicyValueNet
 from jzero.networks.learned import MuZeroNet
+from jzero.networks.network import Afterstate, LearnedNetwork, Network, Projection, ValuePrefix
+from jzero.networks.prepare import prepared
 from jzero.networks.towers import ResidualMLP, ResidualTower
 from jzero.networks.transformer import Transformer
+from jzero.settings import check
+
+KINDS = ("mlp", "resnet", "transformer", "atari")
 
 
-def make_network(config: NetworkConfig, num_actions: int, num_values: int = 1) -> PolicyValueNet:
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The network: policy and value, and with a learned model its representation and dynamics."""
+
+    kind: str = "mlp"
+    """mlp, resnet, transformer, atari, or "module:function" of EnvSpec -> network. Residual MLP on the flattened observation, residual tower of 3x3 convolutions on a board, transformer over
+    the observation's tokens (AlphaZero only), or EfficientZero's network for pixels (learned models only)."""
+    width: int = 384
+    """Hidden units (mlp, transformer) or channels (resnet, atari); also of a learned model's latent state."""
+    blocks: int = 3
+    """Residual blocks of two layers each, in the representation."""
+    dynamics_blocks: int = 1
+    """Learned model: residual blocks of the dynamics."""
+    head_width: int = 64
+    """Hidden units of each head."""
+    norm: Literal["layer", "group", "none"] = "layer"
+    """Normalisation: over all of a position, over groups of a tower's channels, or none of features but of weights,
+    which takes less than half of the kernels on a GPU. A transformer always has LayerNorm."""
+    value_limit: float = 1.0
+    """AlphaZero: largest absolute value that the network can express. Above 1, for games of scores, values are
+    learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
+    bf16: bool = False
+    """Compute in bfloat16; parameters stay float32. The experiments do so on a GPU or TPU."""
+    chance_codes: int = 0
+    """Learned model: outcomes of chance that it can tell apart after an action (Stochastic MuZero: 32); 0 learns
+    one successor of each action."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        if self.kind not in KINDS and ":" not in self.kind:
+            raise ValueError(
+                f"network.kind is {self.kind!r}; expected {', '.join(KINDS)}, or your own as module:function"
+            )
+        check("network.width", self.width, low=1)
+        check("network.blocks", self.blocks, low=0)
+        check("network.dynamics_blocks", self.dynamics_blocks, low=0)
+        check("network.head_width", self.head_width, low=1)
+        check("network.value_limit", self.value_limit, low=1)
+        check("network.chance_codes", self.chance_codes, low=0)
+        if self.chance_codes == 1:
+            raise ValueError("network.chance_codes is 1; one outcome is no chance: use 0, or at least 2")
+        if self.kind == "transformer" and self.norm == "none":
+            raise ValueError("network.norm is 'none'; a transformer needs its LayerNorm: use layer")
+        if self.kind == "transformer" and self.width % 32:
+            raise ValueError(
+                f"network.width is {self.width}; a transformer's heads have 32 units: use a multiple of 32"
+            )
+
+
+def make_network(settings: NetworkSettings, num_actions: int, num_values: int = 1) -> PolicyValueNet:
     """A policy and value network for `num_actions` actions and one value, or one for each player."""
-    dtype = jnp.bfloat16 if config.bf16 else jnp.float32
-    if config.kind == "mlp":
-        body = ResidualMLP(config.width, config.blocks, config.norm, dtype)
-    elif config.kind == "transformer":
-        body = Transformer(config.width, config.blocks, dtype=dtype)
+    dtype = jnp.bfloat16 if settings.bf16 else jnp.float32
+    if settings.kind == "mlp":
+        body = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype)
+    elif settings.kind == "transformer":
+        body = Transformer(settings.width, settings.blocks, dtype=dtype)
     else:
-        body = ResidualTower(config.width, config.blocks, config.norm, dtype)
-    critic = ResidualMLP(config.width, config.blocks, config.norm, dtype)
+        body = ResidualTower(settings.width, settings.blocks, settings.norm, dtype)
+    critic = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype)
     return PolicyValueNet(
-        body, critic, num_actions, config.head_width, num_values, config.value_limit, dtype=dtype
+        body, critic, num_actions, settings.head_width, num_values, settings.value_limit, dtype=dtype
     )
 
 
 def make_learned_network(
-    config: NetworkConfig, muzero: MuZeroConfig, num_actions: int, action_size: int = 0
+    settings: NetworkSettings,
+    num_actions: int,
+    action_size: int = 0,
+    *,
+    atoms: int,
+    prefix_width: int = 0,
+    projection_width: int = 0,
 ) -> MuZeroNet:
-    """The network of a learned model for `num_actions` actions, or for vectors of `action_size` numbers."""
+    """The network of a learned model for `num_actions` actions, or for vectors of `action_size` numbers.
+
+    The other arguments are those of `MuZeroNet`.
+    """
     return MuZeroNet(
         num_actions=num_actions,
-        kind=cast(Any, config.kind),  # no transformer: TrainConfig refuses it
-        width=config.width,
-        blocks=config.blocks,
-        dynamics_blocks=config.dynamics_blocks,
-        head_width=config.head_width,
-        atoms=muzero.atoms,
-        prefix_width=muzero.prefix_width if muzero.value_prefix else 0,
-        projection_width=muzero.projection_width if muzero.consistency_weight else 0,
-        norm=config.norm,
-        dtype=jnp.bfloat16 if config.bf16 else jnp.float32,
+        kind=cast(Any, settings.kind),  # no transformer: TrainConfig refuses it
+        width=settings.width,
+        blocks=settings.blocks,
+        dynamics_blocks=settings.dynamics_blocks,
+        head_width=settings.head_width,
+        atoms=atoms,
+        prefix_width=prefix_width,
+        projection_width=projection_width,
+        norm=settings.norm,
+        dtype=jnp.bfloat16 if settings.bf16 else jnp.float32,
         action_size=action_size,
-        chance_codes=config.chance_codes,
+        chance_codes=settings.chance_codes,
     )
+
+
+def policy_value_network(spec: EnvSpec, settings: NetworkSettings) -> Network:
+    """AlphaZero's network for an environment."""
+    module = make_network(settings, spec.num_actions, spec.num_values)
+    return Network(
+        module.init,  # pyrefly: ignore
+        module.apply,  # pyrefly: ignore
+        value_limit=settings.value_limit,
+        prepare=partial(prepared, module.apply),
+    )
+
+
+def learned_network(module: Any) -> LearnedNetwork:
+    """The functions of a `MuZeroNet`, or of anything with its methods, attributes and `apply`."""
+
+    def call(method: str) -> Any:
+        return partial(_call, module, method)
+
+    prefix = afterstate = projection = None
+    if module.prefix_width:
+        prefix = ValuePrefix(module.no_memory, call("step"))
+    if module.chance_codes:
+        functions = map(call, ("decide", "predict_afterstate", "encode"))
+        afterstate = Afterstate(module.chance_codes, *functions)
+    if module.projection_width:
+        projection = Projection(call("project"), call("predict_projection"))
+    return LearnedNetwork(
+        init=module.init,
+        represent=call("represent"),
+        dynamics=partial(_step, module),
+        predict=call("predict"),
+        prefix=prefix,
+        afterstate=afterstate,
+        projection=projection,
+        prepare=partial(prepared, module.apply),
+    )
+
+
+def _call(module: nn.Module, method: str, params: Any, *arguments: Any) -> Any:
+    return module.apply(params, *arguments, method=method)
+
+
+def _step(module: nn.Module, params: Any, latent: Any, action: Any) -> Any:
+    """A step without a value prefix."""
+    latent, _, reward = cast(Any, module.apply(params, latent, (), action, method="step"))
+    return latent, reward

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from jzero.config import TrainConfig
+from jzero.run.config import TrainConfig
 
 ROWS = 4096
 """Rows of the network's batches from which on an H100's throughput grew little for a tower of 6 x 64."""

@@ -13,25 +13,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.config import TrainConfig
-from jzero.env import Env
+from jzero.models.model import Model
 from jzero.models.plan import evaluates_afterstates
-from jzero.models.simulator import Model
-from jzero.program import TrainState, make_model
+from jzero.program import TrainState
+from jzero.run.config import TrainConfig
 from jzero.search import tree_nbytes
 from jzero.search.chance import Decide
 
 
-def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
+def describe(model: Model, train: TrainConfig, state: TrainState) -> str:
     """What is trained with what; the memory of trees and replay; the time that the network takes an iteration.
 
     Args:
-      env: what is played.
+      model: what is planned with.
       train: the settings.
       state: arrays, or their shapes and dtypes alone.
     """
     size = sum(x.size for x in jax.tree.leaves(state.params))
-    model, search = make_model(env, train), train.search
+    search = train.search
     worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
     replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     trees = _tree_bytes(train, model, state)
@@ -51,7 +50,7 @@ def describe(env: Env, train: TrainConfig, state: TrainState) -> str:
     )
 
 
-def check_memory(env: Env, train: TrainConfig, state: TrainState) -> None:
+def check_memory(model: Model, train: TrainConfig, state: TrainState) -> None:
     """Raises ValueError where a device's memory does not hold its search trees and its part of the replay.
 
     A device that does not say how much memory it has, such as a CPU, is not checked.
@@ -59,7 +58,7 @@ def check_memory(env: Env, train: TrainConfig, state: TrainState) -> None:
     room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if room is None:
         return
-    trees = _tree_bytes(train, make_model(env, train), state)
+    trees = _tree_bytes(train, model, state)
     replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     replay //= jax.device_count()
     if trees + replay <= room:
@@ -106,7 +105,7 @@ def _roots(model: Model, params: Any, states: Any) -> Any:
     """Shapes of what a search starts from."""
     key = jax.random.key(0)
     return jax.eval_shape(
-        lambda params, states: model.choices(key, model.root(params, states)), params, states
+        lambda params, states: model.sample_actions(key, model.root(params, states)), params, states
     )
 
 

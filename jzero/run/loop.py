@@ -7,207 +7,44 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
-import tyro
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from jzero.agent import Agent
-from jzero.algorithms.batch import reanalysed_samples
-from jzero.algorithms.muzero import known_roots
-from jzero.config import TrainConfig, check, differences, from_dict
-from jzero.devices import set_up
-from jzero.env import Env, action_size, make
+from jzero.env import Env
+from jzero.env_spec import describe as describe_env
 from jzero.evaluate.measures import Measure, Strength
 from jzero.evaluate.record import record_games
-from jzero.program import Program, TrainState, begin_new_games, make_program
-from jzero.run.accelerators import in_bfloat16, widened
+from jzero.metrics import read
+from jzero.program import TrainState, begin_new_games
+from jzero.run.advice import Advice
+from jzero.run.build import NOTHING, Parts, build, build_agent
+from jzero.run.config import RunConfig
 from jzero.run.describe import check_memory, describe
+from jzero.run.resume import check_resumable, handed_in
+from jzero.run.save import CHECKPOINTS, LIGHT, Saver
+from jzero.run.speeds import speeds
 from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
 from jzero.show.words import duration, short_number
-from jzero.storage import checkpoint
 from jzero.storage.loggers import make_loggers
-from jzero.storage.run_dir import CONFIG, RunDir, RunDirError, read_json, read_metrics, resume_command
-
-CHECKPOINTS = "checkpoints"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """One run: how long, where, how often it reports, and what it trains."""
-
-    minutes: float = 10.0
-    """Wall-clock budget in minutes, over all resumes; the final evaluation comes on top."""
-    iterations: int | None = None
-    """Stop after this many iterations even if time is left."""
-    target: float | None = None
-    """Stop as soon as a measurement of strength reaches this."""
-    run_dir: Path | None = None
-    """Directory of the run; a new one under runs/ by default."""
-    resume: bool = False
-    """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
-    evaluate_every: float = 60.0
-    """Seconds between measurements of strength; at least twice what the last one and its report took, if that is
-    more than a second."""
-    checkpoint_every: float = 120.0
-    """Seconds between checkpoints."""
-    tensorboard: bool = False
-    """Also log to TensorBoard (pip install "jzero[log]")."""
-    wandb: bool = False
-    """Also log to Weights & Biases (pip install "jzero[log]")."""
-    cpu_devices: int | None = None
-    """CPU devices of this process; one a core by default."""
-    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for a setting out of range."""
-        check("minutes", self.minutes, above=0)
-        check("evaluate_every", self.evaluate_every, above=0)
-        check("checkpoint_every", self.checkpoint_every, above=0)
-        if self.iterations is not None:
-            check("iterations", self.iterations, low=1)
-        if self.cpu_devices is not None:
-            check("cpu_devices", self.cpu_devices, low=1)
-
-
-Preset = RunConfig | Callable[[str, Env], RunConfig]
-"""Settings, or a function that makes them of an environment's name and the environment."""
-Presets = Preset | Mapping[Any, Preset]
-"""An experiment's preset, or one for each value of --algorithm, the first being the default."""
-
-
-def main(
-    experiment: str,
-    default: Presets,
-    measure: Callable[[Env], Measure],
-    final: Callable[[Env], Measure] | None = None,
-    accelerated: Presets | None = None,
-    argv: Sequence[str] | None = None,
-) -> Strength | None:
-    """The command line of an experiment: parses the options, trains, prints the strength.
-
-    Args:
-      experiment: its name, and the folder under runs/.
-      default: its preset, or one for each algorithm.
-      measure: makes the measurement taken every `evaluate_every` seconds.
-      final: makes the one at the end, if it is another.
-      accelerated: the preset where JAX finds a GPU or TPU; by default `default`, `widened`. Either computes in
-        bfloat16 there unless the options say otherwise: see `jzero.run.accelerators`.
-      argv: the options; by default the process's.
-
-    Returns:
-      The final strength; None if the run was interrupted.
-    """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    try:
-        config = parse(experiment, default, argv)
-        set_up(cpu_devices=config.cpu_devices)
-        if jax.default_backend() != "cpu":
-            default = _each(default, widened) if accelerated is None else accelerated
-            default = _each(default, in_bfloat16)
-            config = parse(experiment, default, argv)
-        env = make(config.train.env)
-        preset = _preset(default, argv)
-        if callable(preset) and not config.resume:
-            config = parse(experiment, preset(config.train.env, env), argv)
-        with Run(experiment, env, config, _command()) as run:
-            measured = measure(env)
-            return run.train(measured, final(env) if final is not None else measured)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        if os.environ.get("JZERO_TRACEBACK"):
-            raise
-        raise SystemExit(f"error: {error}") from error
-
-
-def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Presets:
-    """`presets` with their settings changed."""
-
-    def changed(preset: Preset) -> Preset:
-        if callable(preset):
-            return lambda name, env: changed_run(preset(name, env))
-        return changed_run(preset)
-
-    def changed_run(run: RunConfig) -> RunConfig:
-        return dataclasses.replace(run, train=change(run.train))
-
-    if isinstance(presets, Mapping):
-        return {name: changed(preset) for name, preset in presets.items()}
-    return changed(presets)
-
-
-@dataclass(frozen=True)
-class _Environment:
-    """The options that say what is played, and on what."""
-
-    env: str = TrainConfig.env
-    cpu_devices: int | None = None
-
-
-def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
-    """The options `argv` over the preset or, with --resume, over the settings of the run to go on with.
-
-    Of a preset that follows from the environment only `_Environment` is read: the other options may fit it alone.
-    """
-    preset = _preset(presets, argv)
-    if callable(preset) and not {"-h", "--help", "--resume"} & set(argv):
-        played, _ = tyro.cli(_Environment, args=argv, return_unknown_args=True)
-        return RunConfig(cpu_devices=played.cpu_devices, train=TrainConfig(env=played.env))
-    default = RunConfig() if callable(preset) else preset
-    description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
-    config = tyro.cli(RunConfig, args=argv, default=default, description=description)
-    if not config.resume:
-        return config
-    saved = _saved_config(experiment, config.run_dir)
-    return tyro.cli(
-        RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description
-    )
-
-
-def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
-    """The preset of the algorithm that the options name."""
-    if not isinstance(presets, Mapping):
-        return presets
-    options = " ".join(argv).replace("--algorithm=", "--algorithm ").split()
-    chosen = next(iter(presets))
-    if "--algorithm" in options[:-1]:
-        chosen = options[options.index("--algorithm") + 1]
-    if chosen not in presets and not {"-h", "--help"} & set(options):
-        raise ValueError(f"algorithm is {chosen!r}; this experiment has presets for {', '.join(presets)}")
-    return presets.get(chosen, next(iter(presets.values())))
-
-
-def _command() -> str:
-    """The script that this process runs, as one would type it; "" where there is none (a notebook)."""
-    script = Path(sys.argv[0])
-    if script.suffix != ".py" or not script.is_file() or "ipykernel" in script.name:
-        return ""
-    here = Path.cwd()
-    script = script.resolve()
-    return f"python {script.relative_to(here) if script.is_relative_to(here) else script}"
-
-
-def _saved_config(experiment: str, run_dir: Path | None) -> TrainConfig:
-    path = run_dir if run_dir is not None else RunDir.find(experiment)
-    record = read_json(path / CONFIG)
-    if record is None:
-        raise RunDirError(f"run directory {path} holds no run to resume (no {CONFIG})")
-    return from_dict(TrainConfig, record["config"]["train"])
+from jzero.storage.run_dir import RunDir, read_metrics, resume_command
 
 
 class Run:
     """A run in progress: its directory, program and state. Use as a context manager."""
 
-    def __init__(self, experiment: str, env: Env, config: RunConfig, command: str = "") -> None:
+    def __init__(
+        self, experiment: str, env: Env, config: RunConfig, command: str = "", parts: Parts = NOTHING
+    ) -> None:
         """Takes the run directory and restores or makes the state.
 
         Args:
@@ -215,50 +52,50 @@ class Run:
           env: what is played.
           config: the settings.
           command: what starts it on a command line, for the line that says how to go on with it.
+          parts: what was handed in, in place of what the settings name.
 
         Raises:
           RunDirError: the directory cannot be used.
           ValueError: a setting does not fit the devices, the environment, or the checkpoint.
         """
         self.experiment, self.env, self.config = experiment, env, config
-        self.program: Program = make_program(env, config.train)
+        self.algorithm, self.program = build(env, config.train, parts=parts)
         self.leads = jax.process_index() == 0
         if jax.process_count() > 1 and config.run_dir is None:
             raise ValueError(
                 "run_dir is not given; with several processes give all of them the same --run-dir"
             )
         if config.resume:
-            self._check_resumable(config.run_dir or RunDir.find(experiment))
-        check_memory(env, config.train, self.program.abstract)
-        device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+            check_resumable(config.run_dir or RunDir.find(experiment), config.train, parts)
+        check_memory(self.algorithm.model, config.train, self.program.abstract)
         self.dir: RunDir | None = None
         if self.leads:
+            device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+            written = dataclasses.asdict(config) | {"handed_in": handed_in(env, config.train, parts)}
             self.dir = RunDir.create(
-                config.run_dir, experiment, config, config.resume, device=device, command=command
+                config.run_dir, experiment, written, config.resume, device=device, command=command
             )
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         if self.leads:  # before any of the memory that it speaks of is taken
-            said = describe(env, config.train, self.program.abstract)
+            said = describe(self.algorithm.model, config.train, self.program.abstract)
             print(f"{experiment}: {said}\nrun directory: {self.path}")
-        self.seconds = 0.0
-        self.saved_iteration = -1
-        if config.resume:
-            template = {"state": self.program.abstract, "seconds": np.float32(0)}
-            self.saved_iteration, saved = checkpoint.restore(self.path / CHECKPOINTS, template)
-            self.state: TrainState = saved["state"]
-            if getattr(env, "external", False):
-                renew = jax.jit(partial(begin_new_games, env, config.train), donate_argnums=0)
-                self.state = renew(self.state)
-            self.seconds = float(saved["seconds"])
-        else:
-            self.state = self.program.init()
-        self._agent = Agent(env, config.train, self.state.averaged)
+        self.saver = Saver(self.path / CHECKPOINTS, config)
+        self.seconds, self._first_update = 0.0, config.train.warmup_iterations
+        self.state = self._restored() if config.resume else self.program.init()
+        self._agent = Agent(
+            env,
+            self.algorithm.model,
+            self.state.averaged,
+            config.train.search,
+            name=config.train.env,
+            recipe=(build_agent, config.train, parts),
+        )
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None
         self.loggers = []
         if self.dir is not None:
             if config.resume:
-                self.dir.rewind_metrics(self.saved_iteration)
+                self.dir.rewind_metrics(self.iteration)
                 self._recall(read_metrics(self.path))
             self.loggers = make_loggers(
                 self.path,
@@ -267,12 +104,26 @@ class Run:
                 dataclasses.asdict(config),
                 resumed_at=self.iteration if config.resume else None,
             )
-        self._stop = False
-        self._warned: set[str] = set()
+        self._stop, self._advice = False, Advice(config.train)
+
+    def _restored(self) -> TrainState:
+        """The state of the newest checkpoint. Where that has no replay, new games fill another one first."""
+        saved, seconds = self.saver.restore(self.program.abstract)
+        self.seconds = seconds
+        if saved.replay is None:
+            saved = self.program.init()._replace(**{name: getattr(saved, name) for name in LIGHT})
+            self._first_update += int(saved.iteration)
+        if describe_env(self.env).external:
+            renew = jax.jit(partial(begin_new_games, self.env, self.config.train), donate_argnums=0)
+            saved = renew(saved)
+        return saved
 
     def __enter__(self) -> Run:
-        """Catches Ctrl-C and SIGTERM until the run is left."""
-        self._handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        """Catches Ctrl-C and SIGTERM until the run is left; Python lets the main thread alone do so."""
+        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            signals = (signal.SIGINT, signal.SIGTERM)
+            self._handlers = {number: signal.signal(number, self._on_signal) for number in signals}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -327,6 +178,8 @@ class Run:
                     metrics |= self._measure(measure)
                 self._log(metrics, bar)
                 if "strength" in metrics:
+                    if self.saver.is_best(metrics["strength"]):
+                        self._save(best=True)
                     now = time.monotonic() - started
                     spent = now - self.seconds
                     # Where games are long, most of the time is for training all the same; a second does not count.
@@ -358,7 +211,8 @@ class Run:
     def _record_games(self, agent: Agent) -> None:
         """Games for the report, where the environment can draw them."""
         assert self.dir is not None
-        if not hasattr(self.env, "svg") or action_size(self.env):  # a record is of numbered actions
+        spec = describe_env(self.env)
+        if not spec.draws or spec.action_size:  # a record is of numbered actions
             return
         games = record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
         self.dir.write_json("games.json", games)
@@ -385,31 +239,24 @@ class Run:
         train = self.config.train
         begun = time.monotonic()
         self.state, metrics = self.program.play(self.state)
-        play_metrics = {name: float(value) for name, value in metrics.items()}
+        play_metrics = read(metrics)
         self._check_finite(play_metrics, "self-play")
         played = time.monotonic()
         losses: dict[str, float] = {}
-        if self.iteration > train.warmup_iterations:
+        if self.iteration > self._first_update:
             self.state, metrics = self.program.learn(self.state)
-            losses = {name: float(value) for name, value in metrics.items()}
+            losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
-            losses = known_roots(losses)
             self._check_finite(losses, f"update {int(self.state.updates) - later}")
-        self._warn_of_clipping(losses)
-        if not play_metrics["games_finished_share"]:
-            del play_metrics["game_length"], play_metrics["first_player_return"]
-        if not play_metrics.get("resign_checks", 1):
-            del play_metrics["resign_error_share"]
         learned = time.monotonic()
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
         self._totals["games"] += round(play_metrics["games_finished_share"] * positions)
-        self._warn_of_short_games()
-        self._warn_of_lost_positions(play_metrics["lost_share"])
-        rates = speeds(
-            train, jax.device_count(), evaluations, played - begun, learned - played, updated=bool(losses)
-        )
+        self._advice.after(self.iteration, self.positions, self._totals["games"], play_metrics, losses)
+        samples = train.batch_size // jax.device_count()
+        again = jax.device_count() * self.algorithm.searched_again(samples) if losses else 0
+        rates = speeds(train, evaluations, again, played - begun, learned - played, updated=bool(losses))
         return {
             "iteration": self.iteration,
             "positions": self.positions,
@@ -430,48 +277,6 @@ class Run:
                 f"{resume_command(self.experiment, self.path)}"
             )
 
-    def _warn_of_clipping(self, losses: dict[str, float]) -> None:
-        """Says once when targets lie outside of what the heads can express."""
-        for kind in ("value", "reward"):
-            share = losses.get(f"{kind}_clipped_share", 0.0)
-            if share > 0 and kind not in self._warned:
-                self._warned.add(kind)
-                limit = getattr(self.config.train.muzero, f"{kind}_limit")
-                warnings.warn(
-                    f"{share:.2%} of the {kind} targets of iteration {self.iteration} are outside of "
-                    f"+-{limit:g} and were clamped; raise --muzero.{kind}-limit in a new run",
-                    stacklevel=2,
-                )
-
-    def _warn_of_short_games(self) -> None:
-        """Says once when a learned model is unrolled beyond the end of most games."""
-        train, games = self.config.train, self._totals["games"]
-        steps = train.muzero.unroll_steps
-        # Of all so far: the games that end in the first iterations are the shortest ones.
-        if train.algorithm == "alphazero" or self.positions >= steps * games or "unroll" in self._warned:
-            return
-        self._warned.add("unroll")
-        warnings.warn(
-            f"games end after {self.positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: "
-            "most unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in "
-            "a new run",
-            stacklevel=2,
-        )
-
-    def _warn_of_lost_positions(self, share: float) -> None:
-        """Says once when positions leave the ring before their game has ended, unlearned."""
-        if not share or "lost" in self._warned:
-            return
-        self._warned.add("lost")
-        train = self.config.train
-        sooner = "--td-lookahead 24" if train.algorithm == "alphazero" else "--muzero.td-steps 10"
-        warnings.warn(
-            f"in iteration {self.iteration} {share:.0%} as many positions as were played left the replay before "
-            "their game had ended, and were never learned from: games are longer than replay_plies, "
-            f"{train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new run",
-            stacklevel=2,
-        )
-
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:
             return
@@ -491,14 +296,8 @@ class Run:
         if "strength" in metrics:
             write_report(self.path, self.env)
 
-    def _save(self) -> None:
-        if self.iteration != self.saved_iteration:
-            checkpoint.save(
-                self.path / CHECKPOINTS,
-                self.iteration,
-                {"state": self.state, "seconds": np.float32(self.seconds)},
-            )
-            self.saved_iteration = self.iteration
+    def _save(self, *, best: bool = False) -> None:
+        self.saver.save(self.state, self.seconds, best=best)
 
     def _finish(self, final: Measure) -> Strength:
         print("final measurement:", end=" ", flush=True)
@@ -527,30 +326,6 @@ class Run:
         print(strength)
         return strength
 
-    def _check_resumable(self, path: Path) -> None:
-        saved = _saved_config(self.experiment, path)
-        fixed = (
-            "env",
-            "seed",
-            "algorithm",
-            "games",
-            "plies",
-            "replay_plies",
-            "network",
-            "muzero",
-            "ema_decay",
-        )
-        changed = [
-            line
-            for line in differences(saved, self.config.train)
-            if line.split(" ")[0].split(".")[0] in fixed
-        ]
-        if changed:
-            raise ValueError(
-                f"the checkpoint in {path} does not fit: {'; '.join(changed)}; leave these options out to resume, "
-                f"or start a new run"
-            )
-
     def _on_signal(self, number: int, frame: Any) -> None:
         """The first signal lets the iteration end and saves; a second one ends the process at once."""
         del frame
@@ -558,43 +333,6 @@ class Run:
             os._exit(128 + number)
         self._stop = True
         print("\nstopping after this iteration (again to quit at once without saving)", file=sys.stderr)
-
-
-def speeds(
-    train: TrainConfig,
-    num_devices: int,
-    evaluations: float,
-    play_seconds: float,
-    learn_seconds: float,
-    *,
-    updated: bool,
-) -> dict[str, float]:
-    """What one iteration did in a second, and the share of self-play in its time.
-
-    Positions are by all of its time, evaluations by that of self-play, updates and the positions that they search
-    again (reanalyse) by that of learning.
-
-    Args:
-      train: the settings.
-      num_devices: that batches are split over.
-      evaluations: of its self-play.
-      play_seconds: of self-play.
-      learn_seconds: of learning.
-      updated: it had updates; there are none during warm-up.
-    """
-    seconds = play_seconds + learn_seconds
-    found = {
-        "positions_per_second": train.games * train.plies / seconds,
-        "evaluations_per_second": evaluations / play_seconds,
-        "self_play_share": play_seconds / seconds,
-    }
-    if updated:
-        found["updates_per_second"] = train.updates / learn_seconds
-        if train.algorithm != "alphazero" and train.muzero.reanalyse:
-            samples = num_devices * reanalysed_samples(train.muzero, train.batch_size // num_devices)
-            again = train.updates * samples * (train.muzero.unroll_steps + 1)
-            found["reanalysed_per_second"] = again / learn_seconds
-    return found
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

@@ -18,13 +18,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jzero.run.config import AlgorithmName
 
-from jzero.algorithms.make import check_numbered
-from jzero.config import Algorithm, MuZeroConfig, NetworkConfig, SearchConfig, TrainConfig
+from jzero.algorithms.alphazero import check_numbered
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
-from jzero.models.simulator import has_player_values
+from jzero.models.plan import SearchSettings
+from jzero.env_spec import describe
+from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import scale
-from jzero.run.loop import RunConfig
+from jzero.run.config import RunConfig, TrainConfig
 
 LOOKS = 64
 """Random games that `look` plays."""
@@ -90,7 +93,7 @@ def look(env: Env, *, seed: int = 0) -> Facts:
     """
     key = jax.random.key(seed)
     first = jax.eval_shape(partial(init_batch, env, batch_size=LOOKS), key)
-    if getattr(env, "external", False):
+    if describe(env).external:
         seen = _Seen(
             True, np.full(LOOKS, MOST_PLIES), np.full(LOOKS, True), 1.0, np.full(LOOKS, np.inf), False
         )
@@ -99,8 +102,8 @@ def look(env: Env, *, seed: int = 0) -> Facts:
     observation = jax.eval_shape(partial(observe_batch, env), first)
     return Facts(
         num_players=env.num_players,
-        player_values=has_player_values(env),
-        hides=getattr(env, "resample", None) is not None,
+        player_values=describe(env).values_by_seat,
+        hides=describe(env).resamples,
         chance=bool(seen.chance),
         plies=float(np.mean(seen.plies)),
         longest=int(np.max(seen.plies)),
@@ -170,12 +173,12 @@ def _differ(states: Any, others: Any) -> jax.Array:
     return jnp.stack([jnp.any(a != b) for a, b in plain]).any()
 
 
-def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]:
+def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConfig]]:
     """The presets of an experiment that takes any environment: one for each algorithm."""
 
-    def run(algorithm: Algorithm, name: str, env: Env) -> RunConfig:
+    def run(algorithm: AlgorithmName, name: str, env: Env) -> RunConfig:
         if algorithm == "alphazero":
-            check_numbered(env, name)
+            check_numbered(describe(env, name))
         facts = look(env)
         _check_ends(name, facts)
         return RunConfig(train=preset(name, facts, algorithm))
@@ -196,7 +199,7 @@ def _check_ends(name: str, facts: Facts) -> None:
     warnings.warn(f"{text}; measurements cut episodes short", stacklevel=2)
 
 
-def preset(name: str, facts: Facts, algorithm: Algorithm = "alphazero") -> TrainConfig:
+def preset(name: str, facts: Facts, algorithm: AlgorithmName = "alphazero") -> TrainConfig:
     """The settings for the environment called `name`."""
     train = _alphazero(facts) if algorithm == "alphazero" else _learned(facts, algorithm)
     limit = _return_limit(facts, train.discount) if algorithm == "alphazero" else 1.0
@@ -215,7 +218,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
     replay_plies = 256 * 512 // games
     long = facts.plies > LONG or facts.num_players == 1 or _outlast(facts, replay_plies)
     train = TrainConfig(
-        search=SearchConfig(num_simulations=32, rescale_values=False, value_scale=0.2),
+        search=SearchSettings(num_simulations=32, rescale_values=False, value_scale=0.2),
         games=games,
         plies=8,
         td_lambda=0.8,
@@ -251,13 +254,13 @@ def _alphazero(facts: Facts) -> TrainConfig:
     )
 
 
-def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
+def _learned(facts: Facts, algorithm: AlgorithmName) -> TrainConfig:
     """As for CartPole and MinAtar with one player, as for tic-tac-toe with two: the replay holds whole games."""
     alone = facts.num_players == 1
     discount = 0.99 if alone else 1.0
     value_limit = _return_limit(facts, discount)
     efficient = algorithm in ("efficientzero", "efficientzero_v2")
-    muzero = MuZeroConfig(
+    muzero = MuZeroSettings(
         td_steps=10 if alone else 0,
         value_limit=value_limit,
         reward_limit=_round_up(facts.largest_reward * (5 if efficient else 1)),
@@ -272,8 +275,8 @@ def _learned(facts: Facts, algorithm: Algorithm) -> TrainConfig:
         priority_correction=0.4 if efficient and alone else 1.0,
         search_value_age=MIXED_AGE if algorithm == "efficientzero_v2" and alone else 0,
     )
-    gumbel = SearchConfig(num_simulations=16 if alone else 32, rescale_values=not alone)
-    search = SearchConfig(policy="puct", num_simulations=50) if algorithm == "muzero" else gumbel
+    gumbel = SearchSettings(num_simulations=16 if alone else 32, rescale_values=not alone)
+    search = SearchSettings(policy="puct", num_simulations=50) if algorithm == "muzero" else gumbel
     train = TrainConfig(
         search=dataclasses.replace(search, value_scale=0.2 if alone else 0.1),
         muzero=muzero,
@@ -331,16 +334,18 @@ def _score_weight(limit: float) -> float:
     return max(10.0, round(0.02 * float(scale(jnp.float32(limit))) ** 2, 1))
 
 
-def _network(facts: Facts, algorithm: Algorithm) -> NetworkConfig:
+def _network(facts: Facts, algorithm: AlgorithmName) -> NetworkSettings:
     """Pixels: EfficientZero's network. Up to 4,096 numbers: a residual MLP, which a CPU computes far faster than
     convolutions. Larger boards: a residual tower.
     """
     learned = algorithm != "alphazero"
     if learned and facts.is_board and facts.shapes[0][:2] == (96, 96):
-        return NetworkConfig(kind="atari", width=64, blocks=1, dynamics_blocks=1)
+        return NetworkSettings(kind="atari", width=64, blocks=1, dynamics_blocks=1)
     if facts.is_board and facts.features > 4096:
-        return NetworkConfig(kind="resnet", width=64, blocks=3)
-    return NetworkConfig(kind="mlp", width=128, blocks=1) if learned else NetworkConfig(width=256, blocks=3)
+        return NetworkSettings(kind="resnet", width=64, blocks=3)
+    return (
+        NetworkSettings(kind="mlp", width=128, blocks=1) if learned else NetworkSettings(width=256, blocks=3)
+    )
 
 
 def _round_up(limit: float) -> float:

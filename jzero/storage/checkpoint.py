@@ -1,6 +1,7 @@
 """Checkpoints: the whole state of a run, by orbax, behind two functions.
 
-`<directory>/<iteration>/` holds one checkpoint; the newest two are kept, so that a damaged one has a predecessor.
+`<directory>/<iteration>/` holds one checkpoint; by default the newest two are kept, so that a damaged one has a
+predecessor.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-KEEP = 2
+NEWEST = 2
 
 
-def save(directory: str | Path, iteration: int, state: Any) -> None:
+def save(
+    directory: str | Path, iteration: int, state: Any, *, newest: int = NEWEST, kept: Collection[Any] = ()
+) -> None:
     """Writes `state` (a pytree of arrays) as the checkpoint of `iteration` and waits until it is on disk.
+
+    Of the others the `newest` are left, this one among them, and those of the iterations `kept`.
 
     Raises:
       OSError: the disk is full or not writable; earlier checkpoints are left as they were.
@@ -40,17 +46,20 @@ def save(directory: str | Path, iteration: int, state: Any) -> None:
         ) from error
     _remove_unfinished(directory)
     if jax.process_index() == 0:
-        for old in iterations(directory)[:-KEEP]:
+        for old in set(iterations(directory)[:-newest]) - set(kept):
             shutil.rmtree(directory / str(old), ignore_errors=True)
 
 
-def restore(directory: str | Path, template: Any, *, partial: bool = False) -> tuple[int, Any]:
-    """The newest readable checkpoint.
+def restore(
+    directory: str | Path, template: Any, *, partial: bool = False, iteration: int | None = None
+) -> tuple[int, Any]:
+    """The newest readable checkpoint, or that of an iteration.
 
     Args:
       directory: where `save` wrote.
       template: a state of the same structure: arrays, or `jax.ShapeDtypeStruct`s with shardings.
       partial: the template is a part of what was saved (named tuples as dictionaries); only that is read.
+      iteration: of the checkpoint; None for the newest.
 
     Returns:
       its iteration and state. A damaged one is skipped with a warning.
@@ -61,18 +70,23 @@ def restore(directory: str | Path, template: Any, *, partial: bool = False) -> t
     directory = Path(directory).absolute()
     plain = jax.eval_shape(_plain, template)
     plain = jax.tree.map(_with_sharding, plain, template)
-    for iteration in reversed(iterations(directory)):
+    there = iterations(directory)
+    if iteration is not None and iteration not in there:
+        raise FileNotFoundError(
+            f"{directory} holds no checkpoint of iteration {iteration}; there are {', '.join(map(str, there))}"
+        )
+    for number in reversed(there if iteration is None else [iteration]):
         try:
-            found = _read(directory / str(iteration), plain, partial)
+            found = _read(directory / str(number), plain, partial)
             jax.block_until_ready(found)
         except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
             warnings.warn(
-                f"checkpoint {directory / str(iteration)} cannot be read ({_first_line(error)}); "
+                f"checkpoint {directory / str(number)} cannot be read ({_first_line(error)}); "
                 "trying the one before",
                 stacklevel=2,
             )
             continue
-        return iteration, jax.tree.map(_typed, found, template)
+        return number, jax.tree.map(_typed, found, template)
     raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
 
 
@@ -85,6 +99,16 @@ def _read(path: Path, template: Any, partial: bool) -> Any:
         return checkpointer.restore(
             path, ocp.args.PyTreeRestore(template, restore_args=arguments, partial_restore=True)
         )
+
+
+def names(directory: str | Path) -> set[str] | None:
+    """The parts of the state in the newest checkpoint; None where there is none."""
+    there = iterations(directory)
+    if not there:
+        return None
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(Path(directory).absolute() / str(there[-1])).item_metadata.tree
+    return set(tree["state"])
 
 
 def iterations(directory: str | Path) -> list[int]:

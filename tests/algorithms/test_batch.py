@@ -11,13 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero.algorithms.batch import lookahead
 
-from jzero.algorithms.batch import lookahead, make_batch, observations
-from jzero.algorithms.make import make_learned
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.algorithms.muzero import make_learned
+from jzero.algorithms.unrolled import MuZeroSettings, make_batch, observations
 from jzero.env import Symmetry
-from jzero.models.plan import plan
-from jzero.models.simulator import learned_model, simulator_model
+from jzero.models.learned import learned_model
+from jzero.models.plan import SearchSettings, plan
+from jzero.models.simulator import simulator_model
+from jzero.networks.make import NetworkSettings
 from jzero.self_play import self_play, start_games
 from tests.helpers import rings
 from tests.helpers.networks import tabular_model
@@ -42,7 +44,7 @@ def config_of(**muzero):
         augment=False,
         games=B,
         batch_size=SAMPLES,
-        muzero=MuZeroConfig(unroll_steps=K, **muzero),
+        muzero=MuZeroSettings(unroll_steps=K, **muzero),
     )
 
 
@@ -260,7 +262,7 @@ def reanalysed(share=0.25):
     PUCT without noise searches the same each time.
     """
     config = config_of(reanalyse=share)
-    search = SearchConfig(policy="puct", num_simulations=8, dirichlet_fraction=0.0)
+    search = SearchSettings(policy="puct", num_simulations=8, dirichlet_fraction=0.0)
     config = tiny(algorithm="muzero", augment=False, search=search, network=SMALL, muzero=config.muzero)
     learned = make_learned(VectorGame(), config)
     model = learned_model(VectorGame(), learned)
@@ -275,7 +277,7 @@ def reanalysed(share=0.25):
     return config, model, params, ring, after, jax.tree.map(np.asarray, found)
 
 
-SMALL = NetworkConfig(kind="mlp", width=8, blocks=1, head_width=8)
+SMALL = NetworkSettings(kind="mlp", width=8, blocks=1, head_width=8)
 
 
 class VectorGame(rings.NumberedGame):
@@ -390,7 +392,7 @@ def trail_network(params, observation):
 
 @functools.cache
 def trail_ring(iterations):
-    env, config = Trail(), tiny(games=16, plies=6, opening_plies=0, search=SearchConfig(num_simulations=2))
+    env, config = Trail(), tiny(games=16, plies=6, opening_plies=0, search=SearchSettings(num_simulations=2))
     model = simulator_model(env, trail_network)
     play = quick_jit(lambda key, games: self_play(env, model, config, None, key, games)[:2])
     games, chunks = start_games(env, config, jax.random.key(0), 16), []
@@ -419,7 +421,7 @@ def test_stacks_of_frames_are_what_the_player_saw_and_never_cross_a_games_start(
 def test_no_stack_that_was_cut_by_the_rings_end_is_learned_from():
     """The records before the ring's oldest ply are gone, so the first stacks of a running game are not known."""
     _, ring = trail_ring(5)
-    config = tiny(algorithm="muzero", augment=False, games=16, muzero=MuZeroConfig(unroll_steps=2))
+    config = tiny(algorithm="muzero", augment=False, games=16, muzero=MuZeroSettings(unroll_steps=2))
     run = quick_jit(lambda key: make_batch(Trail(), config, None, None, (), ring, key, 1000)[1])
     found = jax.tree.map(np.asarray, run(jax.random.key(0)))
     expected = rings.by_age(ring, ring.plies.state.observed)[found.drawn.age, found.drawn.lane]

@@ -15,14 +15,16 @@ import pytest
 
 from jzero.agent import Agent
 from jzero.algorithms.chance_codes import Codes, code_information, codes_in_use, straight_through
-from jzero.algorithms.muzero import Batch, muzero_loss
+from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.algorithms.unrolled import Batch, MuZeroSettings
 from jzero.env import init_batch, make
-from jzero.models.plan import plan_tree
-from jzero.models.simulator import Latent, LearnedModel, learned_model
-from jzero.program import make_mesh, make_program
+from jzero.models.learned import Latent, LearnedModel, learned_model
+from jzero.models.plan import SearchSettings, plan_tree
+from jzero.networks.make import NetworkSettings
+from jzero.program import make_mesh
 from jzero.replay import Draw
+from jzero.run.build import build_program
 from jzero.run.describe import describe
 from jzero.storage import checkpoint
 from tests.algorithms.test_ladder import trained
@@ -94,12 +96,12 @@ def compiled_loss(information=0.0):
     """(params, batch) -> ((loss, (metrics, priorities)), gradient), of the scripted network."""
     learned = LearnedModel(Scripted(), VALUE, REWARD, 5, discount=DISCOUNT)
     weights = {"reward_weight": REWARD_WEIGHT, "commitment_weight": COMMITMENT}
-    muzero = MuZeroConfig(unroll_steps=K, code_information_weight=information, **weights)
+    muzero = MuZeroSettings(unroll_steps=K, code_information_weight=information, **weights)
     config = tiny(
         algorithm="muzero",
         value_weight=VALUE_WEIGHT,
         muzero=muzero,
-        network=NetworkConfig(width=16, chance_codes=M),
+        network=NetworkSettings(width=16, chance_codes=M),
     )
     loss = functools.partial(muzero_loss, learned, config)
     return quick_jit(
@@ -314,8 +316,10 @@ def dice_model(codes, prefix=False):
     """(learned model, parameters, metrics of the last update)."""
     config = tiny(
         algorithm="muzero",
-        network=NetworkConfig(width=32, blocks=1, head_width=32, chance_codes=codes),
-        muzero=MuZeroConfig(unroll_steps=DICE_STEPS, value_limit=2.0, reward_limit=2.0, value_prefix=prefix),
+        network=NetworkSettings(width=32, blocks=1, head_width=32, chance_codes=codes),
+        muzero=MuZeroSettings(
+            unroll_steps=DICE_STEPS, value_limit=2.0, reward_limit=2.0, value_prefix=prefix
+        ),
     )
     rng = np.random.default_rng(0)
     batches = (games_of_dice(rng, 256) for _ in range(400))
@@ -371,7 +375,7 @@ def test_a_search_weighs_what_a_throw_may_bring(policy):
     learned, params, _ = dice_model(8)
     model = learned_model(Dice(), learned)
     states = jax.tree.map(lambda x: jnp.stack([x] * 4), Dice().init(None))
-    config = SearchConfig(policy=policy, pb_c_init=10.0)  # PUCT, too, tries both often
+    config = SearchSettings(policy=policy, pb_c_init=10.0)  # PUCT, too, tries both often
 
     @quick_jit
     def search(params):
@@ -408,14 +412,14 @@ def test_a_value_prefix_goes_through_afterstates():
 
 
 def chance_config(**changes):
-    network = NetworkConfig(width=16, blocks=1, head_width=16, chance_codes=5)
-    muzero = MuZeroConfig(unroll_steps=2, td_steps=2, value_limit=100.0, reward_limit=16.0, reanalyse=0.5)
+    network = NetworkSettings(width=16, blocks=1, head_width=16, chance_codes=5)
+    muzero = MuZeroSettings(unroll_steps=2, td_steps=2, value_limit=100.0, reward_limit=16.0, reanalyse=0.5)
     settings = {"env": "2048?size=2", "algorithm": "gumbel_muzero", "network": network, "muzero": muzero}
     return tiny(**(settings | {"opening_plies": 0} | changes))
 
 
-PUCT = SearchConfig(policy="puct", num_simulations=4)
-ALL_PARTS = MuZeroConfig(
+PUCT = SearchSettings(policy="puct", num_simulations=4)
+ALL_PARTS = MuZeroSettings(
     unroll_steps=2,
     td_steps=2,
     value_limit=100.0,
@@ -436,7 +440,7 @@ def test_2048_trains_by_a_learned_model_of_its_chance(changes, tmp_path):
     """Self-play, reanalyse, updates, an agent's moves; and a checkpoint that goes on to the same bits."""
     config = chance_config(**changes)
     env = make(config.env)
-    program = make_program(env, config, make_mesh(jax.devices()[:1]))
+    program = build_program(env, config, make_mesh(jax.devices()[:1]))
     state, first = program.init(), None
     for iteration in range(4):
         state, played = program.play(state)
@@ -471,10 +475,10 @@ def test_2048_trains_by_a_learned_model_of_its_chance(changes, tmp_path):
 def test_continuous_actions_lead_to_afterstates_too():
     config = chance_config(
         env="aim",
-        search=SearchConfig(num_simulations=4, sampled_actions=3),
-        muzero=MuZeroConfig(unroll_steps=2, td_steps=2, value_limit=5.0, reward_limit=5.0, reanalyse=0.5),
+        search=SearchSettings(num_simulations=4, sampled_actions=3),
+        muzero=MuZeroSettings(unroll_steps=2, td_steps=2, value_limit=5.0, reward_limit=5.0, reanalyse=0.5),
     )
-    program = make_program(Aim(), config, make_mesh(jax.devices()[:1]))
+    program = build_program(Aim(), config, make_mesh(jax.devices()[:1]))
     state = program.init()
     for _ in range(3):
         state, _ = program.play(state)

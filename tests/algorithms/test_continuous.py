@@ -14,17 +14,17 @@ import pytest
 from scipy import stats
 
 from jzero.agent import Agent
-from jzero.algorithms.batch import make_batch
-from jzero.algorithms.make import make_algorithm, make_learned
-from jzero.algorithms.muzero import Batch, muzero_loss
+from jzero.algorithms.muzero import make_learned, muzero_loss
 from jzero.algorithms.targets import Targets, unroll_targets
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.algorithms.unrolled import Batch, MuZeroSettings, make_batch
 from jzero.env import init_batch
-from jzero.models.plan import plan
-from jzero.models.simulator import LearnedModel, learned_model
+from jzero.models.learned import LearnedModel, learned_model
+from jzero.models.plan import SearchSettings, plan
 from jzero.networks import MuZeroNet, Support, squashed
-from jzero.program import make_mesh, make_program
+from jzero.networks.make import NetworkSettings
+from jzero.program import make_mesh
 from jzero.replay import Draw, add, init_replay
+from jzero.run.build import build_algorithm, build_program
 from jzero.self_play import self_play, start_games
 from tests.helpers.env_examples import Aim
 from tests.helpers.networks import Scripted
@@ -41,8 +41,8 @@ def config(**changes):
         "algorithm": "gumbel_muzero",
         "augment": False,
         "opening_plies": 0,
-        "search": SearchConfig(num_simulations=8, max_considered=8, sampled_actions=C),
-        "muzero": MuZeroConfig(unroll_steps=3, td_steps=2, value_limit=10.0, reward_limit=10.0),
+        "search": SearchSettings(num_simulations=8, max_considered=8, sampled_actions=C),
+        "muzero": MuZeroSettings(unroll_steps=3, td_steps=2, value_limit=10.0, reward_limit=10.0),
     }
     return tiny(**(defaults | changes))
 
@@ -81,7 +81,9 @@ def exact_model(candidates=C):
 )
 def test_a_search_finds_the_best_candidate(policy, num_simulations, leaves):
     """The shot is one of the root's own, and the nearest to the goal."""
-    search = SearchConfig(policy=policy, num_simulations=num_simulations, max_considered=C, sampled_actions=C)
+    search = SearchSettings(
+        policy=policy, num_simulations=num_simulations, max_considered=C, sampled_actions=C
+    )
     model = learned_model(Aim(), exact_model())
     states = init_batch(Aim(), KEY, 64)
     options = {"num_simulations": num_simulations, "explore": False, "leaves": leaves}
@@ -246,7 +248,7 @@ def random_batch(seed, samples=5, steps=2):
 def compiled_loss(entropy_weight):
     support = Support(2.0, 11)
     learned = LearnedModel(Scripted(), support, support, 5, discount=1.0, sampled_actions=C)
-    settings = config(muzero=MuZeroConfig(unroll_steps=2, entropy_weight=entropy_weight))
+    settings = config(muzero=MuZeroSettings(unroll_steps=2, entropy_weight=entropy_weight))
     loss = functools.partial(muzero_loss, learned, settings)
     return quick_jit(lambda params, batch: jax.value_and_grad(loss, has_aux=True)(params, batch, KEY))
 
@@ -326,12 +328,12 @@ def test_an_agent_gives_vectors():
 
 def test_alphazero_names_the_algorithms_that_can():
     with pytest.raises(ValueError, match=r"vectors of 2; learn a model \(experiments.muzero.py, efficientz"):
-        make_algorithm(Aim(), config(algorithm="alphazero"))
+        build_algorithm(Aim(), config(algorithm="alphazero"))
 
 
 def test_one_candidate_is_no_choice():
     with pytest.raises(ValueError, match=r"search.sampled_actions is 1; it must be at least 2"):
-        SearchConfig(sampled_actions=1)
+        SearchSettings(sampled_actions=1)
 
 
 # Learning.
@@ -350,13 +352,13 @@ def test_training_moves_the_mean_to_the_goal(algorithm, bar):
     muzero = config().muzero
     settings = config(
         algorithm=algorithm,
-        search=SearchConfig(
+        search=SearchSettings(
             policy="puct" if algorithm == "muzero" else "gumbel",
             num_simulations=50 if algorithm == "muzero" else 16,
             max_considered=16,
             sampled_actions=16,
         ),
-        network=NetworkConfig(width=32, blocks=1, head_width=32),
+        network=NetworkSettings(width=32, blocks=1, head_width=32),
         muzero=dataclasses.replace(muzero, **(parts if algorithm == "efficientzero" else {})),
         discount=0.9,
         games=32,
@@ -366,7 +368,7 @@ def test_training_moves_the_mean_to_the_goal(algorithm, bar):
         updates=100,
         learning_rate=3e-3,
     )
-    program = make_program(Aim(length=8), settings, make_mesh(jax.devices()[:1]))
+    program = build_program(Aim(length=8), settings, make_mesh(jax.devices()[:1]))
     state = program.init()
     for _ in range(20):
         state, _ = program.play(state)

@@ -13,12 +13,14 @@ import optax
 import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.algorithms.make import make_learned
-from jzero.algorithms.muzero import Batch, muzero_loss
+from jzero.algorithms.muzero import make_learned, muzero_loss
 from jzero.algorithms.targets import Targets
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
-from jzero.program import make_mesh, make_program
+from jzero.algorithms.unrolled import Batch, MuZeroSettings
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.program import make_mesh
 from jzero.replay import Draw
+from jzero.run.build import build_program
 from tests.helpers.tiny import tiny
 from tests.oracles import muzero as oracle
 from tests.oracles import tic_tac_toe as rules
@@ -70,8 +72,8 @@ def test_one_batch_is_learned_by_heart():
     config = tiny(
         algorithm="muzero",
         augment=False,
-        network=NetworkConfig(width=64, blocks=1, head_width=64),
-        muzero=MuZeroConfig(unroll_steps=steps),
+        network=NetworkSettings(width=64, blocks=1, head_width=64),
+        muzero=MuZeroSettings(unroll_steps=steps),
     )
     _, _, metrics = trained(Features, config, itertools.repeat(batch, 400), 3e-3)
 
@@ -133,9 +135,9 @@ def test_bug_02_a_learned_chain_knows_its_rewards(efficientzero):
     parts = {"value_prefix": True, "prefix_horizon": 2, "consistency_weight": 1.0} if efficientzero else {}
     config = tiny(
         algorithm="muzero",
-        search=SearchConfig(num_simulations=2),
-        network=NetworkConfig(width=32, blocks=1, head_width=32),
-        muzero=MuZeroConfig(unroll_steps=3, td_steps=2, value_limit=3.0, reward_limit=2.0, **parts),
+        search=SearchSettings(num_simulations=2),
+        network=NetworkSettings(width=32, blocks=1, head_width=32),
+        muzero=MuZeroSettings(unroll_steps=3, td_steps=2, value_limit=3.0, reward_limit=2.0, **parts),
         discount=0.5,
         games=32,
         plies=16,
@@ -147,7 +149,7 @@ def test_bug_02_a_learned_chain_knows_its_rewards(efficientzero):
         learning_rate=3e-3,
         weight_decay=0.0,
     )
-    program = make_program(Chain(), config, make_mesh(jax.devices()[:1]))
+    program = build_program(Chain(), config, make_mesh(jax.devices()[:1]))
     state = program.init()
     for iteration in range(1, 5):
         state, _ = program.play(state)
@@ -193,9 +195,9 @@ def test_the_best_arm_of_a_bandit_is_found():
     """Rewards first, then the value, then the policy, each as exactly as its target says."""
     config = tiny(
         algorithm="muzero",
-        search=SearchConfig(num_simulations=8),
-        network=NetworkConfig(width=16, blocks=1, head_width=16),
-        muzero=MuZeroConfig(unroll_steps=2),
+        search=SearchSettings(num_simulations=8),
+        network=NetworkSettings(width=16, blocks=1, head_width=16),
+        muzero=MuZeroSettings(unroll_steps=2),
         games=32,
         plies=8,
         replay_plies=32,
@@ -207,7 +209,7 @@ def test_the_best_arm_of_a_bandit_is_found():
         learning_rate=3e-3,
         weight_decay=0.0,
     )
-    program = make_program(Bandit(), config, make_mesh(jax.devices()[:1]))
+    program = build_program(Bandit(), config, make_mesh(jax.devices()[:1]))
     state = program.init()
     for _ in range(6):
         state, _ = program.play(state)
@@ -299,8 +301,8 @@ def test_a_learned_model_knows_the_rules_of_tic_tac_toe():
     config = tiny(
         algorithm="muzero",
         augment=False,
-        network=NetworkConfig(width=128, blocks=1, head_width=64),
-        muzero=MuZeroConfig(unroll_steps=5),
+        network=NetworkSettings(width=128, blocks=1, head_width=64),
+        muzero=MuZeroSettings(unroll_steps=5),
     )
     updates = 6000
     learned, params, _ = trained(

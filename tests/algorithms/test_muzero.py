@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from jzero.algorithms.muzero import Batch, Roots, known_roots, muzero_loss
+from jzero.algorithms.muzero import known_roots, muzero_loss
 from jzero.algorithms.targets import Targets
-from jzero.config import MuZeroConfig
-from jzero.models.simulator import LearnedModel
+from jzero.algorithms.unrolled import Batch, MuZeroSettings, Roots
+from jzero.models.learned import LearnedModel
 from jzero.networks import Support
 from jzero.replay import Draw
 from tests.helpers.networks import Scripted
@@ -61,7 +61,7 @@ def random_batch(seed):
 
 def config(**muzero):
     weights = {"reward_weight": WEIGHTS[1], "consistency_weight": WEIGHTS[2], "unroll_steps": K}
-    return tiny(algorithm="muzero", value_weight=WEIGHTS[0], muzero=MuZeroConfig(**(weights | muzero)))
+    return tiny(algorithm="muzero", value_weight=WEIGHTS[0], muzero=MuZeroSettings(**(weights | muzero)))
 
 
 @functools.cache

@@ -10,20 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero.algorithms.batch import lookahead
 from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
 from jzero import replay as replay_lib
 from jzero.agent import Agent
-from jzero.algorithms.batch import lookahead, make_batch
-from jzero.algorithms.make import make_learned
-from jzero.algorithms.muzero import Batch, muzero_loss, unroll
+from jzero.algorithms.muzero import make_learned, muzero_loss, unroll
 from jzero.algorithms.targets import Targets, prefix_sums
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.algorithms.unrolled import Batch, MuZeroSettings, make_batch
 from jzero.env import init_batch, step_batch
-from jzero.models.plan import plan, search_root
-from jzero.models.simulator import Latent, edge, learned_model
+from jzero.models.learned import Latent, learned_model
+from jzero.models.plan import SearchSettings, plan, search_root
+from jzero.models.simulator import edge
 from jzero.networks import Support
+from jzero.networks.make import NetworkSettings
 from jzero.replay import Draw
 from jzero.self_play import Transition, self_play, start_games
 from tests.helpers import rings
@@ -35,7 +36,7 @@ from tests.oracles import muzero as oracle
 from tests.oracles import replay as replay_oracle
 
 KEY = jax.random.key(0)
-SMALL = NetworkConfig(kind="mlp", width=8, blocks=1, head_width=8)
+SMALL = NetworkSettings(kind="mlp", width=8, blocks=1, head_width=8)
 both_searches = pytest.mark.parametrize("policy", ["gumbel", "puct"])
 
 
@@ -98,7 +99,7 @@ def batch_from(env, config, ring, size):
 @pytest.mark.parametrize("td_steps", [0, 9])
 def test_bug_01_two_player_sign(td_steps):
     recorded, outcome = tic_tac_toe_games()
-    muzero = MuZeroConfig(unroll_steps=5, td_steps=td_steps)
+    muzero = MuZeroSettings(unroll_steps=5, td_steps=td_steps)
     config = tiny(algorithm="muzero", augment=False, muzero=muzero)
     ring = rings.filled(recorded, 18, plies_an_add=18, lookahead=lookahead(muzero))
     batch = batch_from(TicTacToe(), config, ring, 12_000)
@@ -134,7 +135,7 @@ def test_bug_02_rewards_actions_and_values_of_a_game_with_reward_t_at_step_t():
             policy=np.eye(8, dtype=np.float32)[:, None],
             policy_weight=np.ones((8, 1), np.float32),
         )
-        config = tiny(algorithm="muzero", augment=False, muzero=MuZeroConfig(consistency_weight=1.0))
+        config = tiny(algorithm="muzero", augment=False, muzero=MuZeroSettings(consistency_weight=1.0))
         ring = rings.filled(transitions, 8, plies_an_add=8)
         batch = batch_from(rings.NumberedGame(), config, ring, 64)
         (row, *_) = np.flatnonzero(batch.drawn.age == 4)
@@ -187,7 +188,7 @@ def search_with(learned, numbers, policy, simulations=500, actions=3, **settings
 
     Returns: actions, Q-values [B, A], visits [B, A], visits of all nodes [B, N].
     """
-    config = SearchConfig(policy=policy, dirichlet_fraction=0.0, **settings)
+    config = SearchSettings(policy=policy, dirichlet_fraction=0.0, **settings)
     states = rings.Numbered(jnp.asarray(numbers), jnp.ones((len(numbers), actions), bool))
     model = learned_model(rings.NumberedGame(), learned)
     root = model.root((), states)
@@ -281,7 +282,7 @@ class Vectors(rings.NumberedGame):
 @functools.cache
 def real_model(value_prefix=False, consistency=0.0):
     """(config, learned model, parameters with which every output differs from row to row)."""
-    muzero = MuZeroConfig(
+    muzero = MuZeroSettings(
         unroll_steps=3,
         value_prefix=value_prefix,
         prefix_width=6,
@@ -304,7 +305,7 @@ def vectors(*shape, seed=0):
 @both_searches
 def test_bug_05_a_searched_batch_equals_its_rows(policy):
     config, learned, params = real_model(value_prefix=True)
-    config = SearchConfig(policy=policy, dirichlet_fraction=0.0)
+    config = SearchSettings(policy=policy, dirichlet_fraction=0.0)
     model = learned_model(Vectors(), learned)
 
     @quick_jit
@@ -403,7 +404,7 @@ def test_bug_07_zero_at_a_terminal_and_the_bootstrap_at_a_time_limit(td_steps):
     transitions = transitions._replace(
         state=rings.Numbered(np.arange(12, dtype=np.int32)[:, None], np.ones((12, 1, 2), bool))
     )
-    muzero = MuZeroConfig(unroll_steps=3, td_steps=td_steps)
+    muzero = MuZeroSettings(unroll_steps=3, td_steps=td_steps)
     config = tiny(algorithm="muzero", augment=False, muzero=muzero)
     ring = rings.filled(transitions, 12, lookahead=lookahead(muzero))
     batch = batch_from(rings.NumberedGame(), config, ring, 64)
@@ -433,7 +434,7 @@ def test_bug_08_illegal_actions_have_no_part_in_priors_noise_and_policies(policy
     legal[np.arange(rows), rng.integers(3, size=rows)] = True
     only = legal.sum(axis=1) == 1
     assert 20 < only.sum() < rows
-    config = SearchConfig(policy=policy, dirichlet_fraction=0.5)
+    config = SearchSettings(policy=policy, dirichlet_fraction=0.5)
     states = rings.Numbered(vectors(rows), legal)
     model = learned_model(Vectors(), learned)
     search = functools.partial(plan, config, model, num_simulations=7, explore=explore, temperature=1.0)
@@ -463,7 +464,7 @@ def test_bug_09_equal_values_leave_the_prior(policy):
     learned = tabular_model(successor, reward, discount=1.0, prior_logits=prior, value=value)
     game, roots = rings.NumberedGame(), np.arange(32)
     position = rings.Numbered(roots, jnp.ones((32, 3), bool))
-    config = SearchConfig(policy=policy, dirichlet_fraction=0.0)
+    config = SearchSettings(policy=policy, dirichlet_fraction=0.0)
     search = functools.partial(plan, config, learned_model(game, learned), num_simulations=200, explore=False)
     found = quick_jit(search)((), KEY, position)
     wanted = np.exp(prior[:32]) / np.exp(prior[:32]).sum(axis=1, keepdims=True)
@@ -543,7 +544,7 @@ def test_bug_10_priorities_are_written_where_they_were_drawn_and_new_plies_get_t
     age, lane = np.array([0, 23, 5, 5, 4, 7, 1, 11, 2]), np.array([0, 5, 2, 3, 4, 0, 1, 1, 5])
     drawn = Draw(age, lane, np.array([1, 0.5, 1, 1, 0, 1, 1, 1, 1], np.float32))
     new = jnp.arange(1.0, 10.0)
-    changed = replay_lib.set_priority(ring, drawn, new, 0.5)
+    changed = replay_lib.update_priorities(ring, drawn, new, 0.5)
     places = list(zip(drawn.age.tolist(), drawn.lane.tolist(), strict=True))
     expected = rings.by_age(ring, ring.priority).copy()
     for number, place in enumerate(places):
@@ -654,7 +655,7 @@ def test_bug_12_a_thousand_games_begin_in_different_ways():
 
 def test_bug_12_evaluation_has_no_noise():
     config, params, _ = self_played()
-    agent = Agent(TicTacToe(), dataclasses.replace(config, search=SearchConfig(num_simulations=8)), params)
+    agent = Agent(TicTacToe(), dataclasses.replace(config, search=SearchSettings(num_simulations=8)), params)
     states = init_batch(TicTacToe(), KEY, 64)
     one, two = (np.asarray(agent.act(states, jax.random.key(seed))) for seed in (1, 2))
     assert one.tolist() == two.tolist() == [one[0]] * 64

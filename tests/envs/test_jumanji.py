@@ -9,9 +9,9 @@ import pytest
 from jzero_envs.adapters.jumanji import JumanjiEnv
 
 from jzero import EnvError, check_env, make
-from jzero.algorithms.make import make_algorithm
-from jzero.config import TrainConfig
 from jzero.env import is_finished, keep_finished, random_actions
+from jzero.run.build import build_algorithm
+from jzero.run.config import TrainConfig
 
 jumanji = pytest.importorskip("jumanji", exc_type=ImportError)
 
@@ -193,8 +193,8 @@ def test_options_that_a_game_does_not_take_are_an_error_that_lists_those_it_take
 def test_hidden_mines_are_for_learned_models():
     name = "jumanji:Minesweeper-v0"
     with pytest.raises(ValueError, match=r"may not see.*experiments/muzero"):
-        make_algorithm(make(name), TrainConfig(env=name))
-    make_algorithm(make(name), TrainConfig(env=name, algorithm="gumbel_muzero"))
+        build_algorithm(make(name), TrainConfig(env=name))
+    build_algorithm(make(name), TrainConfig(env=name, algorithm="gumbel_muzero"))
 
 
 def test_unknown_games_are_named_with_the_nearest():

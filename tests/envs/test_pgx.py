@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from jzero import check_env, make
-from jzero.algorithms.make import make_algorithm
-from jzero.config import TrainConfig
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
 from jzero.evaluate import Turn, open_spiel_mcts
 from jzero.evaluate.rollouts import rollout_model
+from jzero.run.build import build_algorithm
+from jzero.run.config import TrainConfig
 from tests.helpers.playing import Batched, assert_symmetry_keeps_games, random_games
 
 pgx = pytest.importorskip("pgx", exc_type=ImportError)
@@ -302,7 +302,7 @@ def test_cards_are_revealed_the_movers_first(name, cards):
     ],
 )
 def test_a_network_is_made_for_every_game(name):
-    algorithm = make_algorithm(make(f"pgx:{name}"), config_of(f"pgx:{name}"))
+    algorithm = build_algorithm(make(f"pgx:{name}"), config_of(f"pgx:{name}"))
     assert jax.tree.leaves(jax.eval_shape(algorithm.init, KEY))
 
 
@@ -315,20 +315,20 @@ def test_a_search_that_would_see_hidden_cards_is_refused():
     with pytest.raises(
         ValueError, match=r"'sparrow_mahjong' holds what its player to move may not see.*resample"
     ):
-        make_algorithm(make(name), config_of(name))
+        build_algorithm(make(name), config_of(name))
     with pytest.raises(ValueError, match="add resample"):
         rollout_model(make(name))
 
 
 def test_hidden_cards_that_can_be_drawn_are_searched_in_worlds():
-    algorithm = make_algorithm(make("pgx:leduc_holdem"), config_of("pgx:leduc_holdem"))
+    algorithm = build_algorithm(make("pgx:leduc_holdem"), config_of("pgx:leduc_holdem"))
     assert algorithm.model.resample is not None
 
 
 @pytest.mark.parametrize("name", ["pgx:backgammon", "pgx:leduc_holdem"])
 def test_a_learned_model_is_refused_where_players_do_not_take_turns(name):
     with pytest.raises(ValueError, match=rf"'{name}' one may move twice in a row; use AlphaZero"):
-        make_algorithm(make(name), config_of(name, "gumbel_muzero"))
+        build_algorithm(make(name), config_of(name, "gumbel_muzero"))
 
 
 # Names.

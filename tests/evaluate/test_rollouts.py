@@ -7,10 +7,9 @@ import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.config import SearchConfig
 from jzero.env import init_batch, step_batch
 from jzero.evaluate.rollouts import random_returns, rollout_model
-from jzero.models.plan import plan
+from jzero.models.plan import SearchSettings, plan
 from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import Race
 
@@ -70,7 +69,7 @@ def test_search_by_rollouts_wins_at_once_and_blocks():
             state = step_batch(env, state, jnp.array([action]), KEY)
         states.append(state)
     states = jax.tree.map(lambda *x: jnp.concatenate(x), *states)
-    config = SearchConfig(policy="puct", dirichlet_fraction=0.0)
+    config = SearchSettings(policy="puct", dirichlet_fraction=0.0)
     found = quick_jit(
         lambda states: plan(config, model, None, KEY, states, num_simulations=1000, explore=False)
     )(states)
@@ -82,7 +81,7 @@ def test_hidden_cards_are_drawn_anew():
     env = Blob(players=3, cards=2)
     states = init_batch(env, KEY, 4)
     model = rollout_model(env)
-    config = SearchConfig(worlds=3)
+    config = SearchSettings(worlds=3)
     search = quick_jit(
         lambda states: plan(config, model, None, KEY, states, num_simulations=4, explore=False)
     )

@@ -19,14 +19,15 @@ import optax
 from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.alphazero import alphazero_loss
-from jzero.config import SearchConfig
 from jzero.devices import set_up
 from jzero.env import make
-from jzero.models.plan import plan
+from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import simulator_model
 from jzero.networks import make_network
-from jzero.program import AXIS, make_mesh, make_optimizer, make_program
+from jzero.optimizer import make_optimizer
+from jzero.program import AXIS, make_mesh
 from jzero.replay import sample
+from jzero.run.build import build_program
 from tests.helpers.tiny import numbers, tiny
 
 COLLECTIVES = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
@@ -78,7 +79,7 @@ def compiled_search(env, config, mesh):
         return plan(config.search, model, params, key, states, num_simulations=4, explore=True)
 
     sharded = jax.shard_map(search, mesh=mesh, in_specs=(P(), P(), P(AXIS)), out_specs=P(AXIS))
-    state = make_program(env, config, mesh).abstract
+    state = build_program(env, config, mesh).abstract
     return jax.jit(sharded).lower(state.averaged, state.key, state.games.states).compile()
 
 
@@ -114,7 +115,7 @@ def one_update_by_hand(env, config, state, num_devices):
 def error_of_an_update(env, config):
     """The greatest difference of a parameter from `one_update_by_hand`, as a share of the greatest step."""
     config = dataclasses.replace(config, updates=1)
-    program = make_program(env, config)
+    program = build_program(env, config)
     state, _ = train(program, 2)
     state, _ = program.play(state)
     before = jax.device_get(state.params)
@@ -131,10 +132,10 @@ OPTIONS = {
         "plies": 6,
         "opening_plies": 0,
         "temperature_plies": 6,
-        "search": SearchConfig(num_simulations=2, worlds=2),
+        "search": SearchSettings(num_simulations=2, worlds=2),
     },
     "reuse and resignation": {
-        "search": SearchConfig(num_simulations=4, reuse=True),
+        "search": SearchSettings(num_simulations=4, reuse=True),
         "resign_below": -1e-6,
     },
 }
@@ -143,7 +144,7 @@ OPTIONS = {
 def trained_with(changes, iterations):
     """Whether all devices have the same weights after some iterations with other settings, and the metrics."""
     config = tiny(**changes)
-    state, log = train(make_program(make(config.env), config), iterations)
+    state, log = train(build_program(make(config.env), config), iterations)
     weights = by_device((state.params, state.averaged, state.opt_state))
     return {"equal": len(set(weights)) == 1, "log": log}
 
@@ -151,7 +152,7 @@ def trained_with(changes, iterations):
 def main(iterations, more_checks):
     config = tiny(plies=9, ema_decay=0.9)
     env = make(config.env)
-    program = make_program(env, config)
+    program = build_program(env, config)
     state, log = train(program, iterations)
     weights = (state.params, state.averaged, state.opt_state)
     report = {
@@ -167,16 +168,16 @@ def main(iterations, more_checks):
     if more_checks:
         again, same_log = train(program, iterations)
         report["again"] = [by_device(again), same_log] == [by_device(state), log]
-        other, _ = train(make_program(env, tiny(plies=9, ema_decay=0.9, seed=1)), 1)
+        other, _ = train(build_program(env, tiny(plies=9, ema_decay=0.9, seed=1)), 1)
         report["other seed"] = by_device(other.replay.plies.policy) == by_device(state.replay.plies.policy)
         report["play"] = collectives(program.play.lower(program.abstract).compile())
         report["search"] = collectives(compiled_search(env, config, make_mesh()))
         report["errors"] = [
-            raised(make_program, env, tiny(games=6)),
-            raised(make_program, env, tiny(batch_size=18)),
+            raised(build_program, env, tiny(games=6)),
+            raised(build_program, env, tiny(batch_size=18)),
         ]
         report["update"] = error_of_an_update(env, config)
-        half, half_log = train(make_program(env, config, make_mesh(jax.devices()[:2])), iterations)
+        half, half_log = train(build_program(env, config, make_mesh(jax.devices()[:2])), iterations)
         report["two devices"] = {
             "weights": by_device((half.params, half.averaged, half.opt_state)),
             "lanes": by_device(half.replay.plies.state.board),

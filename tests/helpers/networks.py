@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.models.simulator import LearnedModel
+from jzero.models.learned import LearnedModel
 from jzero.networks import Support
 
 

@@ -15,15 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.config import NetworkConfig, SearchConfig, TrainConfig
 from jzero.env import forfeit, keep_finished
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.config import TrainConfig
 
 REPOSITORY = Path(__file__).parents[2]
 
 TINY = TrainConfig(
     env="tic_tac_toe",
-    search=SearchConfig(num_simulations=4),
-    network=NetworkConfig(width=16, blocks=1),
+    search=SearchSettings(num_simulations=4),
+    network=NetworkSettings(width=16, blocks=1),
     games=8,
     plies=6,
     replay_plies=18,
@@ -109,7 +111,9 @@ def uniform_apply(params: Any, observation: Any) -> tuple[jax.Array, jax.Array]:
 # it hangs: "iteration 4", "measurement 2", "never".
 CHILD = """if True:
     import sys, time
-    from jzero.run.loop import Run, RunConfig, Strength, main
+    from jzero.run.loop import Run, Strength
+    from jzero.run.config import RunConfig
+    from jzero.run.cli import main
     from tests.helpers.tiny import TINY
 
     done = {"iteration": 0, "measurement": 0}

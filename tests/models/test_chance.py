@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from jzero_envs.game_2048 import Game2048
 
-from jzero.algorithms.make import make_algorithm
-from jzero.config import SearchConfig
 from jzero.env import init_batch, is_finished, random_actions, step_batch
 from jzero.evaluate.rollouts import rollout_model
-from jzero.models.plan import plan
+from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import simulator_model
+from jzero.run.build import build_algorithm
 from jzero.self_play import self_play, start_games
 from tests.helpers.env_examples import DiceRace
 from tests.helpers.tiny import tiny
@@ -23,8 +22,8 @@ from tests.oracles.expectimax import Game, Outcome, solve
 
 KEY = jax.random.key(0)
 SEARCH = {
-    "gumbel": SearchConfig(policy="gumbel", max_considered=4),
-    "puct": SearchConfig(policy="puct", pb_c_init=0.3),
+    "gumbel": SearchSettings(policy="gumbel", max_considered=4),
+    "puct": SearchSettings(policy="puct", pb_c_init=0.3),
 }
 
 
@@ -217,7 +216,7 @@ def test_rollouts_weigh_the_outcomes_too():
 def test_self_play_searches_with_chance_nodes(num_players):
     env = DiceRace(num_players)
     config = tiny(env="tests.helpers.env_examples:DiceRace")
-    algorithm = make_algorithm(env, config)
+    algorithm = build_algorithm(env, config)
     assert algorithm.model.decide is not None
     games = start_games(env, config, KEY, 8)
 
@@ -235,6 +234,6 @@ def test_self_play_searches_with_chance_nodes(num_players):
 
 
 def test_trees_of_chance_are_not_reused():
-    config = tiny(env="dice", search=SearchConfig(reuse=True))
+    config = tiny(env="dice", search=SearchSettings(reuse=True))
     with pytest.raises(ValueError, match="'dice' has explicit chance"):
-        make_algorithm(DiceRace(), config)
+        build_algorithm(DiceRace(), config)

@@ -10,12 +10,14 @@ import pytest
 from jzero_envs.blob import Blob
 
 from jzero.algorithms.alphazero import alphazero_loss
-from jzero.algorithms.make import make_algorithm
-from jzero.config import NetworkConfig, SearchConfig
+from jzero.algorithms.returns import value_targets
 from jzero.env import init_batch, make, reveal_batch, step_batch
-from jzero.models.plan import plan, search_root
-from jzero.models.simulator import by_seat, edge, from_mover, simulator_model
-from jzero.replay import Sample, value_targets
+from jzero.models.model import by_seat, from_mover
+from jzero.models.plan import SearchSettings, plan, search_root
+from jzero.models.simulator import edge, simulator_model
+from jzero.networks.make import NetworkSettings
+from jzero.replay import Sample
+from jzero.run.build import build_algorithm
 from jzero.self_play import Transition, self_play, start_games
 from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import Race, tiny
@@ -63,7 +65,7 @@ def mid_round(env: Blob, batch_size: int, plies: int):
 
 
 def found_by(env: Blob, states, seen: list | None = None, **changes):
-    config = SearchConfig(num_simulations=8, worlds=WORLDS, **changes)
+    config = SearchSettings(num_simulations=8, worlds=WORLDS, **changes)
     model = simulator_model(env, readable_network(seen))
     run = quick_jit(lambda states: plan(config, model, None, KEY, states, num_simulations=8, explore=False))
     return jax.tree.map(np.asarray, run(states))
@@ -93,7 +95,7 @@ def test_values_see_the_worlds_and_the_policy_does_not():
     env = Blob(players=4, cards=4)
     states = mid_round(env, 8, 7)
     other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
-    algorithm = make_algorithm(env, tiny(env="blob?players=4&cards=4"))
+    algorithm = build_algorithm(env, tiny(env="blob?players=4&cards=4"))
     params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(KEY, x.shape), algorithm.init(KEY))
     one, two = (quick_jit(algorithm.model.root)(params, x) for x in (states, other))
     np.testing.assert_array_equal(one.prior_logits, two.prior_logits)
@@ -155,7 +157,7 @@ def test_vector_values_choose_what_exhaustive_max_n_chooses():
         env, lambda _, view: (jnp.zeros((len(view.hidden), 66)), jnp.zeros((len(view.hidden), 3)))
     )
     model = model._replace(resample=None)
-    config = SearchConfig(policy="puct", dirichlet_fraction=0.0)
+    config = SearchSettings(policy="puct", dirichlet_fraction=0.0)
 
     @quick_jit
     def searched(states):
@@ -272,7 +274,7 @@ def test_self_play_records_values_and_rewards_by_seat():
         plies=9,
         opening_plies=0,
         temperature_plies=9,
-        search=SearchConfig(num_simulations=4, worlds=2),
+        search=SearchSettings(num_simulations=4, worlds=2),
     )
     model = simulator_model(env, readable_network())
     games = start_games(env, config, KEY, 4)
@@ -295,10 +297,10 @@ def test_self_play_records_values_and_rewards_by_seat():
 
 def test_a_learned_model_refuses_two_players_whose_rewards_do_not_sum_to_zero():
     env = Race()
-    make_algorithm(env, tiny(algorithm="muzero"))
+    build_algorithm(env, tiny(algorithm="muzero"))
     selfish = type("Selfish", (Race,), {"zero_sum": False})()
     with pytest.raises(ValueError, match=r"each of the 2 players .* needs its own"):
-        make_algorithm(selfish, tiny(algorithm="muzero"))
+        build_algorithm(selfish, tiny(algorithm="muzero"))
 
 
 @pytest.mark.slow
@@ -317,10 +319,10 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
     [
         (
             "tic_tac_toe",
-            {"search": SearchConfig(worlds=2)},
+            {"search": SearchSettings(worlds=2)},
             "search.worlds is 2; 'tic_tac_toe' hides nothing",
         ),
-        ("blob", {"search": SearchConfig(reuse=True)}, "search.reuse is True; 'blob' hides information"),
+        ("blob", {"search": SearchSettings(reuse=True)}, "search.reuse is True; 'blob' hides information"),
         ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resigning is for two players"),
         (
             "tic_tac_toe",
@@ -334,7 +336,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
         ),
         (
             "blob",
-            {"network": NetworkConfig(kind="resnet")},
+            {"network": NetworkSettings(kind="resnet")},
             "network.kind 'resnet' needs observations",
         ),
     ],
@@ -342,7 +344,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
 def test_options_that_do_not_fit_are_refused(name, changes, says):
     env = make(name)
     with pytest.raises(ValueError, match=says):
-        make_algorithm(env, tiny(env=name, **changes)).init(KEY)
+        build_algorithm(env, tiny(env=name, **changes)).init(KEY)
 
 
 def test_what_is_revealed_needs_worlds_and_has_no_images():
@@ -350,11 +352,11 @@ def test_what_is_revealed_needs_worlds_and_has_no_images():
         return type("Revealing", (Race,), {"reveal": lambda self, state: state.position, **members})()
 
     with pytest.raises(ValueError, match=r"has reveal but no resample\(state, key\): .* or drop reveal"):
-        make_algorithm(kind(), tiny())
+        build_algorithm(kind(), tiny())
     redrawn = {"resample": lambda self, state, key: state, "symmetries": ("any",)}
     with pytest.raises(ValueError, match=r"augment is True; .* use --no-augment"):
-        make_algorithm(kind(**redrawn), tiny())
-    make_algorithm(kind(**redrawn), tiny(augment=False))
+        build_algorithm(kind(**redrawn), tiny())
+    build_algorithm(kind(**redrawn), tiny(augment=False))
 
 
 @pytest.mark.slow
@@ -362,7 +364,7 @@ def test_search_worlds_takes_a_temperature_for_each_game():
     env = Blob(players=3, cards=3)
     states = mid_round(env, 64, 3)
     model = simulator_model(env, readable_network())
-    config = SearchConfig(num_simulations=4, worlds=2)
+    config = SearchSettings(num_simulations=4, worlds=2)
     temperature = jnp.where(jnp.arange(64) < 32, 0.0, 50.0)
 
     @quick_jit

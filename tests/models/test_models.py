@@ -11,9 +11,8 @@ from jzero_envs.connect_four import ConnectFour
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero import search
-from jzero.config import SearchConfig
 from jzero.env import init_batch, is_finished, step_batch
-from jzero.models.plan import plan
+from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import cached_simulator, simulator_model
 from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import Race, uniform_apply
@@ -119,7 +118,7 @@ def planner(policy, env_class, explore=False, simulations=40):
     env = env_class()
     apply = uniform_apply if env_class is TicTacToe else race_apply
     model = simulator_model(env, apply)
-    config = SearchConfig(policy=policy)
+    config = SearchSettings(policy=policy)
     return env, quick_jit(
         lambda params, key, states: plan(
             config, model, params, key, states, num_simulations=simulations, explore=explore

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.config import MuZeroConfig, NetworkConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.networks import MuZeroNet, make_learned_network, make_network
 from jzero.networks.heads import Head
 from jzero.networks.learned import MapDynamics, to_unit_range
+from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import AtariTower, ResidualTower
 from jzero.networks.transformer import Transformer
@@ -21,14 +22,14 @@ from tests.helpers.search_tables import quick_jit
 
 BOARD = (6, 5, 3)
 ALL = [
-    NetworkConfig(kind="mlp", width=16, blocks=2),
-    NetworkConfig(kind="resnet", width=16, blocks=2, norm="layer"),
-    NetworkConfig(kind="resnet", width=16, blocks=2, norm="group"),
-    NetworkConfig(kind="mlp", width=16, blocks=2, bf16=True),
-    NetworkConfig(kind="resnet", width=16, blocks=2, bf16=True),
-    NetworkConfig(kind="mlp", width=16, blocks=2, norm="none"),
-    NetworkConfig(kind="resnet", width=16, blocks=2, norm="none"),
-    NetworkConfig(kind="resnet", width=16, blocks=2, norm="none", bf16=True),
+    NetworkSettings(kind="mlp", width=16, blocks=2),
+    NetworkSettings(kind="resnet", width=16, blocks=2, norm="layer"),
+    NetworkSettings(kind="resnet", width=16, blocks=2, norm="group"),
+    NetworkSettings(kind="mlp", width=16, blocks=2, bf16=True),
+    NetworkSettings(kind="resnet", width=16, blocks=2, bf16=True),
+    NetworkSettings(kind="mlp", width=16, blocks=2, norm="none"),
+    NetworkSettings(kind="resnet", width=16, blocks=2, norm="none"),
+    NetworkSettings(kind="resnet", width=16, blocks=2, norm="none", bf16=True),
 ]
 NAMES = ["mlp", "layer", "group", "mlp-bf16", "layer-bf16", "mlp-none", "none", "none-bf16"]
 each_network = pytest.mark.parametrize("config", ALL, ids=NAMES)
@@ -142,7 +143,7 @@ def blocks_of(params, kind):
 @functools.cache
 def without_norm(kind):
     """(body of two blocks without normalisation, its first parameters)."""
-    body = make_network(NetworkConfig(kind=kind, width=8, blocks=2, norm="none"), 7).body
+    body = make_network(NetworkSettings(kind=kind, width=8, blocks=2, norm="none"), 7).body
     return body, quick_jit(body.init)(jax.random.key(0), boards(1))
 
 
@@ -179,13 +180,13 @@ def test_scales_start_so_that_variance_is_kept_and_are_learned(kind):
     still = jax.tree_util.tree_map_with_path(
         lambda path, x: x if path[1].key == "Standardised_0" else 0 * x, variables
     )
-    none = make_network(NetworkConfig(kind=kind, width=8, blocks=0, norm="none"), 7).body
+    none = make_network(NetworkSettings(kind=kind, width=8, blocks=0, norm="none"), 7).body
     found, expected = (quick_jit(b.apply)(still, boards(3)) for b in (body, none))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_a_deep_tower_keeps_the_variance_of_its_features():
-    body = make_network(NetworkConfig(kind="resnet", width=32, blocks=12, norm="none"), 7).body
+    body = make_network(NetworkSettings(kind="resnet", width=32, blocks=12, norm="none"), 7).body
     x = np.asarray(np.random.default_rng(0).normal(size=(8, 6, 7, 4)), np.float32)
     variables = quick_jit(body.init)(jax.random.key(0), x)
     assert 0.3 < float(jnp.std(quick_jit(body.apply)(variables, x))) < 3
@@ -193,7 +194,7 @@ def test_a_deep_tower_keeps_the_variance_of_its_features():
 
 def test_a_transformer_keeps_its_normalisation():
     with pytest.raises(ValueError, match=r"network\.norm is 'none'; a transformer needs its LayerNorm"):
-        NetworkConfig(kind="transformer", width=32, norm="none")
+        NetworkSettings(kind="transformer", width=32, norm="none")
 
 
 @pytest.mark.parametrize("norm", ["layer", "none"])
@@ -222,7 +223,7 @@ def test_depth_does_not_blow_up_the_features():
     """What the last normalisation sees: the first layer plus what every block adds."""
     spread = []
     for blocks in (1, 16):
-        body = make_network(NetworkConfig(kind="mlp", width=64, blocks=blocks), 7).body
+        body = make_network(NetworkSettings(kind="mlp", width=64, blocks=blocks), 7).body
 
         def residual_stream(x, body=body, blocks=blocks):
             variables = body.init(jax.random.key(0), x)
@@ -237,7 +238,7 @@ def test_depth_does_not_blow_up_the_features():
 
 
 def test_an_mlp_takes_any_pytree_of_arrays():
-    network = make_network(NetworkConfig(width=8, blocks=1), 3)
+    network = make_network(NetworkSettings(width=8, blocks=1), 3)
     observation = {
         "cards": jnp.ones((2, 4), jnp.int32),
         "flags": jnp.zeros((2, 3, 2), bool),
@@ -252,7 +253,7 @@ def test_an_mlp_takes_any_pytree_of_arrays():
 
 @pytest.mark.parametrize("observation", [jnp.zeros((2, 9)), {"board": jnp.zeros((2, 3, 3, 2))}])
 def test_a_convolution_needs_a_board(observation):
-    network = make_network(NetworkConfig(kind="resnet", width=8, blocks=1), 3)
+    network = make_network(NetworkSettings(kind="resnet", width=8, blocks=1), 3)
     with pytest.raises(ValueError, match=r"use --network\.kind mlp"):
         network.init(jax.random.key(0), observation)
 
@@ -302,9 +303,9 @@ LEARNED = {
 def learned_network(kind):
     """(network, first parameters, parameters that give every layer a say)."""
     network, muzero = LEARNED[kind]
-    config = NetworkConfig(width=8, blocks=1, head_width=8, **network)
+    config = NetworkSettings(width=8, blocks=1, head_width=8, **network)
     net = make_learned_network(
-        config, MuZeroConfig(prefix_width=6, projection_width=5, atoms=11, **muzero), 3
+        config, MuZeroSettings(prefix_width=6, projection_width=5, atoms=11, **muzero), 3
     )
     params = quick_jit(net.init)(jax.random.key(0), boards(1))
     return net, params, noisy(params)
@@ -366,8 +367,8 @@ def test_a_row_of_a_learned_network_depends_on_its_action_and_on_no_other_row(ki
 
 @pytest.mark.parametrize("kind", ["mlp", "resnet"])
 def test_afterstates_depend_on_the_action_states_on_the_code_and_codes_on_both_observations(kind):
-    config = NetworkConfig(kind=kind, width=8, blocks=1, head_width=8, chance_codes=6)
-    net = make_learned_network(config, MuZeroConfig(atoms=11), 3)
+    config = NetworkSettings(kind=kind, width=8, blocks=1, head_width=8, chance_codes=6)
+    net = make_learned_network(config, MuZeroSettings(atoms=11), 3)
     first = quick_jit(net.init)(jax.random.key(0), boards(1))
     params = noisy(first)
 
@@ -474,7 +475,7 @@ def test_gradients_of_a_latent_state_are_finite_however_they_are_compiled(level)
     assert all(np.isfinite(grad).all() for grad in jax.tree.leaves(grads))
 
 
-TOKENS = NetworkConfig(kind="transformer", width=32, blocks=2)
+TOKENS = NetworkSettings(kind="transformer", width=32, blocks=2)
 
 
 def token_observation(batch=5, seed=0):
@@ -506,7 +507,9 @@ def test_a_transformer_attends_to_every_token():
 
 def test_a_value_limit_makes_room_for_scores():
     observation = jnp.ones((4, 5))
-    plain, wide = (make_network(NetworkConfig(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500))
+    plain, wide = (
+        make_network(NetworkSettings(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500)
+    )
     params = noisy(plain.init(jax.random.key(0), observation))
     np.testing.assert_allclose(
         wide.apply(params, observation)[1], from_unit(plain.apply(params, observation)[1], 500)
@@ -514,7 +517,7 @@ def test_a_value_limit_makes_room_for_scores():
     loud = jax.tree.map(lambda x: 1e3 * x, params)
     np.testing.assert_allclose(np.abs(wide.apply(loud, observation)[1]), 500, rtol=1e-3)
     with pytest.raises(ValueError, match=r"value_limit is 0\.5"):
-        NetworkConfig(value_limit=0.5)
+        NetworkSettings(value_limit=0.5)
 
 
 def test_a_row_of_a_transformer_depends_on_its_tokens_places_and_on_no_other_row():

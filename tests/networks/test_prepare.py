@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.algorithms.make import make_algorithm
-from jzero.config import MuZeroConfig, NetworkConfig, SearchConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import init_batch, make
+from jzero.models.plan import SearchSettings
 from jzero.networks import make_learned_network, make_network, prepared
+from jzero.networks.make import NetworkSettings
+from jzero.run.build import build_algorithm
 from jzero.self_play import self_play, start_games
 from tests.helpers.tiny import TINY, same_bits, tiny
 
@@ -36,15 +38,15 @@ def noisy(params):
 
 
 def learned(**changes):
-    config = NetworkConfig(width=8, blocks=1, head_width=8, **changes)
-    muzero = MuZeroConfig(
+    config = NetworkSettings(width=8, blocks=1, head_width=8, **changes)
+    muzero = MuZeroSettings(
         value_prefix=True, prefix_width=6, consistency_weight=2.0, projection_width=5, atoms=11
     )
     return make_learned_network(config, muzero, 3)
 
 
 def plain(**changes):
-    return make_network(NetworkConfig(width=32, blocks=1, head_width=8, **changes), 7)
+    return make_network(NetworkSettings(width=32, blocks=1, head_width=8, **changes), 7)
 
 
 NETWORKS = {
@@ -134,9 +136,9 @@ def test_a_weight_that_is_read_in_two_dtypes_stays():
 @pytest.mark.parametrize("algorithm", ["alphazero", "gumbel_muzero"])
 def test_self_play_prepares_its_weights_once_before_all_plies(algorithm):
     network = dataclasses.replace(TINY.network, bf16=True)
-    config = tiny(network=network, algorithm=algorithm, search=SearchConfig(num_simulations=2), plies=2)
+    config = tiny(network=network, algorithm=algorithm, search=SearchSettings(num_simulations=2), plies=2)
     env = make(config.env)
-    parts = make_algorithm(env, config)
+    parts = build_algorithm(env, config)
     params = jax.eval_shape(parts.init, jax.random.key(0))
     games = jax.eval_shape(lambda: start_games(env, config, jax.random.key(0), config.games))
 

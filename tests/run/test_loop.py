@@ -19,13 +19,16 @@ import orbax.checkpoint as ocp
 import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.algorithms.make import make_algorithm
-from jzero.config import MuZeroConfig, NetworkConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.devices import set_up
 from jzero.env import make
 from jzero.evaluate.record import record_games
+from jzero.networks.make import NetworkSettings
 from jzero.run import loop as run_lib
-from jzero.run.loop import Run, RunConfig, Strength, main
+from jzero.run.build import build_algorithm
+from jzero.run.cli import main
+from jzero.run.config import RunConfig
+from jzero.run.loop import Run, Strength
 from jzero.show.report import write_report
 from jzero.storage import checkpoint
 from jzero.storage.run_dir import RunDirError, read_json, read_metrics
@@ -208,7 +211,7 @@ def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
 
 
 def test_positions_searched_again_are_counted_on_each_device():
-    muzero = MuZeroConfig(reanalyse=0.3, unroll_steps=4)
+    muzero = MuZeroSettings(reanalyse=0.3, unroll_steps=4)
     learned = tiny(algorithm="muzero", muzero=muzero, updates=10, batch_size=24)
 
     def again(train, num_devices, updated=True):
@@ -320,7 +323,7 @@ def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
 
 
 def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
-    config = tiny(algorithm="muzero", muzero=MuZeroConfig(unroll_steps=12), warmup_iterations=9)
+    config = tiny(algorithm="muzero", muzero=MuZeroSettings(unroll_steps=12), warmup_iterations=9)
     with pytest.warns(UserWarning, match="unroll") as told:
         train(settings(tmp_path / "run", 6, train=config))
     (said,) = [str(warning.message) for warning in told if "unroll" in str(warning.message)]
@@ -346,7 +349,7 @@ def test_positions_that_the_replay_loses_before_their_game_ends_are_told_of_once
     [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
 )
 def test_games_are_short_if_they_end_before_the_model_is_unrolled(games, algorithm, tells):
-    config = SimpleNamespace(train=tiny(algorithm=algorithm, muzero=MuZeroConfig(unroll_steps=5)))
+    config = SimpleNamespace(train=tiny(algorithm=algorithm, muzero=MuZeroSettings(unroll_steps=5)))
     run = SimpleNamespace(config=config, positions=50, _totals={"games": games}, _warned=set())
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -362,7 +365,7 @@ def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch
     before = train(settings(run_dir, 2, train=learned))
     monkeypatch.setattr(TicTacToe, "external", True, raising=False)
     with pytest.raises(ValueError, match="'alphazero' searches by stepping states"):
-        make_algorithm(TicTacToe(), TINY)
+        build_algorithm(TicTacToe(), TINY)
     with Run("tiny", TicTacToe(), settings(run_dir, 2, train=learned, resume=True)) as run:
         after = run.state
     assert np.asarray(before.games.ply).any()
@@ -532,9 +535,9 @@ def test_a_run_in_use_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": NetworkConfig(width=32, blocks=1)}, "network.width was 16 and is now 32"),
+        ({"network": NetworkSettings(width=32, blocks=1)}, "network.width was 16 and is now 32"),
         (
-            {"network": NetworkConfig(width=16, blocks=1, norm="none")},
+            {"network": NetworkSettings(width=16, blocks=1, norm="none")},
             "network.norm was 'layer' and is now 'none'",
         ),
         ({"env": "connect_four"}, "env was 'tic_tac_toe' and is now 'connect_four'"),

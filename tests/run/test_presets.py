@@ -14,12 +14,14 @@ import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.config import MuZeroConfig
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import init_batch, make
-from jzero.program import make_program
 from jzero.run import describe as estimate
 from jzero.run import loop as run_lib
-from jzero.run.loop import RunConfig, Strength, main
+from jzero.run.build import build_program
+from jzero.run.cli import main
+from jzero.run.config import RunConfig
+from jzero.run.loop import Strength
 from jzero.run.presets import LOOKS, Facts, look, preset, suited
 from tests.helpers.env_examples import Aim, Dice, TwoPiles
 from tests.helpers.tiny import REPOSITORY, TINY, child_environment, tiny
@@ -238,7 +240,7 @@ def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_pat
 
     def suit(name, env):
         seen.append((name, env))
-        muzero = MuZeroConfig(td_steps=5)  # without it a return could not end with the network's value
+        muzero = MuZeroSettings(td_steps=5)  # without it a return could not end with the network's value
         return RunConfig(train=replace(TINY, env=name, learning_rate=0.5, muzero=muzero))
 
     argv = [
@@ -272,7 +274,7 @@ def test_a_run_says_what_it_will_take(monkeypatch):
     env = make(config.env)
 
     def said_of(config):
-        return estimate.describe(env, config, make_program(env, config).init())
+        return estimate.describe(env, config, build_program(env, config).init())
 
     def seconds(said):
         return float(said.partition("at least ")[2].split(" ")[0])
@@ -293,7 +295,7 @@ def test_a_run_says_what_it_will_take(monkeypatch):
 def test_trees_and_replay_that_the_device_cannot_hold_are_refused(monkeypatch):
     config = tiny()
     env = make(config.env)
-    program = make_program(env, config)
+    program = build_program(env, config)
 
     def with_room(size):
         devices = [SimpleNamespace(memory_stats=lambda: {"bytes_limit": size})]

@@ -12,7 +12,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from jzero.env import make
-from jzero.program import make_mesh, make_program
+from jzero.program import make_mesh
+from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, same_bits
 
@@ -44,7 +45,7 @@ TEMPLATE = jax.eval_shape(lambda: small_state(0))
 @pytest.fixture(scope="module")
 def run_state():
     """(program, state) of a run with games in progress and optimiser moments."""
-    program = make_program(make(TINY.env), TINY, make_mesh(jax.devices()[:1]))
+    program = build_program(make(TINY.env), TINY, make_mesh(jax.devices()[:1]))
     state, _ = program.play(program.init())
     state, _ = program.play(state)
     state, _ = program.learn(state)

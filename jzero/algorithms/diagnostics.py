@@ -1,0 +1,81 @@
+"""Whether a learned model learns: metrics beside its losses.
+
+Axes: S samples, K unrolled steps, M chance codes.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jzero.algorithms.chance_codes import Codes, afterstate_values, codes_in_use
+from jzero.algorithms.targets import Targets, prefix_sums
+from jzero.algorithms.unrolled import Roots, Unrolled
+from jzero.metrics import Metrics, mean, one
+from jzero.models.learned import LearnedModel
+
+
+def reward_targets(learned: LearnedModel, targets: Targets) -> jax.Array:
+    """f32[S, K]: rewards, or sums of them where the model predicts value prefixes."""
+    if learned.network.prefix is None:
+        return targets.reward
+    return prefix_sums(targets.reward, learned.prefix_horizon)
+
+
+def of_steps(
+    learned: LearnedModel, found: Unrolled, targets: Targets, policy_loss: jax.Array, present: jax.Array
+) -> Metrics:
+    """Whether the model learns: prediction against target at every unrolled step, spread of the latent states.
+
+    The errors are mean absolute ones, on the scale of values and rewards.
+    """
+    value_error = jnp.abs(learned.value.decode(found.value) - targets.value)
+    reward_error = jnp.abs(learned.reward.decode(found.reward) - reward_targets(learned, targets))
+    known = targets.known * present[:, None]
+    metrics = {}
+    for step in range(targets.value.shape[1]):
+        metrics[f"value_error_{step}"] = mean(value_error[:, step], known[:, step])
+        metrics[f"policy_kl_{step}"] = mean(policy_loss[:, step], targets.policy_weight[:, step] * present)
+        if step:
+            metrics[f"reward_error_{step}"] = mean(reward_error[:, step - 1], known[:, step - 1])
+    flat = found.latent.reshape(*found.latent.shape[:2], -1)
+    outside = learned.value.outside(targets.value), learned.reward.outside(reward_targets(learned, targets))
+    return metrics | {
+        # Over the samples, so that a representation that says the same of all shows as 0.
+        "latent_std": one(jnp.mean(jnp.std(flat[0], axis=0))),
+        "latent_std_unrolled": one(jnp.mean(jnp.std(flat[-1], axis=0))),
+        "value_clipped_share": mean(outside[0].astype(jnp.float32), known),
+        "reward_clipped_share": mean(outside[1].astype(jnp.float32), known[:, :-1]),
+        "value_target": mean(targets.value[:, 0], known[:, 0]),
+        "value_prediction": mean(learned.value.decode(found.value[:, 0]), known[:, 0]),
+    }
+
+
+def of_roots(roots: Roots | tuple[()], present: jax.Array) -> Metrics:
+    """Search's values and returns of the samples whose games have ended; nothing where the replay knows none."""
+    if not isinstance(roots, Roots):
+        return {}
+    known = roots.known.astype(jnp.float32)
+    return {
+        "root_value": mean(roots.value, known * present),
+        "root_return": mean(roots.outcome, known * present),
+    }
+
+
+def of_chance(
+    learned: LearnedModel,
+    codes: Codes,
+    chance: jax.Array,
+    afterstate_value: jax.Array,
+    targets: Targets,
+    present: jax.Array,
+) -> Metrics:
+    """Whether chance is learned: how many codes there are, how unsure the model is of the next, Q-values."""
+    known = targets.known[:, 1:] * present[:, None]
+    log_chance = jax.nn.log_softmax(chance)
+    error = jnp.abs(learned.value.decode(afterstate_value) - afterstate_values(learned, targets))
+    return {
+        "codes_in_use": one(codes_in_use(codes, known)),
+        "chance_entropy": mean(-jnp.sum(jnp.exp(log_chance) * log_chance, axis=-1), known),
+        "afterstate_value_error": mean(error, known),
+    }

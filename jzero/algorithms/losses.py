@@ -1,0 +1,19 @@
+"""Losses that algorithms share. Axes: A actions."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def policy_divergence(policy: jax.Array, logits: jax.Array) -> jax.Array:
+    """KL divergence f32[...] in nats of the target `policy` [..., A] from the policy of the `logits` [..., A]."""
+    log_target = jnp.log(jnp.maximum(policy, jnp.finfo(jnp.float32).tiny))
+    # 0 * -inf would be NaN where an action is illegal.
+    terms = jnp.where(policy > 0, policy * (log_target - jax.nn.log_softmax(logits, axis=-1)), 0.0)
+    return jnp.sum(terms, axis=-1)
+
+
+def cross_entropy(target: jax.Array, logits: jax.Array) -> jax.Array:
+    """f32[...] of distributions [..., atoms]."""
+    return -jnp.sum(target * jax.nn.log_softmax(logits), axis=-1)

@@ -1,0 +1,350 @@
+"""What a learned model learns from: draw positions, search some of them again (reanalyse), make their targets.
+
+Source of reanalyse: MuZero Reanalyse (Schrittwieser et al. 2020, appendix H; 2021).
+Axes: S samples, K unrolled steps, H states an observation looks back on, L successive plies, A actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from jzero.algorithms.augment import draw_images, image_of_action, image_of_observation, image_of_policy
+from jzero.algorithms.returns import LossSettings
+from jzero.algorithms.targets import Targets, merge_axes, n_step_returns, unroll_targets
+from jzero.env import observe_batch
+from jzero.env_spec import EnvSpec
+from jzero.models.learned import LearnedModel
+from jzero.models.plan import Planner, SearchSettings
+from jzero.replay import Draw, Replay, draw
+from jzero.self_play import SelfPlaySettings, Transition
+from jzero.settings import check
+
+
+@dataclass(frozen=True)
+class MuZeroSettings:
+    """A learned model: what is learned of it and how. EfficientZero is MuZero with its parts switched on."""
+
+    unroll_steps: int = 5
+    """Steps K that the model is unrolled for in training."""
+    td_steps: int = 0
+    """Steps n of the value target's return; 0 for TD(lambda) to the game's end (`td_lambda`)."""
+    value_limit: float = 1.0
+    """Largest absolute value that the value head can express; larger targets are clamped and counted."""
+    reward_limit: float = 1.0
+    """Largest absolute reward (with a value prefix: sum of five rewards) that the reward head can express."""
+    atoms: int = 21
+    """Atoms of the categorical values and rewards; odd."""
+    reward_weight: float = 1.0
+    """Weight of the reward loss."""
+    value_prefix: bool = False
+    """EfficientZero: predict the sum of rewards since the last reset by an LSTM, not single rewards."""
+    prefix_horizon: int = 5
+    """Steps after which the value prefix starts again."""
+    prefix_width: int = 64
+    """Units of the value prefix's LSTM (EfficientZero: 512)."""
+    consistency_weight: float = 0.0
+    """EfficientZero: weight of the consistency of unrolled and observed latent states (2 there); 0 is off."""
+    projection_width: int = 128
+    """Units of the consistency's projector and predictor (EfficientZero: 1024 and 512)."""
+    commitment_weight: float = 0.25
+    """Chance codes: beta, the weight of the encoder's commitment to its code (0.25 in VQ-VAE, van den Oord et al.
+    2017)."""
+    code_information_weight: float = 0.0
+    """Chance codes: weight of what codes tell of the steps they belong to, in nats, which the loss then rewards; it
+    keeps them from becoming all the same. 0 is the paper's loss."""
+    reanalyse: float = 0.0
+    """Share of each batch whose policies and values are searched again with the averaged weights."""
+    bootstrap: Literal["search", "network"] = "search"
+    """What ends an n-step return after n steps: the search's value on record, or the averaged network's of today. A
+    time limit and a random move end it with the search's."""
+    td_age: int = 0
+    """EfficientZero's off-policy correction: the return loses a step for each so many positions of age (there 0.3
+    of the run), down to one; 0 is off."""
+    search_value_age: int = 0
+    """EfficientZero V2's mixed value target: positions older than this many take the search's value as the target;
+    0 is off."""
+    priority_exponent: float = 0.0
+    """alpha of prioritised replay (MuZero 1, EfficientZero 0.6); 0 samples uniformly."""
+    priority_correction: float = 1.0
+    """beta of prioritised replay's importance weights."""
+    entropy_weight: float = 0.0
+    """Continuous actions: weight of the policy's entropy, which the loss then rewards (EfficientZero V2: 0.005)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        for name in ("unroll_steps", "prefix_horizon", "prefix_width", "projection_width"):
+            check(f"muzero.{name}", getattr(self, name), low=1)
+        for name in (
+            "td_steps",
+            "reward_weight",
+            "consistency_weight",
+            "commitment_weight",
+            "code_information_weight",
+            "td_age",
+            "search_value_age",
+            "entropy_weight",
+        ):
+            check(f"muzero.{name}", getattr(self, name), low=0)
+        for name in ("reanalyse", "priority_exponent", "priority_correction"):
+            check(f"muzero.{name}", getattr(self, name), low=0, high=1)
+        for name in ("value_limit", "reward_limit"):
+            check(f"muzero.{name}", getattr(self, name), above=0)
+        check("muzero.atoms", self.atoms, low=3)
+        if self.atoms % 2 == 0:
+            raise ValueError(f"muzero.atoms is {self.atoms}; it must be odd, so that 0 is an atom")
+        for name in ("td_age", "search_value_age"):
+            if getattr(self, name) and not self.td_steps:
+                raise ValueError(
+                    f"muzero.{name} is {getattr(self, name)}; it needs muzero.td_steps of at least 1"
+                )
+        if self.bootstrap == "network" and not self.td_steps:
+            raise ValueError('muzero.bootstrap is "network"; it needs muzero.td_steps of at least 1')
+
+
+@dataclass(frozen=True)
+class LearnedSettings(SelfPlaySettings, LossSettings):
+    """What a learned model reads of a run's settings."""
+
+    search: SearchSettings = field(default_factory=SearchSettings)
+    muzero: MuZeroSettings = field(default_factory=MuZeroSettings)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        SelfPlaySettings.__post_init__(self)
+        LossSettings.__post_init__(self)
+
+
+class Roots(NamedTuple):
+    """What the search said of the sampled positions, and what their games then paid."""
+
+    value: jax.Array
+    """f32[S] the search's value on record."""
+    outcome: jax.Array
+    """f32[S] discounted return to the end of the game."""
+    known: jax.Array
+    """bool[S] the game has ended."""
+
+
+class Batch(NamedTuple):
+    """What one update learns from."""
+
+    observation: Any
+    """[S, ...] of the sampled positions."""
+    later: Any
+    """[S, K, ...] observations of the K next steps; () without consistency and chance codes."""
+    targets: Targets
+    drawn: Draw
+    """Where the samples came from, and their weights."""
+    roots: Roots | tuple = ()
+    """For the metrics alone; () where the replay does not know returns."""
+
+
+class Unrolled(NamedTuple):
+    """What the model says along the actions that were taken."""
+
+    policy: jax.Array
+    """f32[S, K + 1, A] logits, or f32[S, K + 1, 2 D] where actions are continuous."""
+    value: jax.Array
+    """f32[S, K + 1, atoms] logits."""
+    reward: jax.Array
+    """f32[S, K, atoms] logits of rewards or value prefixes."""
+    latent: jax.Array
+    """f32[K + 1, S, ...] latent states."""
+    chance: Any = ()
+    """f32[S, K, M] logits of the codes that follow each action; () without chance codes."""
+    afterstate_value: Any = ()
+    """f32[S, K, atoms] logits of the actions' Q-values; () without chance codes."""
+
+
+def searched_again(settings: MuZeroSettings, num_samples: int) -> int:
+    """How many positions are searched again for a batch of `num_samples`: each sample's with its unrolled steps."""
+    return _reanalysed(settings, num_samples) * (settings.unroll_steps + 1)
+
+
+def _reanalysed(settings: MuZeroSettings, num_samples: int) -> int:
+    """How many of a batch's samples are searched again."""
+    return max(1, round(settings.reanalyse * num_samples)) if settings.reanalyse else 0
+
+
+def make_batch(
+    spec: EnvSpec,
+    settings: LearnedSettings,
+    planner: Planner,
+    learned: LearnedModel,
+    averaged: Any,
+    replay: Replay,
+    key: jax.Array,
+    num_samples: int,
+) -> tuple[Replay, Batch]:
+    """Draws `num_samples` positions.
+
+    Args:
+      spec: the environment, which makes observations of what the replay holds.
+      settings: the settings.
+      planner: searches again.
+      learned: the model, for values without a search.
+      averaged: the averaged weights, the target network of reanalyse and of the bootstrap.
+      replay: the ring.
+      key: consumed.
+      num_samples: S.
+
+    Returns:
+      the ring with the reanalysed policies and values written back; the batch.
+    """
+    muzero, steps = settings.muzero, settings.muzero.unroll_steps
+    draw_key, search_key, action_key, image_key = jax.random.split(key, 4)
+    history = spec.history
+    drawn = draw(replay, draw_key, num_samples, correction=muzero.priority_correction, history=history)
+    length = steps + muzero.td_steps + 1
+    window = jnp.minimum(drawn.age[:, None] + jnp.arange(length), replay.held - 1)  # [S, L]
+    if muzero.reanalyse:
+        count = _reanalysed(muzero, num_samples)
+        searched = window[:count, : steps + 1]
+        replay = _reanalyse(
+            spec, settings, planner, learned, averaged, replay, searched, drawn.lane[:count], search_key
+        )
+
+    plies = _plies_at(replay, window, drawn.lane)
+    value = _value_targets(spec, settings, learned, averaged, replay, plies, window, drawn)
+    targets = unroll_targets(plies, value, action_key, steps)
+    observation = observations(spec, replay, window[:, :1], drawn.lane)
+    later: Any = ()
+    if muzero.consistency_weight or learned.network.afterstate is not None:
+        later = observations(spec, replay, window[:, 1 : steps + 1], drawn.lane)
+    symmetries = spec.symmetries
+    if settings.augment and symmetries:
+        image = draw_images(symmetries, image_key, num_samples)
+        observation = _images(symmetries, image, observation)
+        later = _images(symmetries, image, later)
+        targets = targets._replace(
+            action=image_of_action(symmetries, image, targets.action, spec.num_actions),
+            policy=image_of_policy(symmetries, image, targets.policy),
+        )
+    first = jax.tree.map(lambda x: x[:, 0], (observation, plies))
+    return replay, Batch(first[0], later, targets, drawn, _roots(settings, replay, first[1], drawn))
+
+
+def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Any:
+    """Observations [S, L, ...] of the plies with ages i32[S, L] in the lanes i32[S].
+
+    Where observations look back, the states before are read too, but none from before the start of the game.
+    """
+    history = spec.history
+    flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
+    if history == 1 and not spec.recalls:
+        found = observe_batch(spec.env, _at(replay, flat, lanes, replay.plies.state))
+    else:
+        back = flat[:, None] - jnp.arange(history - 1, -1, -1)  # [S * L, H], the ply itself last
+        ended = _at(replay, back, lanes[:, None], replay.plies.ended) | (back < 0)
+        # How many of the plies just before it belong to the same game: up to the last end among them.
+        inside = jnp.cumprod(~ended[:, :-1][:, ::-1], axis=1)
+        back = jnp.maximum(back, (flat - jnp.sum(inside, axis=1))[:, None])
+        records = _at(replay, back, lanes[:, None], replay.plies.state)
+        found = jax.vmap(cast(Any, spec.env).recall)(records)
+    return jax.tree.map(lambda x: x.reshape(*age.shape, *x.shape[1:]), found)
+
+
+def _reanalyse(
+    spec: EnvSpec,
+    settings: LearnedSettings,
+    planner: Planner,
+    learned: LearnedModel,
+    averaged: Any,
+    replay: Replay,
+    age: jax.Array,
+    lane: jax.Array,
+    key: jax.Array,
+) -> Replay:
+    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring.
+
+    With continuous actions a policy is over candidates drawn anew, which replace those on record.
+    """
+    flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
+    legal = _at(replay, flat, lanes, replay.plies.state.legal_action_mask)
+    observation = merge_axes(observations(spec, replay, age, lane))
+    found = planner.plan(
+        averaged, key, learned.root(averaged, observation, legal), ~legal, explore=True, memory=()
+    )
+    rows, plies = replay.rows(flat), replay.plies
+    # A ply may have been drawn twice: all that is written of it must come from one search.
+    same = (flat[:, None] == flat) & (lanes[:, None] == lanes)
+    last = jnp.max(jnp.where(same, jnp.arange(flat.size), 0), axis=1)
+    found = jax.tree.map(lambda x: x[last], found)
+    return replay._replace(
+        plies=plies._replace(
+            policy=plies.policy.at[rows, lanes].set(found.policy),
+            policy_weight=plies.policy_weight.at[rows, lanes].set(1.0),
+            value=plies.value.at[rows, lanes].set(found.value),
+            candidates=jax.tree.map(
+                lambda ring, new: ring.at[rows, lanes].set(new), plies.candidates, found.candidates
+            ),
+        )
+    )
+
+
+def _value_targets(
+    spec: EnvSpec,
+    settings: LearnedSettings,
+    learned: LearnedModel,
+    averaged: Any,
+    replay: Replay,
+    plies: Transition,
+    window: jax.Array,
+    drawn: Draw,
+) -> jax.Array:
+    """f32[S, K + 1]: the targets of the ring, or n-step returns made anew."""
+    muzero, steps = settings.muzero, settings.muzero.unroll_steps
+    if not muzero.td_steps:
+        return _at(replay, window[:, : steps + 1], drawn.lane[:, None], replay.targets)
+    value = plies.value
+    if muzero.bootstrap == "network":
+        # Where all returns have the same length, only the last K + 1 plies of a window are looked at.
+        asked = window if muzero.td_age else window[:, muzero.td_steps :]
+        seen = merge_axes(observations(spec, replay, asked, drawn.lane))
+        found = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(asked.shape)
+        value = jnp.concatenate([value[:, : -asked.shape[1]], found], axis=1)
+    # Lanes advance together, so a ply is as old, in positions, as what all lanes have played since.
+    old = (replay.held - drawn.age) * settings.games
+    num_steps = jnp.full_like(drawn.age, muzero.td_steps)
+    if muzero.td_age:
+        num_steps = jnp.clip(muzero.td_steps - old // muzero.td_age, 1, muzero.td_steps)
+    found = n_step_returns(plies, value, num_steps, unroll_steps=steps, max_steps=muzero.td_steps)
+    if muzero.search_value_age:
+        found = jnp.where((old > muzero.search_value_age)[:, None], plies.value[:, : steps + 1], found)
+    return found
+
+
+def _roots(settings: LearnedSettings, replay: Replay, plies: Transition, drawn: Draw) -> Roots | tuple:
+    """Values and returns of the plies [S]; () where the ring's targets are mixed with values on the way.
+
+    A random opening is not known: the targets of its plies end where they begin.
+    """
+    if settings.td_lambda < 1 or (settings.random_move_fraction and settings.cut_at_random_moves):
+        return ()
+    outcome = _at(replay, drawn.age, drawn.lane, replay.targets)
+    known = (drawn.age < replay.finished[drawn.lane]) & ~plies.explored
+    return Roots(plies.value, outcome, known)
+
+
+def _plies_at(replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:
+    """The plies [S, L] without their states."""
+    return _at(replay, age, lane[:, None], replay.plies._replace(state=()))
+
+
+def _at(replay: Replay, age: jax.Array, lane: jax.Array, part: Any) -> Any:
+    rows = replay.rows(jnp.maximum(age, 0))
+    return jax.tree.map(lambda x: x[rows, lane], part)
+
+
+def _images(symmetries: tuple, image: jax.Array, observation: Any) -> Any:
+    """The images of observations [S, L, ...]: each sample's are all by its symmetry."""
+    leaves = jax.tree.leaves(observation)
+    if not leaves:
+        return observation
+    length = leaves[0].shape[1]
+    found = image_of_observation(symmetries, jnp.repeat(image, length), merge_axes(observation))
+    return jax.tree.map(lambda x: x.reshape(-1, length, *x.shape[1:]), found)

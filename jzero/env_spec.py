@@ -1,0 +1,101 @@
+"""What jzero knows of an environment, read once.
+
+Axes: P players, A actions, D dimensions of a continuous action.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jzero.env import Env, Symmetry, has_chance, init_batch, observe_batch, reveal_batch
+
+
+@dataclass(frozen=True, eq=False)
+class EnvSpec:
+    """An environment with its abilities; `describe` makes it."""
+
+    env: Env
+    name: str
+    """What `jzero.make` calls it, or the name of its class."""
+    num_players: int
+    num_actions: int
+    """A; 0 where actions are continuous."""
+    action_size: int
+    """D; 0 where actions are numbered."""
+    values_by_seat: bool
+    """Every player has a value of its own: more than two players, or two whose rewards do not sum to 0."""
+    alternates: bool
+    """The players take turns; false where one may move twice in a row."""
+    chance: bool
+    """Chance is explicit: it is a `jzero.env.ChanceEnv`."""
+    hidden_information: bool
+    """A state holds what its player to move may not see."""
+    resamples: bool
+    """It can redraw what is hidden: `resample(state, key)`."""
+    reveals: bool
+    """It shows the value what is hidden: `reveal(state)`."""
+    external: bool
+    """States live outside of JAX, in an emulator."""
+    records: bool
+    """A replay keeps a part of its states: `record(state)`."""
+    recalls: bool
+    """Observations are made of several records: `recall(records)`."""
+    history: int
+    """Plies that an observation looks back on, its own included."""
+    symmetries: tuple[Symmetry, ...]
+    """Symmetries of its observations."""
+    fingerprints: bool
+    """Positions have a hash: `fingerprint(state)`."""
+    draws: bool
+    """States can be drawn: `svg(state)`."""
+    observation: Any
+    """Shapes and dtypes of one observation, without a batch axis."""
+
+    @property
+    def num_values(self) -> int:
+        """Values that a network predicts: P where every player has one, else 1."""
+        return self.num_players if self.values_by_seat else 1
+
+    def seen(self, key: jax.Array) -> Any:
+        """What a network of policy and value reads of one first state, with a batch axis of 1."""
+        return reveal_batch(self.env, init_batch(self.env, key, 1))
+
+    def observed(self, key: jax.Array) -> Any:
+        """The observation of one first state, with a batch axis of 1."""
+        return observe_batch(self.env, init_batch(self.env, key, 1))
+
+
+@functools.lru_cache(maxsize=64)
+def describe(env: Env, name: str = "") -> EnvSpec:
+    """Reads an environment.
+
+    Args:
+      env: keeps the protocol of `jzero.env.Env`.
+      name: what `jzero.make` calls it; by default its own `name`, or the name of its class.
+    """
+    observation = jax.eval_shape(lambda key: env.observe(env.init(key)), jax.random.key(0))
+    return EnvSpec(
+        env=env,
+        name=name or getattr(env, "name", type(env).__name__),
+        num_players=env.num_players,
+        num_actions=0 if getattr(env, "action_size", 0) else env.num_actions,
+        action_size=getattr(env, "action_size", 0),
+        values_by_seat=env.num_players > 2 or (env.num_players == 2 and not getattr(env, "zero_sum", True)),
+        alternates=getattr(env, "alternates", True),
+        chance=has_chance(env),
+        hidden_information=hasattr(env, "resample") or getattr(env, "hidden_information", False),
+        resamples=getattr(env, "resample", None) is not None,
+        reveals=hasattr(env, "reveal"),
+        external=getattr(env, "external", False),
+        records=hasattr(env, "record"),
+        recalls=hasattr(env, "recall"),
+        history=getattr(env, "history", 1),
+        symmetries=tuple(getattr(env, "symmetries", ())),
+        fingerprints=getattr(env, "fingerprint", None) is not None,
+        draws=hasattr(env, "svg"),
+        observation=observation,
+    )

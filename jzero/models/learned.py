@@ -1,0 +1,174 @@
+"""MuZero's model: planning in latent states that are learned.
+
+Axes: B games, A actions, K candidates, D dimensions of a continuous action, M chance codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env import observe_batch
+from jzero.env_spec import EnvSpec
+from jzero.models.model import Model, at_rows, make_edge, mask_logits
+from jzero.networks import Afterstate, LearnedNetwork, Support, squashed
+from jzero.search import RecurrentFnOutput, RootFnOutput
+from jzero.search.tree import vary_like
+
+
+class Latent(NamedTuple):
+    """A node of a learned model. Without a value prefix `memory`, `prefix` and `depth` are ()."""
+
+    state: jax.Array
+    """f32[B, ...] the latent state, or the latent afterstate: then all else is as it was before the action."""
+    memory: Any = ()
+    """The value prefix's memory."""
+    prefix: Any = ()
+    """f32[B] rewards predicted since the last reset."""
+    depth: Any = ()
+    """i32[B] steps from the root."""
+    candidates: Any = ()
+    """f32[B, K, D] the actions that the search may take from here; () where actions are numbered."""
+
+
+class LearnedModel(NamedTuple):
+    """A learned model of an environment, for the search and for training."""
+
+    network: LearnedNetwork
+    value: Support
+    reward: Support
+    prefix_horizon: int
+    """Steps after which the value prefix starts again."""
+    discount: float
+    """Discount per edge, negative where two players alternate."""
+    sampled_actions: int = 0
+    """K candidates a node, where actions are continuous; 0 where they are numbered."""
+
+    def represent(self, params: Any, observation: Any) -> Latent:
+        """The root's latent state of observations [B, ...]."""
+        state = self.network.represent(params, observation)
+        if self.network.prefix is None:
+            return Latent(state)
+        zeros = jnp.zeros_like(state, shape=state.shape[:1])
+        memory = jax.tree.map(lambda x: vary_like(x, state), self.network.prefix.memory(state.shape[0]))
+        return Latent(state, memory, zeros, zeros.astype(jnp.int32))
+
+    def predict(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
+        """(policy f32[B, A] or f32[B, 2 D], value logits f32[B, atoms])."""
+        return self.network.predict(params, latent.state)
+
+    def evaluate(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
+        """(policy f32[B, A] or f32[B, 2 D], value f32[B])."""
+        logits, value_logits = self.predict(params, latent)
+        return logits, self.value.decode(value_logits)
+
+    def root(self, params: Any, observation: Any, legal: jax.Array) -> RootFnOutput:
+        """What the search starts from: observations [B, ...] and their legal actions bool[B, A]."""
+        latent = self.represent(params, observation)
+        logits, value = self.evaluate(params, latent)
+        return RootFnOutput(prior_logits=mask_logits(logits, legal), value=value, embedding=latent)
+
+    @property
+    def afterstate(self) -> Afterstate:
+        """The functions of a model with chance codes."""
+        assert self.network.afterstate is not None
+        return self.network.afterstate
+
+    def decide(self, params: Any, latent: Latent, action: jax.Array) -> Latent:
+        """The afterstate of actions i32[B] or f32[B, D], of a model with chance codes."""
+        return latent._replace(state=self.afterstate.decide(params, latent.state, action))
+
+    def chance(self, params: Any, afterstate: Latent) -> tuple[jax.Array, jax.Array]:
+        """(logits f32[B, M] of the codes, Q-value logits f32[B, atoms])."""
+        return self.afterstate.predict(params, afterstate.state)
+
+    def step(self, params: Any, latent: Latent, action: jax.Array) -> tuple[Latent, jax.Array]:
+        """The latent state after actions i32[B] or f32[B, D], and the logits f32[B, atoms] of its reward.
+
+        With chance codes it is the state after the afterstate `latent` and its code, `action` f32[B, M].
+        With a value prefix they are those of the sum of rewards since the last reset; every `prefix_horizon` steps,
+        counted for each row by itself, the LSTM starts from zero.
+        """
+        prefix = self.network.prefix
+        if prefix is None:
+            state, logits = self.network.dynamics(params, latent.state, action)
+            return Latent(state), logits
+        resets = self._resets(latent)
+        memory = jax.tree.map(lambda x: jnp.where(resets[:, None], 0.0, x), latent.memory)
+        state, memory, logits = prefix.dynamics(params, latent.state, memory, action)
+        return Latent(state, memory, self.reward.decode(logits), latent.depth + 1), logits
+
+    def earned(self, latent: Latent, after: Latent, logits: jax.Array) -> jax.Array:
+        """Reward f32[B] of a step: decoded, or the difference of the two prefixes."""
+        if self.network.prefix is None:
+            return self.reward.decode(logits)
+        return after.prefix - jnp.where(self._resets(latent), 0.0, latent.prefix)
+
+    def offer(self, key: jax.Array, policy: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
+        """(prior logits f32[B, K], the node with its K candidates) of a node whose policy is f32[B, 2 D].
+
+        Where candidates are drawn from the policy itself, each has the same prior (Hubert et al. 2021, section 4:
+        beta-hat / beta times pi, with beta = pi). With numbered actions: the policy's logits and the node as it is.
+        """
+        if not self.sampled_actions:
+            return policy, latent
+        found = squashed.draw(policy, key, self.sampled_actions)
+        return jnp.zeros_like(found[..., 0]), latent._replace(candidates=found)
+
+    def taken(self, latent: Latent, action: jax.Array) -> jax.Array:
+        """What the numbers i32[B] of the search stand for: f32[B, D], or the same numbers."""
+        return at_rows(latent.candidates, action) if self.sampled_actions else action
+
+    def _resets(self, latent: Latent) -> jax.Array:
+        """bool[B]: the prefix starts again with the step from here."""
+        return latent.depth % self.prefix_horizon == 0
+
+
+def learned_model(spec: EnvSpec, learned: LearnedModel) -> Model:
+    """MuZero's model: planning in latent states; legal actions are known at the root only.
+
+    After the end of a game the model is trained to earn nothing (an absorbing state), so the search needs no
+    terminal nodes. With chance codes an action leads to an afterstate, and a step is one of its codes.
+    """
+    network = learned.network
+    num_codes = 0 if network.afterstate is None else network.afterstate.num_codes
+
+    def root(params: Any, states: Any) -> RootFnOutput:
+        return learned.root(params, observe_batch(spec.env, states), states.legal_action_mask)
+
+    def recurrent(
+        params: Any, key: jax.Array, action: jax.Array, latent: Latent
+    ) -> tuple[RecurrentFnOutput, Latent]:
+        taken = jax.nn.one_hot(action, num_codes) if num_codes else learned.taken(latent, action)
+        after, reward_logits = learned.step(params, latent, taken)
+        reward = learned.earned(latent, after, reward_logits)
+        policy, value = learned.evaluate(params, after)
+        logits, after = learned.offer(key, policy, after)
+        discount = jnp.full_like(reward, learned.discount)
+        return RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value), after
+
+    def decide(params: Any, key: jax.Array, action: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
+        after = learned.decide(params, latent, learned.taken(latent, action))
+        return learned.chance(params, after)[0], after
+
+    def afterstate_value(params: Any, after: Latent) -> jax.Array:
+        return learned.value.decode(learned.chance(params, after)[1])
+
+    def sample(key: jax.Array, root: RootFnOutput) -> RootFnOutput:
+        logits, latent = learned.offer(key, jnp.asarray(root.prior_logits), cast(Latent, root.embedding))
+        return RootFnOutput(prior_logits=logits, value=root.value, embedding=latent)
+
+    def prepare(params: Any) -> Any:
+        return network.prepare(params, jax.eval_shape(lambda: spec.observed(jax.random.key(0))))
+
+    return Model(
+        root,
+        recurrent,
+        make_edge(spec, abs(learned.discount)),
+        decide=decide if num_codes else None,
+        sample=sample if learned.sampled_actions else None,
+        afterstate_value=afterstate_value if num_codes else None,
+        prepare=prepare,
+    )

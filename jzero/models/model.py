@@ -1,0 +1,102 @@
+"""What the search plans with.
+
+A model is two functions with mctx's signatures. With continuous actions a node has K candidates of its own, drawn
+from its policy and kept in its embedding: the search runs over their numbers 0 .. K - 1 and knows nothing of the
+vectors (Sampled MuZero, Hubert et al. 2021).
+Axes: B games, A actions, P players, K candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env_spec import EnvSpec
+from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
+from jzero.search.chance import Decide
+
+Edge = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
+"""(environment states [B], the states after a step) -> (reward, discount); see `Model.edge`."""
+
+
+def _as_they_are(params: Any) -> Any:
+    return params
+
+
+class Model(NamedTuple):
+    """How to evaluate a root and how to step from a node."""
+
+    root: Callable[[Any, Any], RootFnOutput]
+    """(params, states [B]) -> prior logits [B, A], value [B], embedding. With continuous actions in place of the
+    logits what the network says of the policy, [B, 2 D]: `sample` makes a choice of it."""
+    recurrent: Callable[[Any, jax.Array, jax.Array, Any], tuple[RecurrentFnOutput, Any]]
+    """(params, key, action [B], embedding) -> (reward, discount, prior logits, value), embedding."""
+    edge: Edge
+    """(environment states [B], the states after a step) -> reward and discount of the steps, as self-play records
+    them: for the player who moved, f32[B], with a discount that is negative where the player to move changes; or
+    rewards of all players, f32[B, P], where every player has a value. The discount f32[B] is 0 at a terminal."""
+    to_play: Callable[[Any], jax.Array] | None = None
+    """embedding -> i32[B] the player to move, where every player has a value of its own: values and rewards are
+    then [B, P], by seat."""
+    resample: Callable[[Any, jax.Array, int], Any] | None = None
+    """(states [B], key, W) -> states [B * W]: W worlds of each, next to each other, that agree with what its player
+    to move has seen; None where a state hides nothing."""
+    decide: Decide | None = None
+    """Afterstates and what chance may make of them; `recurrent` then takes an outcome and an afterstate in place of
+    an action and a state. None where an action is one step."""
+    sample: Callable[[jax.Array, RootFnOutput], RootFnOutput] | None = None
+    """Continuous actions: (key, what `root` gives) -> the same with prior logits [B, K] over candidates that its
+    embedding holds; None where actions are numbered."""
+    afterstate_value: Callable[[Any, Any], jax.Array] | None = None
+    """(params, afterstates that `decide` gave) -> f32[B] their values for the players who acted; None where it is
+    only known as the mean of the outcomes'."""
+    cache: EvaluationCache | None = None
+    """`recurrent` with a cache before its network; None where positions have no fingerprint."""
+    prepare: Callable[[Any], Any] = _as_they_are
+    """params -> what the other functions take in their place, with the same results and less work a call: done once
+    before a search; see `jzero.networks.prepared`."""
+
+    def sample_actions(self, key: jax.Array, root: RootFnOutput) -> RootFnOutput:
+        """What `root` gives, as the search takes it; numbered actions need no draw."""
+        return root if self.sample is None else self.sample(key, root)
+
+
+def mask_logits(logits: jax.Array, legal: jax.Array) -> jax.Array:
+    """Logits [B, A] with -inf where not `legal` bool[B, A]; rows without a legal action stay as they are."""
+    return jnp.where(legal | ~jnp.any(legal, axis=-1, keepdims=True), logits, -jnp.inf)
+
+
+def at_rows(values: jax.Array, index: jax.Array) -> jax.Array:
+    """[B, ...]: of values [B, K, ...] the one that i32[B] says."""
+    return jax.vmap(lambda values, index: values[index])(values, index)
+
+
+def by_seat(values: jax.Array, mover: jax.Array) -> jax.Array:
+    """Values [B, P] by seat, of values [B, P] that begin with those of the player to move i32[B]."""
+    return _rolled(values, -mover)
+
+
+def from_mover(values: jax.Array, mover: jax.Array) -> jax.Array:
+    """Values [B, P] that begin with those of the player to move i32[B], of values by seat: undoes `by_seat`."""
+    return _rolled(values, mover)
+
+
+def _rolled(values: jax.Array, shift: jax.Array) -> jax.Array:
+    num_players = values.shape[-1]
+    return jnp.take_along_axis(values, (jnp.arange(num_players) + shift[:, None]) % num_players, axis=-1)
+
+
+def make_edge(spec: EnvSpec, discount: float) -> Edge:
+    """`Model.edge` of an environment, with the discount per ply."""
+
+    def edge(states: Any, after: Any) -> tuple[jax.Array, jax.Array]:
+        if spec.values_by_seat:
+            return after.rewards, jnp.where(after.terminated, 0.0, discount)
+        reward = jnp.take_along_axis(after.rewards, states.current_player[:, None], axis=-1)[:, 0]
+        sign = jnp.where(after.current_player == states.current_player, 1.0, -1.0)
+        return reward, jnp.where(after.terminated, 0.0, sign * discount)
+
+    return edge

@@ -1,0 +1,77 @@
+"""A model without a network: values are the results of random games, priors are equal.
+
+Axes: B games, A actions, P players. This is Monte-Carlo tree search as it was before networks (Coulom 2006), the
+opponent that shows what a network adds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env import Env, is_finished, random_actions, step_batch
+from jzero.env_spec import EnvSpec
+from jzero.models.model import Model, make_edge, mask_logits
+from jzero.models.simulator import check_hidden, current_player, make_advance, make_decide, make_resample
+from jzero.search import RecurrentFnOutput, RootFnOutput
+
+
+def rollout_model(spec: EnvSpec, *, discount: float = 1.0) -> Model:
+    """Plans with the environment; a new node is worth what one random game from it earns. Takes no params."""
+    check_hidden(spec)
+    edge = make_edge(spec, discount)
+    env, advance = spec.env, make_advance(spec, edge)
+
+    def root(params: Any, states: Any) -> RootFnOutput:
+        del params
+        value = _for_mover(spec, states, random_returns(env, states, jax.random.key(0), discount))
+        return RootFnOutput(prior_logits=_equal_priors(states), value=value, embedding=states)
+
+    def recurrent(
+        params: Any, key: jax.Array, action: jax.Array, states: Any
+    ) -> tuple[RecurrentFnOutput, Any]:
+        step_key, game_key = jax.random.split(key)
+        reward, sign, after = advance(params, step_key, action, states)
+        value = _for_mover(spec, after, random_returns(env, after, game_key, discount))
+        logits = _equal_priors(after)
+        return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
+
+    return Model(
+        root,
+        recurrent,
+        edge,
+        to_play=current_player if spec.values_by_seat else None,
+        resample=make_resample(spec) if spec.resamples else None,
+        decide=make_decide(spec) if spec.chance else None,
+    )
+
+
+def random_returns(env: Env, states: Any, key: jax.Array, discount: float) -> jax.Array:
+    """f32[B, P]: what every player earns when the games go on with random legal actions to their ends."""
+
+    def goes_on(carry: tuple) -> jax.Array:
+        return ~jnp.all(is_finished(carry[0]))
+
+    def one_ply(carry: tuple) -> tuple:
+        states, returns, weight, key = carry
+        key, action_key, step_key = jax.random.split(key, 3)
+        states = step_batch(env, states, random_actions(states, action_key), step_key)
+        return states, returns + weight * states.rewards, weight * discount, key
+
+    start = (states, jnp.zeros_like(states.rewards), jnp.ones_like(states.rewards), key)
+    return jax.lax.while_loop(goes_on, one_ply, start)[1]
+
+
+def _equal_priors(states: Any) -> jax.Array:
+    """f32[B, A]: logits of the legal actions."""
+    legal = states.legal_action_mask
+    return mask_logits(jnp.zeros(legal.shape), legal)
+
+
+def _for_mover(spec: EnvSpec, states: Any, returns: jax.Array) -> jax.Array:
+    """Returns f32[B, P] as a model gives values: of all players, or f32[B] of the player to move."""
+    if spec.values_by_seat:
+        return returns
+    return jnp.take_along_axis(returns, states.current_player[:, None], axis=-1)[:, 0]

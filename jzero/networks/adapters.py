@@ -1,0 +1,95 @@
+"""Networks of flax, equinox and haiku as jzero's functions. equinox and haiku are imported by whoever uses them.
+
+Each returns functions that can be pickled where the module itself can.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from jzero.networks.network import LearnedNetwork, Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import flax.linen as nn
+
+
+def from_flax(module: nn.Module, *, value_limit: float = 1.0) -> Network:
+    """A network of a flax.linen module whose `__call__(observation [B, ...])` gives (policy logits, value).
+
+    Args:
+      module: without parameters that change in a forward pass (no BatchNorm in training mode) and without
+        dropout: a row's outputs depend on that row alone.
+      value_limit: largest absolute value that it can express.
+    """
+    return Network(module.init, module.apply, value_limit)  # pyrefly: ignore
+
+
+def from_haiku(transformed: Any, *, value_limit: float = 1.0) -> Network:
+    """A network of what `haiku.transform` makes of a function of observations [B, ...]; see `from_flax`."""
+    return Network(transformed.init, partial(_apply_haiku, transformed), value_limit)
+
+
+def from_equinox(make: Callable[[jax.Array], Any], *, value_limit: float = 1.0) -> Network:
+    """A network of an equinox module that reads one observation, without a batch axis; it is mapped over batches.
+
+    Args:
+      make: key -> the module; `module(observation)` gives (policy logits f32[A], value f32[] or f32[P]).
+      value_limit: largest absolute value that it can express.
+    """
+    return Network(partial(_init_equinox, make), partial(_apply_equinox, make), value_limit)
+
+
+def learned_from_flax(module: nn.Module, *, action_size: int = 0) -> LearnedNetwork:
+    """MuZero's network of a flax.linen module with the methods `represent`, `dynamics` and `predict`.
+
+    Their arguments, after the parameters, are those of `jzero.networks.LearnedNetwork`.
+
+    Args:
+      module: defines its parts in `setup`.
+      action_size: D of continuous actions; 0 where they are numbered.
+    """
+    return LearnedNetwork(
+        init=partial(_init_learned, module, action_size),
+        represent=partial(_call_flax, module, "represent"),
+        dynamics=partial(_call_flax, module, "dynamics"),
+        predict=partial(_call_flax, module, "predict"),
+    )
+
+
+def _apply_haiku(transformed: Any, params: Any, observation: Any) -> Any:
+    return transformed.apply(params, None, observation)
+
+
+def _init_equinox(make: Callable[[jax.Array], Any], key: jax.Array, observation: Any) -> Any:
+    import equinox
+
+    del observation
+    return equinox.filter(make(key), equinox.is_array)
+
+
+def _apply_equinox(make: Callable[[jax.Array], Any], params: Any, observation: Any) -> Any:
+    import equinox
+
+    module = equinox.filter_eval_shape(make, jax.random.key(0))
+    static = equinox.filter(module, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct), inverse=True)
+    return jax.vmap(equinox.combine(params, static))(observation)
+
+
+def _call_flax(module: nn.Module, method: str, params: Any, *arguments: Any) -> Any:
+    return module.apply(params, *arguments, method=method)
+
+
+def _init_learned(module: nn.Module, action_size: int, key: jax.Array, observation: Any) -> Any:
+    def every_part(module: Any, observation: Any) -> Any:
+        latent = module.represent(observation)
+        rows = latent.shape[0]
+        action = jnp.zeros((rows, action_size)) if action_size else jnp.zeros(rows, jnp.int32)
+        return module.predict(latent), module.dynamics(latent, action)
+
+    return module.init(key, observation, method=every_part)

@@ -1,0 +1,88 @@
+"""What a network is to jzero: plain functions of parameters and arrays.
+
+Any library makes them: see `jzero.networks.adapters`. Axes: B rows, A actions, P players, D dimensions of a
+continuous action, M chance codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
+"""(params, what the network reads [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every
+player has a value: the player to move first, then the others in the order of their seats."""
+
+
+def unprepared(params: Any, inputs: Any) -> Any:
+    """The parameters as they are."""
+    del inputs
+    return params
+
+
+class Network(NamedTuple):
+    """Policy and value of an observation, for AlphaZero."""
+
+    init: Callable[[jax.Array, Any], Any]
+    """(key, observation with a batch axis of 1) -> params, any pytree of arrays."""
+    apply: Apply
+    """A row's outputs depend on that row alone."""
+    value_limit: float = 1.0
+    """Largest absolute value that it can express. Above 1, values are learned on MuZero's scale h."""
+    prepare: Callable[[Any, Any], Any] = unprepared
+    """(params, shapes of the observation) -> what `apply` takes in their place, with the same results and less work
+    per call: called once before a search."""
+
+
+class ValuePrefix(NamedTuple):
+    """EfficientZero's dynamics, which predict the sum of rewards since the last reset by a recurrent memory."""
+
+    memory: Callable[[int], Any]
+    """(rows B) -> the memory after a reset, a pytree of f32[B, ...]."""
+    dynamics: Callable[[Any, Any, Any, jax.Array], tuple[Any, Any, jax.Array]]
+    """(params, latent, memory, action) -> (latent, memory, logits f32[B, atoms] of the sum of rewards)."""
+
+
+class Afterstate(NamedTuple):
+    """Stochastic MuZero: what is known after an action and before chance."""
+
+    num_codes: int
+    """M codes of what chance may do."""
+    decide: Callable[[Any, Any, jax.Array], Any]
+    """(params, latent, action) -> the latent afterstate."""
+    predict: Callable[[Any, Any], tuple[jax.Array, jax.Array]]
+    """(params, afterstate) -> (logits f32[B, M] of the codes, logits f32[B, atoms] of the action's Q-value)."""
+    encode: Callable[[Any, Any, Any], jax.Array]
+    """(params, observation, the next one) -> f32[B, M]; the code is its greatest number."""
+
+
+class Projection(NamedTuple):
+    """EfficientZero's consistency (SimSiam)."""
+
+    project: Callable[[Any, Any], jax.Array]
+    """(params, latent) -> f32[B, U]."""
+    predict: Callable[[Any, jax.Array], jax.Array]
+    """(params, projection) -> what the other branch's projection should be, f32[B, U]."""
+
+
+class LearnedNetwork(NamedTuple):
+    """MuZero's functions. Latent states are arrays f32[B, ...]."""
+
+    init: Callable[[jax.Array, Any], Any]
+    """(key, observation with a batch axis of 1) -> params of all functions."""
+    represent: Callable[[Any, Any], jax.Array]
+    """(params, observation [B, ...]) -> latent."""
+    dynamics: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    """(params, latent, action i32[B] or f32[B, D]) -> (latent, reward logits f32[B, atoms]). With afterstates:
+    (params, afterstate, code f32[B, M] one-hot)."""
+    predict: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+    """(params, latent) -> (policy logits f32[B, A], value logits f32[B, atoms]). With continuous actions the policy
+    is f32[B, 2 D], as `jzero.networks.squashed` reads it."""
+    prefix: ValuePrefix | None = None
+    """Takes the place of `dynamics`."""
+    afterstate: Afterstate | None = None
+    projection: Projection | None = None
+    prepare: Callable[[Any, Any], Any] = unprepared
+    """As in `Network`."""

@@ -1,0 +1,58 @@
+"""The optimiser that the command line describes; in code any optax transformation takes its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import optax
+
+from jzero.settings import check
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW with clipped gradients."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size, the largest of a schedule."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """What the step size does after the warm-up: stay, or fall to 0 along a cosine by update `schedule_updates`."""
+    schedule_updates: int = 0
+    """Cosine: updates from the first to the step size 0, warm-up included."""
+    warmup_updates: int = 0
+    """Updates over which the step size grows from 0."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay (AdamW)."""
+    max_grad_norm: float = 5.0
+    """Gradients are clipped to this global norm."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        check("learning_rate", self.learning_rate, above=0)
+        check("warmup_updates", self.warmup_updates, low=0)
+        check("weight_decay", self.weight_decay, low=0)
+        check("max_grad_norm", self.max_grad_norm, above=0)
+        if self.schedule == "cosine":
+            check(
+                "schedule_updates (with the cosine schedule)",
+                self.schedule_updates,
+                low=self.warmup_updates + 1,
+            )
+
+
+def make_optimizer(settings: OptimizerSettings) -> optax.GradientTransformation:
+    """The optimiser that the settings describe."""
+    return optax.chain(
+        optax.clip_by_global_norm(settings.max_grad_norm),
+        optax.adamw(_learning_rate(settings), weight_decay=settings.weight_decay),
+    )
+
+
+def _learning_rate(settings: OptimizerSettings) -> optax.ScalarOrSchedule:
+    peak, warmup = settings.learning_rate, settings.warmup_updates
+    if settings.schedule == "cosine":
+        if warmup:
+            return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, settings.schedule_updates)
+        return optax.cosine_decay_schedule(peak, settings.schedule_updates)
+    return optax.linear_schedule(0.0, peak, warmup) if warmup else peak

@@ -1,0 +1,79 @@
+"""Warnings of a run whose settings do not suit its games, each given once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from jzero.run.config import TrainConfig
+
+
+class Advice:
+    """Looks at the metrics of each iteration."""
+
+    def __init__(self, train: TrainConfig) -> None:
+        self._train = train
+        self._given: set[str] = set()
+
+    def after(
+        self,
+        iteration: int,
+        positions: int,
+        games: float,
+        play: Mapping[str, float],
+        losses: Mapping[str, float],
+    ) -> None:
+        """Warns of what an iteration shows.
+
+        Args:
+          iteration: its number.
+          positions: played since the run began.
+          games: finished since the run began.
+          play: metrics of its self-play.
+          losses: metrics of its updates; empty during warm-up.
+        """
+        self._of_clipping(iteration, losses)
+        self._of_short_games(positions, games)
+        self._of_lost_positions(iteration, play["lost_share"])
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._given:
+            self._given.add(kind)
+            warnings.warn(text, stacklevel=4)
+
+    def _of_clipping(self, iteration: int, losses: Mapping[str, float]) -> None:
+        """Targets lie outside of what the heads can express."""
+        for kind in ("value", "reward"):
+            share = losses.get(f"{kind}_clipped_share", 0.0)
+            if share > 0:
+                limit = getattr(self._train.muzero, f"{kind}_limit")
+                self._warn(
+                    kind,
+                    f"{share:.2%} of the {kind} targets of iteration {iteration} are outside of +-{limit:g} and were "
+                    f"clamped; raise --muzero.{kind}-limit in a new run",
+                )
+
+    def _of_short_games(self, positions: int, games: float) -> None:
+        """A learned model is unrolled beyond the end of most games."""
+        steps = self._train.muzero.unroll_steps
+        # Of all so far: the games that end in the first iterations are the shortest ones.
+        if self._train.algorithm == "alphazero" or positions >= steps * games:
+            return
+        self._warn(
+            "unroll",
+            f"games end after {positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: most "
+            "unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in a new "
+            "run",
+        )
+
+    def _of_lost_positions(self, iteration: int, share: float) -> None:
+        """Positions leave the ring before their game has ended, unlearned."""
+        if not share:
+            return
+        sooner = "--td-lookahead 24" if self._train.algorithm == "alphazero" else "--muzero.td-steps 10"
+        self._warn(
+            "lost",
+            f"in iteration {iteration} {share:.0%} as many positions as were played left the replay before their game "
+            "had ended, and were never learned from: games are longer than replay_plies, "
+            f"{self._train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new run",
+        )

@@ -1,0 +1,133 @@
+"""From settings to parts: the only reader of names.
+
+What was handed in (`Parts`) takes the place of what the settings name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optax
+from jax.sharding import Mesh
+
+from jzero.agent import Agent
+from jzero.algorithms.algorithm import Algorithm
+from jzero.algorithms.alphazero import alphazero
+from jzero.algorithms.muzero import muzero
+from jzero.check import check_shapes
+from jzero.env import Env
+from jzero.env_spec import EnvSpec, describe
+from jzero.networks import LearnedNetwork, Network
+from jzero.networks.check import check_network
+from jzero.networks.make import learned_network, make_learned_network, policy_value_network
+from jzero.optimizer import make_optimizer
+from jzero.program import Program, make_program
+from jzero.run.config import TrainConfig
+
+AnyNetwork = Network | LearnedNetwork
+MakeAlgorithm = Callable[[EnvSpec, Any, Any], Algorithm]
+
+
+class Parts(NamedTuple):
+    """What a user hands in; None takes what the settings name."""
+
+    network: AnyNetwork | Callable[[EnvSpec], AnyNetwork] | None = None
+    algorithm: MakeAlgorithm | None = None
+    """(spec, network, settings) -> algorithm, such as `jzero.alphazero` or a function that changes a part of it."""
+    optimizer: optax.GradientTransformation | None = None
+
+
+NOTHING = Parts()
+
+
+def build_algorithm(env: Env, config: TrainConfig, parts: Parts = NOTHING) -> Algorithm:
+    """The algorithm of a run.
+
+    Raises:
+      ValueError: the environment, the settings and the parts do not fit each other.
+    """
+    spec = describe(env, config.env)
+    make = parts.algorithm or (alphazero if config.algorithm == "alphazero" else muzero)
+    return make(spec, build_network(spec, config, parts), config)
+
+
+def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) -> AnyNetwork:
+    """The network of a run; one that was handed in is checked first."""
+    found: Any = parts.network
+    if found is None and ":" in config.network.kind:
+        found = load_object("network.kind", config.network.kind)
+    if found is None:
+        return _own_network(spec, config)
+    if callable(found) and not isinstance(found, (Network, LearnedNetwork)):
+        found = found(spec)
+    expected = Network if config.algorithm == "alphazero" else LearnedNetwork
+    if not isinstance(found, expected):
+        raise ValueError(
+            f"network is {type(found).__name__}; expected jzero.networks.{expected.__name__}, or a function of EnvSpec "
+            f"that returns one, for algorithm {config.algorithm!r}: make it by jzero.networks.from_flax, from_equinox, "
+            "from_haiku or of plain functions"
+        )
+    check_network(spec, found, config.muzero.atoms)
+    return found
+
+
+def _own_network(spec: EnvSpec, config: TrainConfig) -> AnyNetwork:
+    """The network of this package that the settings name."""
+    if config.algorithm == "alphazero":
+        return policy_value_network(spec, config.network)
+    muzero = config.muzero
+    module = make_learned_network(
+        config.network,
+        spec.num_actions,
+        spec.action_size,
+        atoms=muzero.atoms,
+        prefix_width=muzero.prefix_width if muzero.value_prefix else 0,
+        projection_width=muzero.projection_width if muzero.consistency_weight else 0,
+    )
+    return learned_network(module)
+
+
+def build(
+    env: Env, config: TrainConfig, mesh: Mesh | None = None, parts: Parts = NOTHING
+) -> tuple[Algorithm, Program]:
+    """The algorithm of a run and its compiled functions on `mesh` (by default all devices)."""
+    check_shapes(env)
+    algorithm = build_algorithm(env, config, parts)
+    optimizer = make_optimizer(config) if parts.optimizer is None else parts.optimizer
+    return algorithm, make_program(env, algorithm, optimizer, config, mesh)
+
+
+def build_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:
+    """The compiled functions of what the settings name, on `mesh` (by default all devices)."""
+    return build(env, config, mesh)[1]
+
+
+def build_agent(env: Env, config: TrainConfig, params: Any, parts: Parts = NOTHING) -> Agent:
+    """The agent with these weights; it can be pickled where environment and parts can."""
+    model = build_algorithm(env, config, parts).model
+    return Agent(env, model, params, config.search, name=config.env, recipe=(build_agent, config, parts))
+
+
+def load_object(what: str, target: str) -> Any:
+    """The object that `target` ("module:attribute") names; the working directory is searched first.
+
+    Raises:
+      ValueError: there is none; the message names the setting `what`.
+    """
+    module_name, _, attribute = target.partition(":")
+    if sys.path[0] not in ("", os.getcwd()):
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(
+            f"{what} is {target!r}: cannot import the module {module_name!r} ({error}); start in its folder, or add "
+            "that to PYTHONPATH"
+        ) from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"{what} is {target!r}: the module {module_name!r} has no {attribute!r}")
+    return getattr(module, attribute)

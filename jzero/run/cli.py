@@ -1,0 +1,138 @@
+"""The command line of a training: options over a preset, then the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+
+from jzero.devices import set_up
+from jzero.env import Env, make
+from jzero.evaluate.measures import Measure, Strength
+from jzero.run.accelerators import in_bfloat16, widened
+from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.load import read_config
+from jzero.run.loop import Run
+from jzero.storage.run_dir import RunDir
+
+Preset = RunConfig | Callable[[str, Env], RunConfig]
+"""Settings, or a function that makes them of an environment's name and the environment."""
+Presets = Preset | Mapping[Any, Preset]
+"""An experiment's preset, or one for each value of --algorithm, the first being the default."""
+
+
+def main(
+    experiment: str,
+    default: Presets,
+    measure: Callable[[Env], Measure],
+    final: Callable[[Env], Measure] | None = None,
+    accelerated: Presets | None = None,
+    argv: Sequence[str] | None = None,
+) -> Strength | None:
+    """The command line of an experiment: parses the options, trains, prints the strength.
+
+    Args:
+      experiment: its name, and the folder under runs/.
+      default: its preset, or one for each algorithm.
+      measure: makes the measurement taken every `evaluate_every` seconds.
+      final: makes the one at the end, if it is another.
+      accelerated: the preset where JAX finds a GPU or TPU; by default `default`, `widened`. Either computes in
+        bfloat16 there unless the options say otherwise: see `jzero.run.accelerators`.
+      argv: the options; by default the process's.
+
+    Returns:
+      The final strength; None if the run was interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        config = parse(experiment, default, argv)
+        set_up(cpu_devices=config.cpu_devices)
+        if jax.default_backend() != "cpu":
+            default = _each(default, widened) if accelerated is None else accelerated
+            default = _each(default, in_bfloat16)
+            config = parse(experiment, default, argv)
+        env = make(config.train.env)
+        preset = _preset(default, argv)
+        if callable(preset) and not config.resume:
+            config = parse(experiment, preset(config.train.env, env), argv)
+        with Run(experiment, env, config, _command()) as run:
+            measured = measure(env)
+            return run.train(measured, final(env) if final is not None else measured)
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        if os.environ.get("JZERO_TRACEBACK"):
+            raise
+        raise SystemExit(f"error: {error}") from error
+
+
+def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Presets:
+    """`presets` with their settings changed."""
+
+    def changed(preset: Preset) -> Preset:
+        if callable(preset):
+            return lambda name, env: changed_run(preset(name, env))
+        return changed_run(preset)
+
+    def changed_run(run: RunConfig) -> RunConfig:
+        return dataclasses.replace(run, train=change(run.train))
+
+    if isinstance(presets, Mapping):
+        return {name: changed(preset) for name, preset in presets.items()}
+    return changed(presets)
+
+
+@dataclass(frozen=True)
+class _Environment:
+    """The options that say what is played, and on what."""
+
+    env: str = TrainConfig.env
+    cpu_devices: int | None = None
+
+
+def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
+    """The options `argv` over the preset or, with --resume, over the settings of the run to go on with.
+
+    Of a preset that follows from the environment only `_Environment` is read: the other options may fit it alone.
+    """
+    preset = _preset(presets, argv)
+    if callable(preset) and not {"-h", "--help", "--resume"} & set(argv):
+        played, _ = tyro.cli(_Environment, args=argv, return_unknown_args=True)
+        return RunConfig(cpu_devices=played.cpu_devices, train=TrainConfig(env=played.env))
+    default = RunConfig() if callable(preset) else preset
+    description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
+    config = tyro.cli(RunConfig, args=argv, default=default, description=description)
+    if not config.resume:
+        return config
+    saved, _ = read_config(config.run_dir or RunDir.find(experiment))
+    return tyro.cli(
+        RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description
+    )
+
+
+def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
+    """The preset of the algorithm that the options name."""
+    if not isinstance(presets, Mapping):
+        return presets
+    options = " ".join(argv).replace("--algorithm=", "--algorithm ").split()
+    chosen = next(iter(presets))
+    if "--algorithm" in options[:-1]:
+        chosen = options[options.index("--algorithm") + 1]
+    if chosen not in presets and not {"-h", "--help"} & set(options):
+        raise ValueError(f"algorithm is {chosen!r}; this experiment has presets for {', '.join(presets)}")
+    return presets.get(chosen, next(iter(presets.values())))
+
+
+def _command() -> str:
+    """The script that this process runs, as one would type it; "" where there is none (a notebook)."""
+    script = Path(sys.argv[0])
+    if script.suffix != ".py" or not script.is_file() or "ipykernel" in script.name:
+        return ""
+    here = Path.cwd()
+    script = script.resolve()
+    return f"python {script.relative_to(here) if script.is_relative_to(here) else script}"

@@ -1,0 +1,99 @@
+"""Everything that decides what a run computes, each field a command-line option."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jzero.algorithms.alphazero import AlphaZeroSettings
+from jzero.algorithms.unrolled import LearnedSettings
+from jzero.networks.make import NetworkSettings
+from jzero.optimizer import OptimizerSettings
+from jzero.program import ProgramSettings
+from jzero.settings import check
+
+AlgorithmName = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2"]
+"""AlphaZero plans with the environment itself, the others with a learned model; they differ in their presets."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, OptimizerSettings):
+    """The settings of all parts of a run; with the same seed and devices it computes the same bits."""
+
+    env: str = "connect_four"
+    """Environment: a registered name or module:Class."""
+    algorithm: AlgorithmName = "alphazero"
+    """Chooses the experiment's preset; what is planned with: the environment (alphazero) or a learned model."""
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    warmup_iterations: int = 2
+    """Iterations of self-play before the first update."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        ProgramSettings.__post_init__(self)
+        LearnedSettings.__post_init__(self)
+        OptimizerSettings.__post_init__(self)
+        check("warmup_iterations", self.warmup_iterations, low=0)
+        if self.network.kind == "atari" and self.algorithm == "alphazero":
+            raise ValueError("network.kind is 'atari'; it has a learned model only: use mlp or resnet")
+        if self.network.kind == "transformer" and self.algorithm != "alphazero":
+            raise ValueError("network.kind is 'transformer'; it has no learned model: use mlp or resnet")
+        if self.network.chance_codes and self.algorithm == "alphazero":
+            raise ValueError(
+                f"network.chance_codes is {self.network.chance_codes}; AlphaZero asks the environment what chance "
+                "may do (docs/chance.md) and learns no model of it: use 0, or --algorithm muzero, gumbel_muzero or "
+                "efficientzero"
+            )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: how long, where, how often it reports, and what it trains."""
+
+    minutes: float = 10.0
+    """Wall-clock budget in minutes, over all resumes; the final evaluation comes on top."""
+    iterations: int | None = None
+    """Stop after this many iterations even if time is left."""
+    target: float | None = None
+    """Stop as soon as a measurement of strength reaches this."""
+    run_dir: Path | None = None
+    """Directory of the run; a new one under runs/ by default."""
+    resume: bool = False
+    """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
+    evaluate_every: float = 60.0
+    """Seconds between measurements of strength; at least twice what the last one and its report took, if that is
+    more than a second."""
+    checkpoint_every: float = 120.0
+    """Seconds between checkpoints."""
+    keep_newest: int = 2
+    """Newest checkpoints that are kept: one that is damaged has a predecessor."""
+    keep_every: float | None = None
+    """Minutes of training between checkpoints that are kept for good; None keeps the newest alone."""
+    keep_best: bool = False
+    """Also keep the checkpoint of the greatest strength; one is saved after each measurement that is the best."""
+    save_replay: bool = True
+    """Checkpoints hold the replay and the games in progress, from which a run goes on; without them they are small
+    and only for sharing."""
+    tensorboard: bool = False
+    """Also log to TensorBoard (pip install "jzero[log]")."""
+    wandb: bool = False
+    """Also log to Weights & Biases (pip install "jzero[log]")."""
+    cpu_devices: int | None = None
+    """CPU devices of this process; one a core by default."""
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        check("minutes", self.minutes, above=0)
+        check("evaluate_every", self.evaluate_every, above=0)
+        check("checkpoint_every", self.checkpoint_every, above=0)
+        check("keep_newest", self.keep_newest, low=1)
+        if self.keep_every is not None:
+            check("keep_every", self.keep_every, above=0)
+        if self.iterations is not None:
+            check("iterations", self.iterations, low=1)
+        if self.cpu_devices is not None:
+            check("cpu_devices", self.cpu_devices, low=1)

@@ -1,0 +1,45 @@
+"""What a run must have in common with its checkpoint, and what no file holds of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jzero.env import Env, make
+from jzero.run.build import Parts
+from jzero.run.config import TrainConfig
+from jzero.run.load import read_config
+from jzero.settings import differences
+
+FIXED = ("env", "seed", "algorithm", "games", "plies", "replay_plies", "network", "muzero", "ema_decay")
+"""Settings that shape the state."""
+
+
+def handed_in(env: Env, train: TrainConfig, parts: Parts) -> list[str]:
+    """The parts of a run that its settings do not name."""
+    found = [name for name, part in parts._asdict().items() if part is not None]
+    return found if _is_named(env, train.env) else ["env", *found]
+
+
+def _is_named(env: Env, name: str) -> bool:
+    """Whether `make(name)` gives an environment like this one."""
+    try:
+        return type(make(name)) is type(env)
+    except (ValueError, ImportError):
+        return False
+
+
+def check_resumable(path: Path, train: TrainConfig, parts: Parts) -> None:
+    """Raises ValueError where the checkpoint in `path` does not fit the settings, or a part of it is missing."""
+    saved, handed = read_config(path)
+    given = parts._asdict()
+    if missing := [name for name in handed if name != "env" and given.get(name) is None]:
+        raise ValueError(
+            f"the run in {path} was trained with its own {' and '.join(missing)}, which no file holds; resume it by "
+            f"jzero.train(..., run_dir=..., resume=True, {', '.join(f'{name}=...' for name in missing)})"
+        )
+    changed = [line for line in differences(saved, train) if line.split(" ")[0].split(".")[0] in FIXED]
+    if changed:
+        raise ValueError(
+            f"the checkpoint in {path} does not fit: {'; '.join(changed)}; leave these options out to resume, or "
+            "start a new run"
+        )

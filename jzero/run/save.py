@@ -1,0 +1,84 @@
+"""Which checkpoints of a run are written and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jzero.program import TrainState
+from jzero.run.config import RunConfig
+from jzero.storage import checkpoint
+
+CHECKPOINTS = "checkpoints"
+KEPT = "kept.json"
+LIGHT = ("params", "averaged", "opt_state", "key", "iteration", "updates")
+"""What a checkpoint without replay and games holds of the state."""
+
+
+class Saver:
+    """Writes checkpoints by the rule that a run's settings give.
+
+    `kept.json` beside the checkpoints says which are kept for good: {"every": [iteration, ...], "best": iteration,
+    "strength": of that, "seconds": when the next one of "every" is due}.
+    """
+
+    def __init__(self, directory: Path, config: RunConfig) -> None:
+        self.directory, self.config = directory, config
+        self.saved_iteration = -1
+        self._kept: dict[str, Any] = {"every": [], "best": None, "strength": None, "seconds": 0.0}
+        path = directory / KEPT
+        if config.resume and path.is_file():
+            self._kept |= json.loads(path.read_text(encoding="utf-8"))
+
+    def restore(self, abstract: TrainState) -> tuple[TrainState, float]:
+        """The newest state and the seconds it took; its replay and games are None where they were not saved."""
+        wanted = abstract if self._holds_replay() else _light(abstract)
+        template = {"state": wanted, "seconds": np.float32(0)}
+        self.saved_iteration, saved = checkpoint.restore(self.directory, template)
+        state = saved["state"]
+        if not isinstance(state, TrainState):
+            state = TrainState(games=None, replay=None, **state)  # pyrefly: ignore
+        return state, float(saved["seconds"])
+
+    def is_best(self, strength: float) -> bool:
+        """Whether a checkpoint of this strength is to be kept as the best."""
+        best = self._kept["strength"]
+        if not self.config.keep_best or (best is not None and strength <= best):
+            return False
+        self._kept["strength"] = strength
+        return True
+
+    def save(self, state: TrainState, seconds: float, *, best: bool = False) -> None:
+        """Writes a checkpoint, unless there is one of this iteration, and removes those that are not kept."""
+        iteration = int(state.iteration)
+        every = self.config.keep_every
+        if every is not None and seconds >= self._kept["seconds"]:
+            self._kept["every"].append(iteration)
+            self._kept["seconds"] = seconds + 60 * every
+        if best:
+            self._kept["best"] = iteration
+        if iteration != self.saved_iteration:
+            parts = state if self.config.save_replay else _light(state)
+            kept = {*self._kept["every"], self._kept["best"]}
+            checkpoint.save(
+                self.directory,
+                iteration,
+                {"state": parts, "seconds": np.float32(seconds)},
+                newest=self.config.keep_newest,
+                kept=kept,
+            )
+            self.saved_iteration = iteration
+        if jax.process_index() == 0 and (every is not None or self.config.keep_best):
+            (self.directory / KEPT).write_text(json.dumps(self._kept) + "\n", encoding="utf-8")
+
+    def _holds_replay(self) -> bool:
+        found = checkpoint.names(self.directory)
+        return found is None or "replay" in found
+
+
+def _light(state: TrainState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in LIGHT}

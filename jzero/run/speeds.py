@@ -1,0 +1,40 @@
+"""How fast a run is."""
+
+from __future__ import annotations
+
+from jzero.program import ProgramSettings
+
+
+def speeds(
+    train: ProgramSettings,
+    evaluations: float,
+    searched_again: float,
+    play_seconds: float,
+    learn_seconds: float,
+    *,
+    updated: bool,
+) -> dict[str, float]:
+    """What one iteration did in a second, and the share of self-play in its time.
+
+    Positions are by all of its time, evaluations by that of self-play, updates and the positions that they search
+    again (reanalyse) by that of learning.
+
+    Args:
+      train: the settings.
+      evaluations: of its self-play.
+      searched_again: positions that an update searches again, on all devices.
+      play_seconds: of self-play.
+      learn_seconds: of learning.
+      updated: it had updates; there are none during warm-up.
+    """
+    seconds = play_seconds + learn_seconds
+    found = {
+        "positions_per_second": train.games * train.plies / seconds,
+        "evaluations_per_second": evaluations / play_seconds,
+        "self_play_share": play_seconds / seconds,
+    }
+    if updated:
+        found["updates_per_second"] = train.updates / learn_seconds
+        if searched_again:
+            found["reanalysed_per_second"] = train.updates * searched_again / learn_seconds
+    return found

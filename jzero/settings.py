@@ -1,0 +1,61 @@
+"""What settings have in common: small frozen dataclasses, checked when they are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, get_type_hints
+
+SettingsT = TypeVar("SettingsT")
+
+
+def check(
+    name: str,
+    value: float,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Raises ValueError naming the setting, its value and its range unless `value` lies within the bounds."""
+    bounds = [
+        (low, "at least", lambda bound: value >= bound),
+        (above, "greater than", lambda bound: value > bound),
+        (high, "at most", lambda bound: value <= bound),
+        (below, "less than", lambda bound: value < bound),
+    ]
+    given = [(bound, words, holds) for bound, words, holds in bounds if bound is not None]
+    # `not holds` also refuses NaN.
+    if any(not holds(bound) for bound, _, holds in given):
+        wanted = " and ".join(f"{words} {bound:g}" for bound, words, _ in given)
+        raise ValueError(f"{name} is {value!r}; it must be {wanted}")
+
+
+def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
+    """The dataclass `cls` from a (nested) dictionary, as `dataclasses.asdict` makes it.
+
+    Raises:
+      ValueError: a key is not a field of `cls`.
+    """
+    hints = get_type_hints(cls)
+    unknown = sorted(values.keys() - hints.keys())
+    if unknown:
+        raise ValueError(
+            f"{cls.__name__} has no field {', '.join(unknown)}; was it saved by another version?"
+        )
+    nested = {name for name in values if dataclasses.is_dataclass(hints[name])}
+    return cls(
+        **{name: from_dict(hints[name], value) if name in nested else value for name, value in values.items()}
+    )
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """One line for each field in which two configurations differ."""
+    found: list[str] = []
+    for item in dataclasses.fields(old):
+        before, after = getattr(old, item.name), getattr(new, item.name)
+        if dataclasses.is_dataclass(before):
+            found += differences(before, after, f"{prefix}{item.name}.")
+        elif before != after:
+            found.append(f"{prefix}{item.name} was {before!r} and is now {after!r}")
+    return found
