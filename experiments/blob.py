@@ -69,12 +69,12 @@ def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
         def measure(agent: Agent) -> Strength:
             result = play_tables(
                 env,
-                agent_player(agent, agent.config.search.num_simulations),
+                agent_player(agent, agent.search.num_simulations),
                 rules,
                 num_deals=num_deals,
                 key=jax.random.key(seed),
             )
-            simulations = agent.config.search.num_simulations
+            simulations = agent.search.num_simulations
             return describe(env, result, agent, "rule-based players", simulations)
 
         return measure
@@ -87,7 +87,7 @@ def describe(env: Blob, result: TableResult, agent: Agent, others: str, simulati
     own, their = env.points * result.own.mean(), env.points * result.others.mean()
     hits = TableResult((result.returns > 0).astype(float))
     name = (
-        f"points a round above {others} at the same table ({result.own.size} rounds, {agent.config.search.worlds} "
+        f"points a round above {others} at the same table ({result.own.size} rounds, {agent.search.worlds} "
         f"x {simulations} simulations; {own:.2f} against {their:.2f}, bids hit {hits.own.mean():.1%} against "
         f"{hits.others.mean():.1%})"
     )

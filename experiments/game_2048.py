@@ -110,7 +110,7 @@ def measure(env: Env, seed: int = 0, games: int = 30) -> Measure:
     def measured(agent: Agent) -> Strength:
         states = final_states(env, agent.act, jax.random.key(seed), games)
         tiles = ", ".join(f"{tile} in {count}" for tile, count in largest_tiles(states).items())
-        simulations = agent.config.search.num_simulations
+        simulations = agent.search.num_simulations
         name = f"mean score of {games} games, {simulations} simulations (largest tile {tiles})"
         return Strength(name, *mean_with_interval(states.score.astype(np.float64)))
 

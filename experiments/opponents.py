@@ -14,7 +14,7 @@ from jzero.evaluate.arena import play_match
 from jzero.evaluate.measures import Measure, Strength, mean_return, play_episodes
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, as_player
-from jzero.models.simulator import has_player_values
+from jzero.env_spec import describe
 from jzero.run.presets import look
 from jzero.show.words import whole_number
 
@@ -41,7 +41,7 @@ def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies
     """
     if env.num_players == 1 or look(env).shared:
         return _beside_random(env, episodes, max_plies)
-    if has_player_values(env) or (look(env).points and look(env).chance):
+    if describe(env).values_by_seat or (look(env).points and look(env).chance):
         return _above_others(env)
     return _score(env, games)
 
@@ -53,7 +53,7 @@ def final(env: Env) -> Measure:
 
 def _beside_random(env: Env, episodes: int, max_plies: int) -> Measure:
     measured = mean_return(env, episodes=episodes, max_plies=max_plies)
-    if getattr(env, "external", False):  # an emulator's games take minutes
+    if describe(env).external:  # an emulator's games take minutes
         return measured
     earned = _random_return(env)
 
@@ -72,8 +72,8 @@ def _random_return(env: Env) -> float:
 
 def _opponent(env: Env) -> tuple[str, Player]:
     """Tree search with rollouts; random where the game cannot be searched from a state, or is too long for that."""
-    hides = getattr(env, "hidden_information", False) and not hasattr(env, "resample")
-    if hides or getattr(env, "external", False) or look(env).plies > LONGEST:
+    hides = describe(env).hidden_information and not describe(env).resamples
+    if hides or describe(env).external or look(env).plies > LONGEST:
         return "a random player", as_player(random_actions)
     return rollouts(env, SIMULATIONS)
 
@@ -83,7 +83,7 @@ def _score(env: Env, games: int) -> Measure:
     openings = (0, min(4, round(look(env).plies) // 4))  # random plies; short games would be over
 
     def take(agent: Agent) -> Strength:
-        simulations = agent.config.search.num_simulations
+        simulations = agent.search.num_simulations
         player = agent_player(agent, simulations)
         result = play_match(
             env, player, opponent, num_games=games, key=jax.random.key(0), opening_plies=openings
@@ -98,7 +98,7 @@ def _above_others(env: Env) -> Measure:
     name, opponent = _opponent(env)
 
     def take(agent: Agent) -> Strength:
-        simulations = agent.config.search.num_simulations
+        simulations = agent.search.num_simulations
         result = play_tables(
             env, agent_player(agent, simulations), opponent, num_deals=64, key=jax.random.key(0)
         )

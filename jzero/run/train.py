@@ -1,0 +1,103 @@
+"""`jzero.train`: a training by one call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optax
+
+from jzero.agent import Agent
+from jzero.algorithms.algorithm import Algorithm
+from jzero.env import Env, make
+from jzero.env_spec import EnvSpec, describe
+from jzero.evaluate import strength
+from jzero.evaluate.measures import Measure
+from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
+from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.loop import Run
+from jzero.run.presets import look, preset
+
+NAMES = ("alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2")
+
+
+def train(
+    env: Env | str,
+    *,
+    algorithm: str | MakeAlgorithm = "alphazero",
+    network: AnyNetwork | Callable[[EnvSpec], AnyNetwork] | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    minutes: float = 10.0,
+    run_dir: str | Path | None = None,
+    measure: Measure | None = None,
+    **settings: Any,
+) -> Agent:
+    """Trains an agent; in a script, a notebook or a thread.
+
+    What is not given follows from the environment, as on the command line: random games show how long a game is and
+    what it pays (`jzero.run.presets`).
+
+    Args:
+      env: the environment, or what `jzero.make` calls it.
+      algorithm: a name, or a function (spec, network, settings) -> `Algorithm` such as `jzero.alphazero`, perhaps
+        with a part replaced. A function whose network is a `LearnedNetwork` gets the settings of MuZero.
+      network: policy and value, or MuZero's functions; or what makes them of the environment's `EnvSpec`.
+      optimizer: any optax transformation.
+      minutes: wall-clock budget; the final measurement comes on top.
+      run_dir: where the run is kept; a new directory under runs/ by default.
+      measure: agent -> strength, taken while training and at the end; by default that of
+        `jzero.evaluate.strength` for the environment.
+      **settings: fields of `RunConfig` (iterations, resume, evaluate_every, ...) and of `TrainConfig` (num_simulations
+        of the search as `search=SearchSettings(...)`, games, batch_size, seed, ...).
+
+    Returns:
+      The agent, as strong as it is at the end; an interrupt (Ctrl-C) saves and returns it too.
+
+    Raises:
+      ValueError: a setting that does not exist, is out of range or does not fit the environment; a network that does
+        not fit it.
+      FloatingPointError: a metric is not finite.
+    """
+    named = isinstance(algorithm, str)
+    if named and algorithm not in NAMES:
+        raise ValueError(f"algorithm is {algorithm!r}; expected {', '.join(NAMES)}, or a function that makes one")
+    env, name = (make(env), env) if isinstance(env, str) else (env, describe(env).name)
+    kind: Any = algorithm if named else _kind_of(network, env)
+    run_settings, train_settings = _sorted(settings)
+    config = RunConfig(
+        minutes=minutes,
+        run_dir=None if run_dir is None else Path(run_dir),
+        train=dataclasses.replace(preset(name, look(env), kind), **train_settings),
+        **run_settings,
+    )
+    parts = Parts(network, None if named else algorithm, optimizer)  # pyrefly: ignore
+    taken = measure or strength.measure(env)
+    with Run("train", env, config, parts=parts) as run:
+        run.train(taken, measure or strength.final(env))
+        return run.agent()
+
+
+def _kind_of(network: Any, env: Env) -> str:
+    """Whose settings a function that makes an algorithm gets."""
+    from jzero.networks import LearnedNetwork, Network
+
+    if callable(network) and not isinstance(network, (Network, LearnedNetwork)):
+        network = network(describe(env))
+    return "gumbel_muzero" if isinstance(network, LearnedNetwork) else "alphazero"
+
+
+def _sorted(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(settings of `RunConfig`, settings of `TrainConfig`)."""
+    of_run = {field.name for field in dataclasses.fields(RunConfig)} - {"train", "minutes", "run_dir"}
+    of_train = {field.name for field in dataclasses.fields(TrainConfig)} - {"env", "algorithm"}
+    if unknown := sorted(settings.keys() - of_run - of_train):
+        raise ValueError(
+            f"jzero.train has no setting {', '.join(unknown)}; see the fields of jzero.run.config.RunConfig and "
+            "TrainConfig"
+        )
+    return (
+        {name: value for name, value in settings.items() if name in of_run},
+        {name: value for name, value in settings.items() if name in of_train},
+    )
