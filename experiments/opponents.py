@@ -15,7 +15,7 @@ from jzero.evaluate.measures import Measure, Strength, mean_return, play_episode
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, as_player
 from jzero.env_spec import describe
-from jzero.run.presets import look
+from jzero.look import look
 from jzero.show.words import whole_number
 
 SIMULATIONS = 100

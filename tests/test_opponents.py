@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jzero.env import keep_finished, make
-from jzero.run.presets import look
+from jzero.look import look
 from tests.evaluate.test_measures import Walk, always
 from tests.helpers.env_examples import TwoPiles
 from tests.helpers.tiny import REPOSITORY, child_environment

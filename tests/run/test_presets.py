@@ -1,28 +1,25 @@
-"""Settings that follow from an environment. What random games show is compared with what is known of the games."""
+"""Settings that follow from an environment."""
 
 import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
 from types import SimpleNamespace
 
-import jax
 import jax.numpy as jnp
 import pytest
-from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import init_batch, make
+from jzero.env import make
+from jzero.evaluate.measures import Strength
+from jzero.look import LOOKS, Facts, look
 from jzero.run import describe as estimate
-from jzero.run import loop as run_lib
-from jzero.run.build import build_program
+from jzero.run.build import build, build_program
 from jzero.run.cli import main
 from jzero.run.config import RunConfig
-from jzero.run.loop import Strength
-from jzero.run.presets import LOOKS, Facts, look, preset, suited
+from jzero.run.presets import preset, suited
 from tests.helpers.env_examples import Aim, Dice, TwoPiles
 from tests.helpers.tiny import REPOSITORY, TINY, child_environment, tiny
 
@@ -41,46 +38,6 @@ BOARD = Facts(
     shapes=((8, 8, 3),),
 )
 ALONE = BOARD._replace(num_players=1, chance=True, largest_reward=1.0, largest_return=86.0, shapes=((4,),))
-
-
-@cache
-def expected_plies(board: tuple[int, ...] = (0,) * 9, mover: int = 1) -> float:
-    """Mean plies of a random tic-tac-toe game from here, by enumeration."""
-    lines = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
-    if any(board[a] == board[b] == board[c] != 0 for a, b, c in lines) or all(board):
-        return 0.0
-    free = [i for i in range(9) if not board[i]]
-    return 1 + sum(expected_plies((*board[:i], mover, *board[i + 1 :]), -mover) for i in free) / len(free)
-
-
-def test_random_games_show_the_length_of_games():
-    facts = look(TicTacToe())
-    assert facts.longest == 9
-    assert facts.plies == pytest.approx(expected_plies(), abs=0.7)
-    assert facts.ended
-    assert (facts.largest_reward, facts.largest_return) == (1, 1)
-    assert facts.shapes == ((3, 3, 2),)
-    assert facts.is_board
-    assert facts.features == 18
-    assert not any((facts.chance, facts.hides, facts.player_values))
-
-
-def test_chance_is_seen_in_deals_and_in_dice():
-    assert look(Dice()).chance
-    assert not look(TwoPiles()).chance
-    facts = look(Blob(players=3, cards=2))
-    assert facts.chance
-    assert facts.hides
-    assert facts.player_values
-    assert facts.plies == facts.longest == 9
-    assert not facts.is_board
-
-
-def test_continuous_actions_are_played_too():
-    facts = look(Aim(length=3))
-    assert facts.longest == 3
-    assert 2 < facts.largest_reward < 2 * 1.8**2  # the farthest shot from a goal at 0.8
-    assert facts.shapes == ((2,),)
 
 
 class Endless(Dice):
@@ -115,18 +72,6 @@ def test_alphazero_is_refused_where_actions_are_continuous():
         ValueError, match=r"those of 'aim' are vectors of 2; learn a model \(experiments.muzero.py"
     ):
         suited("alphazero")["alphazero"]("aim", Aim())
-
-
-class Seats(TwoPiles):
-    """Who moves first is drawn, as pgx does; what is seen is the mover's view."""
-
-    def init(self, key):
-        return super().init(key)._replace(current_player=jax.random.bernoulli(key).astype(jnp.int32))
-
-
-def test_seats_that_are_drawn_are_no_chance():
-    assert 0 < init_batch(Seats(), jax.random.key(0), LOOKS).current_player.sum() < LOOKS
-    assert not look(Seats()).chance
 
 
 def test_a_board_game_gets_openings_and_one_with_chance_none():

@@ -1,0 +1,67 @@
+"""What random play shows of an environment is compared with what is known of the games."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jzero_envs.blob import Blob
+from jzero_envs.tic_tac_toe import TicTacToe
+
+from jzero.env import init_batch
+from jzero.look import LOOKS, look
+from tests.helpers.env_examples import Aim, Dice, TwoPiles
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@cache
+def expected_plies(board: tuple[int, ...] = (0,) * 9, mover: int = 1) -> float:
+    """Mean plies of a random tic-tac-toe game from here, by enumeration."""
+    lines = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
+    if any(board[a] == board[b] == board[c] != 0 for a, b, c in lines) or all(board):
+        return 0.0
+    free = [i for i in range(9) if not board[i]]
+    return 1 + sum(expected_plies((*board[:i], mover, *board[i + 1 :]), -mover) for i in free) / len(free)
+
+
+def test_random_games_show_the_length_of_games():
+    facts = look(TicTacToe())
+    assert facts.longest == 9
+    assert facts.plies == pytest.approx(expected_plies(), abs=0.7)
+    assert facts.ended
+    assert (facts.largest_reward, facts.largest_return) == (1, 1)
+    assert facts.shapes == ((3, 3, 2),)
+    assert facts.is_board
+    assert facts.features == 18
+    assert not any((facts.chance, facts.hides, facts.player_values))
+
+
+def test_chance_is_seen_in_deals_and_in_dice():
+    assert look(Dice()).chance
+    assert not look(TwoPiles()).chance
+    facts = look(Blob(players=3, cards=2))
+    assert facts.chance
+    assert facts.hides
+    assert facts.player_values
+    assert facts.plies == facts.longest == 9
+    assert not facts.is_board
+
+
+def test_continuous_actions_are_played_too():
+    facts = look(Aim(length=3))
+    assert facts.longest == 3
+    assert 2 < facts.largest_reward < 2 * 1.8**2  # the farthest shot from a goal at 0.8
+    assert facts.shapes == ((2,),)
+
+
+class Seats(TwoPiles):
+    """Who moves first is drawn, as pgx does; what is seen is the mover's view."""
+
+    def init(self, key):
+        return super().init(key)._replace(current_player=jax.random.bernoulli(key).astype(jnp.int32))
+
+
+def test_seats_that_are_drawn_are_no_chance():
+    assert 0 < init_batch(Seats(), jax.random.key(0), LOOKS).current_player.sum() < LOOKS
+    assert not look(Seats()).chance
