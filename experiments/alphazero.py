@@ -6,15 +6,15 @@
 
 The search plans with the environment itself. Random games show how long a game is, what it pays and what is seen;
 the sizes follow from that by the rules in `jzero/run/presets.py`, and every option overrides one. The last line is
-what `opponents.py` measures: with two players, the score against Monte-Carlo tree search with random rollouts.
+what `jzero.evaluate.strength` measures: with two players, the score against Monte-Carlo tree search with random
+rollouts.
 """
 
 from __future__ import annotations
 
-import opponents
-
+from jzero.evaluate import strength
 from jzero.run.cli import main
 from jzero.run.presets import suited
 
 if __name__ == "__main__":
-    main("alphazero", suited("alphazero"), measure=opponents.measure, final=opponents.final)
+    main("alphazero", suited("alphazero"), measure=strength.measure, final=strength.final)

@@ -11,11 +11,10 @@ follow from the environment.
 
 from __future__ import annotations
 
-import opponents
-
+from jzero.evaluate import strength
 from jzero.run.cli import main
 from jzero.run.presets import suited
 
 if __name__ == "__main__":
     presets = suited("efficientzero", "efficientzero_v2")
-    main("efficientzero", presets, measure=opponents.measure, final=opponents.final)
+    main("efficientzero", presets, measure=strength.measure, final=strength.final)

@@ -5,15 +5,15 @@
     python experiments/muzero.py --env my_game:MyGame --minutes 30
 
 For games of one player, or of two whose rewards sum to zero. As in `alphazero.py` all sizes follow from the
-environment. The last line is what `opponents.py` measures: with one player, the mean return of 50 episodes.
+environment. The last line is what `jzero.evaluate.strength` measures: with one player, the mean return of 50
+episodes.
 """
 
 from __future__ import annotations
 
-import opponents
-
+from jzero.evaluate import strength
 from jzero.run.cli import main
 from jzero.run.presets import suited
 
 if __name__ == "__main__":
-    main("muzero", suited("gumbel_muzero", "muzero"), measure=opponents.measure, final=opponents.final)
+    main("muzero", suited("gumbel_muzero", "muzero"), measure=strength.measure, final=strength.final)

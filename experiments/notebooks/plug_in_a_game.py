@@ -144,18 +144,14 @@ if find_spec("pgx"):
 # games show. The measurement is a match against Monte-Carlo tree search with random rollouts.
 
 # %%
-import sys
-
-sys.path.insert(0, "experiments")
-import opponents
-
+from jzero.evaluate import strength
 from jzero.run.cli import main
 from jzero.run.presets import suited
 
-strength = main(
+result = main(
     "nim",
     suited("alphazero"),
-    measure=opponents.measure,
+    measure=strength.measure,
     argv=["--env", "__main__:Nim", "--minutes", "0.5", "--evaluate-every", "1000"],
 )
 

@@ -5,6 +5,7 @@ from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_
 from jzero.evaluate.exact import ExactResult, SeatProof, prove_never_loses
 from jzero.evaluate.gtp import GtpError, GtpProcess, gnu_go, gtp_player
 from jzero.evaluate.minimax import minimax_player
+from jzero.evaluate.players import Opponent, agent_player, open_opponent
 from jzero.evaluate.positions import (
     ILLEGAL,
     PlyScore,
@@ -27,6 +28,7 @@ __all__ = [
     "GtpError",
     "GtpProcess",
     "MatchResult",
+    "Opponent",
     "Player",
     "PlyScore",
     "PositionScore",
@@ -36,6 +38,7 @@ __all__ = [
     "TableResult",
     "Tally",
     "Turn",
+    "agent_player",
     "as_player",
     "bitbully_player",
     "bradley_terry",
@@ -46,6 +49,7 @@ __all__ = [
     "make_position_set",
     "mean_interval",
     "minimax_player",
+    "open_opponent",
     "open_spiel_mcts",
     "play_match",
     "play_tables",

@@ -12,13 +12,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 import jax
 import numpy as np
 
-from jzero.env import Env, random_actions
+from jzero.env import Env, random_actions_in
 from jzero.evaluate.positions import ILLEGAL
 from jzero.evaluate.turns import Player, Turn, as_player
 
@@ -26,9 +27,8 @@ _WORKER = Path(__file__).with_name("bitbully_worker.py")
 
 
 def random_player(env: Env) -> Player:
-    """A player that draws uniformly from the legal actions."""
-    del env
-    return as_player(random_actions)
+    """A player that draws uniformly from the legal actions, or from continuous ones in [-1, 1]."""
+    return as_player(partial(random_actions_in, env))
 
 
 def open_spiel_mcts(
@@ -66,7 +66,7 @@ def open_spiel_mcts(
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"OpenSpiel has no game {game_name!r} ({reason}): choose another opponent, such as "
-            "jzero.evaluate.rollouts (experiments/match.py --opponents rollouts)"
+            "rollouts, which plays any game that can be searched"
         ) from error
 
     def choose(history: Sequence[int], move_seed: int) -> int:

@@ -125,7 +125,7 @@ def test_bitbully_dying_is_an_error_not_a_hang():
 
 @needs_open_spiel
 def test_a_game_that_open_spiel_does_not_have_is_told_with_what_to_do():
-    with pytest.raises(ValueError, match=r"OpenSpiel has no game 'dots:Dots' .*--opponents rollouts"):
+    with pytest.raises(ValueError, match=r"OpenSpiel has no game 'dots:Dots' .*such as rollouts"):
         open_spiel_mcts("dots:Dots", 10)
 
 

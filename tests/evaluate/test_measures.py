@@ -54,7 +54,7 @@ def agent(choose):
     """An agent of one rule, `choose(states, num_simulations)`, that says it searches 7 times."""
     return SimpleNamespace(
         act=lambda states, key, *, num_simulations=None: choose(states, num_simulations),
-        config=SimpleNamespace(search=SimpleNamespace(num_simulations=7)),
+        search=SimpleNamespace(num_simulations=7),
     )
 
 

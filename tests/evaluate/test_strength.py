@@ -1,9 +1,6 @@
-"""What `experiments/alphazero.py` and the others say of an agent, and their errors."""
+"""What a run says of an agent by default."""
 
-import importlib
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -11,10 +8,10 @@ import numpy as np
 import pytest
 
 from jzero.env import keep_finished, make
+from jzero.evaluate import strength
 from jzero.look import look
 from tests.evaluate.test_measures import Walk, always
 from tests.helpers.env_examples import TwoPiles
-from tests.helpers.tiny import REPOSITORY, child_environment
 
 
 class Together(TwoPiles):
@@ -40,28 +37,24 @@ class Together(TwoPiles):
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def test_a_single_players_return_stands_beside_that_of_random_play(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "experiments"))
-    opponents = importlib.import_module("opponents")
-    strength = opponents.measure(Walk())(always(0))
+def test_a_single_players_return_stands_beside_that_of_random_play():
+    measured = strength.measure(Walk())(always(0))
     found = re.fullmatch(
-        r"mean return of 20 episodes, 7 simulations \(random play earns ([\d.]+)\)", strength.name
+        r"mean return of 20 episodes, 7 simulations \(random play earns ([\d.]+)\)", measured.name
     )
     # Walks of 1 to 5 steps; step t pays t with probability 1/2, always when it is asked for.
     sums = [sum(range(1, length + 1)) for length in range(1, 6)]
     assert float(found[1]) == pytest.approx(sum(sums) / 5 / 2, abs=1.7)  # four standard errors
-    assert strength.value == pytest.approx(sum(sums) / 5, abs=4.7)
-    assert float(found[1]) != strength.value
+    assert measured.value == pytest.approx(sum(sums) / 5, abs=4.7)
+    assert float(found[1]) != measured.value
 
 
-def test_players_who_earn_the_same_are_measured_by_what_they_earn(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "experiments"))
-    opponents = importlib.import_module("opponents")
-    strength = opponents.measure(Together())(always(1))
+def test_players_who_earn_the_same_are_measured_by_what_they_earn():
+    measured = strength.measure(Together())(always(1))
     assert re.fullmatch(
-        r"mean return of 20 episodes, 7 simulations \(random play earns [\d.]+\)", strength.name
+        r"mean return of 20 episodes, 7 simulations \(random play earns [\d.]+\)", measured.name
     )
-    assert (strength.value, opponents.measure(Together())(always(0)).value) == (4, 0)
+    assert (measured.value, strength.measure(Together())(always(0)).value) == (4, 0)
     assert look(Together()).shared
     assert not look(make("tic_tac_toe")).shared
     assert not look(Walk()).shared
@@ -75,8 +68,6 @@ def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
     monkeypatch, name, said, openings
 ):
     pytest.importorskip("pgx", exc_type=ImportError)
-    monkeypatch.syspath_prepend(str(REPOSITORY / "experiments"))
-    opponents = importlib.import_module("opponents")
     matches = []
 
     def play_match(*_, opening_plies, **__):
@@ -84,20 +75,7 @@ def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
         return SimpleNamespace(score=0.5, interval=(0.4, 0.6))
 
     table = SimpleNamespace(own=np.zeros((64, 2)), compare=lambda: (0.5, 0.4, 0.6))
-    monkeypatch.setattr(opponents, "play_match", play_match)
-    monkeypatch.setattr(opponents, "play_tables", lambda *_, **__: table)
-    assert opponents.measure(make(name))(always(0)).name.startswith(said)
+    monkeypatch.setattr(strength, "play_match", play_match)
+    monkeypatch.setattr(strength, "play_tables", lambda *_, **__: table)
+    assert strength.measure(make(name))(always(0)).name.startswith(said)
     assert matches == openings
-
-
-@pytest.mark.slow
-def test_a_match_of_nothing_is_one_line(tmp_path):
-    command = [sys.executable, "experiments/match.py", "--run-dir", str(tmp_path)]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=child_environment(tmp_path), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert (
-        done.stderr
-        == f"error: {tmp_path} holds no run (no config.json); give the directory that a run printed\n"
-    )

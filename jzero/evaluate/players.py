@@ -1,0 +1,260 @@
+"""Players of matches by name: random play, search with random games, programs of others, functions of your own.
+
+| name | plays |
+|---|---|
+| `random` | anything |
+| `rollouts:1000` | any game that can be searched; 1,000 simulations per move, each of which ends in a random game |
+| `minimax:4` | two players without chance or hidden information; sees wins and losses within 4 plies, else random |
+| `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
+| `gnu_go:10` | pgx's Go; at level 10 |
+| `bitbully` | Connect Four, perfectly |
+| `module:function` | what your function of the environment, and of options as in `module:function?depth=2`, returns |
+
+The numbers are the defaults and may be left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.models.plan import SearchSettings
+from jzero.env_spec import describe
+from jzero.env import Env, unknown_name
+from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
+from jzero.evaluate.gtp import gnu_go, gtp_player
+from jzero.evaluate.minimax import MAX_DEPTH, minimax_player
+from jzero.evaluate.rollouts import rollout_player
+from jzero.evaluate.turns import Player, Turn
+from jzero.look import look
+
+if TYPE_CHECKING:
+    from jzero.agent import Agent
+
+OPEN_SPIEL = {
+    "connect_four": "connect_four",
+    "tic_tac_toe": "tic_tac_toe",
+    "pgx:connect_four": "connect_four",
+    "pgx:tic_tac_toe": "tic_tac_toe",
+    "pgx:othello": "othello",
+}
+"""OpenSpiel's names of the games in which its actions have the numbers of ours."""
+
+DEFAULTS: dict[str, int | None] = {
+    "random": None,
+    "rollouts": 1000,
+    "minimax": 4,
+    "open_spiel_mcts": 1000,
+    "gnu_go": 10,
+    "bitbully": None,
+}
+"""The known names, and the number of each where none is given; None: it takes no number."""
+
+
+class Opponent(NamedTuple):
+    """A player, what it is called, and how to end the program behind it."""
+
+    name: str
+    """Its full name, such as "rollouts:1000"."""
+    words: str
+    """What it is, in words."""
+    player: Player
+    close: Callable[[], None] = lambda: None
+
+
+def agent_player(agent: Agent, num_simulations: int | None) -> Player:
+    """The agent as a player of matches.
+
+    Args:
+        agent: the agent.
+        num_simulations: simulations per move; None for those of its run, 0 for the raw policy.
+    """
+
+    def play(turn: Turn) -> np.ndarray:
+        return np.asarray(agent.act(turn.states, turn.key, num_simulations=num_simulations))
+
+    return play
+
+
+def is_opponent(name: str) -> bool:
+    """Whether `name` has the form of an opponent: a known name, or a function of your own."""
+    return name.partition(":")[0] in DEFAULTS or _is_own(name)
+
+
+def open_opponent(env: Env, env_name: str, name: str, *, seed: int = 0) -> Opponent:
+    """The opponent called `name`; a program that it needs has been started.
+
+    Args:
+        env: the game.
+        env_name: what `jzero.make` calls it.
+        name: see the head of this file.
+        seed: of OpenSpiel's search. (Other players draw from the key of a turn, GNU Go has one seed for all games.)
+
+    Raises:
+        ValueError: there is no such opponent, or it does not play this game.
+        ImportError: it is not installed.
+    """
+    kind, colon, text = name.partition(":")
+    if kind not in DEFAULTS:
+        if _is_own(name):
+            return Opponent(name, name, _own(env, name))
+        raise ValueError(f"{unknown_name('opponent', name, list(DEFAULTS))}; or give module:function")
+    number = DEFAULTS[kind]
+    if colon:
+        number = _number(name, kind, text)
+    if kind == "random":
+        return Opponent("random", "a random player", random_player(env))
+    if kind == "bitbully":
+        return _bitbully(env_name)
+    assert number is not None
+    if kind == "rollouts":
+        return rollouts(env, number)
+    if kind == "minimax":
+        return _minimax(env, env_name, number)
+    return _gnu_go(env, env_name, number) if kind == "gnu_go" else _mcts(env_name, number, seed)
+
+
+def _number(name: str, kind: str, text: str) -> int:
+    """The number after the colon."""
+    default = DEFAULTS[kind]
+    if default is None:
+        raise ValueError(f"opponent {name!r}: {kind} takes no number; give {kind!r}")
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(
+            f"opponent {name!r}: {text!r} is no number above 0; give one as in {kind}:{default}, or {kind!r}"
+        )
+    return int(text)
+
+
+def rollouts(env: Env, num_simulations: int) -> Opponent:
+    """PUCT with random games in place of a network, for any game that can be searched.
+
+    Raises:
+        ValueError: the game cannot be searched from a state.
+    """
+    if not searchable(env):
+        raise ValueError(
+            "opponent rollouts: this game cannot be searched: it is an emulator, its actions are continuous, or it "
+            "hides things and has no `resample`; take random"
+        )
+    player = rollout_player(env, SearchSettings(policy="puct", dirichlet_fraction=0.0), num_simulations)
+    words = f"tree search with {num_simulations} random rollouts"
+    return Opponent(f"rollouts:{num_simulations}", words, player)
+
+
+def searchable(env: Env) -> bool:
+    """Whether a search that knows the rules, but no hidden things, can play the game from a state of it."""
+    spec = describe(env)
+    hides = spec.hidden_information and not spec.resamples
+    return not (hides or spec.external or spec.action_size)
+
+
+def _minimax(env: Env, env_name: str, depth: int) -> Opponent:
+    """Alpha-beta search to which all positions without a result are worth the same."""
+    facts = look(env) if env.num_players == 2 and searchable(env) else None
+    if facts is None or facts.chance or facts.hides or facts.points or facts.player_values:
+        raise ValueError(
+            f"opponent minimax: it plays games of two with a win, a draw or a loss at the end, without chance or "
+            f"hidden information, which {env_name} is not; take rollouts or random"
+        )
+    if depth > MAX_DEPTH:
+        raise ValueError(f"opponent 'minimax:{depth}': expected at most {MAX_DEPTH} plies")
+    player = minimax_player(env, lambda state: jnp.zeros(()), depth)
+    return Opponent(f"minimax:{depth}", f"a minimax of {depth} plies", player)
+
+
+def _mcts(env_name: str, num_simulations: int, seed: int) -> Opponent:
+    """OpenSpiel's UCT with random rollouts."""
+    if env_name not in OPEN_SPIEL:
+        raise ValueError(
+            f"opponent open_spiel_mcts: it plays {', '.join(OPEN_SPIEL)}, not {env_name}; take rollouts or random"
+        )
+    player = open_spiel_mcts(OPEN_SPIEL[env_name], num_simulations, seed)
+    words = f"OpenSpiel's MCTS with {num_simulations} simulations"
+    return Opponent(f"open_spiel_mcts:{num_simulations}", words, player)
+
+
+def _gnu_go(env: Env, env_name: str, level: int) -> Opponent:
+    """GNU Go on the board and with the komi of pgx's Go."""
+    rules = getattr(getattr(env, "inner", None), "_game", None)
+    if rules is None or not getattr(env, "name", "").startswith("go_"):
+        raise ValueError(
+            f"opponent gnu_go: it plays pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
+        )
+    engine = gnu_go(rules.size, rules.komi, level=level)
+    return Opponent(f"gnu_go:{level}", f"{engine.name}, level {level}", gtp_player(engine), engine.close)
+
+
+def _bitbully(env_name: str) -> Opponent:
+    """The perfect player."""
+    if OPEN_SPIEL.get(env_name) != "connect_four":
+        raise ValueError(f"opponent bitbully: it plays connect_four, not {env_name}; take rollouts or random")
+    solver = BitBullyProcess()
+    return Opponent("bitbully", "BitBully, a perfect player", bitbully_player(solver), solver.close)
+
+
+def _is_own(name: str) -> bool:
+    """Whether the name has the form "module:function"."""
+    module, _, function = name.partition("?")[0].partition(":")
+    return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def _own(env: Env, name: str) -> Player:
+    """The player that the function `name` ("module:function?key=literal") makes for the environment."""
+    target, _, text = name.partition("?")
+    module_name, _, attribute = target.partition(":")
+    if sys.path[0] not in ("", os.getcwd()):
+        # A program's path starts at its own folder; the user's modules are where the user stands.
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        text = f"opponent {name!r}: cannot import the module {module_name!r}: {error}"
+        if module_name.endswith(".py"):
+            text += f"; that is a file, give its module: {module_name.removesuffix('.py')}:{attribute}"
+        elif error.name and f"{module_name}.".startswith(f"{error.name}."):  # else it lacks another module
+            text += "; start in the folder that holds it, or add that to PYTHONPATH"
+        raise ValueError(text) from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        said = unknown_name("function", attribute, known)
+        raise ValueError(f"opponent {name!r}: {said}; expected a function of the environment")
+    options = _options(name, text)
+    try:
+        inspect.signature(function).bind(env, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"opponent {name!r}: {error}; it takes {inspect.signature(function)}: the first is the environment, "
+            "others stand in the name as in module:function?key=literal"
+        ) from None
+    player = function(env, **options)
+    if not callable(player):
+        raise ValueError(
+            f"opponent {name!r}: it returned {type(player).__name__}, expected a player, a function of a Turn; "
+            "jzero.evaluate.as_player makes one of a function (states, key) -> actions"
+        )
+    return player
+
+
+def _options(name: str, text: str) -> dict[str, Any]:
+    """Keyword arguments from "key=literal&key=literal"."""
+    found = {}
+    for option in filter(None, text.split("&")):
+        key, _, value = option.partition("=")
+        with contextlib.suppress(ValueError, SyntaxError):
+            found[key] = ast.literal_eval(value)
+        if key not in found:
+            raise ValueError(
+                f"opponent {name!r}: cannot read the option {option!r}; expected key=literal, such as depth=2"
+            )
+    return found
