@@ -47,7 +47,7 @@ class Agent:
           params: of the model's network.
           search: how it is searched.
           name: what `jzero.make` calls the environment; by default its own.
-          recipe: (function, *arguments) that makes this agent again as `function(env, arguments[0], params, *rest)`:
+          recipe: (function, settings, *more) that makes this agent again, as `function(env, settings, params, *more)`:
             what pickling keeps of it.
         """
         self.env, self.search = env, search

@@ -215,7 +215,8 @@ def _check(env: Env, algorithm: Algorithm, settings: ProgramSettings, num_device
     spec = describe(env)
     if settings.resign_below > -1 and (spec.num_players != 2 or spec.values_by_seat):
         raise ValueError(
-            f"resign_below is {settings.resign_below:g}; resigning is for two players whose rewards sum to 0: use -1"
+            f"resign_below is {settings.resign_below:g}; resigning is for two players whose rewards sum to 0: "
+            "use -1"
         )
 
 

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jzero.self_play import Transition
 
 Targets = Callable[[Transition], tuple[jax.Array, jax.Array]]
-"""Plies [R, B] in time order, without states, actions and policies -> value targets f32[R, B], or [R, B, P] by seat,
-of each; whether the target is known, bool[R, B]: true up to some ply of each lane."""
+"""Plies [R, B] in time order, without states, actions and policies -> the value target of each, f32[R, B], or
+[R, B, P] by seat; whether it is known, bool[R, B]: true up to some ply of each lane."""
 
 
 class Replay(NamedTuple):

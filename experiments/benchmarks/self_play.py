@@ -28,7 +28,6 @@ from jax.sharding import PartitionSpec as P  # noqa: E402
 from jzero_envs.connect_four import ConnectFour  # noqa: E402
 from peer import Peer, PeerConfig, make_peer  # noqa: E402
 from timing import Ours, network_alone, timed  # noqa: E402
-from jzero.run.config import TrainConfig  # noqa: E402
 
 from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
 from jzero.models.plan import (
@@ -38,6 +37,7 @@ from jzero.models.plan import (
 from jzero.networks import PolicyValueNet, make_network  # noqa: E402
 from jzero.networks.make import NetworkSettings
 from jzero.program import AXIS, make_mesh, make_model  # noqa: E402
+from jzero.run.config import TrainConfig  # noqa: E402
 from jzero.self_play import start_games  # noqa: E402
 
 ENV = ConnectFour()

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hardware import provenance
 from tic_tac_toe_muzero import GUMBEL_MUZERO, presets
-from jzero.run.config import AlgorithmName
 
 from jzero.devices import set_up
 from jzero.env import make
 from jzero.run.build import build_program
+from jzero.run.config import AlgorithmName
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ class SearchSettings:
     """Self-play goes on with the subtree of the action played, until the weights change (a simulator without chance
     and hidden information only)."""
     cache: int = 0
-    """Places of a table of positions that were evaluated since the weights changed, a power of two; 0 evaluates every
-    position (a simulator whose positions have a fingerprint)."""
+    """Places of a table of the positions that were evaluated since the weights changed, a power of two; 0 evaluates
+    every position (a simulator whose positions have a fingerprint only)."""
     min_value_range: float = 0.01
     """Rescaled Q-values are divided by at least this much, so that noise is not blown up (EfficientZero's soft
     min-max)."""

@@ -80,8 +80,8 @@ def check_hidden(spec: EnvSpec) -> None:
     if spec.hidden_information and not spec.resamples:
         raise ValueError(
             f"a state of {spec.name!r} holds what its player to move may not see, and a search that steps states "
-            "(AlphaZero, rollouts) would see it: add resample(state, key), or learn a model (experiments/muzero.py, "
-            "efficientzero.py)"
+            "(AlphaZero, rollouts) would see it: add resample(state, key), or learn a model "
+            "(experiments/muzero.py, efficientzero.py)"
         )
 
 

@@ -26,8 +26,9 @@ class NetworkSettings:
     """The network: policy and value, and with a learned model its representation and dynamics."""
 
     kind: str = "mlp"
-    """mlp, resnet, transformer, atari, or "module:function" of EnvSpec -> network. Residual MLP on the flattened observation, residual tower of 3x3 convolutions on a board, transformer over
-    the observation's tokens (AlphaZero only), or EfficientZero's network for pixels (learned models only)."""
+    """A residual MLP on the flattened observation (mlp), a residual tower of 3x3 convolutions on a board (resnet), a
+    transformer over the observation's tokens (transformer, AlphaZero only), EfficientZero's network for pixels (atari,
+    learned models only), or your own as module:function, of EnvSpec -> network."""
     width: int = 384
     """Hidden units (mlp, transformer) or channels (resnet, atari); also of a learned model's latent state."""
     blocks: int = 3

@@ -49,8 +49,8 @@ class Advice:
                 limit = getattr(self._train.muzero, f"{kind}_limit")
                 self._warn(
                     kind,
-                    f"{share:.2%} of the {kind} targets of iteration {iteration} are outside of +-{limit:g} and were "
-                    f"clamped; raise --muzero.{kind}-limit in a new run",
+                    f"{share:.2%} of the {kind} targets of iteration {iteration} are outside of +-{limit:g} and "
+                    f"were clamped; raise --muzero.{kind}-limit in a new run",
                 )
 
     def _of_short_games(self, positions: int, games: float) -> None:
@@ -62,8 +62,8 @@ class Advice:
         self._warn(
             "unroll",
             f"games end after {positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: most "
-            "unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in a new "
-            "run",
+            "unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in a "
+            "new run",
         )
 
     def _of_lost_positions(self, iteration: int, share: float) -> None:
@@ -73,7 +73,8 @@ class Advice:
         sooner = "--td-lookahead 24" if self._train.algorithm == "alphazero" else "--muzero.td-steps 10"
         self._warn(
             "lost",
-            f"in iteration {iteration} {share:.0%} as many positions as were played left the replay before their game "
-            "had ended, and were never learned from: games are longer than replay_plies, "
-            f"{self._train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new run",
+            f"in iteration {iteration} {share:.0%} as many positions as were played left the replay before their "
+            "game had ended, and were never learned from: games are longer than replay_plies, "
+            f"{self._train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new "
+            "run",
         )

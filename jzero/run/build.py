@@ -67,9 +67,9 @@ def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) ->
     expected = Network if config.algorithm == "alphazero" else LearnedNetwork
     if not isinstance(found, expected):
         raise ValueError(
-            f"network is {type(found).__name__}; expected jzero.networks.{expected.__name__}, or a function of EnvSpec "
-            f"that returns one, for algorithm {config.algorithm!r}: make it by jzero.networks.from_flax, from_equinox, "
-            "from_haiku or of plain functions"
+            f"network is {type(found).__name__}; expected jzero.networks.{expected.__name__}, or a function of "
+            f"EnvSpec that returns one, for algorithm {config.algorithm!r}: make it by jzero.networks.from_flax, "
+            "from_equinox, from_haiku or of plain functions"
         )
     check_network(spec, found, config.muzero.atoms)
     return found
@@ -125,8 +125,8 @@ def load_object(what: str, target: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ValueError(
-            f"{what} is {target!r}: cannot import the module {module_name!r} ({error}); start in its folder, or add "
-            "that to PYTHONPATH"
+            f"{what} is {target!r}: cannot import the module {module_name!r} ({error}); start in its folder, or "
+            "add that to PYTHONPATH"
         ) from error
     if not hasattr(module, attribute):
         raise ValueError(f"{what} is {target!r}: the module {module_name!r} has no {attribute!r}")

@@ -14,7 +14,6 @@ from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
-from jzero.run.config import AlgorithmName
 
 from jzero.algorithms.alphazero import check_numbered
 from jzero.algorithms.unrolled import MuZeroSettings
@@ -24,7 +23,7 @@ from jzero.look import LOOKS, MOST_PLIES, Facts, look
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import scale
-from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
 
 LOOKAHEAD = 24
 """Later plies that make a position of a game in progress ready, where games are long."""
@@ -36,7 +35,7 @@ SOON_ENDED = 16_384
 """Positions after which the first games of AlphaZero's self-play end, about."""
 
 
-def suited(*algorithms: Algorithm) -> dict[str, Callable[[str, Env], RunConfig]]:
+def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConfig]]:
     """The presets of an experiment that takes any environment: one for each algorithm."""
 
     def run(algorithm: AlgorithmName, name: str, env: Env) -> RunConfig:

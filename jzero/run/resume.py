@@ -34,8 +34,8 @@ def check_resumable(path: Path, train: TrainConfig, parts: Parts) -> None:
     given = parts._asdict()
     if missing := [name for name in handed if name != "env" and given.get(name) is None]:
         raise ValueError(
-            f"the run in {path} was trained with its own {' and '.join(missing)}, which no file holds; resume it by "
-            f"jzero.train(..., run_dir=..., resume=True, {', '.join(f'{name}=...' for name in missing)})"
+            f"the run in {path} was trained with its own {' and '.join(missing)}, which no file holds; resume it "
+            f"by jzero.train(..., run_dir=..., resume=True, {', '.join(f'{name}=...' for name in missing)})"
         )
     changed = [line for line in differences(saved, train) if line.split(" ")[0].split(".")[0] in FIXED]
     if changed:

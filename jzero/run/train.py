@@ -10,7 +10,6 @@ from typing import Any
 import optax
 
 from jzero.agent import Agent
-from jzero.algorithms.algorithm import Algorithm
 from jzero.env import Env, make
 from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
@@ -49,20 +48,22 @@ def train(
       run_dir: where the run is kept; a new directory under runs/ by default.
       measure: agent -> strength, taken while training and at the end; by default that of
         `jzero.evaluate.strength` for the environment.
-      **settings: fields of `RunConfig` (iterations, resume, evaluate_every, ...) and of `TrainConfig` (num_simulations
-        of the search as `search=SearchSettings(...)`, games, batch_size, seed, ...).
+      **settings: fields of `RunConfig` (iterations, resume, evaluate_every, ...) and of `TrainConfig` (games,
+        batch_size, seed, search=SearchSettings(...), ...).
 
     Returns:
       The agent, as strong as it is at the end; an interrupt (Ctrl-C) saves and returns it too.
 
     Raises:
-      ValueError: a setting that does not exist, is out of range or does not fit the environment; a network that does
-        not fit it.
+      ValueError: a setting that does not exist, is out of range or does not fit the environment; a network that
+        does not fit it.
       FloatingPointError: a metric is not finite.
     """
     named = isinstance(algorithm, str)
     if named and algorithm not in NAMES:
-        raise ValueError(f"algorithm is {algorithm!r}; expected {', '.join(NAMES)}, or a function that makes one")
+        raise ValueError(
+            f"algorithm is {algorithm!r}; expected {', '.join(NAMES)}, or a function that makes one"
+        )
     env, name = (make(env), env) if isinstance(env, str) else (env, describe(env).name)
     kind: Any = algorithm if named else _kind_of(network, env)
     run_settings, train_settings = _sorted(settings)

@@ -14,9 +14,9 @@ from jzero_envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import make
 from jzero.evaluate.measures import Strength
-from jzero.look import LOOKS, Facts, look
+from jzero.look import Facts
 from jzero.run import describe as estimate
-from jzero.run.build import build, build_program
+from jzero.run.build import build_program
 from jzero.run.cli import main
 from jzero.run.config import RunConfig
 from jzero.run.presets import preset, suited
