@@ -1,4 +1,4 @@
-"""What README.md and docs/*.md name is there: files, tests, links, options; README's game keeps the protocol.
+"""What README.md, CONTRIBUTING.md and docs/*.md name exists: files, tests, links, options; README's game is right.
 
 The pages in turn name what there is: every registered environment, every public name.
 """
@@ -14,7 +14,11 @@ import pytest
 from jzero import check_env, make
 from tests.helpers.tiny import REPOSITORY
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 COMMAND = re.compile(r"python (?:PATH_OF_THE_CLONE/)?(experiments/[\w/]+\.py)((?:[^`|#\n\\]|\\\n)*)")
 
 
