@@ -337,7 +337,7 @@ BROKEN = {
         fingerprint=lambda self, state: jnp.stack([jnp.uint32(0), state.current_player.astype(jnp.uint32)]),
     ),
     "reveal without resample": case(
-        "it has reveal but no resample(state, key), so a search would look at what is really hidden",
+        "it has reveal but no resample(state, key), so a search would see what is hidden",
         reveal=lambda self, state: state.piles,
     ),
     "reveal of nothing": case(

@@ -1,4 +1,4 @@
-"""Whether an environment keeps the protocol, said in plain words."""
+"""Checks that an environment keeps the protocol; problems are in plain words."""
 
 from jzero.check.rules import EnvError, Played, check_env, check_shapes
 

@@ -1,4 +1,4 @@
-"""What `check_env` asks of explicit chance (`jzero.env.ChanceEnv`). G games, C outcomes."""
+"""What `check_env` requires of explicit chance (`jzero.env.ChanceEnv`). G games, C outcomes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ DRAWS = 1000
 TESTS = 8
 """States from which outcomes are counted."""
 P_VALUE = 1e-6
-"""Counts this unlikely are an error; a right environment meets them once in 100,000 checks."""
+"""Counts this unlikely are an error; a correct environment has them once in 100,000 checks."""
 
 
 def chance_trace_problems(env: Any, state: Any) -> Iterator[str]:
@@ -61,7 +61,7 @@ def chance_problems(env: Any, *, seed: int, num_games: int, max_plies: int) -> l
             if broken.any():
                 first_ply.setdefault(text, ply)
         draws = (np.isfinite(found[2]).sum(axis=-1) > 1) & ~is_finished(states)
-        # Every state of a game is another one: games in turn, over the plies of all.
+        # Plies of a game have different states: take the games in turn.
         if draws.any() and tested < TESTS and not first_ply and ply >= tested:
             row = int(np.flatnonzero(draws)[ply % draws.sum()])
             tested += 1
@@ -74,9 +74,9 @@ def chance_problems(env: Any, *, seed: int, num_games: int, max_plies: int) -> l
 
 
 def p_value(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """Of Pearson's chi-square test: how likely counts i64[K] differ so much from what f64[K] lets expect.
+    """Pearson's chi-square test: the probability that counts i64[K] differ this much from probabilities f64[K].
 
-    Classes that expect fewer than 5 are taken together.
+    Classes with an expected count below 5 are merged.
     """
     expected = probabilities * counts.sum()
     rare = expected < 5
@@ -97,7 +97,7 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
     - key -> states [G];
     - states, key -> actions i32[G], afterstates [G], chance logits f32[G, C], resolved states [G] for each of C
       outcomes, next states [G];
-    - states, actions, row, key -> what DRAWS steps of that row come to, in classes of outcomes with equal states:
+    - states, actions, row, key -> counts of DRAWS steps of that row, by classes of outcomes with equal states:
       counts i64[C], probabilities f64[C].
     """
 
@@ -143,7 +143,7 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
 def _rules(
     states: Any, after: Any, logits: np.ndarray, resolved: Any, next_states: Any
 ) -> dict[str, np.ndarray]:
-    """What may be broken, and where: bool[G]. `resolved` has leading axes [C, G]."""
+    """Rules and where they are broken: bool[G]. `resolved` has leading axes [C, G]."""
     finished, possible = np.asarray(is_finished(states)), logits > -np.inf
     total = np.exp(logits.astype(np.float64)).sum(axis=-1)
     same = np.zeros_like(possible)

@@ -1,4 +1,4 @@
-"""What `check_env` says where a function of an environment fails while JAX traces it."""
+"""Messages of `check_env` where JAX cannot trace a function of an environment."""
 
 import sysconfig
 import traceback
@@ -31,7 +31,7 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
         "leave values arrays: no int(), float(), bool() or .item(); no shape may depend on values",
     ),
 )
-"""What to do about JAX's own errors; the first that fits counts."""
+"""The fix for each of JAX's errors; the first that fits is used."""
 
 
 class NotArraysError(TypeError):
@@ -39,10 +39,10 @@ class NotArraysError(TypeError):
 
 
 def shapes(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`jax.eval_shape`, which says of what is no array what it is.
+    """`jax.eval_shape`, with an error that names the type of what is no array.
 
     Raises:
-      NotArraysError: the result holds something that JAX takes neither for an array nor for a pytree.
+      NotArraysError: the result holds something that is neither an array nor a pytree.
       Exception: whatever `function` raises.
     """
 
@@ -60,7 +60,7 @@ def shapes(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def explain(call: str, error: Exception, how: str = "fails under jax.jit") -> str:
-    """One line: what fails, JAX's or Python's first words on it, the line of the environment's file, a hint."""
+    """One line: the call, the first line of the error, the line of the environment's file, a hint."""
     if isinstance(error, NotArraysError):
         return f"{call} {error}"
     reason = next(iter(str(error).strip().splitlines()), "")

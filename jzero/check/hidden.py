@@ -1,4 +1,4 @@
-"""What `check_env` asks of what a state hides: it must not decide the game in place of the key. G games."""
+"""What `check_env` requires of hidden parts of a state: they must not replace the key's chance. G games."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +10,8 @@ from jzero.check.rows import differ, is_key, row_bytes
 from jzero.env import Env, is_finished
 
 OTHER_KEYS = 12
-"""Further keys by which a step is shown not to depend on its key. Two games whose tosses are fair, but differ for
-the same key, are taken for dice in the state once in 2^25 tosses."""
+"""Further keys that show that a step does not depend on its key. Two games with fair tosses that differ for the
+same key are reported as dice in the state once in 2^25 tosses."""
 DICE_IN_STATE = (
     "games that look alike go on differently whatever key step is given: something unseen that init drew decides, "
     "so a search sees the dice: draw chance in step from the key given to step, not from a key or numbers in the "
@@ -23,18 +23,18 @@ DICE_IN_STATE = (
 def hidden_problems(
     env: Env, game: Any, choose: Callable[..., np.ndarray], *, seed: int, max_plies: int
 ) -> list[str]:
-    """Says where chance comes from the state and not from the key of a step, with the ply of the first finding.
+    """Reports chance that comes from the state and not from the key of a step, with the ply of the first finding.
 
     Games that look alike and hold different states are played side by side with the same actions and keys. Where
-    chance is the key's, they go the same way, or another key would have changed the step too. Nothing is asked of
-    environments that say that they hide something (`resample`, `hidden_information`). Numbers drawn in advance that
-    are no keys are found only where two games begin alike.
+    chance is the key's, they stay alike, or another key changes the step too. Environments that declare hidden
+    information (`resample`, `hidden_information`) are not checked. Numbers drawn in advance that are not keys are
+    found only where two games begin alike.
 
     Args:
       env: the environment.
       game: its compiled functions of states [G] (`init`, `step`, `observe`).
       choose: (states, ply=) -> actions [G].
-      seed: of the games' keys.
+      seed: seed of the games' keys.
       max_plies: the most plies that are played.
     """
     if hasattr(env, "resample") or getattr(env, "hidden_information", False):
@@ -62,7 +62,7 @@ def _twins(game: Any, states: Any, others: Any) -> Iterator[Any]:
 
 
 def _views(game: Any, states: Any) -> list[bytes]:
-    """What is seen of each of the states [G], as bytes."""
+    """The mover's view of each of the states [G], as bytes."""
     return row_bytes((game.observe(states), states.legal_action_mask, states.current_player))
 
 
@@ -77,7 +77,7 @@ def _keeps_keys(leaf: Any, other: Any) -> bool:
 def _first_parting(
     game: Any, choose: Callable[..., np.ndarray], states: Any, twins: Any, key: jax.Array, max_plies: int
 ) -> int | None:
-    """The ply at which a game and its twin, alike until then, part though their steps do not depend on the key."""
+    """The ply at which a game and its twin first differ, though their steps do not depend on the key."""
     alike = ~_look_different(game, states, twins)
     for ply in range(max_plies):
         if not (alike & ~is_finished(states) & differ(states, twins)).any():

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def host(leaf: jax.Array) -> np.ndarray | jax.Array:
-    """As numpy, but for keys of the random number generator, which numpy does not know."""
+    """As numpy, except keys of the random number generator, which numpy does not have."""
     return leaf if is_key(leaf) else np.asarray(leaf)
 
 
@@ -23,7 +23,7 @@ def _flat(tree: Any) -> list[np.ndarray]:
 
 
 def differ(tree: Any, other: Any) -> np.ndarray:
-    """bool[G]: rows in which any leaf differs; two NaNs are equal, and so are floats but for rounding."""
+    """bool[G]: rows in which any leaf differs; two NaNs are equal, floats are equal up to rounding."""
     ones, others = _flat(tree), _flat(other)
     if [one.shape for one in ones] != [another.shape for another in others]:
         return np.ones(len(ones[0]), bool)
@@ -44,6 +44,6 @@ def finite(tree: Any) -> np.ndarray:
 
 
 def row_bytes(tree: Any) -> list[bytes]:
-    """One string of bytes a row."""
+    """One string of bytes per row."""
     leaves = _flat(tree)
     return [b"".join(leaf[row].tobytes() for leaf in leaves) for row in range(len(leaves[0]))]

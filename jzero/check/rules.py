@@ -29,11 +29,11 @@ from jzero.env import (
     step_batch,
 )
 
-Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
+Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and its message
 
 
 class EnvError(ValueError):
-    """What `check_env` found wrong with an environment, one problem a line."""
+    """What `check_env` found wrong with an environment, one problem per line."""
 
 
 class Played(NamedTuple):
@@ -42,7 +42,7 @@ class Played(NamedTuple):
     games: int
     """Games side by side."""
     finished: int
-    """How many of them came to their end."""
+    """How many of them ended."""
     plies: int
     """Steps from unfinished states, in all games."""
 
@@ -51,12 +51,12 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
 
     Returns:
-      what was played: where no game has come to its end, nothing is known of ends. Of an emulator (`external`),
-      which does not go back, only names, shapes and dtypes are checked: no games were played.
+      what was played: where no game ended, ends are not checked. Of an emulator (`external`), which cannot go back
+      to a state, only names, shapes and dtypes are checked: no games were played.
 
     Raises:
-      EnvError: lists every problem found and how to mend it. Problems that keep games from being played at
-        all (a missing method, changing shapes) are listed alone, since the other checks need games.
+      EnvError: lists every problem found and its fix. Problems that prevent games (a missing method, changing
+        shapes) are listed alone, since the other checks need games.
     """
     if isinstance(env, type):
         raise EnvError(f"check_env was given the class {env.__name__}: give an environment, {env.__name__}()")
@@ -67,7 +67,7 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     if not problems:
         try:
             problems, played = _play_problems(env, seed, num_games, max_plies)
-        except Exception as error:  # what tracing did not show, such as values kept from one call to the next
+        except Exception as error:  # not seen by tracing, such as values kept between calls
             problems = [explain("random play", error)]
     if not problems and has_chance(env):
         problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
@@ -79,7 +79,7 @@ def check_shapes(env: Env) -> None:
     """The part of `check_env` that plays nothing: members, shapes and dtypes, by tracing alone.
 
     Raises:
-      EnvError: lists the problems found and how to mend them.
+      EnvError: lists the problems found and their fixes.
     """
     _raise(env, _shape_problems(env))
 
@@ -95,11 +95,11 @@ def _raise(env: Env, problems: list[str]) -> None:
         raise EnvError("\n".join([f"{name} breaks the environment protocol (jzero.env.Env):", *lines]))
 
 
-# What can be said without playing: names, shapes, dtypes.
+# Without play: names, shapes, dtypes.
 
 
 def _trace_problems(env: Env) -> Iterator[str]:
-    """What is wrong with counts, shapes and dtypes; stops where the rest cannot be told."""
+    """What is wrong with counts, shapes and dtypes; stops where the rest cannot be checked."""
     for name in [*action_members(env), "num_players"]:
         count = getattr(env, name)
         if not isinstance(count, int | np.integer) or count < 1:
@@ -129,7 +129,7 @@ def _trace_problems(env: Env) -> Iterator[str]:
                 yield "reveal(state) returns no array; drop it where nothing is hidden"
             if not hasattr(env, "resample"):
                 yield (
-                    "it has reveal but no resample(state, key), so a search would look at what is really hidden: "
+                    "it has reveal but no resample(state, key), so a search would see what is hidden: "
                     "add resample, or drop reveal"
                 )
         call = "symmetries"
@@ -214,7 +214,7 @@ def _describe(array: Any) -> str:
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"
 
 
-# What only play can tell.
+# With play.
 
 
 class _Game(NamedTuple):
@@ -229,7 +229,7 @@ class _Game(NamedTuple):
 
 
 def _compile(env: Any, num_games: int) -> _Game:
-    """Every call traces the environment anew, so two of them differ where chance is not the key's."""
+    """Every call traces the environment again, so two of them differ where chance is not the key's."""
 
     def step(states: Any, actions: Any, key: jax.Array, ply: jax.Array) -> Any:
         return step_batch(env, states, actions, jax.random.fold_in(key, ply))
@@ -252,7 +252,7 @@ def _compile(env: Any, num_games: int) -> _Game:
 
 
 def _play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[list[str], Played]:
-    """Rules that random games break, each with the ply at which it was broken first, and what was played."""
+    """Rules that random games break, each with the first ply where it is broken, and what was played."""
     first_ply: dict[str, int] = {}
 
     def note(ply: int, rules: Rules) -> None:
@@ -346,7 +346,7 @@ def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
     if env.num_players == 2 and getattr(env, "zero_sum", True):
         yield (
             np.abs(rewards.sum(axis=-1)) > 1e-4,
-            "the two players' rewards do not sum to zero: mend them, or give the class `zero_sum = False`",
+            "the two players' rewards do not sum to zero: fix them, or give the class `zero_sum = False`",
         )
         goes_on = ~(finished | is_finished(next_states))
         again = goes_on & (next_states.current_player == states.current_player)
@@ -358,7 +358,7 @@ def _step_rules(env: Env, states: Any, next_states: Any) -> Rules:
 
 
 def _clip_rules(game: _Game, states: Any, actions: np.ndarray, key: jax.Array, ply: int) -> Rules:
-    """What lies outside of [-1, 1] is taken for the nearest end."""
+    """Numbers outside of [-1, 1] count as the nearest end."""
     beyond = game.step(states, 3 * actions, key, ply)
     clipped = game.step(states, np.clip(3 * actions, -1, 1), key, ply)
     yield (
@@ -368,13 +368,13 @@ def _clip_rules(game: _Game, states: Any, actions: np.ndarray, key: jax.Array, p
 
 
 def _repeat_rules(result: Any, again: Any, name: str) -> Rules:
-    """`again` comes from the same call, of the function traced a second time."""
+    """`again` is the result of the same call, traced a second time."""
     mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
     yield differ(result, again), f"{name} gives two results for the same arguments: {mend}"
 
 
 def _fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: dict[bytes, bytes]) -> Rules:
-    """`seen` maps the fingerprints u32[2] met so far to what was seen there."""
+    """`seen` maps the fingerprints u32[2] so far to the views there."""
     views = row_bytes((states.current_player, observations))
     clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
     yield np.array(clash), "two positions with different observations or movers have one fingerprint"
@@ -385,7 +385,7 @@ def _resample_rules(
 ) -> Rules:
     """What the player to move knows must not change, and what is redrawn must not matter.
 
-    Hidden things that `resample` never redraws cannot be told from known ones here.
+    Hidden things that `resample` never redraws look like known ones here.
     """
     worlds, going = game.resample(states, key), ~is_finished(states)
     known = {
@@ -406,7 +406,7 @@ def _resample_rules(
         & ~np.any(list(changed.values()), axis=0)
         & differ(game.resample(states, other_key), game.resample(worlds, other_key)),
         "resample gives two results for states that differ in hidden things only: compute them from what the "
-        "player to move knows, or a search can tell the hidden things",
+        "player to move knows, or a search can infer the hidden things",
     )
 
 
@@ -426,7 +426,7 @@ def _lockstep_problems(
 ) -> list[str]:
     """Plays games and their images side by side: they must stay images of each other.
 
-    Says nothing of games whose first position the symmetry does not keep.
+    Reports nothing for games whose first position the symmetry changes.
     """
     move, action = jax.jit(jax.vmap(symmetry.observation)), np.asarray(symmetry.action)
     key = jax.random.key(seed)

@@ -1,4 +1,4 @@
-"""What a run looks like: its report, charts and boards."""
+"""The report of a run: charts and boards."""
 
 from jzero.show.report import write_report
 

@@ -20,8 +20,8 @@ class Position(NamedTuple):
 class Album:
     """Distinct pictures under CSS class names, within a number of bytes.
 
-    Every picture is the background of its class, as a data URL: it stands in the page once however often it
-    is shown, and nothing in it (ids, styles, scripts, links) can touch the page.
+    Every picture is the background of its class, as a data URL: it is in the page once, however often it is shown,
+    and nothing in it (ids, styles, scripts, links) can affect the page.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -43,7 +43,7 @@ class Album:
         return {index: self._urls[url] for index, url in urls.items()}
 
     def add_thinned(self, svgs: Sequence[str]) -> dict[int, str]:
-        """The same with the smallest step whose pictures fit; {} when not even the first and the last do."""
+        """The same with the smallest step whose pictures fit; {} when the first and the last do not."""
         fitting = (self.add(svgs, step) for step in range(1, len(svgs)))
         return next((names for names in fitting if names), {})
 
@@ -53,7 +53,7 @@ class Album:
 
 
 def data_url(svg: str) -> str:
-    """The picture as a URL that may stand between double quotes in a style sheet."""
+    """The picture as a URL that can be between double quotes in a style sheet."""
     quote = "%22" if "'" in svg else "'"
     codes = {"%": "%25", "#": "%23", "<": "%3C", "\\": "%5C", "\n": "%0A", "\r": "", '"': quote}
     return "data:image/svg+xml;charset=utf-8," + svg.strip().translate(str.maketrans(codes))
@@ -63,8 +63,8 @@ def replay(env: Env, actions: Sequence[int], seed: int | None = None) -> list[Po
     """The positions of a game from its actions: [number of actions + 1], the first position included.
 
     Raises:
-      ValueError: an action is illegal, so the game was not one of this environment; or chance decides in it and its
-        seed (see `jzero.env.seeded_key`) is not known.
+      ValueError: an action is illegal, so the game is of another environment; or the game is random and its seed
+        (see `jzero.env.seeded_key`) is not known.
     """
     return list(_replay(env, tuple(actions), (0, 1) if seed is None else (seed, seed)))
 
@@ -81,15 +81,15 @@ def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple
         certain &= same
         positions.append(_position(env, state))
     if not certain:
-        raise ValueError("chance decides in this environment, so the actions alone do not tell the game")
+        raise ValueError("steps of this environment are random, so a game needs its seed besides the actions")
     return tuple(positions)
 
 
 @functools.lru_cache(maxsize=8)
 def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
-    """`init` and `step` by the first of two seeds; each also tells (bool[]) that both give the same view.
+    """`init` and `step` by the first of two seeds; each also returns (bool[]) whether both give the same view.
 
-    Compiled once an environment, however many games and reports.
+    Compiled once per environment, for all games and reports.
     """
 
     def both(move: Callable[[jax.Array], Any], seeds: Any, ply: Any) -> tuple[Any, jax.Array]:
@@ -109,9 +109,9 @@ def _position(env: Any, state: Any) -> Position:
 
 
 def drawn(env: Env | None, game: Mapping[str, Any]) -> tuple[list[Position], str]:
-    """The game's positions and "", or [] and why there are none: a picture must not end the run it is of."""
+    """The game's positions and "", or [] and why there are none: a picture must not end its run."""
     if env is None:
-        return [], "its environment is not at hand"
+        return [], "its environment is not installed here"
     if not hasattr(env, "svg"):
         return [], "its environment draws no pictures: it has no svg(state)"
     try:

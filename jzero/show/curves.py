@@ -8,12 +8,12 @@ from typing import Any
 from jzero.show.plots import SERIES, Line, interval_series, line_chart, series
 from jzero.show.words import number, short_number, spaced
 
-Metrics = Sequence[Mapping[str, Any]]  # metrics.jsonl, one mapping a line
+Metrics = Sequence[Mapping[str, Any]]  # metrics.jsonl, one mapping per line
 
 STRENGTH = ("strength", "strength_low", "strength_high")
 COUNTS = ("iteration", "seconds", "positions", "evaluations", "updates", "games")
 SPEEDS = ("positions_per_second", "evaluations_per_second", "updates_per_second", "reanalysed_per_second")
-OTHERS = 30  # charts of metrics without a place of their own, at most
+OTHERS = 30  # charts of other metrics, at most
 
 
 def column(metrics: Metrics, name: str) -> list[float]:
@@ -22,7 +22,7 @@ def column(metrics: Metrics, name: str) -> list[float]:
 
 
 def speeds_line(metrics: Metrics) -> str:
-    """The median speeds of a run in words, and how its time was shared since it learns; "" without any."""
+    """The median speeds of a run in words, and the shares of its time since its first update; "" without any."""
     parts = [
         f"{short_number(statistics.median(values))} {name.removesuffix('_per_second')}/s"
         for name in SPEEDS
@@ -66,7 +66,7 @@ def training_section(metrics: Metrics) -> str:
 
 
 def unroll_section(metrics: Metrics) -> str:
-    """What a learned model's metrics say of each unrolled step ("value_error_0", "value_error_1", ...)."""
+    """A learned model's metrics of each unrolled step ("value_error_0", "value_error_1", ...)."""
     lines, x_label = _lines(metrics)
     stems: dict[str, list[str]] = {}
     for name in filter(_is_step, lines):

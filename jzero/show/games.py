@@ -14,13 +14,13 @@ GAMES = 12  # at most
 
 
 class Ply(NamedTuple):
-    """One position of a game, as far as it is known; the last one has no action."""
+    """One position of a game, as far as known; the last one has no action."""
 
     number: int
     mover: int | None  # None: the game is over, or unknown
     action: int | None
     value: float | None  # as the mover estimates it
-    first_value: float | None  # with two players only: from player 0's side, and at the end what player 0 got
+    first_value: float | None  # with two players only: for player 0, and at the end player 0's return
 
 
 def games_section(record: Mapping[str, Any] | None, env: Env | None) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def games_section(record: Mapping[str, Any] | None, env: Env | None) -> tuple[st
 
 
 def plies(game: Mapping[str, Any], movers: Sequence[int | None] | None) -> list[Ply]:
-    """The game's positions, [number of actions + 1]; no `movers` where it could not be replayed."""
+    """The game's positions, [number of actions + 1]; `movers` is None where it cannot be replayed."""
     actions, outcome = game["actions"], _numbers(game.get("outcome"))
     values = _numbers(game.get("values"))[: len(actions)]
     values += [None] * (len(actions) + 1 - len(values))
@@ -108,7 +108,7 @@ def _article(title: str, game: Mapping[str, Any], env: Env | None, album: Album,
 
 
 def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
-    """One entry of the strip, with what the player says about it."""
+    """One entry of the strip, with the player's text for it."""
     value = "" if ply.value is None else f"{ply.value:+.2f}"
     if ply.action is None:
         name, move, says = "The end", end, [end]
@@ -126,7 +126,7 @@ def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
 
 
 def _player(game: Sequence[Ply], length: int, picture: str) -> str:
-    """What the page's script steps through the strip's `length` boards with."""
+    """The controls with which the page's script steps through the strip's `length` boards."""
     bar = '<div class="bar" title="Value for player 1"><i></i></div>' if _is_score(game) else "<div></div>"
     buttons = (("go", 0, "First", "&#171;"), ("by", -1, "Previous", "&#8249;"), ("by", 1, "Next", "&#8250;"))
     buttons = (*buttons, ("go", length - 1, "Last", "&#187;"))
@@ -179,12 +179,12 @@ def _at(ply: Ply, game: Sequence[Ply]) -> str:
 
 
 def _share(ply: Ply) -> str:
-    """Player 1's share of the value bar in percent; even where it is not known."""
+    """Player 1's share of the value bar in percent; 50 where it is not known."""
     return f"{50 + 50 * (ply.first_value or 0.0):.3g}"
 
 
 def _aspect(svg: str) -> float:
-    """Width / height of a picture, 1 where it does not say."""
+    """Width / height of a picture, 1 where it has none."""
     try:
         root = ElementTree.fromstring(svg)
         box = root.get("viewBox", "").replace(",", " ").split()[2:]

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jzero.show.words import number, short_number
 
-POINTS = 150  # of a line; more than the eye tells apart at the size of a chart
+POINTS = 150  # of a line; more than are visible at the size of a chart
 
 # Stand-ins for the page's colours: matplotlib draws with the left ones, the page's CSS has the right ones.
 TEXT, GRID = "#00000a", "#00000b"

@@ -67,12 +67,12 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
 
 
 def _is_current(result: Mapping[str, Any], metrics: Metrics) -> bool:
-    """Not so where the run was resumed after its result: then metrics.jsonl goes on longer."""
+    """False where the run was resumed after its result: then metrics.jsonl is longer."""
     return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
 
 
 def _env_called(name: Any) -> Env | None:
-    """The environment, None where this machine does not have it."""
+    """The environment, None where it is not installed."""
     try:
         return make(name) if isinstance(name, str) else None
     except (ValueError, ImportError):
@@ -92,7 +92,7 @@ def _page(title: str, css: str, body: str) -> str:
 
 
 def _trained(config: Mapping[str, Any]) -> str:
-    """What was trained in which environment; "" where that is not on record."""
+    """Algorithm and environment; "" where they are not recorded."""
     found = config.get("config")
     train = found.get("train") if isinstance(found, dict) else None
     train = train if isinstance(train, dict) else {}
@@ -135,7 +135,7 @@ def _strength(metrics: Metrics, final: Mapping[str, Any]) -> str:
 
 
 def _tiles(metrics: Metrics, result: Mapping[str, Any]) -> str:
-    """What the run took: time, counts, and the median speeds."""
+    """The run's time, counts and median speeds."""
     tiles = {}
     for name in ("seconds", *COUNTS[2:], "iteration"):
         if (value := _last(metrics, result, name)) is not None:
@@ -166,7 +166,7 @@ def _tables(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 
 def _usage(experiment: str, run_dir: Path, config: Mapping[str, Any]) -> str:
-    """How to go on, for as long again, and how to play."""
+    """How to continue, for as long again, and how to play."""
     resume = resume_command(experiment, run_dir)
     if minutes := number((config.get("config") or {}).get("minutes")):
         resume += f" --minutes {2 * minutes:g}"

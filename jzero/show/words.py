@@ -6,7 +6,7 @@ from typing import Any
 
 
 def number(value: Any) -> float | None:
-    """The value where it is a finite number; JSON's null and whatever else stands there is None."""
+    """The value where it is a finite number; JSON's null and all else is None."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return value
     return None
@@ -43,7 +43,7 @@ def spaced(name: str) -> str:
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested mappings, as (dotted name, text); nothing for what is no mapping."""
+    """The leaves of nested mappings, as (dotted name, text); nothing for other values."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from flat(item, f"{prefix}.{name}" if prefix else str(name))

@@ -1,1 +1,1 @@
-"""What a run keeps on disk: its directory, checkpoints, logs."""
+"""A run on disk: its directory, checkpoints, logs."""

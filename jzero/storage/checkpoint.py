@@ -29,7 +29,7 @@ def save(
     Of the others the `newest` are left, this one among them, and those of the iterations `kept`.
 
     Raises:
-      OSError: the disk is full or not writable; earlier checkpoints are left as they were.
+      OSError: the disk is full or not writable; earlier checkpoints stay.
     """
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def restore(
 
     Args:
       directory: where `save` wrote.
-      template: a state of the same structure: arrays, or `jax.ShapeDtypeStruct`s with shardings.
+      template: a state of the same structure, of arrays or `jax.ShapeDtypeStruct`s with shardings.
       partial: the template is a part of what was saved (named tuples as dictionaries); only that is read.
       iteration: of the checkpoint; None for the newest.
 
@@ -120,7 +120,7 @@ def iterations(directory: str | Path) -> list[int]:
 
 
 def _remove_unfinished(directory: Path) -> bool:
-    """Frees the space of what a failed or killed process began to write; whether there was any."""
+    """Removes what a failed or killed process began to write; returns whether there was any."""
     if jax.process_index() > 0:
         return False
     unfinished = list(directory.glob("*.orbax-checkpoint-tmp*"))
@@ -130,10 +130,10 @@ def _remove_unfinished(directory: Path) -> bool:
 
 
 def _remove_failed(directory: Path) -> None:
-    """Removes what a failed `save` wrote until it stays away.
+    """Removes what a failed `save` wrote, until nothing more appears.
 
     Orbax raises at the first array that cannot be written while its threads go on with the others, and these make
-    their directories anew.
+    their directories again.
     """
     quiet = 0
     for _ in range(50):
@@ -152,7 +152,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _plain(state: Any) -> Any:
-    """Random keys as the integers they are made of, and a number for an array of nothing, which orbax refuses."""
+    """Random keys as their integers, and a number for an empty array, which orbax refuses."""
 
     def plain(leaf: Any) -> Any:
         if np.size(leaf) == 0:

@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases, imported only when asked for."""
+"""TensorBoard and Weights & Biases, imported only when used."""
 
 import os
 import secrets
@@ -12,10 +12,10 @@ from jzero.storage.run_dir import to_json, write_atomic
 
 
 class Logger(Protocol):
-    """Somewhere metrics go besides metrics.jsonl."""
+    """A place for metrics besides metrics.jsonl."""
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Writes the finite numbers among `metrics` under `step`, the iteration; the rest is left out."""
+        """Writes the finite numbers among `metrics` under `step`, the iteration."""
         ...
 
     def close(self) -> None:
@@ -26,14 +26,14 @@ class Logger(Protocol):
 def make_loggers(
     run_dir: str | Path, tensorboard: bool, wandb: bool, config: Any, *, resumed_at: int | None = None
 ) -> list[Logger]:
-    """The loggers asked for.
+    """The chosen loggers.
 
     Args:
       run_dir: TensorBoard's events go to its folder `tensorboard`, W&B's files to its folder `wandb`.
       tensorboard: log to TensorBoard.
       wandb: log to Weights & Biases, as its environment variables say (WANDB_PROJECT, WANDB_MODE, ...).
       config: the run's configuration, shown by W&B.
-      resumed_at: the iteration a resumed run goes on from; TensorBoard hides what was logged after it.
+      resumed_at: the iteration a resumed run goes on from; TensorBoard hides later entries.
 
     Raises:
       ImportError: a package is missing; the message is one line that says what to install.
@@ -80,7 +80,7 @@ class _Wandb:
 
 
 def _wandb_id(run_dir: Path) -> str:
-    """The run's name at W&B, kept in the directory so that a resumed run goes on with the same curves."""
+    """The run's name at W&B, kept in the directory so that a resumed run continues the same curves."""
     path = run_dir / "wandb_id"
     if not path.exists():
         write_atomic(path, secrets.token_hex(4))

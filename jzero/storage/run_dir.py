@@ -1,14 +1,14 @@
-"""A run's directory: who may write to it, and writing so that a crash never spoils what is already there.
+"""A run's directory: one writer at a time, and writes that keep earlier content in a crash.
 
     runs/<experiment>/<YYYYmmdd-HHMMSS>/
       lock            held while a process writes here; freed when that process ends, however it ends
       config.json     {"experiment": str, "config": {...}, "versions": {...}, "command": str}
-      metrics.jsonl   one line an iteration
+      metrics.jsonl   one line per iteration
       result.json     the final strength and totals
       games.json      sample games
 
 JSON files are replaced as a whole (temporary file, fsync, rename): a reader, a full disk or a power cut finds
-the old file or the new one, never half of one. Numbers without a word in JSON (nan, inf) are written as null.
+the old file or the new one, never half of one. Numbers that JSON does not have (nan, inf) are written as null.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ class RunDir:
           path: the directory; None for a new `<root>/<experiment>/<YYYYmmdd-HHMMSS>`, or with `resume` for
             the newest run there.
           experiment: the name of the script or preset.
-          config: a dataclass or mapping of what was chosen, nested or flat; what JSON cannot hold is text.
+          config: a dataclass or mapping of what was chosen, nested or flat; other values become text.
           resume: continue the run in the directory. A half-written last line of its metrics is dropped; call
             `rewind_metrics` once the checkpoint's iteration is known.
           device: the kind of device, for the record.
@@ -126,7 +126,7 @@ class RunDir:
         write_atomic(self.path / name, json.dumps(to_json(value), indent=2, allow_nan=False) + "\n")
 
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Adds one line to metrics.jsonl; when that fails half-way, the half is taken back."""
+        """Adds one line to metrics.jsonl; a half-written line is removed."""
         line = (json.dumps(to_json(metrics), allow_nan=False) + "\n").encode()
         path = self.path / METRICS
         # Unbuffered: nothing may linger in Python and be written after the error was reported.
@@ -176,7 +176,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl, oldest first; [] without the file.
 
-    Broken lines, such as a process leaves that is killed while it writes, are skipped.
+    Broken lines, as of a process killed while it writes, are skipped.
     """
     try:
         lines = (Path(run_dir) / METRICS).read_bytes().split(b"\n")
@@ -190,13 +190,13 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def resume_command(experiment: str, path: str | Path) -> str:
-    """The command line that continues the run in `path`: with the script that began it, if that is on record."""
+    """The command line that continues the run in `path`: with the script that began it, if recorded."""
     command = (read_json(Path(path) / CONFIG) or {}).get("command") or f"python experiments/{experiment}.py"
     return f"{command} --run-dir {path} --resume"
 
 
 def versions(device: str = "") -> dict[str, str]:
-    """What a run ran on: versions of jzero and of what it computes with, the platform, the kind of device."""
+    """Versions of jzero and its dependencies, the platform, the kind of device."""
     found = {}
     for package in PACKAGES:
         try:
@@ -285,11 +285,13 @@ def _new_directory(runs: Path, name: str) -> Path:
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
                 return path
-    raise RunDirError(f"run directory {runs / name} exists a thousand times over: give another directory")
+    raise RunDirError(
+        f"run directory {runs / name} exists with every number up to 999: give another directory"
+    )
 
 
 def _acquire(path: Path) -> int:
-    """Locks the directory for this process; the lock is freed by closing the file descriptor, or by dying."""
+    """Locks the directory for this process; closing the file descriptor or ending frees the lock."""
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if fcntl is not None:
@@ -301,7 +303,7 @@ def _acquire(path: Path) -> int:
             f"run directory {path} is in use by {owner}: wait for it, stop it, or choose another directory"
         ) from None
     except OSError as error:
-        # Some cluster file systems are mounted without locks; a run there is worth more than the check.
+        # Some cluster file systems are mounted without locks; runs there go on without the check.
         advice = (
             f"run directory {path} cannot be locked ({error.strerror}): let no second process write to it"
         )

@@ -313,7 +313,7 @@ def test_without_the_environment_the_moves_are_shown(tmp_path):
         (TicTacToe(), [-1], "action -1 of ply 0 is illegal"),
         (Random(), [4], "chance decides in this environment"),
         (Wrapped(), [4], "has no svg"),
-        (None, [4], "not at hand"),
+        (None, [4], "not installed here"),
     ],
 )
 def test_games_that_cannot_be_drawn_say_why(env, actions, reason):
