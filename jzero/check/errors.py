@@ -71,7 +71,7 @@ def explain(call: str, error: Exception, how: str = "fails under jax.jit") -> st
 
 def _place(error: Exception) -> str:
     """The innermost line of the environment's own code; "" where the error was raised outside of it."""
-    others = [Path(__file__).parent, Path(sysconfig.get_path("stdlib"))]
+    others = [Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
         foreign = "site-packages" in file.parts or any(file.is_relative_to(folder) for folder in others)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jzero import EnvError, check_env
-from jzero.env import make
+from jzero.env import keep_finished, make
 from tests.helpers.env_examples import TwoPiles
 
-HERE = r"\(test_env_check_errors.py, line \d+: `{}`\)"
+HERE = r"\(test_errors.py, line \d+: `{}`\)"
 
 
 @dataclasses.dataclass
@@ -60,6 +60,13 @@ class Assignment(TwoPiles):
         return super().step(state, action, key)
 
 
+class KeepsATuple(TwoPiles):
+    """Fails in a function of jzero.env: the line to name is the one that calls it."""
+
+    def step(self, state, action, key):
+        return keep_finished(state, (state, action))
+
+
 class AnotherSignature(TwoPiles):
     def observe(self, state, player):
         return state.piles
@@ -89,6 +96,7 @@ class Text(TwoPiles):
             "step",
             r"immutable.* x.at\[idx\].set\(y\).*" + HERE.format(r"state.piles\[0\] = 1") + "$",
         ),
+        (KeepsATuple, "step", HERE.format(r"return keep_finished\(state, \(state, action\)\)") + "$"),
         (AnotherSignature, "observe", r"missing 1 required positional argument: 'player'$"),
         (Text, "observe", "returns a str, which is no array"),
     ],
