@@ -81,7 +81,7 @@ def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple
         certain &= same
         positions.append(_position(env, state))
     if not certain:
-        raise ValueError("steps of this environment are random, so a game needs its seed besides the actions")
+        raise ValueError("chance decides in this environment, so a game needs its seed besides the actions")
     return tuple(positions)
 
 
