@@ -1,4 +1,4 @@
-"""The environment protocol: what jzero asks of a game, and how a game is found by name.
+"""The environment protocol: what jzero asks of a game.
 
 An environment is any object with `num_actions`, `num_players` and three pure functions of one (unbatched)
 state: `init`, `step` and `observe`. There is no class to inherit from; jzero adds the batch axis [B] itself.
@@ -18,23 +18,13 @@ beyond as the nearest of the two ends. Learned models plan there, AlphaZero does
 By convention an illegal action loses at once: the game is over, -1 for the mover and +1 for everyone else.
 """
 
-import ast
 import dataclasses
-import difflib
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-ENTRY_POINTS = "jzero.envs"
 
 
 class State(Protocol):
@@ -306,155 +296,6 @@ def reveal_batch(env: Env, states: Any) -> Any:
     """What AlphaZero's network is given of B states: observations, or `Revealed` ones."""
     reveal, seen = getattr(env, "reveal", None), observe_batch(env, states)
     return seen if reveal is None else Revealed(seen, jax.vmap(reveal)(states))
-
-
-def make(name: str, **kwargs: Any) -> Env:
-    """The environment called `name`, built with `kwargs`.
-
-    `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
-    of your own ("my_module:MyGame"; the working directory is searched first). A package registers names by
-    entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon. More keyword
-    arguments may stand in the name itself, as Python literals: "gymnax:Breakout-MinAtar?sticky_actions=0.1".
-
-    Raises:
-      ValueError: no such name, module or class, it does not take the arguments, or the object does not have what an
-        environment needs.
-      ImportError: an adapter's package is not installed.
-    """
-    name, _, options = name.partition("?")
-    kwargs |= _options(name, options)
-    registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
-    prefix, colon, rest = name.partition(":")
-    if name in registered:
-        env = _build(name, registered[name].value, **kwargs)
-    elif colon and prefix in registered:
-        env = _build(name, registered[prefix].value, rest, **kwargs)
-    elif colon:
-        env = _build(name, name, **kwargs)
-    else:
-        raise ValueError(f"{unknown_name('env', name, sorted(registered))}; or give {_own_class(name)}")
-    missing = missing_members(env)
-    if missing:
-        raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
-    return env
-
-
-def _options(name: str, text: str) -> dict[str, Any]:
-    """Keyword arguments from "key=literal&key=literal"."""
-    found = {}
-    for option in filter(None, text.split("&")):
-        key, _, value = option.partition("=")
-        try:
-            found[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            raise ValueError(
-                f"env {name!r}: cannot read the option {option!r}; expected key=literal, such as sticky_actions=0.1"
-            ) from None
-    return found
-
-
-def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
-    """What the class or function `target` ("module:attribute") makes of the arguments; errors speak of `name`."""
-    factory = _load(name, target)
-    try:
-        signature = inspect.signature(factory)
-    except ValueError:  # some classes written in C have none
-        return factory(*arguments, **kwargs)
-    try:
-        signature.bind(*arguments, **kwargs)
-    except TypeError as error:
-        raise ValueError(
-            f"env {name!r}: {error}; it takes {signature}: give options as in 'name?key=literal', the game "
-            "of an adapter as in 'adapter:game'"
-        ) from None
-    return factory(*arguments, **kwargs)
-
-
-def _load(name: str, target: str) -> Callable[..., Env]:
-    """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
-    module_name, _, attribute = target.partition(":")
-    if module_name.endswith(".py") or "/" in module_name:
-        raise ValueError(
-            f"env {name!r}: {module_name!r} is a file; give its module, as Python imports it from the working "
-            f"directory: {_as_module(module_name)}:{attribute}"
-        )
-    if not module_name or module_name.startswith("."):
-        raise ValueError(
-            f"env {name!r}: {module_name!r} names no module; give it as Python imports it from the working "
-            "directory"
-        )
-    if name == target and sys.path[0] not in ("", os.getcwd()):
-        # A script's path starts at its own folder, whose files must not hide those of where the user stands.
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        known = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
-        known += [path.stem for path in Path().glob("*.py")]
-        hint = ""
-        if error.name and f"{module_name}.".startswith(
-            f"{error.name}."
-        ):  # else it was found, and lacks another
-            hint = _package_found(error, module_name) or _did_you_mean(module_name, known, f":{attribute}")
-        if not hint and error.name == module_name:
-            hint = f"start in the folder of {module_name}.py, or add that to PYTHONPATH"
-        text = f"env {name!r}: cannot import the module {module_name!r}: {error}"
-        raise ValueError(f"{text}; {hint}".removesuffix("; ")) from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        hint = _did_you_mean(attribute, [key for key, value in vars(module).items() if callable(value)])
-        hint = hint or f"it was read from {getattr(module, '__file__', None) or 'Python itself'}"
-        raise ValueError(f"env {name!r}: the module {module_name!r} has no class {attribute!r}; {hint}")
-    return found
-
-
-def _own_class(name: str) -> str:
-    """How to name a class of one's own; with the module where `name` is that of a file in the working directory."""
-    module, _, attribute = name.removesuffix(".py").partition(".")
-    return f'"{module}:{attribute or "Class"}"' if Path(f"{module}.py").is_file() else '"module:Class"'
-
-
-def _as_module(file: str) -> str:
-    """The name of the module in `file`, seen from the working directory where it lies in there."""
-    path = os.path.relpath(file)
-    path = os.path.basename(path) if path.startswith("..") else path
-    return path.removesuffix(".py").replace("/", ".")
-
-
-def _package_found(error: ImportError, module_name: str) -> str:
-    """Which package Python took, where it has that of `module_name` but not the module; else ""."""
-    package = module_name.partition(".")[0]
-    places = list(getattr(sys.modules.get(package), "__path__", []))
-    missing = error.name or ""
-    if not places or missing == package or not f"{module_name}.".startswith(f"{missing}."):
-        return ""
-    return f"the package {package!r} is the one in {places[0]}: rename yours if another is meant"
-
-
-def unknown_name(what: str, name: str, known: list[str]) -> str:
-    """The message that `known` has no `what` (a kind of thing) called `name`, with the nearest names."""
-    hint = _did_you_mean(name, known)
-    return f"unknown {what} {name!r}: {hint}{' ' if hint else ''}known: {', '.join(known) or 'none'}"
-
-
-def options_of(made: type) -> list[str]:
-    """The names of the arguments of a class's constructor, its bases' where it hands them further arguments."""
-    names: dict[str, None] = {}
-    for base in made.__mro__:
-        if "__init__" in vars(base):
-            kinds = {name: each.kind for name, each in inspect.signature(base).parameters.items()}
-            more = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
-            names |= {name: None for name, kind in kinds.items() if kind not in more}
-            if inspect.Parameter.VAR_KEYWORD not in kinds.values():
-                break
-    return list(names)
-
-
-def _did_you_mean(name: str, known: list[str], ending: str = "") -> str:
-    """A question with the names nearest to `name`, or "" where none is near."""
-    exact = {other.lower(): other for other in known}
-    near = [exact[other] + ending for other in difflib.get_close_matches(name.lower(), exact)]
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def missing_members(env: Any) -> list[str]:
