@@ -21,10 +21,11 @@ import jax
 from jzero_envs.adapters.ale import AleEnv
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import Env, make
+from jzero.env import Env
 from jzero.evaluate.measures import Measure, mean_return
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
 

@@ -25,7 +25,7 @@ from minatar import PRESETS, final, measure
 from scipy import stats
 
 from jzero.devices import set_up
-from jzero.env import make
+from jzero.registry import make
 from jzero.run.config import TrainConfig
 from jzero.run.loop import Run
 from jzero.storage.run_dir import versions

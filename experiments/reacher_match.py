@@ -21,9 +21,9 @@ from reacher_players import controller, randomly, still
 
 import jzero
 from jzero.devices import set_up
-from jzero.env import make
 from jzero.evaluate.measures import Strength, play_episodes
 from jzero.evaluate.rating import mean_with_interval
+from jzero.registry import make
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import tyro
 from matplotlib.figure import Figure
 
-from jzero.env import make
+from jzero.registry import make
 from jzero.show.boards import replay
 from jzero.storage.run_dir import CONFIG, read_json, read_metrics
 

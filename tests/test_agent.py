@@ -11,11 +11,12 @@ from scipy import stats
 
 import jzero
 from jzero.agent import Agent
-from jzero.env import init_batch, make, step_batch
+from jzero.env import init_batch, step_batch
 from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import simulator_model
 from jzero.networks import make_network
 from jzero.program import make_mesh
+from jzero.registry import make
 from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, numbers, tiny

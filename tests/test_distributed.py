@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from jzero.env import make
 from jzero.program import make_mesh
+from jzero.registry import make
 from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from jzero.storage.run_dir import read_metrics

@@ -20,11 +20,11 @@ from jzero.env import (
     forfeit,
     is_finished,
     keep_finished,
-    options_of,
     random_actions,
     random_actions_in,
     replace,
 )
+from jzero.registry import options_of
 from tests.helpers.env_examples import Aim, Dice, Emulator, TwoPiles
 
 KEY = jax.random.key(0)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import make
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.program import _repeat, abstract_state, make_mesh, make_model, play_metrics
+from jzero.registry import make
 from jzero.run.build import build_program
 from tests.helpers.tiny import (
     Race,

@@ -24,9 +24,10 @@ from hardware import provenance
 from timing import Ours, timed
 
 from jzero.devices import set_up
-from jzero.env import init_batch, make, step_batch
+from jzero.env import init_batch, step_batch
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run.config import TrainConfig
 
 NAMES = {"native": "connect_four", "adapter": "pgx:connect_four"}

@@ -24,10 +24,11 @@ from hardware import provenance
 from timing import Ours, network_alone, timed
 
 from jzero.devices import set_up
-from jzero.env import Env, make
+from jzero.env import Env
 from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import has_player_values, simulator_model
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run.config import TrainConfig
 
 Cell = Literal["quoridor", "blob 2x20", "blob 3x30", "blob 5x50"]

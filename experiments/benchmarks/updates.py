@@ -25,7 +25,7 @@ from hardware import provenance
 from tic_tac_toe_muzero import GUMBEL_MUZERO, presets
 
 from jzero.devices import set_up
-from jzero.env import make
+from jzero.registry import make
 from jzero.run.build import build_program
 from jzero.run.config import AlgorithmName
 

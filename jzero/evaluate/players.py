@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Env, unknown_name
+from jzero.env import Env
 from jzero.env_spec import describe
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
 from jzero.evaluate.gtp import gnu_go, gtp_player
@@ -36,6 +36,7 @@ from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, Turn
 from jzero.look import look
 from jzero.models.plan import SearchSettings
+from jzero.registry import unknown_name
 
 if TYPE_CHECKING:
     from jzero.agent import Agent

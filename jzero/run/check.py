@@ -17,7 +17,8 @@ from typing import Annotated
 import tyro
 
 from jzero.check import check_env
-from jzero.env import Env, action_size, make
+from jzero.env import Env, action_size
+from jzero.registry import make
 
 
 @dataclass(frozen=True)

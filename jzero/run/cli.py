@@ -14,8 +14,9 @@ import jax
 import tyro
 
 from jzero.devices import set_up
-from jzero.env import Env, make
+from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
+from jzero.registry import make
 from jzero.run.accelerators import in_bfloat16, widened
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.load import read_config

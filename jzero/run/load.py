@@ -8,7 +8,8 @@ from typing import Any
 import jax
 
 from jzero.agent import Agent
-from jzero.env import Env, make
+from jzero.env import Env
+from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import TrainConfig
 from jzero.settings import from_dict

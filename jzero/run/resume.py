@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jzero.env import Env, make
+from jzero.env import Env
+from jzero.registry import make
 from jzero.run.build import Parts
 from jzero.run.config import TrainConfig
 from jzero.run.load import read_config

@@ -10,10 +10,11 @@ from typing import Any
 import optax
 
 from jzero.agent import Agent
-from jzero.env import Env, make
+from jzero.env import Env
 from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
 from jzero.evaluate.measures import Measure
+from jzero.registry import make
 from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.loop import Run

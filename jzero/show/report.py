@@ -11,7 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jzero.env import Env, make
+from jzero.env import Env
+from jzero.registry import make
 from jzero.show.curves import (
     COUNTS,
     SPEEDS,

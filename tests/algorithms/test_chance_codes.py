@@ -18,11 +18,12 @@ from jzero.algorithms.chance_codes import Codes, code_information, codes_in_use,
 from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.algorithms.unrolled import Batch, MuZeroSettings
-from jzero.env import init_batch, make
+from jzero.env import init_batch
 from jzero.models.learned import Latent, LearnedModel, learned_model
 from jzero.models.plan import SearchSettings, plan_tree
 from jzero.networks.make import NetworkSettings
 from jzero.program import make_mesh
+from jzero.registry import make
 from jzero.replay import Draw
 from jzero.run.build import build_program
 from jzero.run.describe import describe

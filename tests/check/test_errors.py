@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jzero import EnvError, check_env
-from jzero.env import keep_finished, make
+from jzero.env import keep_finished
+from jzero.registry import make
 from tests.helpers.env_examples import TwoPiles
 
 HERE = r"\(test_errors.py, line \d+: `{}`\)"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from jzero_envs.adapters.pgx import PgxEnv
 
-from jzero.env import make
 from jzero.evaluate import GtpError, GtpProcess, Turn, gnu_go, gtp_player, play_match, random_player
 from jzero.evaluate.gtp import to_action, to_vertex
+from jzero.registry import make
 from tests.helpers.playing import Batched, random_games
 
 FAKE = [sys.executable, str(Path(__file__).parents[1] / "helpers" / "fake_gtp.py")]

@@ -20,12 +20,12 @@ from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.devices import set_up
-from jzero.env import make
 from jzero.models.plan import SearchSettings, plan
 from jzero.models.simulator import simulator_model
 from jzero.networks import make_network
 from jzero.optimizer import make_optimizer
 from jzero.program import AXIS, make_mesh
+from jzero.registry import make
 from jzero.replay import sample
 from jzero.run.build import build_program
 from tests.helpers.tiny import numbers, tiny

@@ -11,11 +11,12 @@ from jzero_envs.blob import Blob
 
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.returns import value_targets
-from jzero.env import init_batch, make, reveal_batch, step_batch
+from jzero.env import init_batch, reveal_batch, step_batch
 from jzero.models.model import by_seat, from_mover
 from jzero.models.plan import SearchSettings, plan, search_root
 from jzero.models.simulator import edge, simulator_model
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.replay import Sample
 from jzero.run.build import build_algorithm
 from jzero.self_play import Transition, self_play, start_games

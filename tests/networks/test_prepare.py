@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import init_batch, make
+from jzero.env import init_batch
 from jzero.models.plan import SearchSettings
 from jzero.networks import make_learned_network, make_network, prepared
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run.build import build_algorithm
 from jzero.self_play import self_play, start_games
 from tests.helpers.tiny import TINY, same_bits, tiny

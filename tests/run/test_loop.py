@@ -21,9 +21,9 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.devices import set_up
-from jzero.env import make
 from jzero.evaluate.record import record_games
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run import loop as run_lib
 from jzero.run.build import build_algorithm
 from jzero.run.cli import main

@@ -12,9 +12,9 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import make
 from jzero.evaluate.measures import Strength
 from jzero.look import Facts
+from jzero.registry import make
 from jzero.run import describe as estimate
 from jzero.run.build import build_program
 from jzero.run.cli import main

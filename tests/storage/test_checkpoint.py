@@ -11,8 +11,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jzero.env import make
 from jzero.program import make_mesh
+from jzero.registry import make
 from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, same_bits

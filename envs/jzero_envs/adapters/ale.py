@@ -31,7 +31,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import keep_finished, unknown_name
+from jzero.env import keep_finished
+from jzero.registry import unknown_name
 
 STACK = 4
 """Frames in an observation."""

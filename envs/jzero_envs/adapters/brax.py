@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jzero.env import keep_finished, options_of, unknown_name
+from jzero.env import keep_finished
+from jzero.registry import options_of, unknown_name
 
 MAX_ACTIONS = 512
 """The largest number of actions."""

@@ -37,7 +37,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import Symmetry, keep_finished, unknown_name
+from jzero.env import Symmetry, keep_finished
+from jzero.registry import unknown_name
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Ends of the names of games that observe only zeros and ones."""

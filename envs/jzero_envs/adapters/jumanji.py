@@ -27,7 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.env import keep_finished, options_of, unknown_name
+from jzero.env import keep_finished
+from jzero.registry import options_of, unknown_name
 
 MAX_ACTIONS = 10_000
 """The largest number of actions that a game may have."""

@@ -23,7 +23,8 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from jzero.env import Symmetry, forfeit, keep_finished, replace, square_symmetries, unknown_name
+from jzero.env import Symmetry, forfeit, keep_finished, replace, square_symmetries
+from jzero.registry import unknown_name
 
 HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 """Games whose states hold what the player to move may not see."""
