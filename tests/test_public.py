@@ -53,6 +53,11 @@ def test_the_version_is_that_of_the_package():
     assert jzero.__version__ == metadata.version("jzero")
 
 
+def test_modules_are_attributes_without_an_import_of_their_own():
+    loaded = loaded_by("import jzero; jzero.search.muzero_policy; jzero.env.keep_finished")
+    assert not loaded.intersection(HEAVY)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = jzero.no_such_name
