@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from mctx import RootFnOutput
 
-from jzero.search import tree as tree_lib
+from jzero.search import layout
 from jzero.search.tree import Tree
 
 VIRTUAL = ("visit", "loss", "mean")
@@ -168,8 +168,8 @@ def tree_nbytes(
       embedding: [B, ...] the model's state, as arrays or as their shapes (`jax.ShapeDtypeStruct`).
       num_players: how many values a node has.
     """
-    fields = tree_lib.NODE_FIELDS if num_players == 1 else tree_lib.PLAYER_VALUES + 2 * num_players
-    slots = min(num_actions, num_nodes - 1) * tree_lib.CHILD_FIELDS
+    fields = layout.NODE_FIELDS if num_players == 1 else layout.PLAYER_VALUES + 2 * num_players
+    slots = min(num_actions, num_nodes - 1) * layout.CHILD_FIELDS
     state = sum(math.prod(x.shape[1:]) * x.dtype.itemsize for x in jax.tree.leaves(embedding))
     return batch_size * num_nodes * (4 * (fields + slots + num_actions) + state)
 
@@ -215,9 +215,9 @@ def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> 
 def check_tree(tree: Tree) -> None:
     """Raises ValueError if the model gave NaN for a node of the tree, and says by which actions it is reached."""
     # What the model said of a node; values that were backed up would only say where NaN came by.
-    said = [tree_lib.RAW_VALUE, tree_lib.REWARD, tree_lib.DISCOUNT, tree_lib.PRIOR_MASS]
+    said = [layout.RAW_VALUE, layout.REWARD, layout.DISCOUNT, layout.PRIOR_MASS]
     if tree.num_players > 1:
-        said += range(tree_lib.PLAYER_VALUES + tree.num_players, tree.nodes.shape[-1])
+        said += range(*layout.player_rewards(tree.num_players).indices(tree.nodes.shape[-1]))
     bad = np.isnan(np.asarray(tree.nodes)[..., said]).any(axis=-1)
     if not bad.any():
         return

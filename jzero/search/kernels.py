@@ -21,8 +21,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from jzero.search import scores
-from jzero.search import tree as tree_lib
+from jzero.search import layout, scores
 from jzero.search.engines import NotServed
 from jzero.search.scores import Row
 from jzero.search.tree import Tree
@@ -104,7 +103,7 @@ def _descend(
     def choose(index: jax.Array, select: Callable, *arguments: jax.Array) -> tuple[jax.Array, jax.Array]:
         node, in_use, open_action = _read_node(nodes, children, game, index, num_actions)
         slot, code, is_open = select(node, *arguments)
-        opened = tree_lib.untried_code(open_action)
+        opened = layout.untried_code(open_action)
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, code.astype(jnp.int32))
 
     def note(hop: jax.Array, index: jax.Array, slot: jax.Array) -> None:
@@ -132,7 +131,7 @@ def _descend(
         return hop + 1, index, slot, child
 
     hop, index, slot, child = jax.lax.while_loop(keep_going, one_hop, (jnp.int32(1), root, slot, child))
-    action = jnp.where(tree_lib.is_untried(child), tree_lib.untried_action(child), 0)
+    action = jnp.where(layout.is_untried(child), layout.untried_action(child), 0)
     for value, ref in zip(
         (hop, index, slot, child, action),
         (out_length, out_node, out_slot, out_child, out_action),
@@ -153,7 +152,7 @@ def _read_node(
     def field(number: int) -> jax.Array:
         return _load(nodes, game, index, number)
 
-    in_use = field(tree_lib.NUM_CHILDREN).astype(jnp.int32)
+    in_use = field(layout.NUM_CHILDREN).astype(jnp.int32)
     # Few slots are read whole, so that no load waits for another.
     mask = lane < (num_slots if num_slots <= 32 else in_use)
 
@@ -161,19 +160,19 @@ def _read_node(
         return _load(children, game, index, lane, number, mask=mask, other=other)
 
     row = Row(
-        prior_logits=column(tree_lib.PRIOR, 0.0),
-        visits=column(tree_lib.VISITS, 0.0),
-        qvalues=column(tree_lib.QVALUE, 0.0),
-        open_prior=field(tree_lib.OPEN_PRIOR),
-        open_mass=field(tree_lib.OPEN_MASS),
-        prior_mass=field(tree_lib.PRIOR_MASS),
-        node_visits=field(tree_lib.NODE_VISITS),
-        node_value=field(tree_lib.NODE_VALUE),
-        raw_value=field(tree_lib.RAW_VALUE),
+        prior_logits=column(layout.PRIOR, 0.0),
+        visits=column(layout.VISITS, 0.0),
+        qvalues=column(layout.QVALUE, 0.0),
+        open_prior=field(layout.OPEN_PRIOR),
+        open_mass=field(layout.OPEN_MASS),
+        prior_mass=field(layout.PRIOR_MASS),
+        node_visits=field(layout.NODE_VISITS),
+        node_value=field(layout.NODE_VALUE),
+        raw_value=field(layout.RAW_VALUE),
         num_actions=num_actions,
     )
-    node = RowNode(row, column(tree_lib.CHILD, Tree.UNVISITED), field(tree_lib.ACTION))
-    return node, in_use, field(tree_lib.OPEN_ACTION).astype(jnp.int32)
+    node = RowNode(row, column(layout.CHILD, Tree.UNVISITED), field(layout.ACTION))
+    return node, in_use, field(layout.OPEN_ACTION).astype(jnp.int32)
 
 
 def finish(
@@ -228,7 +227,7 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     new_states, player = inputs[:num_states], inputs[num_states:]
     game, num_actions = pl.program_id(0), open_priors.shape[2]
     length, parent, slot, code = (_load(ref, game) for ref in (length, parent, slot, code))
-    new, is_new, action = _load(new, 0), tree_lib.is_untried(code), tree_lib.untried_action(code)
+    new, is_new, action = _load(new, 0), layout.is_untried(code), layout.untried_action(code)
     lane = _iota(_lanes(num_actions))
     exists, seat = lane < num_actions, _iota(_lanes(num_players))
     seats = None if num_players == 1 else seat < num_players
@@ -246,15 +245,15 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
         return _load(nodes, game, node, number)
 
     def player_at(node: jax.Array) -> jax.Array | None:
-        return None if seats is None else field(node, tree_lib.PLAYER).astype(jnp.int32)
+        return None if seats is None else field(node, layout.PLAYER).astype(jnp.int32)
 
     def edge_to(node: jax.Array) -> _Edge:
-        at, value, reward = (game, node), tree_lib.PLAYER_VALUES, tree_lib.PLAYER_VALUES + num_players
+        at, value, reward = (game, node), layout.PLAYER_VALUES, layout.PLAYER_VALUES + num_players
         if seats is None:
-            value, reward = field(node, tree_lib.NODE_VALUE), field(node, tree_lib.REWARD)
+            value, reward = field(node, layout.NODE_VALUE), field(node, layout.REWARD)
         else:
             value, reward = at_seats(nodes, *at, first=value), at_seats(nodes, *at, first=reward)
-        return _Edge(field(node, tree_lib.NODE_VISITS), value, reward, field(node, tree_lib.DISCOUNT))
+        return _Edge(field(node, layout.NODE_VISITS), value, reward, field(node, layout.DISCOUNT))
 
     def put(node: jax.Array, number: int, value: jax.Array | float) -> None:
         _store(value, nodes, game, node, number)
@@ -270,7 +269,7 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     step_reward = at_seats(reward, game)
     to_play = _load(player[0], game) if player else None
     own_logits = _load(logits, game, lane, mask=exists, other=-math.inf).astype(jnp.float32)
-    fields = tree_lib.node_fields(
+    fields = layout.node_fields(
         of_seat(step_value, to_play),
         step_reward if seats is None else jnp.float32(0),
         step_discount,
@@ -278,12 +277,12 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
         action,
         own_logits,
     )
-    for number, (one, empty) in enumerate(zip(fields, tree_lib.EMPTY_NODE, strict=True)):
+    for number, (one, empty) in enumerate(zip(fields, layout.EMPTY_NODE, strict=True)):
         put(new, number, jnp.where(is_new, one.astype(jnp.float32), empty))
     if seats is not None:
-        put(new, tree_lib.PLAYER, jnp.where(is_new, cast(jax.Array, to_play), 0))
-        put_seats(new, tree_lib.PLAYER_VALUES, jnp.where(is_new, step_value, 0.0))
-        put_seats(new, tree_lib.PLAYER_VALUES + num_players, jnp.where(is_new, step_reward, 0.0))
+        put(new, layout.PLAYER, jnp.where(is_new, cast(jax.Array, to_play), 0))
+        put_seats(new, layout.PLAYER_VALUES, jnp.where(is_new, step_value, 0.0))
+        put_seats(new, layout.PLAYER_VALUES + num_players, jnp.where(is_new, step_reward, 0.0))
     _store(jnp.where(is_new, own_logits, 0.0), open_priors, game, new, lane, mask=exists)
     for state, row in zip(states, new_states, strict=True):
         _copy(row, (game,), state, (game, new), keep=is_new)
@@ -292,18 +291,18 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     siblings = _load(open_priors, game, parent, lane, mask=exists, other=-math.inf)
     is_action = lane == action
     prior = jnp.sum(jnp.where(is_action, siblings, 0.0))
-    was_open = slot == field(parent, tree_lib.NUM_CHILDREN).astype(jnp.int32)
+    was_open = slot == field(parent, layout.NUM_CHILDREN).astype(jnp.int32)
 
     @pl.when(is_new)
     def _open_edge() -> None:
-        _store(prior, children, game, parent, slot, tree_lib.PRIOR)
+        _store(prior, children, game, parent, slot, layout.PRIOR)
         _store(
-            jnp.where(is_terminal, tree_lib.terminal_code(new), new),
+            jnp.where(is_terminal, layout.terminal_code(new), new),
             children,
             game,
             parent,
             slot,
-            tree_lib.CHILD,
+            layout.CHILD,
         )
         gone = is_action & (prior > -math.inf)
         _store(jnp.full_like(siblings, -math.inf), open_priors, game, parent, lane, mask=gone)
@@ -314,16 +313,16 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
             (slot + 1).astype(jnp.float32),
             *scores.best_open(jnp.where(is_action, -math.inf, siblings)),
         )
-        for number, one in enumerate(opened, tree_lib.NUM_CHILDREN):
+        for number, one in enumerate(opened, layout.NUM_CHILDREN):
             put(parent, number, one)
 
     # Backup, as in `walk.backup`. Nothing that it reads was written above, but the new node, which is at hand.
-    leaf = jnp.where(is_new, new, tree_lib.node_index(code))
+    leaf = jnp.where(is_new, new, layout.node_index(code))
     known = edge_to(leaf)
     known = known._replace(visits=known.visits + 1)
     fresh = _Edge(jnp.float32(1), step_value, step_reward, step_discount)
     child = _Edge(*(jnp.where(is_new, a, b) for a, b in zip(fresh, known, strict=True)))
-    put(leaf, tree_lib.NODE_VISITS, child.visits)
+    put(leaf, layout.NODE_VISITS, child.visits)
 
     def one_hop(i: jax.Array, carry: tuple[_Edge, jax.Array]) -> tuple[_Edge, jax.Array]:
         child, value = carry
@@ -332,12 +331,12 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
         old, mover = edge_to(node), player_at(node)
         value = child.reward + child.discount * value
         mean = (old.value * old.visits + value) / (old.visits + 1)
-        put(node, tree_lib.NODE_VISITS, old.visits + 1)
-        put(node, tree_lib.NODE_VALUE, of_seat(mean, mover))
-        put_seats(node, tree_lib.PLAYER_VALUES, mean)
-        _store(child.visits, children, game, node, at, tree_lib.VISITS)
+        put(node, layout.NODE_VISITS, old.visits + 1)
+        put(node, layout.NODE_VALUE, of_seat(mean, mover))
+        put_seats(node, layout.PLAYER_VALUES, mean)
+        _store(child.visits, children, game, node, at, layout.VISITS)
         qvalue = of_seat(child.reward + child.discount * child.value, mover)
-        _store(qvalue, children, game, node, at, tree_lib.QVALUE)
+        _store(qvalue, children, game, node, at, layout.QVALUE)
         return old._replace(visits=old.visits + 1, value=mean), value
 
     jax.lax.fori_loop(0, length, one_hop, (child, child.value))
@@ -447,9 +446,7 @@ def _iota(count: int) -> jax.Array:
 
 def _flat(states: Any, axes: int) -> list[jax.Array]:
     """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; not those of no size."""
-    leaves = [
-        jax.random.key_data(leaf) if tree_lib.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)
-    ]
+    leaves = [jax.random.key_data(leaf) if layout.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
     return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
 
 
@@ -462,7 +459,7 @@ def _unflat(leaves: Sequence[jax.Array], states: Any, axes: int) -> Any:
         if not like.size:
             return jnp.zeros(shape, like.dtype)
         leaf = next(rest)
-        if not tree_lib.is_key(like):
+        if not layout.is_key(like):
             return leaf.reshape(shape)
         data = leaf.reshape(*shape, *jax.random.key_data(like).shape[like.ndim :])
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from jzero.search import tree as tree_lib
-from jzero.search import walk
+from jzero.search import layout, walk
 from jzero.search.tree import Tree, vary_like
 from jzero.search.walk import Path, Rules
 
@@ -87,10 +86,10 @@ def search_leaves(
                 decided = jnp.where(path.depth > before, after, num_nodes)
                 in_flight = cast(jax.Array, in_flight).at[games, decided, slot].add(1.0, mode="drop")
                 new_index = after + 1
-            is_new = tree_lib.is_untried(path.child)
+            is_new = layout.is_untried(path.child)
             # A node that waits for its evaluation is stored like a terminal, so that descents end there.
             tree = walk.open_edges(tree, path, is_new, jnp.ones_like(is_new), new_index)
-            leaf = jnp.where(is_new, new_index, tree_lib.node_index(path.child))
+            leaf = jnp.where(is_new, new_index, layout.node_index(path.child))
             one = _Paths(path, leaf, is_new)
             return k + 1, tree, in_flight, jax.tree.map(lambda all, x: all.at[k].set(x), paths, one)
 
@@ -104,7 +103,7 @@ def search_leaves(
         def one_backup(k: jax.Array, tree: Tree) -> Tree:
             path, leaf, is_new = jax.tree.map(lambda x: x[k], paths)
             again = jnp.where((path.depth > 0) & ~is_new, leaf, num_nodes)
-            nodes = tree.nodes.at[games, again, tree_lib.NODE_VISITS].add(1.0, mode="drop")
+            nodes = tree.nodes.at[games, again, layout.NODE_VISITS].add(1.0, mode="drop")
             return walk.backup(dataclasses.replace(tree, nodes=nodes), path, jnp.maximum(leaf, 0))
 
         tree = jax.lax.fori_loop(0, most, one_backup, tree)
@@ -123,7 +122,7 @@ def _expand(
     """Evaluates the last edges of the first `most` paths in one call and fills in the new nodes."""
     leaves, batch_size = paths.leaf.shape
     path, games = paths.path, jnp.arange(batch_size)
-    action = jnp.where(paths.is_new, tree_lib.untried_action(path.child), 0)
+    action = jnp.where(paths.is_new, layout.untried_action(path.child), 0)
 
     def among(count: int, model_state: Any) -> tuple[tuple[walk.NewNodes, Any], Any]:
         """The first `count` leaves of every game, padded to all of them."""
@@ -155,15 +154,15 @@ def _expand(
     target = jnp.where(paths.is_new, paths.leaf, tree.nodes.shape[1])
 
     def write(array: jax.Array, new: jax.Array) -> jax.Array:
-        return array.at[games, target].set(tree_lib.as_stored(new, array), mode="drop")
+        return array.at[games, target].set(layout.as_stored(new, array), mode="drop")
 
-    code = jnp.where(new.is_terminal, tree_lib.terminal_code(paths.leaf), paths.leaf).astype(jnp.float32)
+    code = jnp.where(new.is_terminal, layout.terminal_code(paths.leaf), paths.leaf).astype(jnp.float32)
     parent = jnp.where(paths.is_new, path.last_node, tree.nodes.shape[1])
     return dataclasses.replace(
         tree,
         nodes=write(tree.nodes, new.rows),
         open_priors=write(tree.open_priors, new.logits),
         embeddings=jax.tree.map(write, tree.embeddings, embedding),
-        children=tree.children.at[games, parent, path.last_slot, tree_lib.CHILD].set(code, mode="drop"),
+        children=tree.children.at[games, parent, path.last_slot, layout.CHILD].set(code, mode="drop"),
         model_state=model_state,
     )

@@ -37,8 +37,7 @@ import jax
 import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
-from jzero.search import arguments, reuse, scores, simulate, walk
-from jzero.search import tree as tree_lib
+from jzero.search import arguments, layout, reuse, scores, simulate, walk
 from jzero.search.leaves import search_leaves
 from jzero.search.noise import dirichlet_over_legal
 from jzero.search.qtransforms import (
@@ -399,7 +398,7 @@ def gumbel_muzero_policy(
     _, slot, _ = best_considered(tree, node, keys, visits, jnp.max(visits[:, :width], axis=-1))
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
     qvalues = transform_row(qtransform, tree, node, shown)
-    completed = tree_lib.by_action(
+    completed = layout.by_action(
         qvalues.slots, tree.actions_of(node.slots), node.row.visits > 0, logits.shape[1], qvalues.best_open
     )
     weights = jax.nn.softmax(mask_invalid_actions(logits + completed, invalid), axis=-1)
@@ -436,7 +435,7 @@ def where_chance(
 
 def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
     """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
-    masked = jnp.where(tree_lib.is_set(invalid_actions), -jnp.inf, logits)
+    masked = jnp.where(layout.is_set(invalid_actions), -jnp.inf, logits)
     return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
 
 

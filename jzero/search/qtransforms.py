@@ -15,8 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jzero.search import scores
-from jzero.search import tree as tree_lib
+from jzero.search import layout, scores
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
 from jzero.search.view import TreeView, call
@@ -121,8 +120,8 @@ def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
     if node.in_flight is None:
         return tree, node
     row, games = node.row, jnp.arange(node.index.shape[0])
-    fields = node.fields.at[:, tree_lib.NODE_VISITS].set(row.node_visits)
-    slots = node.slots.at[..., tree_lib.VISITS].set(row.visits).at[..., tree_lib.QVALUE].set(row.qvalues)
+    fields = node.fields.at[:, layout.NODE_VISITS].set(row.node_visits)
+    slots = node.slots.at[..., layout.VISITS].set(row.visits).at[..., layout.QVALUE].set(row.qvalues)
     # Costs nothing unless the transform reads rows by another index than the one it is handed.
     tree = dataclasses.replace(
         tree,

@@ -16,8 +16,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jzero.search import scores
-from jzero.search import tree as tree_lib
+from jzero.search import layout, scores
 from jzero.search.tree import Tree
 
 
@@ -28,8 +27,8 @@ def subtree(tree: Tree, action: jax.Array) -> Tree:
     pass the action -1: nothing is kept.
     """
     root = tree.children[:, Tree.ROOT_INDEX]
-    index = tree_lib.node_index(root[..., tree_lib.CHILD].astype(jnp.int32))
-    chosen = (tree.actions_of(root) == action[:, None]) & (root[..., tree_lib.VISITS] > 0)
+    index = layout.node_index(root[..., layout.CHILD].astype(jnp.int32))
+    chosen = (tree.actions_of(root) == action[:, None]) & (root[..., layout.VISITS] > 0)
     child = jnp.max(jnp.where(chosen, index, -1), axis=-1)
     nodes, children, open_priors, source = jax.vmap(_subtree)(
         tree.nodes, tree.children, tree.open_priors, child
@@ -51,7 +50,7 @@ def _subtree(
     """One tree's arrays with `root` i32[] and what is below it moved to the front; source i32[N] of each node."""
     num_nodes = nodes.shape[0]
     index = jnp.arange(num_nodes, dtype=jnp.int32)
-    parent = nodes[:, tree_lib.PARENT].astype(jnp.int32)
+    parent = nodes[:, layout.PARENT].astype(jnp.int32)
     # Whether `root` is among a node's ancestors: those 1, 2, 4, ... steps above in turn.
     inside, above = index == root, jnp.where(parent >= 0, parent, index)
     for _ in range(math.ceil(math.log2(num_nodes))):
@@ -60,21 +59,21 @@ def _subtree(
     source = jnp.zeros_like(index).at[jnp.where(inside, moved, num_nodes)].set(index, mode="drop")
     exists = index < jnp.sum(inside)
 
-    nodes = jnp.where(exists[:, None], nodes[source], tree_lib.empty_node_row(nodes.shape[-1]))
-    parent = nodes[:, tree_lib.PARENT].astype(jnp.int32)
-    nodes = nodes.at[:, tree_lib.PARENT].set(
+    nodes = jnp.where(exists[:, None], nodes[source], layout.empty_node_row(nodes.shape[-1]))
+    parent = nodes[:, layout.PARENT].astype(jnp.int32)
+    nodes = nodes.at[:, layout.PARENT].set(
         jnp.where(exists, moved[parent], Tree.NO_PARENT).astype(jnp.float32)
     )
-    at_root = jnp.array([tree_lib.PARENT, tree_lib.ACTION])
+    at_root = jnp.array([layout.PARENT, layout.ACTION])
     nodes = nodes.at[Tree.ROOT_INDEX, at_root].set(Tree.NO_PARENT)
 
-    children = jnp.where(exists[:, None, None], children[source], tree_lib.empty_slot())
-    code = children[..., tree_lib.CHILD].astype(jnp.int32)
-    node = moved[jnp.maximum(tree_lib.node_index(code), 0)]
+    children = jnp.where(exists[:, None, None], children[source], layout.empty_slot())
+    code = children[..., layout.CHILD].astype(jnp.int32)
+    node = moved[jnp.maximum(layout.node_index(code), 0)]
     code = jnp.where(code > 0, node, code)
-    is_terminal = (code < Tree.UNVISITED) & ~tree_lib.is_untried(code)
-    code = jnp.where(is_terminal, tree_lib.terminal_code(node), code)
-    children = children.at[..., tree_lib.CHILD].set(code.astype(jnp.float32))
+    is_terminal = (code < Tree.UNVISITED) & ~layout.is_untried(code)
+    code = jnp.where(is_terminal, layout.terminal_code(node), code)
+    children = children.at[..., layout.CHILD].set(code.astype(jnp.float32))
     return nodes, children, jnp.where(exists[:, None], open_priors[source], 0.0), source
 
 
@@ -110,25 +109,23 @@ def with_root(tree: Tree, fresh: Tree, start: int, considered: jax.Array | None 
 def _drop_from(tree: Tree, start: int) -> Tree:
     """The trees without the nodes from `start` on; their edges are untried again."""
     is_late = jnp.arange(tree.nodes.shape[1]) >= start
-    code = tree.children[..., tree_lib.CHILD].astype(jnp.int32)
-    dropped = ~tree_lib.is_untried(code) & (tree_lib.node_index(code) >= start)
-    open_priors = tree_lib.by_action(
-        tree.children[..., tree_lib.PRIOR],
+    code = tree.children[..., layout.CHILD].astype(jnp.int32)
+    dropped = ~layout.is_untried(code) & (layout.node_index(code) >= start)
+    open_priors = layout.by_action(
+        tree.children[..., layout.PRIOR],
         tree.actions_of(tree.children),
         dropped,
         tree.num_actions,
         tree.open_priors,
     )
     # A node's later children have later numbers, so what remains of its slots is the beginning.
-    in_use = tree.nodes[..., tree_lib.NUM_CHILDREN] - jnp.sum(dropped, axis=-1, dtype=jnp.float32)
+    in_use = tree.nodes[..., layout.NUM_CHILDREN] - jnp.sum(dropped, axis=-1, dtype=jnp.float32)
     opened = jnp.stack([in_use, *scores.best_open(open_priors)], axis=-1)
-    nodes = tree.nodes.at[..., tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(opened)
+    nodes = tree.nodes.at[..., layout.OPEN].set(opened)
     return dataclasses.replace(
         tree,
-        nodes=jnp.where(is_late[None, :, None], tree_lib.empty_node_row(nodes.shape[-1]), nodes),
-        children=jnp.where(
-            (dropped | is_late[None, :, None])[..., None], tree_lib.empty_slot(), tree.children
-        ),
+        nodes=jnp.where(is_late[None, :, None], layout.empty_node_row(nodes.shape[-1]), nodes),
+        children=jnp.where((dropped | is_late[None, :, None])[..., None], layout.empty_slot(), tree.children),
         open_priors=jnp.where(is_late[None, :, None], 0.0, open_priors),
     )
 
@@ -139,12 +136,12 @@ def _root(
     """The root's slots [B, S, CHILD_FIELDS], row [B, NODE_FIELDS] and open priors [B, A]; see `with_root`."""
     old, num_slots = tree.children[:, Tree.ROOT_INDEX], tree.children.shape[2]
     games = jnp.arange(old.shape[0])[:, None]
-    used, actions = old[..., tree_lib.VISITS] > 0, tree.actions_of(old)
+    used, actions = old[..., layout.VISITS] > 0, tree.actions_of(old)
 
     def dense(field: int) -> jax.Array:
-        return tree_lib.by_action(old[..., field], actions, used, tree.num_actions, 0.0)
+        return layout.by_action(old[..., field], actions, used, tree.num_actions, 0.0)
 
-    visits = jnp.where(logits > -jnp.inf, dense(tree_lib.VISITS), 0.0)
+    visits = jnp.where(logits > -jnp.inf, dense(layout.VISITS), 0.0)
     tried = visits > 0
     # Tried actions by falling prior, which settles ties as in a search without reuse.
     key = jnp.where(tried, jnp.maximum(logits, -1e6), -jnp.inf)
@@ -156,38 +153,35 @@ def _root(
     def slots_of(x: jax.Array) -> jax.Array:
         return jnp.take_along_axis(x, order, axis=-1)
 
-    has_node, untried = slots_of(tried), tree_lib.untried_code(order).astype(jnp.float32)
-    code = jnp.where(has_node, slots_of(dense(tree_lib.CHILD)), untried)
+    has_node, untried = slots_of(tried), layout.untried_code(order).astype(jnp.float32)
+    code = jnp.where(has_node, slots_of(dense(layout.CHILD)), untried)
     slots = [
         slots_of(logits),
         code,
         slots_of(visits),
-        jnp.where(has_node, slots_of(dense(tree_lib.QVALUE)), 0.0),
+        jnp.where(has_node, slots_of(dense(layout.QVALUE)), 0.0),
     ]
     in_use = key > -jnp.inf
-    slots = jnp.where(in_use[..., None], jnp.stack(slots, axis=-1), tree_lib.empty_slot())
+    slots = jnp.where(in_use[..., None], jnp.stack(slots, axis=-1), layout.empty_slot())
 
     open_priors = jnp.where(tried, -jnp.inf, logits)
     opened = jnp.stack([jnp.sum(in_use, axis=-1, dtype=jnp.float32), *scores.best_open(open_priors)], axis=-1)
-    row = row.at[:, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(opened)
+    row = row.at[:, layout.OPEN].set(opened)
 
     total = 1 + jnp.sum(visits, axis=-1)
-    child = jnp.where(has_node, tree_lib.node_index(code.astype(jnp.int32)), 0)
+    child = jnp.where(has_node, layout.node_index(code.astype(jnp.int32)), 0)
     fields, num_players = tree.nodes[games, child], tree.num_players
-    weight = slots[..., tree_lib.VISITS]
+    weight = slots[..., layout.VISITS]
     if num_players == 1:
-        mean = (row[:, tree_lib.RAW_VALUE] + jnp.sum(weight * slots[..., tree_lib.QVALUE], axis=-1)) / total
+        mean = (row[:, layout.RAW_VALUE] + jnp.sum(weight * slots[..., layout.QVALUE], axis=-1)) / total
     else:
-        split = tree_lib.PLAYER_VALUES + num_players
-        worth = (
-            fields[..., split:]
-            + fields[..., tree_lib.DISCOUNT, None] * fields[..., tree_lib.PLAYER_VALUES : split]
-        )
-        raw = row[:, tree_lib.PLAYER_VALUES : split]
+        values, rewards = layout.player_values(num_players), layout.player_rewards(num_players)
+        worth = fields[..., rewards] + fields[..., layout.DISCOUNT, None] * fields[..., values]
+        raw = row[:, values]
         means = (
             raw + jnp.sum(jnp.where(weight[..., None] > 0, weight[..., None] * worth, 0.0), axis=1)
         ) / total[:, None]
-        row = row.at[:, tree_lib.PLAYER_VALUES : split].set(means)
-        mean = tree_lib.for_player(means, row[:, tree_lib.PLAYER].astype(jnp.int32))
-    row = row.at[:, tree_lib.NODE_VISITS].set(total).at[:, tree_lib.NODE_VALUE].set(mean)
+        row = row.at[:, values].set(means)
+        mean = layout.for_player(means, row[:, layout.PLAYER].astype(jnp.int32))
+    row = row.at[:, layout.NODE_VISITS].set(total).at[:, layout.NODE_VALUE].set(mean)
     return slots, row, open_priors

@@ -7,7 +7,7 @@ next to be tried is always the one of greatest prior. A node therefore keeps its
 they were opened and, of all others, only the best. A hop reads two short contiguous rows, whatever A is:
 
 - `children[B, N, S, CHILD_FIELDS]`: prior logit, child, visits and Q-value of each expanded edge;
-- `nodes[B, N, NODE_FIELDS]`: what the node is worth, how it was reached, what is open (see NODE_FIELDS below).
+- `nodes[B, N, NODE_FIELDS]`: what the node is worth, how it was reached, what is open (see `layout`).
   Where every player has a value of its own (max^n), NODE_VALUE and RAW_VALUE are those of the player to move,
   and behind these fields stand that player, and the values and rewards of all.
 
@@ -27,29 +27,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from jzero.search import scores
-
-PRIOR, CHILD, VISITS, QVALUE = range(4)
-CHILD_FIELDS = 4
-(
-    NODE_VISITS,
-    NODE_VALUE,  # mean of what was backed up, for the player to move
-    RAW_VALUE,  # the model's
-    REWARD,  # of the edge that leads here
-    DISCOUNT,  # of the edge that leads here
-    PARENT,
-    ACTION,  # of the edge that leads here
-    PRIOR_MASS,  # log-sum-exp of the prior logits
-    NUM_CHILDREN,  # slots in use
-    OPEN_ACTION,  # untried action of greatest prior logit
-    OPEN_PRIOR,  # its prior logit; -inf if there is none
-    OPEN_MASS,  # log-sum-exp of the untried actions' prior logits
-) = range(12)
-NODE_FIELDS = 12
-PLAYER = 12  # of a tree with several values: who is to move, then the values and the rewards of all players
-PLAYER_VALUES = 13
-
-_UNTRIED = 1 << 22  # beyond every terminal's code: a tree has fewer nodes
+from jzero.search import layout
 
 
 @chex.dataclass(frozen=True)
@@ -94,9 +72,9 @@ class Tree(Generic[T]):
     extra_data: T
     model_state: Any = None
 
-    ROOT_INDEX: ClassVar[int] = 0
-    NO_PARENT: ClassVar[int] = -1
-    UNVISITED: ClassVar[int] = -1
+    ROOT_INDEX: ClassVar[int] = layout.ROOT_INDEX
+    NO_PARENT: ClassVar[int] = layout.NO_PARENT
+    UNVISITED: ClassVar[int] = layout.UNVISITED
 
     @property
     def num_actions(self) -> int:
@@ -111,67 +89,67 @@ class Tree(Generic[T]):
     @property
     def num_players(self) -> int:
         """Number of values of a node: 1, or one for each player."""
-        return max(1, (self.nodes.shape[-1] - PLAYER_VALUES) // 2)
+        return max(1, (self.nodes.shape[-1] - layout.PLAYER_VALUES) // 2)
 
     @property
     def player_values(self) -> jax.Array:
         """f32[B, N, P] mean value of each node for every player, of a tree with several values."""
-        return self.nodes[..., PLAYER_VALUES : PLAYER_VALUES + self.num_players]
+        return self.nodes[..., layout.player_values(self.num_players)]
 
     @property
     def node_visits(self) -> jax.Array:
         """i32[B, N] visits of each node; the root counts its own evaluation."""
-        return self.nodes[..., NODE_VISITS].astype(jnp.int32)
+        return self.nodes[..., layout.NODE_VISITS].astype(jnp.int32)
 
     @property
     def node_values(self) -> jax.Array:
         """f32[B, N] mean value of each node for the player to move there."""
-        return self.nodes[..., NODE_VALUE]
+        return self.nodes[..., layout.NODE_VALUE]
 
     @property
     def raw_values(self) -> jax.Array:
         """f32[B, N] the model's value of each node."""
-        return self.nodes[..., RAW_VALUE]
+        return self.nodes[..., layout.RAW_VALUE]
 
     @property
     def parents(self) -> jax.Array:
         """i32[B, N], NO_PARENT for the root and for nodes that do not exist."""
-        return self.nodes[..., PARENT].astype(jnp.int32)
+        return self.nodes[..., layout.PARENT].astype(jnp.int32)
 
     @property
     def action_from_parent(self) -> jax.Array:
         """i32[B, N], NO_PARENT for the root and for nodes that do not exist."""
-        return self.nodes[..., ACTION].astype(jnp.int32)
+        return self.nodes[..., layout.ACTION].astype(jnp.int32)
 
     @property
     def children_prior_logits(self) -> jax.Array:
         """f32[B, N, A] prior logits; -inf where the model masked an action."""
-        return self._by_action(self.children[..., PRIOR], self.open_priors)
+        return self._by_action(self.children[..., layout.PRIOR], self.open_priors)
 
     @property
     def children_index(self) -> jax.Array:
         """i32[B, N, A] node index of each child, UNVISITED where there is none."""
-        return self._by_action(child_nodes(self.children), self.UNVISITED)
+        return self._by_action(layout.child_nodes(self.children), self.UNVISITED)
 
     @property
     def children_visits(self) -> jax.Array:
         """i32[B, N, A] visits of each edge."""
-        return self._by_action(self.children[..., VISITS].astype(jnp.int32), 0)
+        return self._by_action(self.children[..., layout.VISITS].astype(jnp.int32), 0)
 
     @property
     def children_values(self) -> jax.Array:
         """f32[B, N, A] value of each child for the player to move there, 0 where unvisited."""
-        return self._by_action(self._of_child_nodes(NODE_VALUE), 0.0)
+        return self._by_action(self._of_child_nodes(layout.NODE_VALUE), 0.0)
 
     @property
     def children_rewards(self) -> jax.Array:
         """f32[B, N, A] reward of each edge, 0 where unvisited."""
-        return self._by_action(self._of_child_nodes(REWARD), 0.0)
+        return self._by_action(self._of_child_nodes(layout.REWARD), 0.0)
 
     @property
     def children_discounts(self) -> jax.Array:
         """f32[B, N, A] discount of each edge, 0 where unvisited."""
-        return self._by_action(self._of_child_nodes(DISCOUNT), 0.0)
+        return self._by_action(self._of_child_nodes(layout.DISCOUNT), 0.0)
 
     def qvalues(self, indices: jax.Array | int) -> jax.Array:
         """Q-values [B, A] at the nodes `indices` [B] or at one index for all, 0 where unvisited.
@@ -183,26 +161,32 @@ class Tree(Generic[T]):
         else:
             rows = jnp.arange(self.nodes.shape[0])
             at = self.children[rows, jnp.broadcast_to(jnp.asarray(indices), rows.shape)]
-        return by_action(at[..., QVALUE], self.actions_of(at), at[..., VISITS] > 0, self.num_actions, 0.0)
+        return layout.by_action(
+            at[..., layout.QVALUE], self.actions_of(at), at[..., layout.VISITS] > 0, self.num_actions, 0.0
+        )
 
     def actions_of(self, children: jax.Array) -> jax.Array:
         """Actions i32[B, ...] of the edges `children` [B, ..., CHILD_FIELDS]; arbitrary where unused."""
-        code = children[..., CHILD].astype(jnp.int32)
-        node = jnp.maximum(node_index(code), 0)
-        reached = _gather(self.nodes[..., ACTION], node).astype(jnp.int32)
-        return jnp.where(is_untried(code), untried_action(code), reached)
+        code = children[..., layout.CHILD].astype(jnp.int32)
+        node = jnp.maximum(layout.node_index(code), 0)
+        reached = _gather(self.nodes[..., layout.ACTION], node).astype(jnp.int32)
+        return jnp.where(layout.is_untried(code), layout.untried_action(code), reached)
 
     def summary(self) -> SearchSummary:
         """Visit counts, value and Q-values of the root."""
         root = self.children[:, self.ROOT_INDEX]
-        visits = by_action(
-            root[..., VISITS], self.actions_of(root), root[..., VISITS] > 0, self.num_actions, 0.0
+        visits = layout.by_action(
+            root[..., layout.VISITS],
+            self.actions_of(root),
+            root[..., layout.VISITS] > 0,
+            self.num_actions,
+            0.0,
         )
         total = jnp.sum(visits, axis=-1, keepdims=True)
         return SearchSummary(
             visit_counts=visits,
             visit_probs=jnp.where(total > 0, visits / jnp.maximum(total, 1), 1 / self.num_actions),
-            value=self.nodes[:, self.ROOT_INDEX, NODE_VALUE],
+            value=self.nodes[:, self.ROOT_INDEX, layout.NODE_VALUE],
             qvalues=self.qvalues(self.ROOT_INDEX),
         )
 
@@ -219,7 +203,7 @@ class Tree(Generic[T]):
     @property
     def root_player(self) -> jax.Array:
         """i32[B]: the player to move at the root, of a tree with several values."""
-        return self.nodes[:, self.ROOT_INDEX, PLAYER].astype(jnp.int32)
+        return self.nodes[:, self.ROOT_INDEX, layout.PLAYER].astype(jnp.int32)
 
     def root_player_qvalues(self) -> jax.Array:
         """f32[B, A, P]: Q-values of the root's actions for every player, 0 where unvisited.
@@ -227,19 +211,21 @@ class Tree(Generic[T]):
         Of a tree with several values; `qvalues` has those of the player to move alone.
         """
         root = self.children[:, self.ROOT_INDEX]
-        node = jnp.maximum(node_index(root[..., CHILD].astype(jnp.int32)), 0)
+        node = jnp.maximum(layout.node_index(root[..., layout.CHILD].astype(jnp.int32)), 0)
         child = jnp.take_along_axis(self.nodes, node[..., None], axis=1)
-        value, reward = jnp.split(child[..., PLAYER_VALUES:], 2, axis=-1)
-        qvalues = reward + child[..., DISCOUNT, None] * value
-        by_player = jax.vmap(by_action, in_axes=(-1, None, None, None, None), out_axes=-1)
-        return by_player(qvalues, self.actions_of(root), root[..., VISITS] > 0, self.num_actions, 0.0)
+        value, reward = jnp.split(child[..., layout.PLAYER_VALUES :], 2, axis=-1)
+        qvalues = reward + child[..., layout.DISCOUNT, None] * value
+        by_player = jax.vmap(layout.by_action, in_axes=(-1, None, None, None, None), out_axes=-1)
+        return by_player(qvalues, self.actions_of(root), root[..., layout.VISITS] > 0, self.num_actions, 0.0)
 
     def _of_child_nodes(self, field: int) -> jax.Array:
-        return _gather(self.nodes[..., field], jnp.maximum(child_nodes(self.children), 0))
+        return _gather(self.nodes[..., field], jnp.maximum(layout.child_nodes(self.children), 0))
 
     def _by_action(self, values: jax.Array, missing: float | jax.Array) -> jax.Array:
         actions = self.actions_of(self.children)
-        return by_action(values, actions, child_nodes(self.children) >= 0, self.num_actions, missing)
+        return layout.by_action(
+            values, actions, layout.child_nodes(self.children) >= 0, self.num_actions, missing
+        )
 
 
 def _replace(tree: Tree, **changes: Any) -> Tree | mctx.Tree:
@@ -252,34 +238,9 @@ def _replace(tree: Tree, **changes: Any) -> Tree | mctx.Tree:
 Tree.replace = _replace  # chex puts its own in the place of a method
 
 
-def by_action(
-    values: jax.Array, actions: jax.Array, used: jax.Array, num_actions: int, missing: float | jax.Array
-) -> jax.Array:
-    """Values [..., S] of slots laid out by action [..., A]; `missing` for actions without a `used` slot.
-
-    `missing` is a number, or one for each node [...], or one for each action [..., A].
-    """
-
-    def one(values: jax.Array, actions: jax.Array, used: jax.Array, row: jax.Array) -> jax.Array:
-        return row.at[jnp.where(used, actions, num_actions)].set(values, mode="drop")
-
-    missing = jnp.asarray(missing, values.dtype)
-    if missing.ndim < values.ndim:
-        missing = jnp.broadcast_to(missing, values.shape[:-1])[..., None]
-    missing = jnp.broadcast_to(missing, (*values.shape[:-1], num_actions))
-    for _ in range(values.ndim - 1):
-        one = jax.vmap(one)
-    return one(values, actions, used, missing)
-
-
-def is_set(mask: jax.Array) -> jax.Array:
-    """Where a mask of any dtype is not zero."""
-    return jnp.asarray(mask).astype(bool)
-
-
 def finite_at_root(logits: jax.Array, node: jax.Array | int, illegal: jax.Array) -> jax.Array:
     """Prior logits [..., A] of nodes as mctx masks them: finite at the root's `illegal` [..., A] actions."""
-    masked = (node == Tree.ROOT_INDEX) & is_set(illegal)
+    masked = (node == Tree.ROOT_INDEX) & layout.is_set(illegal)
     return jnp.where(masked, jnp.finfo(logits.dtype).min, logits)
 
 
@@ -288,103 +249,6 @@ def _gather(values: jax.Array, index: jax.Array) -> jax.Array:
     if values.ndim == 1:
         return values[index]
     return jax.vmap(lambda row, index: row[index])(values, index)
-
-
-def rows_at(array: jax.Array, index: jax.Array, width: int | None = None) -> jax.Array:
-    """Row by row: `array` [B, N, ...] at the nodes `index` i32[B], within bounds; `width` of the next axis.
-
-    Nodes are addressed by one number. With a pair (game, node) XLA's CPU compiler builds the pair anew for each
-    element that a gather copies, which takes ten times as long.
-    """
-    batch_size, num_nodes, *rest = array.shape
-    flat = array.reshape(batch_size * num_nodes, *rest)
-    sizes = tuple(rest if width is None else [width, *rest[1:]])
-    where = jnp.arange(batch_size, dtype=jnp.int32) * num_nodes + index
-    numbers = jax.lax.GatherDimensionNumbers(
-        offset_dims=tuple(range(1, 1 + len(sizes))), collapsed_slice_dims=(0,), start_index_map=(0,)
-    )
-    return jax.lax.gather(flat, where[:, None], numbers, (1, *sizes), mode="promise_in_bounds")
-
-
-def terminal_code(index: jax.Array) -> jax.Array:
-    """What an edge stores for a terminal child of node `index`; see `node_index`."""
-    return -2 - index
-
-
-def node_index(code: jax.Array) -> jax.Array:
-    """The node index that an edge's stored child stands for; UNVISITED stays UNVISITED."""
-    return jnp.where(code < Tree.UNVISITED, -2 - code, code)
-
-
-def child_nodes(children: jax.Array) -> jax.Array:
-    """Node index i32[...] of the edges `children` [..., CHILD_FIELDS], UNVISITED where there is none."""
-    code = children[..., CHILD].astype(jnp.int32)
-    return jnp.where(is_untried(code), Tree.UNVISITED, node_index(code))
-
-
-def untried_code(action: jax.Array) -> jax.Array:
-    """What stands for the child of an edge that has no node yet: the edge's action."""
-    return -_UNTRIED - action
-
-
-def untried_action(code: jax.Array) -> jax.Array:
-    """The action of an `untried_code`."""
-    return -_UNTRIED - code
-
-
-def is_untried(code: jax.Array) -> jax.Array:
-    """Whether a stored child is an `untried_code`."""
-    return code <= -_UNTRIED
-
-
-def node_rows(
-    value: jax.Array,
-    reward: jax.Array,
-    discount: jax.Array,
-    parent: jax.Array,
-    action: jax.Array,
-    logits: jax.Array,
-    to_play: jax.Array | None = None,
-) -> jax.Array:
-    """Node rows f32[B, fields] of nodes visited once.
-
-    Arguments are [B], prior `logits` [B, A]; with `to_play` i32[B], `value` and `reward` are [B, P].
-    """
-    own, gain, others = value, reward, []
-    if to_play is not None:
-        own, gain = for_player(value, to_play), jnp.zeros_like(discount)
-        others = [to_play[:, None], value, reward]
-    row = jnp.stack(node_fields(own, gain, discount, parent, action, logits), axis=-1)
-    return jnp.concatenate([row, *(x.astype(jnp.float32) for x in others)], axis=-1)
-
-
-def node_fields(
-    value: jax.Array,
-    reward: jax.Array,
-    discount: jax.Array,
-    parent: jax.Array,
-    action: jax.Array,
-    logits: jax.Array,
-) -> tuple[jax.Array, ...]:
-    """The NODE_FIELDS numbers f32[...] of nodes visited once, for the player to move; prior `logits` [..., A]."""
-    open_action, open_prior, mass = scores.best_open(logits)
-    one, zero = jnp.ones_like(mass), jnp.zeros_like(mass)
-    fields = (one, value, value, reward, discount, parent, action, mass, zero, open_action, open_prior, mass)
-    return tuple(field.astype(jnp.float32) for field in fields)
-
-
-def for_player(values: jax.Array, player: jax.Array) -> jax.Array:
-    """The component [B] of `values` [B, P] that belongs to `player` i32[B]."""
-    return jnp.take_along_axis(values, player[:, None], axis=-1)[:, 0]
-
-
-EMPTY_NODE = tuple(-1.0 if field in (PARENT, ACTION) else 0.0 for field in range(NODE_FIELDS))
-"""The fields of a node that does not exist; -1 is `Tree.NO_PARENT`."""
-
-
-def empty_node_row(num_fields: int) -> jax.Array:
-    """The row f32[num_fields] of a node that does not exist."""
-    return jnp.zeros(num_fields, jnp.float32).at[jnp.array([PARENT, ACTION])].set(Tree.NO_PARENT)
 
 
 def init_tree(
@@ -415,19 +279,19 @@ def init_tree(
     no_parent = jnp.full(batch_size, Tree.NO_PARENT)
     zero = jnp.zeros_like(prior_logits[:, 0])
     reward = jnp.zeros_like(value, dtype=jnp.float32)
-    root = node_rows(value, reward, zero, no_parent, no_parent, prior_logits, to_play)
-    children = jnp.broadcast_to(empty_slot(), (batch_size, num_nodes, num_slots, CHILD_FIELDS))
+    root = layout.node_rows(value, reward, zero, no_parent, no_parent, prior_logits, to_play)
+    children = jnp.broadcast_to(layout.empty_slot(), (batch_size, num_nodes, num_slots, layout.CHILD_FIELDS))
 
     def vary(x: jax.Array) -> jax.Array:
         return vary_like(x, prior_logits)
 
     def room(row: jax.Array, empty: jax.Array | None = None) -> jax.Array:
-        empty = nothing(row) if empty is None else empty
+        empty = layout.nothing(row) if empty is None else empty
         empty = jnp.broadcast_to(empty, (batch_size, num_nodes - 1, *row.shape[1:]))
         return vary(jnp.concatenate([row[:, None], vary_like(empty, row)], axis=1))
 
     return Tree(
-        nodes=room(root, empty_node_row(root.shape[-1])),
+        nodes=room(root, layout.empty_node_row(root.shape[-1])),
         children=vary(children),
         open_priors=room(prior_logits),
         embeddings=jax.tree.map(room, embedding),
@@ -437,26 +301,6 @@ def init_tree(
     )
 
 
-def is_key(leaf: Any) -> bool:
-    """Whether an array holds keys of `jax.random.key`, which are no numbers."""
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def nothing(like: jax.Array) -> jax.Array:
-    """A zero [] of the dtype of `like`: what stands in a state that does not exist. A key's is of zero bits."""
-    return jnp.zeros((), like.dtype)
-
-
-def as_stored(new: jax.Array, stored: jax.Array) -> jax.Array:
-    """`new` in the dtype of `stored`; keys stay keys."""
-    return new if new.dtype == stored.dtype else new.astype(stored.dtype)
-
-
-def empty_slot() -> jax.Array:
-    """The row f32[CHILD_FIELDS] of a slot that is not in use."""
-    return jnp.zeros(CHILD_FIELDS, jnp.float32).at[CHILD].set(Tree.UNVISITED)
-
-
 def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tree:
     """Gives the root slots for the actions `order` i32[B, M], M <= S, from the start, in this order.
 
@@ -464,10 +308,10 @@ def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tr
     """
     width = order.shape[1]
     logits = jnp.take_along_axis(prior_logits, order, axis=-1)
-    codes = untried_code(order).astype(jnp.float32)
+    codes = layout.untried_code(order).astype(jnp.float32)
     slots = jnp.stack([logits, codes, jnp.zeros_like(logits), jnp.zeros_like(logits)], axis=-1)
     children = tree.children.at[:, Tree.ROOT_INDEX, :width].set(slots)
-    nodes = tree.nodes.at[:, Tree.ROOT_INDEX, NUM_CHILDREN].set(width)
+    nodes = tree.nodes.at[:, Tree.ROOT_INDEX, layout.NUM_CHILDREN].set(width)
     return dataclasses.replace(tree, nodes=nodes, children=children)
 
 

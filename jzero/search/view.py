@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.search import tree as tree_lib
-from jzero.search.tree import Tree
+from jzero.search import layout
+from jzero.search.tree import Tree, finite_at_root
 
 
 def call(transform: Callable, view: TreeView) -> jax.Array:
@@ -73,19 +73,19 @@ class TreeView:
         self.embeddings, self.extra_data = tree.embeddings, tree.extra_data
         self.root_invalid_actions = tree.root_invalid_actions[:num_actions]
 
-        self.node_visits = self._numbers(tree_lib.NODE_VISITS, jnp.int32)
-        self.raw_values = self._numbers(tree_lib.RAW_VALUE)
-        self.node_values = self._numbers(tree_lib.NODE_VALUE)
-        self.parents = self._numbers(tree_lib.PARENT, jnp.int32)
-        self.action_from_parent = self._numbers(tree_lib.ACTION, jnp.int32)
-        self.children_index = self._edges(lambda slots: tree_lib.child_nodes(slots), Tree.UNVISITED)
-        self.children_visits = self._edges(lambda slots: slots[:, tree_lib.VISITS].astype(jnp.int32), 0)
-        self.children_rewards = self._edges(lambda slots: self._of_children(slots, tree_lib.REWARD))
-        self.children_discounts = self._edges(lambda slots: self._of_children(slots, tree_lib.DISCOUNT))
-        self.children_values = self._edges(lambda slots: self._of_children(slots, tree_lib.NODE_VALUE))
+        self.node_visits = self._numbers(layout.NODE_VISITS, jnp.int32)
+        self.raw_values = self._numbers(layout.RAW_VALUE)
+        self.node_values = self._numbers(layout.NODE_VALUE)
+        self.parents = self._numbers(layout.PARENT, jnp.int32)
+        self.action_from_parent = self._numbers(layout.ACTION, jnp.int32)
+        self.children_index = self._edges(lambda slots: layout.child_nodes(slots), Tree.UNVISITED)
+        self.children_visits = self._edges(lambda slots: slots[:, layout.VISITS].astype(jnp.int32), 0)
+        self.children_rewards = self._edges(lambda slots: self._of_children(slots, layout.REWARD))
+        self.children_discounts = self._edges(lambda slots: self._of_children(slots, layout.DISCOUNT))
+        self.children_values = self._edges(lambda slots: self._of_children(slots, layout.NODE_VALUE))
         self.children_prior_logits = Rows(self._prior_logits)
         self._qvalues = self._edges(
-            lambda slots: jnp.where(slots[:, tree_lib.VISITS] > 0, slots[:, tree_lib.QVALUE], 0.0)
+            lambda slots: jnp.where(slots[:, layout.VISITS] > 0, slots[:, layout.QVALUE], 0.0)
         )
 
     def qvalues(self, indices: Any) -> jax.Array:
@@ -120,17 +120,17 @@ class TreeView:
     def _prior_logits(self, node: Any) -> jax.Array:
         slots = self._slots_of(node)
         open_priors = self._tree.open_priors[node][: self.num_actions]
-        logits = self._by_action(slots, slots[:, tree_lib.PRIOR], open_priors)
-        return tree_lib.finite_at_root(logits, node, self.root_invalid_actions)
+        logits = self._by_action(slots, slots[:, layout.PRIOR], open_priors)
+        return finite_at_root(logits, node, self.root_invalid_actions)
 
     def _slots_of(self, node: Any) -> jax.Array:
         """f32[W, CHILD_FIELDS] of the node at hand, [S, CHILD_FIELDS] of others."""
         return self._slots if node is self.node else self._tree.children[node]
 
     def _of_children(self, slots: jax.Array, field: int) -> jax.Array:
-        return self._tree.nodes[jnp.maximum(tree_lib.child_nodes(slots), 0), field]
+        return self._tree.nodes[jnp.maximum(layout.child_nodes(slots), 0), field]
 
     def _by_action(self, slots: jax.Array, values: jax.Array, missing: float | jax.Array) -> jax.Array:
         """[A] the values of slots laid out by action."""
-        used, actions = tree_lib.child_nodes(slots) >= 0, self._tree.actions_of(slots)
-        return tree_lib.by_action(values, actions, used, self.num_actions, missing)
+        used, actions = layout.child_nodes(slots) >= 0, self._tree.actions_of(slots)
+        return layout.by_action(values, actions, used, self.num_actions, missing)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from jzero.search import tree as tree_lib
+from jzero.search import layout
 from jzero.search.engines import hop_while
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
@@ -44,12 +44,12 @@ class Node(NamedTuple):
     @property
     def codes(self) -> jax.Array:
         """f32[B, W] what each slot stores as its child."""
-        return self.slots[..., tree_lib.CHILD]
+        return self.slots[..., layout.CHILD]
 
     @property
     def reached_by(self) -> jax.Array:
         """f32[B] the edge that leads here, -1 at the root."""
-        return self.fields[:, tree_lib.ACTION]
+        return self.fields[:, layout.ACTION]
 
 
 Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array, jax.Array]]
@@ -216,15 +216,15 @@ def _choose(
     width: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(slot, code of the child there), i32[B] each, at the nodes `index` [B]."""
-    fields = tree_lib.rows_at(tree.nodes, index)
-    in_use = fields[:, tree_lib.NUM_CHILDREN].astype(jnp.int32)
+    fields = layout.rows_at(tree.nodes, index)
+    in_use = fields[:, layout.NUM_CHILDREN].astype(jnp.int32)
 
     def among(width: int) -> tuple[jax.Array, jax.Array]:
-        stored = tree_lib.rows_at(tree.children, index, width)
-        flying = None if in_flight is None else tree_lib.rows_at(in_flight, index, width)
+        stored = layout.rows_at(tree.children, index, width)
+        flying = None if in_flight is None else layout.rows_at(in_flight, index, width)
         node = Node(_row(stored, fields, tree.num_actions), stored, fields, index, flying)
         slot, child, is_open = select(tree, node)
-        opened = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
+        opened = layout.untried_code(fields[:, layout.OPEN_ACTION].astype(jnp.int32))
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child.astype(jnp.int32))
 
     num_slots = tree.children.shape[2]
@@ -244,17 +244,17 @@ def _choose(
 
 def _row(stored: jax.Array, fields: jax.Array, num_actions: int) -> Row:
     """The numbers of nodes from their slots [B, W, CHILD_FIELDS] and fields [B, NODE_FIELDS]."""
-    visits = stored[..., tree_lib.VISITS]
+    visits = stored[..., layout.VISITS]
     return Row(
-        prior_logits=stored[..., tree_lib.PRIOR],
+        prior_logits=stored[..., layout.PRIOR],
         visits=visits,
-        qvalues=stored[..., tree_lib.QVALUE],
-        open_prior=fields[..., tree_lib.OPEN_PRIOR],
-        open_mass=fields[..., tree_lib.OPEN_MASS],
-        prior_mass=fields[..., tree_lib.PRIOR_MASS],
-        node_visits=fields[..., tree_lib.NODE_VISITS],
-        node_value=fields[..., tree_lib.NODE_VALUE],
-        raw_value=fields[..., tree_lib.RAW_VALUE],
+        qvalues=stored[..., layout.QVALUE],
+        open_prior=fields[..., layout.OPEN_PRIOR],
+        open_mass=fields[..., layout.OPEN_MASS],
+        prior_mass=fields[..., layout.PRIOR_MASS],
+        node_visits=fields[..., layout.NODE_VISITS],
+        node_value=fields[..., layout.NODE_VALUE],
+        raw_value=fields[..., layout.RAW_VALUE],
         num_actions=num_actions,
     )
 
@@ -271,8 +271,8 @@ def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, Any]:
 
     Action 0 where the edge has a node already: the model is called there for nothing.
     """
-    action = jnp.where(tree_lib.is_untried(path.child), tree_lib.untried_action(path.child), 0)
-    return action, jax.tree.map(lambda x: tree_lib.rows_at(x, path.last_node), tree.embeddings)
+    action = jnp.where(layout.is_untried(path.child), layout.untried_action(path.child), 0)
+    return action, jax.tree.map(lambda x: layout.rows_at(x, path.last_node), tree.embeddings)
 
 
 class Evaluation(NamedTuple):
@@ -328,7 +328,7 @@ def new_nodes(found: Evaluation, parent: jax.Array, action: jax.Array) -> NewNod
     # Nothing follows a terminal, whatever a network says of it (which may be NaN).
     nothing = is_terminal.reshape(is_terminal.shape + (1,) * (found.value.ndim - 1))
     value, logits = jnp.where(nothing, 0.0, found.value), found.logits.astype(jnp.float32)
-    row = tree_lib.node_rows(value, found.reward, found.discount, parent, action, logits, found.player)
+    row = layout.node_rows(value, found.reward, found.discount, parent, action, logits, found.player)
     return NewNodes(row, logits, is_terminal)
 
 
@@ -353,20 +353,20 @@ def decide(
     """
     chance = cast(Chance, rules.chance)
     rows, num_nodes = jnp.arange(tree.nodes.shape[0]), tree.nodes.shape[1]
-    edge = tree_lib.untried_action(path.child)
-    is_new = tree_lib.is_untried(path.child) & (edge < chance.num_actions)
+    edge = layout.untried_action(path.child)
+    is_new = layout.is_untried(path.child) & (edge < chance.num_actions)
     action = jnp.where(is_new, edge, 0)
-    embedding = jax.tree.map(lambda x: tree_lib.rows_at(x, path.last_node), tree.embeddings)
+    embedding = jax.tree.map(lambda x: layout.rows_at(x, path.last_node), tree.embeddings)
     logits, after = chance.decide(params, rng_key, action, embedding)
     player = None if rules.to_play is None else rules.to_play(after)
     one = vary_like(jnp.ones(rows.shape), tree.nodes)
     nothing = one * 0 if player is None else jnp.zeros_like(one, shape=(*one.shape, tree.num_players))
-    fields = tree_lib.node_rows(nothing, nothing, one, path.last_node, action, logits, player)
-    fields = fields.at[:, tree_lib.NODE_VISITS].set(0.0)
+    fields = layout.node_rows(nothing, nothing, one, path.last_node, action, logits, player)
+    fields = fields.at[:, layout.NODE_VISITS].set(0.0)
     target = jnp.where(is_new, new_index, num_nodes)
 
     def write(array: jax.Array, new: jax.Array) -> jax.Array:
-        return array.at[rows, target].set(tree_lib.as_stored(new, array), mode="drop", unique_indices=True)
+        return array.at[rows, target].set(layout.as_stored(new, array), mode="drop", unique_indices=True)
 
     embeddings = jax.tree.map(write, tree.embeddings, after)
     tree = open_edges(tree, path, is_new, jnp.zeros_like(is_new), jnp.broadcast_to(new_index, rows.shape))
@@ -376,7 +376,7 @@ def decide(
         open_priors=write(tree.open_priors, logits),
         embeddings=embeddings,
     )
-    outcome = tree_lib.untried_code(fields[:, tree_lib.OPEN_ACTION].astype(jnp.int32))
+    outcome = layout.untried_code(fields[:, layout.OPEN_ACTION].astype(jnp.int32))
     hop = jnp.where(is_new, path.depth, path.nodes.shape[0])
     return tree, Path(
         nodes=path.nodes.at[hop, rows].set(new_index, mode="drop"),
@@ -398,24 +398,24 @@ def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> T
       new_index: i32[] where the new nodes go.
     """
     rows = jnp.arange(tree.nodes.shape[0])
-    is_new = tree_lib.is_untried(path.child)
-    action = jnp.where(is_new, tree_lib.untried_action(path.child), 0)
+    is_new = layout.is_untried(path.child)
+    action = jnp.where(is_new, layout.untried_action(path.child), 0)
     new = new_nodes(found, path.last_node, action)
 
     def write(array: jax.Array, new: jax.Array, empty: jax.Array | None = None) -> jax.Array:
         used = is_new.reshape(is_new.shape + (1,) * (new.ndim - 1))
-        empty = tree_lib.nothing(array) if empty is None else empty
-        new = jnp.where(used, tree_lib.as_stored(new, array), empty)
+        empty = layout.nothing(array) if empty is None else empty
+        new = jnp.where(used, layout.as_stored(new, array), empty)
         return jax.lax.dynamic_update_index_in_dim(array, new, new_index, axis=1)
 
     # In this order XLA's CPU compiler writes every array in place; others cost a copy of one a simulation.
     embeddings = jax.tree.map(write, tree.embeddings, found.embedding)
     tree = open_edges(tree, path, is_new, new.is_terminal, new_index)
     open_priors = write(tree.open_priors, new.logits)
-    nodes = write(tree.nodes, new.rows, tree_lib.empty_node_row(new.rows.shape[-1]))
-    leaf = jnp.where(is_new, new_index, tree_lib.node_index(path.child))
+    nodes = write(tree.nodes, new.rows, layout.empty_node_row(new.rows.shape[-1]))
+    leaf = jnp.where(is_new, new_index, layout.node_index(path.child))
     # A new node's row counts its first visit.
-    nodes = nodes.at[rows, leaf, tree_lib.NODE_VISITS].add(jnp.where(is_new, 0.0, 1.0), unique_indices=True)
+    nodes = nodes.at[rows, leaf, layout.NODE_VISITS].add(jnp.where(is_new, 0.0, 1.0), unique_indices=True)
     tree = dataclasses.replace(tree, nodes=nodes, open_priors=open_priors, embeddings=embeddings)
     return backup(tree, path, leaf)
 
@@ -426,27 +426,25 @@ def open_edges(
     """Enters the nodes `new_index` i32[] or [B] as children of the paths' last edges, where `is_new` [B]."""
     parent, slot = path.last_node, path.last_slot
     rows, num_nodes = jnp.arange(parent.shape[0]), tree.nodes.shape[1]
-    fields, logits = tree_lib.rows_at(tree.nodes, parent), tree_lib.rows_at(tree.open_priors, parent)
-    action = tree_lib.untried_action(path.child)
+    fields, logits = layout.rows_at(tree.nodes, parent), layout.rows_at(tree.open_priors, parent)
+    action = layout.untried_action(path.child)
     is_action = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1) == action[:, None]
-    code = jnp.where(is_terminal, tree_lib.terminal_code(new_index), new_index)
+    code = jnp.where(is_terminal, layout.terminal_code(new_index), new_index)
     prior = jnp.sum(jnp.where(is_action, logits, 0.0), axis=-1)
     target = jnp.where(is_new, parent, num_nodes)
-    children = tree.children.at[rows, target, slot, tree_lib.PRIOR : tree_lib.CHILD + 1].set(
+    children = tree.children.at[rows, target, slot, layout.EDGE].set(
         jnp.stack([prior, code.astype(jnp.float32)], axis=-1), mode="drop", unique_indices=True
     )
     # Reading the row before writing to it, which the comparison enforces, spares a copy of the array.
     target = jnp.where(is_new & (prior > -jnp.inf), parent, num_nodes)
     open_priors = tree.open_priors.at[rows, target, action].set(-jnp.inf, mode="drop", unique_indices=True)
     # An action that had its slot beforehand is not the node's best open one.
-    was_open = slot == fields[:, tree_lib.NUM_CHILDREN].astype(jnp.int32)
+    was_open = slot == fields[:, layout.NUM_CHILDREN].astype(jnp.int32)
     opened = jnp.stack(
         [(slot + 1).astype(jnp.float32), *best_open(jnp.where(is_action, -jnp.inf, logits))], axis=-1
     )
     target = jnp.where(is_new & was_open, parent, num_nodes)
-    nodes = tree.nodes.at[rows, target, tree_lib.NUM_CHILDREN : tree_lib.OPEN_MASS + 1].set(
-        opened, mode="drop", unique_indices=True
-    )
+    nodes = tree.nodes.at[rows, target, layout.OPEN].set(opened, mode="drop", unique_indices=True)
     return dataclasses.replace(tree, nodes=nodes, children=children, open_priors=open_priors)
 
 
@@ -465,11 +463,11 @@ class _Child(NamedTuple):
     @classmethod
     def of(cls, fields: jax.Array, num_players: int) -> _Child:
         """The node whose row is `fields` [B, NODE_FIELDS]."""
-        visits, discount = fields[:, tree_lib.NODE_VISITS], fields[:, tree_lib.DISCOUNT]
+        visits, discount = fields[:, layout.NODE_VISITS], fields[:, layout.DISCOUNT]
         if num_players == 1:
-            return cls(visits, fields[:, tree_lib.NODE_VALUE], fields[:, tree_lib.REWARD], discount)
-        split = tree_lib.PLAYER_VALUES + num_players
-        return cls(visits, fields[:, tree_lib.PLAYER_VALUES : split], fields[:, split:], discount[:, None])
+            return cls(visits, fields[:, layout.NODE_VALUE], fields[:, layout.REWARD], discount)
+        value, reward = layout.player_values(num_players), layout.player_rewards(num_players)
+        return cls(visits, fields[:, value], fields[:, reward], discount[:, None])
 
 
 def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
@@ -487,7 +485,7 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
     def for_mover(values: jax.Array, fields: jax.Array) -> jax.Array:
         if num_players == 1:
             return values
-        return tree_lib.for_player(values, fields[:, tree_lib.PLAYER].astype(jnp.int32))
+        return layout.for_player(values, fields[:, layout.PLAYER].astype(jnp.int32))
 
     def one_hop(carry: tuple, on: jax.Array) -> tuple:
         hop, children, nodes, child, value = carry
@@ -496,17 +494,17 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
         target = jnp.where(active, node, num_nodes)
 
         value = jnp.where(for_each(active), child.reward + child.discount * value, value)
-        fields = tree_lib.rows_at(nodes, node)
+        fields = layout.rows_at(nodes, node)
         old = _Child.of(fields, num_players)
         mean = (old.value * for_each(old.visits) + value) / for_each(old.visits + 1)
-        nodes = nodes.at[rows, target, tree_lib.NODE_VISITS : tree_lib.NODE_VALUE + 1].set(
+        nodes = nodes.at[rows, target, layout.NODE_STATISTICS].set(
             jnp.stack([old.visits + 1, for_mover(mean, fields)], axis=-1), mode="drop", unique_indices=True
         )
         if num_players > 1:
-            own = slice(tree_lib.PLAYER_VALUES, tree_lib.PLAYER_VALUES + num_players)
+            own = layout.player_values(num_players)
             nodes = nodes.at[rows, target, own].set(mean, mode="drop", unique_indices=True)
         qvalue = for_mover(child.reward + child.discount * child.value, fields)
-        children = children.at[rows, target, slot, tree_lib.VISITS : tree_lib.QVALUE + 1].set(
+        children = children.at[rows, target, slot, layout.EDGE_STATISTICS].set(
             jnp.stack([child.visits, qvalue], axis=-1), mode="drop", unique_indices=True
         )
         parent = old._replace(visits=old.visits + 1, value=mean)
@@ -518,7 +516,7 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
         return hop - 1, children, nodes, child, value
 
     # Nothing lies below a leaf: its value is what the model said, or 0 at a terminal.
-    child = _Child.of(tree_lib.rows_at(tree.nodes, leaf), num_players)
+    child = _Child.of(layout.rows_at(tree.nodes, leaf), num_players)
     carry = (jnp.max(path.depth) - 1, tree.children, tree.nodes, child, child.value)
     _, children, nodes, _, _ = hop_while(lambda carry: carry[0] >= 0, one_hop, carry)
     return dataclasses.replace(tree, children=children, nodes=nodes)

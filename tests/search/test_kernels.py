@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from jzero import search
-from jzero.search import tree as tree_lib
+from jzero.search import layout
 from tests.helpers import search_tables as tables_lib
 from tests.helpers.search_tables import quick_jit
 
@@ -186,14 +186,14 @@ def check(case: Case, seeds: range) -> None:
 def assert_same(walk: search.Tree, kernels: search.Tree) -> None:
     """Equal visits and children; values to 1e-6."""
     exact = [
-        tree_lib.NODE_VISITS,
-        tree_lib.PARENT,
-        tree_lib.ACTION,
-        tree_lib.NUM_CHILDREN,
-        tree_lib.OPEN_ACTION,
+        layout.NODE_VISITS,
+        layout.PARENT,
+        layout.ACTION,
+        layout.NUM_CHILDREN,
+        layout.OPEN_ACTION,
     ]
     np.testing.assert_array_equal(walk.nodes[..., exact], kernels.nodes[..., exact])
-    exact = [tree_lib.CHILD, tree_lib.VISITS]
+    exact = [layout.CHILD, layout.VISITS]
     np.testing.assert_array_equal(walk.children[..., exact], kernels.children[..., exact])
     for name in ("nodes", "children", "open_priors"):
         ours, theirs = np.asarray(getattr(walk, name)), np.asarray(getattr(kernels, name))
