@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
 from jzero.search.tree import Tree
-from jzero.search.walk import Chance
+from jzero.search.types import Chance
 
 Decide = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 """(params, rng_key, action i32[B], embedding) -> (chance logits f32[B, C], -inf where an outcome is impossible;

@@ -25,7 +25,7 @@ from jzero.search import layout, scores
 from jzero.search.engines import NotServed
 from jzero.search.scores import Row
 from jzero.search.tree import Tree
-from jzero.search.walk import Choices, Evaluation, Path
+from jzero.search.types import Choices, Evaluation, Path
 
 FEWEST_LANES = 16
 """`scores` reduces narrower rows by an operation that Triton does not have."""
@@ -38,7 +38,7 @@ LEAST_CAPABILITY = 80
 
 
 class RowNode(NamedTuple):
-    """`walk.Node` without the batch axis."""
+    """`types.Node` without the batch axis."""
 
     row: Row
     codes: jax.Array

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from jzero.search import layout, walk
 from jzero.search.tree import Tree, vary_like
-from jzero.search.walk import Path, Rules
+from jzero.search.types import NewNodes, Path, Rules
 
 
 class _Paths(NamedTuple):
@@ -124,7 +124,7 @@ def _expand(
     path, games = paths.path, jnp.arange(batch_size)
     action = jnp.where(paths.is_new, layout.untried_action(path.child), 0)
 
-    def among(count: int, model_state: Any) -> tuple[tuple[walk.NewNodes, Any], Any]:
+    def among(count: int, model_state: Any) -> tuple[tuple[NewNodes, Any], Any]:
         """The first `count` leaves of every game, padded to all of them."""
         parent = path.last_node[:count]
         embedding = jax.tree.map(lambda x: x[games, parent], tree.embeddings)

@@ -48,6 +48,7 @@ from jzero.search.qtransforms import (
     transform_row,
 )
 from jzero.search.tree import Tree, give_root_slots, init_tree
+from jzero.search.types import Chance, Choices, Node, Rules, Select
 
 NO_TREE: Any = None
 """What a choice that reads rows alone gets as its tree."""
@@ -78,7 +79,7 @@ def muzero_policy(
     model_state: Any = None,
     max_bytes: int | None = None,
     check: bool = False,
-    chance: walk.Chance | None = None,
+    chance: Chance | None = None,
 ) -> PolicyOutput:
     """PUCT search (AlphaZero, MuZero).
 
@@ -166,10 +167,10 @@ def puct_select(
     pb_c_base: float | jax.Array,
     virtual: str,
     num_actions: int | None = None,
-) -> walk.Select:
+) -> Select:
     """Chooses the greatest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
 
-    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         counts = node.row
         if node.in_flight is not None:
             row, counts = scores.in_flight(node.row, node.in_flight, virtual)
@@ -189,7 +190,7 @@ def puct_search(
     num_simulations: int | jax.Array,
     size: arguments.Size,
     *,
-    select: walk.Select,
+    select: Select,
     of_rows: bool,
     invalid_actions: jax.Array | None,
     max_depth: int | jax.Array | None,
@@ -202,7 +203,7 @@ def puct_search(
     to_play: Callable | None,
     model_state: Any,
     check: bool,
-    chance: walk.Chance | None = None,
+    chance: Chance | None = None,
 ) -> PolicyOutput:
     """A search that chooses by `select` at every node, and plays in proportion to visits; see `muzero_policy`.
 
@@ -224,14 +225,14 @@ def puct_search(
         params,
         search_key,
         tree,
-        walk.Rules(
+        Rules(
             recurrent_fn,
             select,
             interior,
             to_play=to_play,
             max_depth=max_depth,
             chance=chance,
-            choices=walk.Choices(_of_row(select), _of_row(interior)) if of_rows else None,
+            choices=Choices(_of_row(select), _of_row(interior)) if of_rows else None,
         ),
         num_simulations=num_simulations,
         start=size.start,
@@ -265,7 +266,7 @@ def gumbel_muzero_policy(
     model_state: Any = None,
     max_bytes: int | None = None,
     check: bool = False,
-    chance: walk.Chance | None = None,
+    chance: Chance | None = None,
 ) -> PolicyOutput:
     """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
 
@@ -340,7 +341,7 @@ def gumbel_muzero_policy(
     shown = None if chance is None else chance.num_actions
 
     def best_considered(
-        tree: Tree, node: walk.Node, keys: jax.Array, visits: jax.Array, considered: jax.Array
+        tree: Tree, node: Node, keys: jax.Array, visits: jax.Array, considered: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         width = keys.shape[-1]
         qvalues = transform_row(qtransform, tree, node, shown)
@@ -348,7 +349,7 @@ def gumbel_muzero_policy(
         score = scores.gumbel_considered(considered, keys, of_considered, visits[..., :width])
         return scores.best_slot(score, node.codes[..., :width])
 
-    def select_root(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def select_root(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         visits = node.row.visits - earlier
         if node.in_flight is not None:
             visits += node.in_flight
@@ -358,7 +359,7 @@ def gumbel_muzero_policy(
         return slot, code, jnp.zeros_like(slot, dtype=bool)
 
     def select_root_of_row(
-        node: walk.Node, keys: jax.Array, *earlier_and_considered: jax.Array
+        node: Node, keys: jax.Array, *earlier_and_considered: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         *earlier, considered = earlier_and_considered
         # Padding is never visited as often as the considered actions.
@@ -366,14 +367,14 @@ def gumbel_muzero_policy(
         _, slot, code = best_considered(NO_TREE, node, keys, visits, considered)
         return slot, code, slot < 0
 
-    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         # What is under way at the root lies in disjoint subtrees, so nothing is under way at a node below it.
         qvalues = transform_row(qtransform, tree, node, shown)
         return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)
 
     interior, choices = by_kind(select, chance), None
     if is_of_rows(qtransform):
-        choices = walk.Choices(
+        choices = Choices(
             select_root_of_row,
             _of_row(interior),
             arrays=(keys,) if reused is None else (keys, earlier[:, :width]),
@@ -384,7 +385,7 @@ def gumbel_muzero_policy(
         params,
         rng_key,
         tree,
-        walk.Rules(recurrent_fn, select_root, interior, num_slots, to_play, max_depth, chance, choices),
+        Rules(recurrent_fn, select_root, interior, num_slots, to_play, max_depth, chance, choices),
         num_simulations=num_simulations,
         start=size.start,
         leaves=leaves,
@@ -405,24 +406,24 @@ def gumbel_muzero_policy(
     return _output(action.astype(jnp.int32), weights, tree)
 
 
-def _of_row(select: walk.Select) -> Callable:
+def _of_row(select: Select) -> Callable:
     """`select` of a node's row alone."""
     return functools.partial(select, NO_TREE)
 
 
-def by_kind(select: walk.Select, chance: walk.Chance | None) -> walk.Select:
+def by_kind(select: Select, chance: Chance | None) -> Select:
     """`select` at decision nodes; at afterstates the outcome of greatest `P / (N + 1)`."""
     if chance is None:
         return select
 
-    def select_either(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def select_either(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         return where_chance(chance.is_afterstate(node.reached_by), node, select(tree, node))
 
     return select_either
 
 
 def where_chance(
-    is_chance: jax.Array, node: walk.Node, chosen: tuple[jax.Array, jax.Array, jax.Array]
+    is_chance: jax.Array, node: Node, chosen: tuple[jax.Array, jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """What a `walk.Select` returns: what was `chosen`, but where `is_chance` bool[B] what chance draws."""
     row = node.row
@@ -465,7 +466,7 @@ def _run(
     params: Any,
     rng_key: jax.Array,
     tree: Tree,
-    rules: walk.Rules,
+    rules: Rules,
     *,
     num_simulations: int | jax.Array,
     start: int,

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jzero.search import layout, scores
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
+from jzero.search.types import Node
 from jzero.search.view import TreeView, call
-from jzero.search.walk import Node
 
 QTransform = Callable[..., jax.Array]
 

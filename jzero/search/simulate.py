@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jzero.search import walk
 from jzero.search.engines import choose
 from jzero.search.tree import Tree
-from jzero.search.walk import Evaluation, Path, Rules
+from jzero.search.types import Evaluation, Path, Rules
 
 
 def search(

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
-from jzero.search import arguments, policies, walk
+from jzero.search import arguments, policies
 from jzero.search.chance import of_actions
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
+from jzero.search.types import Node
 
 
 class State(NamedTuple):
@@ -127,7 +128,7 @@ def stochastic_muzero_policy(
         qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit", num_actions=num_actions
     )
 
-    def select(tree: Tree, node: walk.Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         is_chance = (node.reached_by >= 0) & (node.reached_by < num_actions)
         return policies.where_chance(is_chance, node, by_puct(tree, node))
 
