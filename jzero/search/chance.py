@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
+from jzero.search import scores
 from jzero.search.tree import Tree
-from jzero.search.types import Chance
+from jzero.search.types import Chance, Node, Select
 
 Decide = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
 """(params, rng_key, action i32[B], embedding) -> (chance logits f32[B, C], -inf where an outcome is impossible;
@@ -92,6 +93,29 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
         return of_actions(output, num_actions, illegal)
 
     return policy_with_chance
+
+
+def by_kind(select: Select, chance: Chance | None) -> Select:
+    """`select` at decision nodes; at afterstates the outcome of greatest `P / (N + 1)`."""
+    if chance is None:
+        return select
+
+    def select_either(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return where_chance(chance.is_afterstate(node.reached_by), node, select(tree, node))
+
+    return select_either
+
+
+def where_chance(
+    is_chance: jax.Array, node: Node, chosen: tuple[jax.Array, jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What a `types.Select` returns: what was `chosen`, but where `is_chance` bool[B] what chance draws."""
+    row = node.row
+    if node.in_flight is not None:
+        _, row = scores.in_flight(row, node.in_flight, "visit")
+    drawn = scores.choose(row, scores.chance(row), node.codes)
+    slot, code, is_open = (jnp.where(is_chance, a, b) for a, b in zip(drawn, chosen, strict=True))
+    return slot, code, is_open
 
 
 def of_actions(output: PolicyOutput, num_actions: int, illegal: jax.Array) -> PolicyOutput:

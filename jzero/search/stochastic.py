@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
-from jzero.search import arguments, policies
-from jzero.search.chance import of_actions
+from jzero.search import arguments, puct, simulate
+from jzero.search.chance import of_actions, where_chance
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
@@ -124,13 +124,13 @@ def stochastic_muzero_policy(
         )
         return step, State(state_embedding=state, afterstate_embedding=after, is_decision_node=~is_decision)
 
-    by_puct = policies.puct_select(
+    by_puct = puct.puct_select(
         qtransform, pb_c_init=pb_c_init, pb_c_base=pb_c_base, virtual="visit", num_actions=num_actions
     )
 
     def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         is_chance = (node.reached_by >= 0) & (node.reached_by < num_actions)
-        return policies.where_chance(is_chance, node, by_puct(tree, node))
+        return where_chance(is_chance, node, by_puct(tree, node))
 
     illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
     state = State(
@@ -141,25 +141,21 @@ def stochastic_muzero_policy(
     root = RootFnOutput(
         prior_logits=padded(root.prior_logits, 0, num_outcomes, -jnp.inf), value=root.value, embedding=state
     )
-    output = policies.puct_search(
-        params,
-        rng_key,
+    size = arguments.Size(1 + num_simulations, num_simulations)
+    rules = puct.puct_rules(
+        recurrent_fn, select, of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base), max_depth=max_depth
+    )
+    invalid = padded(illegal, 0, num_outcomes, 1.0)
+    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
+    tree = puct.noisy_root(
+        noise_key,
         root,
-        recurrent_fn,
-        num_simulations,
-        arguments.Size(1 + num_simulations, num_simulations),
-        select=select,
-        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base),
-        invalid_actions=padded(illegal, 0, num_outcomes, 1.0),
-        max_depth=max_depth,
-        loop_fn=loop_fn,
+        size,
+        invalid,
         dirichlet_fraction=dirichlet_fraction,
         dirichlet_alpha=dirichlet_alpha,
-        temperature=temperature,
-        leaves=1,
-        tree=None,
-        to_play=None,
-        model_state=None,
-        check=False,
     )
-    return of_actions(output, num_actions, illegal)
+    tree = simulate.search(
+        params, search_key, tree, rules, num_simulations=num_simulations, start=size.start, loop_fn=loop_fn
+    )
+    return of_actions(puct.by_visits(rng_key, tree, temperature), num_actions, illegal)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
 from jzero.search import scores
-from jzero.search.policies import mask_invalid_actions
+from jzero.search.root import mask_invalid_actions
 from jzero.search.tree import Tree
 
 

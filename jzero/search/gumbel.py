@@ -1,0 +1,224 @@
+"""Gumbel search (Danihelka et al. 2022): sequential halving at the root, the improved policy at every other node.
+
+Axes: B games, A actions, M considered actions, S the root's slots, T simulations.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
+
+from jzero.search import arguments, layout, reuse, scores, walk
+from jzero.search import root as root_lib
+from jzero.search.chance import by_kind
+from jzero.search.qtransforms import (
+    QTransform,
+    is_of_rows,
+    qtransform_completed_by_mix_value,
+    transform_row,
+)
+from jzero.search.tree import Tree, give_root_slots
+from jzero.search.types import Chance, Choices, Node, Rules
+
+Transform = Callable[[Tree, Node], scores.Scores]
+"""`transform_row` of a transform of Q-values."""
+
+
+def gumbel_muzero_policy(
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    recurrent_fn: Callable,
+    num_simulations: int | jax.Array,
+    invalid_actions: jax.Array | None = None,
+    max_depth: int | jax.Array | None = None,
+    loop_fn: Callable = jax.lax.fori_loop,
+    *,
+    qtransform: QTransform = qtransform_completed_by_mix_value,
+    max_num_considered_actions: int = 16,
+    gumbel_scale: float | jax.Array = 1.0,
+    leaves: int = 1,
+    tree: Tree | None = None,
+    num_nodes: int | None = None,
+    max_num_simulations: int | None = None,
+    to_play: Callable | None = None,
+    model_state: Any = None,
+    max_bytes: int | None = None,
+    check: bool = False,
+    chance: Chance | None = None,
+) -> PolicyOutput:
+    """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
+
+    Args:
+      params: passed to `recurrent_fn`.
+      rng_key: a key; consumed.
+      root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...].
+      recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
+      num_simulations: simulations a game.
+      invalid_actions: [B, A], non-zero where an action is illegal at the root.
+      max_depth: greatest number of edges of a path.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      qtransform: completes and scales a node's Q-values.
+      max_num_considered_actions: actions of the first halving round (fewer where fewer are legal).
+      gumbel_scale: scale of the root's noise; 0 to play for strength.
+      leaves: leaves of each tree evaluated in one call, of those that one round of the halving compares.
+      tree: what an earlier search found, see `reuse.subtree`.
+      num_nodes: room of the tree.
+      max_num_simulations: greatest `num_simulations`, if that is traced.
+      to_play: embedding -> i32[B]; values and rewards are [B, P].
+      model_state: what the model keeps between calls.
+      max_bytes: greatest size of the tree.
+      check: look at the values, outside of `jit`.
+      chance: set by `with_chance`.
+
+    Returns:
+      `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
+
+    Raises:
+      ValueError: an argument does not fit, see `arguments.py`.
+    """
+    size = arguments.check(
+        root,
+        num_simulations,
+        invalid_actions,
+        leaves=leaves,
+        loop_fn=loop_fn,
+        tree=tree,
+        num_nodes=num_nodes,
+        max_num_simulations=max_num_simulations,
+        to_play=to_play,
+        max_bytes=max_bytes,
+        check=check,
+        nodes_each=1 if chance is None else 2,
+    )
+    rng_key, gumbel_key = jax.random.split(rng_key)
+    logits, invalid = root_lib.legal_logits(root, invalid_actions)
+    halving = _halving(gumbel_key, gumbel_scale, logits, max_num_considered_actions, num_simulations, size)
+    order, width = halving.order, halving.order.shape[1]
+    extra_data = GumbelMuZeroExtraData(root_gumbel=halving.gumbel)
+    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data)
+    reused = tree is not None
+    if tree is None:
+        tree, num_slots = give_root_slots(fresh, order, logits), width
+        earlier = jnp.zeros((logits.shape[0], width))
+    else:  # behind the considered actions' slots are those of actions that an earlier search tried
+        tree, num_slots = reuse.with_root(tree, fresh, size.start, order), tree.children.shape[2]
+        earlier = walk.root_node(tree, num_slots).row.visits
+
+    shown = None if chance is None else chance.num_actions
+    transform = functools.partial(transform_row, qtransform, num_actions=shown)
+    interior, choices = by_kind(functools.partial(_select, transform), chance), None
+    if is_of_rows(qtransform):
+        choices = Choices(
+            functools.partial(_select_root_of_row, transform),
+            root_lib.of_row(interior),
+            arrays=(halving.keys, earlier[:, :width]) if reused else (halving.keys,),
+            padding=(-math.inf, 0.0) if reused else (-math.inf,),
+            rounds=halving.rounds,
+        )
+    select_root = functools.partial(_select_root, transform, halving, earlier)
+    rules = Rules(recurrent_fn, select_root, interior, num_slots, to_play, max_depth, chance, choices)
+    search = root_lib.search_by(leaves, loop_fn, halving.rounds)
+    tree = search(params, rng_key, tree, rules, num_simulations=num_simulations, start=size.start)
+    if check:
+        arguments.check_tree(tree)
+
+    # Among the actions this search visited most, the one with the greatest gumbel + logits + q.
+    node = walk.root_node(tree, num_slots)
+    visits = node.row.visits - earlier
+    _, slot, _ = _best_considered(
+        transform, tree, node, halving.keys, visits, jnp.max(visits[:, :width], axis=-1)
+    )
+    action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
+    qvalues = transform(tree, node)
+    completed = layout.by_action(
+        qvalues.slots, tree.actions_of(node.slots), node.row.visits > 0, logits.shape[1], qvalues.best_open
+    )
+    weights = jax.nn.softmax(root_lib.mask_invalid_actions(logits + completed, invalid), axis=-1)
+    return root_lib.output(action.astype(jnp.int32), weights, tree)
+
+
+class _Halving(NamedTuple):
+    """What sequential halving compares at the root."""
+
+    gumbel: jax.Array
+    """f32[B, A] noise."""
+    order: jax.Array
+    """i32[B, M] the considered actions, the best first."""
+    keys: jax.Array
+    """f32[B, M] their gumbel + logits, relative to the best logit."""
+    rounds: jax.Array
+    """i32[T, B] the visits that an action has which a simulation may take."""
+
+
+def _halving(
+    rng_key: jax.Array,
+    gumbel_scale: float | jax.Array,
+    logits: jax.Array,
+    max_num_considered_actions: int,
+    num_simulations: int | jax.Array,
+    size: arguments.Size,
+) -> _Halving:
+    """Draws the root's noise and with it the considered actions; `logits` f32[B, A]."""
+    illegal = logits == -jnp.inf
+    gumbel = gumbel_scale * jax.random.gumbel(rng_key, logits.shape, logits.dtype)
+    max_num_considered_actions = max(1, max_num_considered_actions)
+    # Untried actions share one value, so those of a halving are the first of this order, whatever is found.
+    width = min(max_num_considered_actions, logits.shape[1], size.max_num_simulations)
+    keys, order = jax.lax.top_k(gumbel + logits, width)
+    num_considered = jnp.minimum(max_num_considered_actions, jnp.sum(~illegal, axis=-1))
+    table = scores.considered_visits(max_num_considered_actions, num_simulations, size.max_num_simulations)
+    rounds = jnp.asarray(table)[num_considered].T
+    # Relative to the best logit, so that the floor of a score lies below every considered action.
+    keys = keys - jnp.max(logits, axis=-1, keepdims=True)
+    return _Halving(gumbel, order, keys, rounds)
+
+
+def _best_considered(
+    transform: Transform,
+    tree: Tree,
+    node: Node,
+    keys: jax.Array,
+    visits: jax.Array,
+    considered: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`scores.best_slot` among the considered actions that have `considered` i32[B] visits."""
+    width = keys.shape[-1]
+    qvalues = transform(tree, node)
+    of_considered = qvalues._replace(slots=qvalues.slots[..., :width])
+    score = scores.gumbel_considered(considered, keys, of_considered, visits[..., :width])
+    return scores.best_slot(score, node.codes[..., :width])
+
+
+def _select_root(
+    transform: Transform, halving: _Halving, earlier: jax.Array, tree: Tree, node: Node
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    visits = node.row.visits - earlier
+    if node.in_flight is not None:
+        visits += node.in_flight
+    simulation = jnp.sum(visits, axis=-1).astype(jnp.int32)
+    considered = jnp.take_along_axis(halving.rounds, simulation[None], axis=0)[0]
+    _, slot, code = _best_considered(transform, tree, node, halving.keys, visits, considered)
+    return slot, code, jnp.zeros_like(slot, dtype=bool)
+
+
+def _select_root_of_row(
+    transform: Transform, node: Node, keys: jax.Array, *earlier_and_considered: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    *earlier, considered = earlier_and_considered
+    # Padding is never visited as often as the considered actions.
+    visits = jnp.where(keys > -jnp.inf, node.row.visits - sum(earlier), jnp.inf)
+    _, slot, code = _best_considered(transform, root_lib.NO_TREE, node, keys, visits, considered)
+    return slot, code, slot < 0
+
+
+def _select(transform: Transform, tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+    # What is under way at the root lies in disjoint subtrees, so nothing is under way at a node below it.
+    qvalues = transform(tree, node)
+    return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)

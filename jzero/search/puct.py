@@ -1,0 +1,215 @@
+"""PUCT search (AlphaZero, MuZero): noise at the root, the best score at every node, actions drawn by their visits.
+
+Axes: B games, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from mctx import PolicyOutput, RootFnOutput
+
+from jzero.search import arguments, reuse, scores
+from jzero.search import root as root_lib
+from jzero.search.chance import by_kind
+from jzero.search.noise import dirichlet_over_legal
+from jzero.search.qtransforms import (
+    QTransform,
+    is_of_rows,
+    qtransform_by_parent_and_siblings,
+    transform_row,
+)
+from jzero.search.tree import Tree
+from jzero.search.types import Chance, Choices, Node, Rules, Select
+
+
+def muzero_policy(
+    params: Any,
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    recurrent_fn: Callable,
+    num_simulations: int | jax.Array,
+    invalid_actions: jax.Array | None = None,
+    max_depth: int | jax.Array | None = None,
+    loop_fn: Callable = jax.lax.fori_loop,
+    *,
+    qtransform: QTransform = qtransform_by_parent_and_siblings,
+    dirichlet_fraction: float | jax.Array = 0.25,
+    dirichlet_alpha: float | jax.Array = 0.3,
+    pb_c_init: float | jax.Array = 1.25,
+    pb_c_base: float | jax.Array = 19652,
+    temperature: float | jax.Array = 1.0,
+    leaves: int = 1,
+    virtual: str = "visit",
+    tree: Tree | None = None,
+    num_nodes: int | None = None,
+    max_num_simulations: int | None = None,
+    to_play: Callable | None = None,
+    model_state: Any = None,
+    max_bytes: int | None = None,
+    check: bool = False,
+    chance: Chance | None = None,
+) -> PolicyOutput:
+    """PUCT search (AlphaZero, MuZero).
+
+    Args:
+      params: passed to `recurrent_fn`.
+      rng_key: a key; consumed.
+      root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...].
+      recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
+      num_simulations: simulations a game.
+      invalid_actions: [B, A], non-zero where an action is illegal at the root.
+      max_depth: greatest number of edges of a path.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      qtransform: normalises a node's Q-values.
+      dirichlet_fraction: share of noise in the root's prior, in [0, 1].
+      dirichlet_alpha: concentration of the noise.
+      pb_c_init: c_1 of PUCT.
+      pb_c_base: c_2 of PUCT.
+      temperature: actions are drawn in proportion to `visits ** (1 / temperature)`; 0 takes the most visited.
+      leaves: leaves of each tree evaluated in one call; divides `num_simulations`.
+      virtual: how descents under way count, see `scores.in_flight`: "visit", "loss" or "mean".
+      tree: what an earlier search found, see `reuse.subtree`.
+      num_nodes: room of the tree.
+      max_num_simulations: greatest `num_simulations`, if that is traced.
+      to_play: embedding -> i32[B]; values and rewards are [B, P].
+      model_state: what the model keeps between calls.
+      max_bytes: greatest size of the tree.
+      check: look at the values, outside of `jit`.
+      chance: set by `with_chance`.
+
+    Returns:
+      `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
+
+    Raises:
+      ValueError: an argument does not fit, see `arguments.py`.
+    """
+    size = arguments.check(
+        root,
+        num_simulations,
+        invalid_actions,
+        leaves=leaves,
+        loop_fn=loop_fn,
+        tree=tree,
+        num_nodes=num_nodes,
+        max_num_simulations=max_num_simulations,
+        to_play=to_play,
+        max_bytes=max_bytes,
+        check=check,
+        nodes_each=1 if chance is None else 2,
+    )
+    arguments.check_puct(num_simulations, leaves, virtual)
+    select = puct_select(
+        qtransform,
+        pb_c_init=pb_c_init,
+        pb_c_base=pb_c_base,
+        virtual=virtual,
+        num_actions=None if chance is None else chance.num_actions,
+    )
+    rules = puct_rules(
+        recurrent_fn,
+        select,
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base),
+        to_play=to_play,
+        max_depth=max_depth,
+        chance=chance,
+    )
+    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
+    tree = noisy_root(
+        noise_key,
+        root,
+        size,
+        invalid_actions,
+        dirichlet_fraction=dirichlet_fraction,
+        dirichlet_alpha=dirichlet_alpha,
+        tree=tree,
+        to_play=to_play,
+        model_state=model_state,
+    )
+    search = root_lib.search_by(leaves, loop_fn)
+    tree = search(params, search_key, tree, rules, num_simulations=num_simulations, start=size.start)
+    if check:
+        arguments.check_tree(tree)
+    return by_visits(rng_key, tree, temperature)
+
+
+def puct_select(
+    qtransform: QTransform,
+    *,
+    pb_c_init: float | jax.Array,
+    pb_c_base: float | jax.Array,
+    virtual: str,
+    num_actions: int | None = None,
+) -> Select:
+    """Chooses the greatest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
+
+    def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
+        counts = node.row
+        if node.in_flight is not None:
+            row, counts = scores.in_flight(node.row, node.in_flight, virtual)
+            node = node._replace(row=row)
+        qvalues = transform_row(qtransform, tree, node, num_actions)
+        score = scores.puct(counts, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
+        return scores.choose(counts, score, node.codes)
+
+    return select
+
+
+def puct_rules(
+    recurrent_fn: Callable,
+    select: Select,
+    *,
+    of_rows: bool,
+    to_play: Callable | None = None,
+    max_depth: int | jax.Array | None = None,
+    chance: Chance | None = None,
+) -> Rules:
+    """A search that chooses by `select` at every node.
+
+    `of_rows`: `select` reads nothing but the node's row and closes over no arrays.
+    """
+    interior = by_kind(select, chance)
+    choices = Choices(root_lib.of_row(select), root_lib.of_row(interior)) if of_rows else None
+    return Rules(
+        recurrent_fn, select, interior, to_play=to_play, max_depth=max_depth, chance=chance, choices=choices
+    )
+
+
+def noisy_root(
+    rng_key: jax.Array,
+    root: RootFnOutput,
+    size: arguments.Size,
+    invalid_actions: jax.Array | None,
+    *,
+    dirichlet_fraction: float | jax.Array,
+    dirichlet_alpha: float | jax.Array,
+    tree: Tree | None = None,
+    to_play: Callable | None = None,
+    model_state: Any = None,
+) -> Tree:
+    """A tree that holds the root with noise in its prior, and what is kept of an earlier `tree`."""
+    logits, invalid = root_lib.legal_logits(root, invalid_actions)
+    prior = jax.nn.softmax(logits, axis=-1)
+    noisy = prior
+    if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
+        noise = dirichlet_over_legal(rng_key, logits > -jnp.inf, dirichlet_alpha)
+        noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
+    noisy_logits = root_lib.mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
+    fresh = root_lib.fresh_tree(noisy_logits, root, size, invalid, to_play, model_state)
+    return fresh if tree is None else reuse.with_root(tree, fresh, size.start)
+
+
+def by_visits(rng_key: jax.Array, tree: Tree, temperature: float | jax.Array) -> PolicyOutput:
+    """Actions drawn in proportion to `visits ** (1 / temperature)` of the root's."""
+    weights = tree.summary().visit_probs
+    action = jax.random.categorical(rng_key, _temper(weights, temperature))
+    return root_lib.output(action.astype(jnp.int32), weights, tree)
+
+
+def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:
+    """Logits [B, A] of `weights ** (1 / temperature)`, safe at temperature 0."""
+    logits = jnp.log(weights) - jnp.log(jnp.max(weights, axis=-1, keepdims=True))
+    return logits / jnp.maximum(temperature, 1e-6)

@@ -1,0 +1,74 @@
+"""What every policy does before and after its simulations: legal actions, a tree of the root alone, the result.
+
+Axes: B games, A actions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from mctx import PolicyOutput, RootFnOutput
+
+from jzero.search import layout, simulate
+from jzero.search.arguments import Size
+from jzero.search.leaves import search_leaves
+from jzero.search.tree import Tree, init_tree
+from jzero.search.types import Select
+
+NO_TREE: Any = None
+"""What a choice that reads rows alone gets as its tree."""
+
+
+def legal_logits(root: RootFnOutput, invalid_actions: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """(f32[B, A] the root's prior logits with -inf at invalid actions; [B, A] non-zero where one is invalid)."""
+    invalid = jnp.zeros_like(root.prior_logits) if invalid_actions is None else invalid_actions
+    return mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid), invalid
+
+
+def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
+    """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
+    masked = jnp.where(layout.is_set(invalid_actions), -jnp.inf, logits)
+    return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
+
+
+def fresh_tree(
+    logits: jax.Array,
+    root: RootFnOutput,
+    size: Size,
+    invalid: jax.Array,
+    to_play: Callable | None,
+    model_state: Any,
+    extra_data: Any = None,
+) -> Tree:
+    """A tree that holds only the root, with prior `logits` [B, A]."""
+    return init_tree(
+        logits,
+        jnp.asarray(root.value),
+        root.embedding,
+        num_nodes=size.num_nodes,
+        invalid_actions=invalid,
+        to_play=None if to_play is None else to_play(root.embedding),
+        extra_data=extra_data,
+        model_state=model_state,
+    )
+
+
+def of_row(select: Select) -> Callable:
+    """`select` of a node's row alone."""
+    return functools.partial(select, NO_TREE)
+
+
+def search_by(leaves: int, loop_fn: Callable, rounds: jax.Array | None = None) -> Callable[..., Tree]:
+    """What runs the simulations: one by one, or several of each tree at a time (see `leaves.search_leaves`)."""
+    if leaves == 1:
+        return functools.partial(simulate.search, loop_fn=loop_fn)
+    return functools.partial(search_leaves, leaves=leaves, rounds=rounds)
+
+
+def output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyOutput:
+    """The result in the type that mctx has, around our tree."""
+    return PolicyOutput(action=action, action_weights=action_weights, search_tree=cast(Any, tree))
