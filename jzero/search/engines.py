@@ -64,19 +64,14 @@ def choose(kernel: Callable[..., Any] | None, operations: Callable[..., Any], *a
     """
     if kernel is None or _engine.value == "walk":
         return operations(*arguments)
+    closed, output = jax.make_jaxpr(operations, return_shape=True)(*arguments)
     flat, structure = jax.tree.flatten(arguments)
-    outputs = []
-
-    def flat_operations(*flat: jax.Array) -> list[jax.Array]:
-        leaves, output = jax.tree.flatten(operations(*jax.tree.unflatten(structure, flat)))
-        outputs.append(output)
-        return leaves
 
     def flat_kernel(*flat: jax.Array, interpret: bool) -> list[jax.Array]:
         return jax.tree.leaves(kernel(*jax.tree.unflatten(structure, flat), interpret=interpret))
 
-    found = _bind(flat_kernel, flat_operations, flat, force=_engine.value == "kernels")
-    return jax.tree.unflatten(outputs[0], found)
+    found = _bind(flat_kernel, closed, flat, force=_engine.value == "kernels")
+    return jax.tree.unflatten(jax.tree.structure(output), found)
 
 
 HOPS = 8
@@ -126,7 +121,8 @@ def hop_while(
         return loop(*operands, hops=HOPS)
 
     operands = [*flat, *go.consts, *once.consts]
-    found = _bind(on_gpu, functools.partial(loop, hops=1), operands, force=_engine.value == "kernels")
+    closed = jax.make_jaxpr(functools.partial(loop, hops=1))(*operands)
+    found = _bind(on_gpu, closed, operands, force=_engine.value == "kernels")
     return jax.tree.unflatten(structure, found)
 
 
@@ -134,9 +130,8 @@ _choice = core.Primitive("kernel_or_operations")
 _choice.multiple_results = True
 
 
-def _bind(kernel: Callable, operations: Callable, flat: Sequence[Any], *, force: bool) -> list[jax.Array]:
-    """The primitive's operands are those of both forms, then what the operations close over."""
-    closed = jax.make_jaxpr(operations)(*flat)
+def _bind(kernel: Callable, closed: core.ClosedJaxpr, flat: Sequence[Any], *, force: bool) -> list[jax.Array]:
+    """The primitive's operands are those of both forms, then what the operations, as `closed`, close over."""
     return _choice.bind(*flat, *closed.consts, jaxpr=closed.jaxpr, kernel=kernel, force=force)
 
 
@@ -162,7 +157,8 @@ def _batched(
     def kernel(*flat: Any, interpret: bool) -> list[jax.Array]:
         return jax.vmap(functools.partial(params["kernel"], interpret=interpret), tuple(axes[:count]))(*flat)
 
-    found = _bind(kernel, operations, operands[:count], force=params["force"])
+    closed = jax.make_jaxpr(operations)(*operands[:count])
+    found = _bind(kernel, closed, operands[:count], force=params["force"])
     return found, [0] * len(found)
 
 

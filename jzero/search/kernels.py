@@ -51,7 +51,7 @@ class RowNode(NamedTuple):
 def descend(
     tree: Tree, choices: Choices, simulation: jax.Array, max_depth: jax.Array, depth: int, *, interpret: bool
 ) -> tuple[Path, jax.Array, Any]:
-    """`walk.descend`, then `walk.last_edges`.
+    """`walk.descend`.
 
     Args:
       tree: the trees.

@@ -77,7 +77,7 @@ def search_leaves(
         def one_descent(carry: tuple) -> tuple:
             k, tree, in_flight, paths = carry
             go = may_go(done, k)
-            path, in_flight = walk.descend(tree, rules, *buffers, in_flight, go)
+            path, in_flight = walk.follow(tree, rules, *buffers, in_flight, go)
             new_index = start + (done + k) * rules.nodes_each
             if rules.chance is not None:
                 after, slot, before = new_index, 0, path.depth

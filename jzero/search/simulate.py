@@ -6,6 +6,7 @@ Descending and finishing run as the walk's operations or as kernels, see `engine
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jzero.search import walk
 from jzero.search.engines import choose
 from jzero.search.tree import Tree
-from jzero.search.types import Evaluation, Path, Rules
+from jzero.search.types import Choices, Evaluation, Path, Rules
 
 
 def search(
@@ -40,18 +41,23 @@ def search(
       loop_fn: `jax.lax.fori_loop` or a function of its signature, which carries (key, tree).
     """
     buffers = walk.path_buffers(tree, rules)
+    choices, depth = rules.choices, buffers[0].shape[0]
+    operations = functools.partial(walk.descend, rules)
+    kernel = None
+    if choices is not None:
+        kernel = functools.partial(_descend, choices._replace(arrays=(), rounds=None), depth)
 
     def simulate(sim: jax.Array, carry: tuple) -> tuple:
         key, tree, buffers = carry
         key, decide_key, expand_key = jax.random.split(key, 3)
         sim = jnp.asarray(sim, jnp.int32)
         index = start + sim * rules.nodes_each
-        if rules.chance is None:
-            path, action, embedding = _descend(tree, rules, sim, buffers)
-        else:
-            # Kernels would gather states that nobody reads; only a user's transform of Q-values may read them.
-            seen = tree if rules.choices is None else dataclasses.replace(tree, embeddings=())
-            path, _, _ = _descend(seen, rules, sim, buffers)
+        for_kernel = _for_kernel(rules, sim, depth)
+        # With chance the last edge may be another: no state is gathered that nobody reads.
+        no_states = rules.chance is not None and choices is not None
+        seen = dataclasses.replace(tree, embeddings=()) if no_states else tree
+        path, action, embedding = choose(kernel, operations, seen, buffers, *for_kernel)
+        if rules.chance is not None:
             tree, path = walk.decide(params, decide_key, tree, rules, path, index)
             action, embedding = walk.last_edges(tree, path)
         found, model_state = walk.evaluate(params, expand_key, rules, action, embedding, tree.model_state)
@@ -68,28 +74,29 @@ def search(
     return loop_fn(0, num_simulations, simulate_with_buffers, (rng_key, tree))[1]
 
 
-def _descend(
-    tree: Tree, rules: Rules, sim: jax.Array, buffers: tuple[jax.Array, jax.Array]
-) -> tuple[Path, jax.Array, Any]:
-    """The paths, the actions [B] of their last edges, and the states [B, ...] at which these start."""
-    choices, depth = rules.choices, buffers[0].shape[0]
+def _for_kernel(rules: Rules, sim: jax.Array, depth: int) -> tuple:
+    """What a descent takes as a kernel beside the tree and the buffers."""
     max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.minimum(depth, rules.max_depth)
+    if rules.choices is None:
+        return ()
+    return sim, max_depth, rules.choices.arrays, rules.choices.rounds
 
-    def operations(tree: Tree, buffers: tuple[jax.Array, jax.Array], *_: Any) -> tuple[Path, jax.Array, Any]:
-        path = walk.descend(tree, rules, *buffers)[0]
-        return path, *walk.last_edges(tree, path)
 
-    if choices is None:
-        return operations(tree, buffers)
-    static = choices._replace(arrays=(), rounds=None)
-
-    def kernel(
-        tree: Tree, _: Any, sim: Any, max_depth: Any, arrays: Any, rounds: Any, *, interpret: bool
-    ) -> Any:
-        given = static._replace(arrays=arrays, rounds=rounds)
-        return _kernels().descend(tree, given, sim, max_depth, depth, interpret=interpret)
-
-    return choose(kernel, operations, tree, buffers, sim, max_depth, choices.arrays, choices.rounds)
+def _descend(
+    choices: Choices,
+    depth: int,
+    tree: Tree,
+    _: Any,
+    sim: jax.Array,
+    max_depth: jax.Array,
+    arrays: tuple[jax.Array, ...],
+    rounds: jax.Array | None,
+    *,
+    interpret: bool,
+) -> tuple[Path, jax.Array, Any]:
+    """`walk.descend` as a kernel; `choices` come without the arrays that follow."""
+    choices = choices._replace(arrays=arrays, rounds=rounds)
+    return _kernels().descend(tree, choices, sim, max_depth, depth, interpret=interpret)
 
 
 def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.Array) -> Tree:

@@ -37,6 +37,24 @@ def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
 
 
 def descend(
+    rules: Rules, tree: Tree, buffers: tuple[jax.Array, jax.Array], *_: Any
+) -> tuple[Path, jax.Array, Any]:
+    """Follows the selected edges of every tree to a leaf, and says what the model is to be asked there.
+
+    Args:
+      rules: how to choose.
+      tree: the trees.
+      buffers: see `path_buffers`.
+      *_: what the same step needs as a kernel.
+
+    Returns:
+      the paths; the actions i32[B] of their last edges; the states [B, ...] at which these start.
+    """
+    path = follow(tree, rules, *buffers)[0]
+    return path, *last_edges(tree, path)
+
+
+def follow(
     tree: Tree,
     rules: Rules,
     path_nodes: jax.Array,
