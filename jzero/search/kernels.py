@@ -13,28 +13,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 
+from jzero.search import kernel_io as io
 from jzero.search import layout, scores
-from jzero.search.engines import NotServed
 from jzero.search.scores import Row
 from jzero.search.tree import Tree
 from jzero.search.types import Choices, Evaluation, Path
-
-FEWEST_LANES = 16
-"""`scores` reduces narrower rows by an operation that Triton does not have."""
-LANES_PER_WARP = 256
-"""Above this a game gets more than one warp."""
-CHUNK = 1024
-"""Elements of a state that are copied at a time."""
-LEAST_CAPABILITY = 80
-"""Ten times the CUDA compute capability from which on Triton compiles (Ampere)."""
 
 
 class RowNode(NamedTuple):
@@ -65,13 +55,13 @@ def descend(
       the path; actions i32[B] of its last edge; the states [B, ...] at which that edge starts.
     """
     batch_size, _, num_slots, _ = tree.children.shape
-    states = _flat(tree.embeddings, 2)
+    states = io.flat(tree.embeddings, 2)
     rounds = [] if choices.rounds is None else [choices.rounds]
     operands = [
         tree.nodes,
         tree.children,
-        _cell(simulation),
-        _cell(max_depth),
+        io.cell(simulation),
+        io.cell(max_depth),
         *choices.arrays,
         *rounds,
         *states,
@@ -82,12 +72,12 @@ def descend(
         _descend, choices=choices._replace(arrays=(), rounds=None), num_arrays=len(choices.arrays),
         num_rounds=len(rounds), num_states=len(states), num_actions=tree.num_actions,
     )  # fmt: skip
-    outputs = _call(
+    outputs = io.call(
         kernel, "descend", operands, [*path, *[((batch_size,), jnp.int32)] * 5, *rows], num_slots, interpret
     )
     path_nodes, path_slots, length, last_node, last_slot, child, action = outputs[:7]
     found = Path(path_nodes, path_slots, length, last_node, last_slot, child)
-    return found, action, _unflat(outputs[7:], tree.embeddings, 1)
+    return found, action, io.unflat(outputs[7:], tree.embeddings, 1)
 
 
 def _descend(
@@ -107,16 +97,16 @@ def _descend(
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, code.astype(jnp.int32))
 
     def note(hop: jax.Array, index: jax.Array, slot: jax.Array) -> None:
-        _store(index, path_nodes, hop, game)
-        _store(slot, path_slots, hop, game)
+        io.store(index, path_nodes, hop, game)
+        io.store(slot, path_slots, hop, game)
 
-    lane = _iota(_lanes(children.shape[2]))
+    lane = io.iota(io.lanes(children.shape[2]))
     given = [
-        _load(array, game, lane, mask=lane < array.shape[1], other=padding)
+        io.load(array, game, lane, mask=lane < array.shape[1], other=padding)
         for array, padding in zip(arrays, choices.padding, strict=True)
     ]
-    given += [_load(ref, _load(simulation, 0), game) for ref in rounds]
-    root, limit = jnp.int32(Tree.ROOT_INDEX), _load(max_depth, 0)
+    given += [io.load(ref, io.load(simulation, 0), game) for ref in rounds]
+    root, limit = jnp.int32(Tree.ROOT_INDEX), io.load(max_depth, 0)
     slot, child = choose(root, choices.root, *given)
     note(jnp.int32(0), root, slot)
 
@@ -137,9 +127,9 @@ def _descend(
         (out_length, out_node, out_slot, out_child, out_action),
         strict=True,
     ):
-        _store(value, ref, game)
+        io.store(value, ref, game)
     for state, row in zip(states, gathered, strict=True):
-        _copy(state, (game, index), row, (game,))
+        io.copy(state, (game, index), row, (game,))
 
 
 def _read_node(
@@ -147,17 +137,17 @@ def _read_node(
 ) -> tuple[RowNode, jax.Array, jax.Array]:
     """(the node `index` i32[] of a game, slots in use i32[], its best open action i32[])."""
     num_slots = children.shape[2]
-    lane = _iota(_lanes(num_slots))
+    lane = io.iota(io.lanes(num_slots))
 
     def field(number: int) -> jax.Array:
-        return _load(nodes, game, index, number)
+        return io.load(nodes, game, index, number)
 
     in_use = field(layout.NUM_CHILDREN).astype(jnp.int32)
     # Few slots are read whole, so that no load waits for another.
     mask = lane < (num_slots if num_slots <= 32 else in_use)
 
     def column(number: int, other: float) -> jax.Array:
-        return _load(children, game, index, lane, number, mask=mask, other=other)
+        return io.load(children, game, index, lane, number, mask=mask, other=other)
 
     row = Row(
         prior_logits=column(layout.PRIOR, 0.0),
@@ -190,20 +180,20 @@ def finish(
     Returns:
       `nodes`, `children`, `open_priors` and `embeddings` of the trees.
     """
-    states, new_states = _flat(tree.embeddings, 2), _flat(found.embedding, 1)
+    states, new_states = io.flat(tree.embeddings, 2), io.flat(found.embedding, 1)
     written = [tree.nodes, tree.children, tree.open_priors, *states]
     model = [found.value, found.reward, found.discount, found.logits, *new_states]
     player = [] if found.player is None else [found.player]
-    nodes, children, open_priors, *states = _call(
+    nodes, children, open_priors, *states = io.call(
         functools.partial(_finish, num_states=len(states), num_players=tree.num_players),
         "finish",
-        [*written, *path, _cell(index), *model, *player],
+        [*written, *path, io.cell(index), *model, *player],
         [(x.shape, x.dtype) for x in written],
         tree.num_actions,
         interpret,
         in_place=True,
     )
-    return nodes, children, open_priors, _unflat(states, tree.embeddings, 2)
+    return nodes, children, open_priors, io.unflat(states, tree.embeddings, 2)
 
 
 class _Edge(NamedTuple):
@@ -226,23 +216,23 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     (value, reward, discount, logits), inputs = inputs[:4], inputs[4:]
     new_states, player = inputs[:num_states], inputs[num_states:]
     game, num_actions = pl.program_id(0), open_priors.shape[2]
-    length, parent, slot, code = (_load(ref, game) for ref in (length, parent, slot, code))
-    new, is_new, action = _load(new, 0), layout.is_untried(code), layout.untried_action(code)
-    lane = _iota(_lanes(num_actions))
-    exists, seat = lane < num_actions, _iota(_lanes(num_players))
+    length, parent, slot, code = (io.load(ref, game) for ref in (length, parent, slot, code))
+    new, is_new, action = io.load(new, 0), layout.is_untried(code), layout.untried_action(code)
+    lane = io.iota(io.lanes(num_actions))
+    exists, seat = lane < num_actions, io.iota(io.lanes(num_players))
     seats = None if num_players == 1 else seat < num_players
 
     def at_seats(ref: Any, *index: Any, first: int = 0) -> jax.Array:
         """f32[], or f32[L] of the players from the field `first` on."""
         if seats is None:
-            return _load(ref, *index).astype(jnp.float32)
-        return _load(ref, *index, first + seat, mask=seats, other=0).astype(jnp.float32)
+            return io.load(ref, *index).astype(jnp.float32)
+        return io.load(ref, *index, first + seat, mask=seats, other=0).astype(jnp.float32)
 
     def of_seat(values: jax.Array, player: jax.Array | None) -> jax.Array:
         return values if seats is None else jnp.sum(jnp.where(seat == player, values, 0.0))
 
     def field(node: jax.Array, number: int) -> jax.Array:
-        return _load(nodes, game, node, number)
+        return io.load(nodes, game, node, number)
 
     def player_at(node: jax.Array) -> jax.Array | None:
         return None if seats is None else field(node, layout.PLAYER).astype(jnp.int32)
@@ -256,19 +246,19 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
         return _Edge(field(node, layout.NODE_VISITS), value, reward, field(node, layout.DISCOUNT))
 
     def put(node: jax.Array, number: int, value: jax.Array | float) -> None:
-        _store(value, nodes, game, node, number)
+        io.store(value, nodes, game, node, number)
 
     def put_seats(node: jax.Array, first: int, values: jax.Array) -> None:
         if seats is not None:
-            _store(values, nodes, game, node, first + seat, mask=seats)
+            io.store(values, nodes, game, node, first + seat, mask=seats)
 
     # The new node, or an empty one.
-    step_discount = _load(discount, game).astype(jnp.float32)
+    step_discount = io.load(discount, game).astype(jnp.float32)
     is_terminal = step_discount == 0
     step_value = jnp.where(is_terminal, 0.0, at_seats(value, game))
     step_reward = at_seats(reward, game)
-    to_play = _load(player[0], game) if player else None
-    own_logits = _load(logits, game, lane, mask=exists, other=-math.inf).astype(jnp.float32)
+    to_play = io.load(player[0], game) if player else None
+    own_logits = io.load(logits, game, lane, mask=exists, other=-math.inf).astype(jnp.float32)
     fields = layout.node_fields(
         of_seat(step_value, to_play),
         step_reward if seats is None else jnp.float32(0),
@@ -283,20 +273,20 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
         put(new, layout.PLAYER, jnp.where(is_new, cast(jax.Array, to_play), 0))
         put_seats(new, layout.PLAYER_VALUES, jnp.where(is_new, step_value, 0.0))
         put_seats(new, layout.PLAYER_VALUES + num_players, jnp.where(is_new, step_reward, 0.0))
-    _store(jnp.where(is_new, own_logits, 0.0), open_priors, game, new, lane, mask=exists)
+    io.store(jnp.where(is_new, own_logits, 0.0), open_priors, game, new, lane, mask=exists)
     for state, row in zip(states, new_states, strict=True):
-        _copy(row, (game,), state, (game, new), keep=is_new)
+        io.copy(row, (game,), state, (game, new), keep=is_new)
 
     # Its edge, and what is open beside it.
-    siblings = _load(open_priors, game, parent, lane, mask=exists, other=-math.inf)
+    siblings = io.load(open_priors, game, parent, lane, mask=exists, other=-math.inf)
     is_action = lane == action
     prior = jnp.sum(jnp.where(is_action, siblings, 0.0))
     was_open = slot == field(parent, layout.NUM_CHILDREN).astype(jnp.int32)
 
     @pl.when(is_new)
     def _open_edge() -> None:
-        _store(prior, children, game, parent, slot, layout.PRIOR)
-        _store(
+        io.store(prior, children, game, parent, slot, layout.PRIOR)
+        io.store(
             jnp.where(is_terminal, layout.terminal_code(new), new),
             children,
             game,
@@ -305,7 +295,7 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
             layout.CHILD,
         )
         gone = is_action & (prior > -math.inf)
-        _store(jnp.full_like(siblings, -math.inf), open_priors, game, parent, lane, mask=gone)
+        io.store(jnp.full_like(siblings, -math.inf), open_priors, game, parent, lane, mask=gone)
 
     @pl.when(is_new & was_open)
     def _next_open() -> None:
@@ -327,141 +317,16 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     def one_hop(i: jax.Array, carry: tuple[_Edge, jax.Array]) -> tuple[_Edge, jax.Array]:
         child, value = carry
         hop = length - 1 - i
-        node, at = _load(path_nodes, hop, game), _load(path_slots, hop, game)
+        node, at = io.load(path_nodes, hop, game), io.load(path_slots, hop, game)
         old, mover = edge_to(node), player_at(node)
         value = child.reward + child.discount * value
         mean = (old.value * old.visits + value) / (old.visits + 1)
         put(node, layout.NODE_VISITS, old.visits + 1)
         put(node, layout.NODE_VALUE, of_seat(mean, mover))
         put_seats(node, layout.PLAYER_VALUES, mean)
-        _store(child.visits, children, game, node, at, layout.VISITS)
+        io.store(child.visits, children, game, node, at, layout.VISITS)
         qvalue = of_seat(child.reward + child.discount * child.value, mover)
-        _store(qvalue, children, game, node, at, layout.QVALUE)
+        io.store(qvalue, children, game, node, at, layout.QVALUE)
         return old._replace(visits=old.visits + 1, value=mean), value
 
     jax.lax.fori_loop(0, length, one_hop, (child, child.value))
-
-
-def _call(
-    kernel: Callable,
-    name: str,
-    operands: Sequence[jax.Array],
-    outputs: Sequence[tuple[tuple[int, ...], Any]],
-    width: int,
-    interpret: bool,
-    *,
-    in_place: bool = False,
-) -> Sequence[Any]:
-    """Runs `kernel` for each of the B games of `operands[0]`, whose widest row has `width` entries.
-
-    With `in_place` the first operands are the outputs.
-
-    Raises:
-      NotServed: the card is too old.
-    """
-    if not interpret:
-        _check_card()
-    varies = jax.typeof(operands[0]).manual_axis_type
-    return pl.pallas_call(
-        kernel,
-        grid=(operands[0].shape[0],),
-        out_shape=[jax.ShapeDtypeStruct(*output, manual_axis_type=varies) for output in outputs],
-        input_output_aliases={i: i for i in range(len(outputs))} if in_place else {},
-        compiler_params=triton.CompilerParams(
-            num_warps=max(1, min(8, _lanes(width) // LANES_PER_WARP)), num_stages=1
-        ),
-        interpret=interpret,
-        name=name,
-    )(*operands)
-
-
-def _check_card() -> None:
-    """Raises NotServed for a card that Triton does not compile for."""
-    capability = _capability()
-    if capability < LEAST_CAPABILITY:
-        raise NotServed(
-            f"the GPU has compute capability {capability / 10:.1f}, they need {LEAST_CAPABILITY / 10:.1f} (Ampere)"
-        )
-
-
-def _capability() -> int:
-    """Ten times the CUDA compute capability of the card that is compiled for."""
-    if hasattr(triton, "get_gpu_info"):
-        return triton.get_gpu_info().compute_capability
-    try:
-        return int(jax.local_devices(backend="gpu")[0].compute_capability.replace(".", ""))
-    except RuntimeError:  # no GPU is here: before jax 0.11 Pallas then compiles for Hopper
-        return 90
-
-
-# Elements of references. Plain integers become i32, as interpreted kernels need it.
-
-
-def _load(ref: Any, *index: Any, mask: jax.Array | None = None, other: Any = None) -> jax.Array:
-    other = None if other is None else jnp.asarray(other).astype(ref.dtype)
-    return triton.load(_at(ref, index), mask=mask, other=other)
-
-
-def _store(value: Any, ref: Any, *index: Any, mask: jax.Array | None = None) -> None:
-    triton.store(_at(ref, index), jnp.asarray(value).astype(ref.dtype), mask=mask)
-
-
-def _at(ref: Any, index: tuple) -> Any:
-    return ref.at[tuple(jnp.int32(i) if isinstance(i, int) else i for i in index)]
-
-
-def _copy(
-    source: Any, from_index: tuple, target: Any, to_index: tuple, keep: jax.Array | None = None
-) -> None:
-    """Copies a state [F]; zeros where not `keep` bool[]."""
-    size = source.shape[-1]
-
-    def chunk(start: jax.Array | int, width: int) -> None:
-        lane = start + _iota(width)
-        mask = lane < size
-        value = _load(source, *from_index, lane, mask=mask, other=0)
-        if keep is not None:
-            value = jnp.where(keep, value, jnp.zeros_like(value))
-        _store(value, target, *to_index, lane, mask=mask)
-
-    if size <= CHUNK:
-        chunk(0, _lanes(size))
-    else:
-        jax.lax.fori_loop(0, -(-size // CHUNK), lambda i, _: chunk(i * CHUNK, CHUNK), None)
-
-
-def _cell(number: jax.Array | int) -> jax.Array:
-    """i32[1]"""
-    return jnp.reshape(jnp.asarray(number, jnp.int32), (1,))
-
-
-def _lanes(width: int) -> int:
-    """`width` padded to a power of two."""
-    return max(FEWEST_LANES, 1 << (width - 1).bit_length())
-
-
-def _iota(count: int) -> jax.Array:
-    return jax.lax.iota(jnp.int32, count)
-
-
-def _flat(states: Any, axes: int) -> list[jax.Array]:
-    """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; not those of no size."""
-    leaves = [jax.random.key_data(leaf) if layout.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
-    return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
-
-
-def _unflat(leaves: Sequence[jax.Array], states: Any, axes: int) -> Any:
-    """States [B, ...] or, with two `axes`, [B, N, ...], like those of `states` [B, N, ...], from `_flat` leaves."""
-    rest = iter(leaves)
-
-    def unflat(like: jax.Array) -> jax.Array:
-        shape = (*like.shape[:axes], *like.shape[2:])
-        if not like.size:
-            return jnp.zeros(shape, like.dtype)
-        leaf = next(rest)
-        if not layout.is_key(like):
-            return leaf.reshape(shape)
-        data = leaf.reshape(*shape, *jax.random.key_data(like).shape[like.ndim :])
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
-
-    return jax.tree.map(unflat, states)

@@ -53,7 +53,7 @@ def search(
         sim = jnp.asarray(sim, jnp.int32)
         index = start + sim * rules.nodes_each
         for_kernel = _for_kernel(rules, sim, depth)
-        # With chance the last edge may be another: no state is gathered that nobody reads.
+        # Kernels would gather states that chance leaves unread; only a user's transform of Q-values may read them.
         no_states = rules.chance is not None and choices is not None
         seen = dataclasses.replace(tree, embeddings=()) if no_states else tree
         path, action, embedding = choose(kernel, operations, seen, buffers, *for_kernel)
