@@ -1,0 +1,55 @@
+"""check_env: says in plain words what is wrong with an environment."""
+
+from jzero.check.chance import chance_problems
+from jzero.check.errors import explain
+from jzero.check.play import Played, play_problems
+from jzero.check.shapes import shape_problems
+from jzero.env import Env, has_chance
+
+
+class EnvError(ValueError):
+    """What `check_env` found wrong with an environment, one problem a line."""
+
+
+def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 400) -> Played:
+    """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
+
+    Returns:
+      what was played: where no game has come to its end, nothing is known of ends. Of an emulator (`external`),
+      which does not go back, only names, shapes and dtypes are checked: no games were played.
+
+    Raises:
+      EnvError: lists every problem found and how to mend it. Problems that keep games from being played at
+        all (a missing method, changing shapes) are listed alone, since the other checks need games.
+    """
+    if isinstance(env, type):
+        raise EnvError(f"check_env was given the class {env.__name__}: give an environment, {env.__name__}()")
+    problems = shape_problems(env)
+    played = Played(num_games, 0, 0)
+    if not problems and getattr(env, "external", False):
+        return Played(0, 0, 0)
+    if not problems:
+        try:
+            problems, played = play_problems(env, seed, num_games, max_plies)
+        except Exception as error:  # what tracing did not show, such as values kept from one call to the next
+            problems = [explain("random play", error)]
+    if not problems and has_chance(env):
+        problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
+    _raise(env, problems)
+    return played
+
+
+def check_shapes(env: Env) -> None:
+    """The part of `check_env` that plays nothing: members, shapes and dtypes, by tracing alone.
+
+    Raises:
+      EnvError: lists the problems found and how to mend them.
+    """
+    _raise(env, shape_problems(env))
+
+
+def _raise(env: Env, problems: list[str]) -> None:
+    if problems:
+        name = getattr(env, "name", type(env).__name__)
+        lines = [f"- {text}" for text in problems]
+        raise EnvError("\n".join([f"{name} breaks the environment protocol (jzero.env.Env):", *lines]))

@@ -1,0 +1,171 @@
+"""What only play can tell of an environment: random games, held to the rules ply by ply.
+
+Axes: G games, A actions, D dimensions of a continuous action.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jzero.check.errors import explain
+from jzero.check.hidden import hidden_problems
+from jzero.check.rows import differ, finite, host
+from jzero.check.rules import (
+    Game,
+    Rules,
+    clip_rules,
+    fingerprint_rules,
+    position_rules,
+    repeat_rules,
+    resample_rules,
+    start_rules,
+    step_rules,
+)
+from jzero.env import Env, Symmetry, action_size, init_batch, is_finished, observe_batch, step_batch
+
+
+class Played(NamedTuple):
+    """What `check_env` has played."""
+
+    games: int
+    """Games side by side."""
+    finished: int
+    """How many of them came to their end."""
+    plies: int
+    """Steps from unfinished states, in all games."""
+
+
+def _compile(env: Any, num_games: int) -> Game:
+    """Every call traces the environment anew, so two of them differ where chance is not the key's."""
+
+    def step(states: Any, actions: Any, key: jax.Array, ply: jax.Array) -> Any:
+        return step_batch(env, states, actions, jax.random.fold_in(key, ply))
+
+    def resample(states: Any, key: jax.Array) -> Any:
+        return jax.vmap(env.resample)(states, jax.random.split(key, num_games))
+
+    def onhost(function: Callable) -> Callable:
+        compiled = jax.jit(function)
+        return lambda *arguments: jax.tree.map(host, compiled(*arguments))
+
+    return Game(
+        init=onhost(lambda key: init_batch(env, key, num_games)),
+        step=onhost(step),
+        observe=onhost(lambda states: observe_batch(env, states)),
+        reveal=onhost(lambda states: jax.vmap(env.reveal)(states)),
+        fingerprint=onhost(lambda states: jax.vmap(env.fingerprint)(states)),
+        resample=onhost(resample),
+    )
+
+
+def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[list[str], Played]:
+    """Rules that random games break, each with the ply at which it was broken first, and what was played."""
+    first_ply: dict[str, int] = {}
+
+    def note(ply: int, rules: Rules) -> None:
+        for broken, text in rules:
+            if np.any(broken):
+                first_ply.setdefault(text, ply)
+
+    key, other_key = jax.random.key(seed), jax.random.key(seed + 1)
+    game, twin = _compile(env, num_games), _compile(env, num_games)
+    states, seen = game.init(key), {}
+    note(0, start_rules(states, twin.init(key)))
+    is_random = differ(states, game.init(other_key)).any()
+    draws, plies = not hasattr(env, "resample"), 0
+    for ply in range(max_plies):
+        observations = game.observe(states)
+        actions = _random_actions(env, states, seed, ply)
+        next_states = game.step(states, actions, key, ply)
+        if action_size(env):
+            note(ply, clip_rules(game, states, actions, key, ply))
+        note(ply, position_rules(env, states, observations))
+        note(ply, step_rules(env, states, next_states))
+        note(ply, repeat_rules(observations, twin.observe(states), "observe"))
+        note(ply, repeat_rules(next_states, twin.step(states, actions, key, ply), "step"))
+        is_random |= differ(next_states, game.step(states, actions, other_key, ply)).any()
+        if hasattr(env, "reveal"):
+            revealed = game.reveal(states)
+            note(ply, [(~finite(revealed), "what reveal returns has a NaN or an infinity")])
+            note(ply, repeat_rules(revealed, twin.reveal(states), "reveal"))
+        if hasattr(env, "fingerprint"):
+            note(ply, fingerprint_rules(game.fingerprint(states), states, observations, seen))
+        if hasattr(env, "resample"):
+            note(ply, resample_rules(game, states, observations, key, other_key))
+            draws |= differ(game.resample(states, key), game.resample(states, other_key)).any()
+        all_finished = is_finished(states).all()  # and have just been stepped once more
+        plies += int((~is_finished(states)).sum())
+        states = next_states
+        if all_finished:
+            break
+    problems = [f"{text} (first at ply {ply})" for text, ply in first_ply.items()]
+    if not draws:
+        problems.append(
+            "resample draws nothing: it gives the same for all keys, so a search would see the true state; redraw "
+            "what is hidden, or drop it where nothing is"
+        )
+    if not problems:
+        choose = partial(_random_actions, env, seed=seed)
+        problems += hidden_problems(env, game, choose, seed=seed, max_plies=max_plies)
+    problems += _svg_problems(env, states)
+    if not is_random:  # else one key may treat a game and its image differently
+        for index, symmetry in enumerate(getattr(env, "symmetries", ())):
+            problems += _lockstep_problems(env, game, index, symmetry, seed, max_plies)
+    return problems, Played(num_games, int(is_finished(states).sum()), plies)
+
+
+def _random_actions(env: Env, states: Any, seed: int, ply: int) -> np.ndarray:
+    """i32[G], uniform over the legal actions; over all where the game is finished or none is legal.
+
+    Continuous ones f32[G, D], uniform in [-1, 1].
+    """
+    if size := action_size(env):
+        shape = (len(states.terminated), size)
+        return np.random.default_rng((seed, ply)).uniform(-1, 1, shape).astype(np.float32)
+    mask = states.legal_action_mask & ~is_finished(states)[:, None]
+    chances = np.random.default_rng((seed, ply)).random(mask.shape)
+    return np.argmax(chances + mask, axis=1).astype(np.int32)
+
+
+def _svg_problems(env: Env, states: Any) -> list[str]:
+    if not hasattr(env, "svg"):
+        return []
+    try:
+        picture = env.svg(jax.tree.map(lambda leaf: leaf[0], states))
+    except Exception as error:  # whatever it raises is the finding
+        return [explain("svg(state)", error, how="fails")]
+    good = isinstance(picture, str) and picture.startswith("<svg") and picture.rstrip().endswith("</svg>")
+    return [] if good else ["svg(state) does not return a string that is one <svg> element"]
+
+
+def _lockstep_problems(
+    env: Env, game: Game, index: int, symmetry: Symmetry, seed: int, max_plies: int
+) -> list[str]:
+    """Plays games and their images side by side: they must stay images of each other.
+
+    Says nothing of games whose first position the symmetry does not keep.
+    """
+    move, action = jax.jit(jax.vmap(symmetry.observation)), np.asarray(symmetry.action)
+    key = jax.random.key(seed)
+    states = images = game.init(key)
+    for ply in range(max_plies):
+        finished = is_finished(states)
+        image_mask = images.legal_action_mask[:, action]
+        differences = {
+            "observation": differ(move(game.observe(states)), game.observe(images)),
+            "legal actions": ~finished & differ(states.legal_action_mask, image_mask),
+            "mover": differ(states.current_player, images.current_player),
+            "outcome": differ((states.rewards, finished), (images.rewards, is_finished(images))),
+        }
+        wrong = ", ".join(name for name, differs in differences.items() if differs.any())
+        if wrong and ply > 0:
+            return [f"symmetries[{index}] does not keep the game: its image differs in {wrong} (ply {ply})"]
+        if wrong or finished.all():
+            return []
+        actions = _random_actions(env, states, seed, ply)
+        states = game.step(states, actions, key, ply)
+        images = game.step(images, action[actions], key, ply)
+    return []
