@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.search import layout, walk
+from jzero.search.chance import add_afterstates
 from jzero.search.tree import Tree, vary_like
 from jzero.search.types import NewNodes, Path, Rules
 
@@ -82,7 +83,7 @@ def search_leaves(
             if rules.chance is not None:
                 after, slot, before = new_index, 0, path.depth
                 decide_key = jax.random.fold_in(expand_key, k)
-                tree, path = walk.decide(params, decide_key, tree, rules, path, after)
+                tree, path = add_afterstates(params, decide_key, tree, rules, path, after)
                 decided = jnp.where(path.depth > before, after, num_nodes)
                 in_flight = cast(jax.Array, in_flight).at[games, decided, slot].add(1.0, mode="drop")
                 new_index = after + 1

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.search import walk
+from jzero.search.chance import add_afterstates
 from jzero.search.engines import choose
 from jzero.search.tree import Tree
 from jzero.search.types import Choices, Evaluation, Path, Rules
@@ -58,7 +59,7 @@ def search(
         seen = dataclasses.replace(tree, embeddings=()) if no_states else tree
         path, action, embedding = choose(kernel, operations, seen, buffers, *for_kernel)
         if rules.chance is not None:
-            tree, path = walk.decide(params, decide_key, tree, rules, path, index)
+            tree, path = add_afterstates(params, decide_key, tree, rules, path, index)
             action, embedding = walk.last_edges(tree, path)
         found, model_state = walk.evaluate(params, expand_key, rules, action, embedding, tree.model_state)
         tree = _finish(tree, rules, path, found, index + rules.nodes_each - 1)

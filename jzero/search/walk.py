@@ -12,7 +12,7 @@ stops there without reading it: terminals are never expanded below, and each vis
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jzero.search import layout
 from jzero.search.engines import hop_while
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
-from jzero.search.types import Chance, Evaluation, NewNodes, Node, Path, Rules, Select
+from jzero.search.types import Evaluation, NewNodes, Node, Path, Rules, Select
 
 WIDTHS = (8, 32)
 """A hop looks at this many slots if no node of the batch uses more, else at all of them."""
@@ -215,62 +215,6 @@ def new_nodes(found: Evaluation, parent: jax.Array, action: jax.Array) -> NewNod
     value, logits = jnp.where(nothing, 0.0, found.value), found.logits.astype(jnp.float32)
     row = layout.node_rows(value, found.reward, found.discount, parent, action, logits, found.player)
     return NewNodes(row, logits, is_terminal)
-
-
-def decide(
-    params: Any, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
-) -> tuple[Tree, Path]:
-    """Adds the afterstates of the paths that end with an untried action, and goes on with an outcome of each.
-
-    An afterstate is not evaluated: it has no visits until the outcome's value is backed up, so that its value is
-    the mean of its outcomes'.
-
-    Args:
-      params: passed to the model.
-      rng_key: for the model.
-      tree: the trees.
-      rules: holds the model.
-      path: of every game.
-      new_index: i32[] or [B] where the afterstates go.
-
-    Returns:
-      the tree; the paths, each with an outcome as its last edge, or with a node that exists.
-    """
-    chance = cast(Chance, rules.chance)
-    rows, num_nodes = jnp.arange(tree.nodes.shape[0]), tree.nodes.shape[1]
-    edge = layout.untried_action(path.child)
-    is_new = layout.is_untried(path.child) & (edge < chance.num_actions)
-    action = jnp.where(is_new, edge, 0)
-    embedding = jax.tree.map(lambda x: layout.rows_at(x, path.last_node), tree.embeddings)
-    logits, after = chance.decide(params, rng_key, action, embedding)
-    player = None if rules.to_play is None else rules.to_play(after)
-    one = vary_like(jnp.ones(rows.shape), tree.nodes)
-    nothing = one * 0 if player is None else jnp.zeros_like(one, shape=(*one.shape, tree.num_players))
-    fields = layout.node_rows(nothing, nothing, one, path.last_node, action, logits, player)
-    fields = fields.at[:, layout.NODE_VISITS].set(0.0)
-    target = jnp.where(is_new, new_index, num_nodes)
-
-    def write(array: jax.Array, new: jax.Array) -> jax.Array:
-        return array.at[rows, target].set(layout.as_stored(new, array), mode="drop", unique_indices=True)
-
-    embeddings = jax.tree.map(write, tree.embeddings, after)
-    tree = open_edges(tree, path, is_new, jnp.zeros_like(is_new), jnp.broadcast_to(new_index, rows.shape))
-    tree = dataclasses.replace(
-        tree,
-        nodes=write(tree.nodes, fields),
-        open_priors=write(tree.open_priors, logits),
-        embeddings=embeddings,
-    )
-    outcome = layout.untried_code(fields[:, layout.OPEN_ACTION].astype(jnp.int32))
-    hop = jnp.where(is_new, path.depth, path.nodes.shape[0])
-    return tree, Path(
-        nodes=path.nodes.at[hop, rows].set(new_index, mode="drop"),
-        slots=path.slots.at[hop, rows].set(0, mode="drop"),
-        depth=path.depth + is_new.astype(jnp.int32),
-        last_node=jnp.where(is_new, new_index, path.last_node),
-        last_slot=jnp.where(is_new, 0, path.last_slot),
-        child=jnp.where(is_new, outcome, path.child),
-    )
 
 
 def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> Tree:
