@@ -8,19 +8,19 @@ from jzero.env import Env, has_chance
 
 
 class EnvError(ValueError):
-    """What `check_env` found wrong with an environment, one problem a line."""
+    """What `check_env` found wrong with an environment, one problem per line."""
 
 
 def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 400) -> Played:
     """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
 
     Returns:
-      what was played: where no game has come to its end, nothing is known of ends. Of an emulator (`external`),
-      which does not go back, only names, shapes and dtypes are checked: no games were played.
+      what was played: where no game ended, ends are not checked. Of an emulator (`external`), which cannot go back
+      to a state, only names, shapes and dtypes are checked: no games were played.
 
     Raises:
-      EnvError: lists every problem found and how to mend it. Problems that keep games from being played at
-        all (a missing method, changing shapes) are listed alone, since the other checks need games.
+      EnvError: lists every problem found and its fix. Problems that prevent games (a missing method, changing
+        shapes) are listed alone, since the other checks need games.
     """
     if isinstance(env, type):
         raise EnvError(f"check_env was given the class {env.__name__}: give an environment, {env.__name__}()")
@@ -31,7 +31,7 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
     if not problems:
         try:
             problems, played = play_problems(env, seed, num_games, max_plies)
-        except Exception as error:  # what tracing did not show, such as values kept from one call to the next
+        except Exception as error:  # not seen by tracing, such as values kept between calls
             problems = [explain("random play", error)]
     if not problems and has_chance(env):
         problems = chance_problems(env, seed=seed, num_games=num_games, max_plies=max_plies)
@@ -43,7 +43,7 @@ def check_shapes(env: Env) -> None:
     """The part of `check_env` that plays nothing: members, shapes and dtypes, by tracing alone.
 
     Raises:
-      EnvError: lists the problems found and how to mend them.
+      EnvError: lists the problems found and their fixes.
     """
     _raise(env, shape_problems(env))
 

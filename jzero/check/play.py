@@ -33,13 +33,13 @@ class Played(NamedTuple):
     games: int
     """Games side by side."""
     finished: int
-    """How many of them came to their end."""
+    """How many of them ended."""
     plies: int
     """Steps from unfinished states, in all games."""
 
 
 def _compile(env: Any, num_games: int) -> Game:
-    """Every call traces the environment anew, so two of them differ where chance is not the key's."""
+    """Every call traces the environment again, so two of them differ where chance is not the key's."""
 
     def step(states: Any, actions: Any, key: jax.Array, ply: jax.Array) -> Any:
         return step_batch(env, states, actions, jax.random.fold_in(key, ply))
@@ -62,7 +62,7 @@ def _compile(env: Any, num_games: int) -> Game:
 
 
 def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[list[str], Played]:
-    """Rules that random games break, each with the ply at which it was broken first, and what was played."""
+    """Rules that random games break, each with the first ply where it is broken, and what was played."""
     first_ply: dict[str, int] = {}
 
     def note(ply: int, rules: Rules) -> None:
@@ -146,7 +146,7 @@ def _lockstep_problems(
 ) -> list[str]:
     """Plays games and their images side by side: they must stay images of each other.
 
-    Says nothing of games whose first position the symmetry does not keep.
+    Reports nothing for games whose first position the symmetry changes.
     """
     move, action = jax.jit(jax.vmap(symmetry.observation)), np.asarray(symmetry.action)
     key = jax.random.key(seed)

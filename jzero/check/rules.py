@@ -12,7 +12,7 @@ import numpy as np
 from jzero.check.rows import differ, finite, row_bytes
 from jzero.env import Env, is_finished, replace
 
-Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and what to say of it
+Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and its message
 
 
 class Game(NamedTuple):
@@ -55,7 +55,7 @@ def step_rules(env: Env, states: Any, next_states: Any) -> Rules:
     if env.num_players == 2 and getattr(env, "zero_sum", True):
         yield (
             np.abs(rewards.sum(axis=-1)) > 1e-4,
-            "the two players' rewards do not sum to zero: mend them, or give the class `zero_sum = False`",
+            "the two players' rewards do not sum to zero: fix them, or give the class `zero_sum = False`",
         )
         goes_on = ~(finished | is_finished(next_states))
         again = goes_on & (next_states.current_player == states.current_player)
@@ -67,7 +67,7 @@ def step_rules(env: Env, states: Any, next_states: Any) -> Rules:
 
 
 def clip_rules(game: Game, states: Any, actions: np.ndarray, key: jax.Array, ply: int) -> Rules:
-    """What lies outside of [-1, 1] is taken for the nearest end."""
+    """Numbers outside of [-1, 1] count as the nearest end."""
     beyond = game.step(states, 3 * actions, key, ply)
     clipped = game.step(states, np.clip(3 * actions, -1, 1), key, ply)
     yield (
@@ -77,13 +77,13 @@ def clip_rules(game: Game, states: Any, actions: np.ndarray, key: jax.Array, ply
 
 
 def repeat_rules(result: Any, again: Any, name: str) -> Rules:
-    """`again` comes from the same call, of the function traced a second time."""
+    """`again` is the result of the same call, traced a second time."""
     mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
     yield differ(result, again), f"{name} gives two results for the same arguments: {mend}"
 
 
 def fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: dict[bytes, bytes]) -> Rules:
-    """`seen` maps the fingerprints u32[2] met so far to what was seen there."""
+    """`seen` maps the fingerprints u32[2] so far to the views there."""
     views = row_bytes((states.current_player, observations))
     clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
     yield np.array(clash), "two positions with different observations or movers have one fingerprint"
@@ -92,7 +92,7 @@ def fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: d
 def resample_rules(game: Game, states: Any, observations: Any, key: jax.Array, other_key: jax.Array) -> Rules:
     """What the player to move knows must not change, and what is redrawn must not matter.
 
-    Hidden things that `resample` never redraws cannot be told from known ones here.
+    Hidden things that `resample` never redraws look like known ones here.
     """
     worlds, going = game.resample(states, key), ~is_finished(states)
     known = {
@@ -113,5 +113,5 @@ def resample_rules(game: Game, states: Any, observations: Any, key: jax.Array, o
         & ~np.any(list(changed.values()), axis=0)
         & differ(game.resample(states, other_key), game.resample(worlds, other_key)),
         "resample gives two results for states that differ in hidden things only: compute them from what the "
-        "player to move knows, or a search can tell the hidden things",
+        "player to move knows, or a search can infer the hidden things",
     )

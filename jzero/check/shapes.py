@@ -18,7 +18,7 @@ def shape_problems(env: Env) -> list[str]:
 
 
 def _trace_problems(env: Env) -> Iterator[str]:
-    """What is wrong with counts, shapes and dtypes; stops where the rest cannot be told."""
+    """What is wrong with counts, shapes and dtypes; stops where the rest cannot be checked."""
     for name in [*action_members(env), "num_players"]:
         count = getattr(env, name)
         if not isinstance(count, int | np.integer) or count < 1:
@@ -48,7 +48,7 @@ def _trace_problems(env: Env) -> Iterator[str]:
                 yield "reveal(state) returns no array; drop it where nothing is hidden"
             if not hasattr(env, "resample"):
                 yield (
-                    "it has reveal but no resample(state, key), so a search would look at what is really hidden: "
+                    "it has reveal but no resample(state, key), so a search would see what is hidden: "
                     "add resample, or drop reveal"
                 )
         call = "symmetries"
