@@ -7,16 +7,42 @@ from __future__ import annotations
 
 import copy
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jzero.env import Env
+from jzero.env import Env, where_rows
 from jzero.env_spec import describe
 from jzero.models.model import Model, at_rows
 from jzero.models.plan import Plan, Planner, SearchSettings, make_planner
 from jzero.networks import squashed
+from jzero.search import Tree
+
+
+class Analysis(NamedTuple):
+    """What a search finds in positions [B]. With continuous actions A counts the candidates of the root."""
+
+    action: jax.Array
+    """i32[B], or f32[B, D]: the action that the agent takes."""
+    policy: jax.Array
+    """f32[B, A] the search's policy."""
+    visits: jax.Array
+    """f32[B, A] simulations of each action."""
+    qvalues: jax.Array
+    """f32[B, A] its value for the player to move, or [B, A, P] by seat; 0 where no simulation tried it."""
+    prior: jax.Array
+    """f32[B, A] the network's policy."""
+    value: jax.Array
+    """f32[B] the value that the search finds for the player to move, or [B, P] by seat."""
+    principal_variation: jax.Array
+    """i32[B, L] the actions that the search visits most, from the root on; -1 after the last one. With explicit or
+    learned chance or hidden information only the first action."""
+    candidates: Any
+    """f32[B, A, D] the actions that the root chose among, where they are continuous; else ()."""
+    tree: Any
+    """The search's tree; () with hidden information, where several worlds are searched."""
 
 
 class Agent:
@@ -47,15 +73,19 @@ class Agent:
           params: of the model's network.
           search: how it is searched.
           name: what `jzero.make` calls the environment; by default its own.
-          recipe: (function, settings, *more) that makes this agent again, as `function(env, settings, params, *more)`:
-            what pickling keeps of it.
+          recipe: (function, settings, *more) that makes this agent again, by `function(env, settings, params,
+            *more)`: what pickling keeps of it.
         """
         self.env, self.search = env, search
-        self.name = describe(env, name).name
+        self._spec = describe(env, name)
+        self.name = self._spec.name
         self.params = _own_copy(params)
-        self._recipe, self._action_size = recipe, describe(env, name).action_size
-        self._model, planner = model, make_planner(search, model)
-        self._plan = jax.jit(partial(_plan, model, planner), static_argnames=("num_simulations", "leaves"))
+        self._recipe = recipe
+        planner = make_planner(search, model)
+        self._plan = jax.jit(
+            partial(_plan, model, planner, memory=()), static_argnames=("num_simulations", "leaves")
+        )
+        self._analyse = jax.jit(partial(_analysis, model, planner), static_argnames="num_simulations")
         self._root = jax.jit(model.root)
 
     def __reduce__(self) -> tuple:
@@ -79,7 +109,7 @@ class Agent:
         key: jax.Array,
         *,
         num_simulations: int | None = None,
-        temperature: float = 0.0,
+        temperature: float | jax.Array = 0.0,
         leaves: int = 1,
     ) -> jax.Array:
         """Actions i32[B] for a batch of states; f32[B, D] in [-1, 1] where they are continuous.
@@ -88,8 +118,8 @@ class Agent:
           states: environment states, every leaf [B, ...]; finished ones get an arbitrary action.
           key: a random key; without temperature only the worlds of hidden information and the candidates of
             continuous actions depend on it.
-          num_simulations: simulations a state; None for the number of the training run, 0 for the raw policy.
-          temperature: 0 takes the best action; otherwise actions are drawn in proportion to
+          num_simulations: simulations per state; None for the number of the training run, 0 for the raw policy.
+          temperature: [] or [B]; 0 takes the best action; otherwise actions are drawn in proportion to
             `policy ** (1 / temperature)`. The raw policy of continuous actions gives its mean, or with any
             temperature a draw of its own.
           leaves: leaves of each tree in one call of the network, for quick answers in few games; with PUCT it
@@ -98,32 +128,55 @@ class Agent:
         Raises:
           ValueError: the states are not a batch, or an argument is out of range.
         """
+        states, number = self._checked(states, num_simulations)
+        heat = np.broadcast_to(np.asarray(temperature, np.float32), jnp.shape(states.terminated))
+        if (heat < 0).any():
+            raise ValueError(f"temperature is {temperature}; it may not be negative")
+        if number == 0 and self._spec.action_size:
+            said = self._root(self.params, states).prior_logits
+            return where_rows(heat > 0, squashed.draw(said, key, 1)[:, 0], squashed.mode(said))
+        if number == 0:
+            policy = self.evaluate(states)[0]
+            action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
+        else:
+            found = self._plan(self.params, key, states, num_simulations=number, leaves=leaves)
+            policy, action = found.policy, found.action
+            candidates = found.candidates if self._spec.action_size else None
+        if not heat.any():
+            return action
+        tempered = jnp.log(policy) / np.where(heat > 0, heat, 1.0)[:, None]
+        drawn = jax.random.categorical(key, tempered).astype(jnp.int32)
+        return where_rows(heat > 0, drawn if candidates is None else at_rows(candidates, drawn), action)
+
+    def analyse(self, states: Any, key: jax.Array, num_simulations: int | None = None) -> Analysis:
+        """What a search finds in a batch of states; its action is that of `act` without temperature.
+
+        Args:
+          states: environment states, every leaf [B, ...].
+          key: as in `act`.
+          num_simulations: simulations per state, at least 1; None for the number of the training run.
+
+        Raises:
+          ValueError: the states are not a batch, or there are no simulations.
+        """
+        states, number = self._checked(states, num_simulations)
+        if number < 1:
+            raise ValueError(
+                "num_simulations is 0; an analysis needs at least 1 (evaluate is the network alone)"
+            )
+        return self._analyse(self.params, key, states, num_simulations=number)
+
+    def _checked(self, states: Any, num_simulations: int | None) -> tuple[Any, int]:
+        """The states as programs take them, and the number of simulations."""
         if jnp.ndim(states.terminated) != 1:
             raise ValueError(
                 f"states must have one batch axis [B, ...], but states.terminated has shape "
                 f"{jnp.shape(states.terminated)}; for one state use jax.tree.map(lambda x: x[None], state)"
             )
-        states = self._settled(states)
-        if num_simulations is None:
-            num_simulations = self.search.num_simulations
-        if num_simulations < 0 or temperature < 0:
-            raise ValueError(
-                f"num_simulations is {num_simulations} and temperature {temperature}; neither may be negative"
-            )
-        if num_simulations == 0 and self._action_size:
-            said = self._root(self.params, states).prior_logits
-            return squashed.draw(said, key, 1)[:, 0] if temperature else squashed.mode(said)
-        if num_simulations == 0:
-            policy = self.evaluate(states)[0]
-            action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
-        else:
-            found = self._plan(self.params, key, states, num_simulations=num_simulations, leaves=leaves)
-            policy, action = found.policy, found.action
-            candidates = found.candidates if self._action_size else None
-        if temperature == 0:
-            return action
-        drawn = jax.random.categorical(key, jnp.log(policy) / temperature).astype(jnp.int32)
-        return drawn if candidates is None else at_rows(candidates, drawn)
+        number = self.search.num_simulations if num_simulations is None else num_simulations
+        if number < 0:
+            raise ValueError(f"num_simulations is {number}; it may not be negative")
+        return self._settled(states), number
 
     def evaluate(self, states: Any) -> tuple[jax.Array, jax.Array]:
         """The network alone, without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
@@ -132,7 +185,7 @@ class Agent:
         Where the environment has `reveal`, the value is that of the states as they are, hidden things included.
         """
         root = self._root(self.params, self._settled(states))
-        read = squashed.mode if self._action_size else jax.nn.softmax
+        read = squashed.mode if self._spec.action_size else jax.nn.softmax
         return read(jnp.asarray(root.prior_logits)), root.value
 
     def _settled(self, states: Any) -> Any:
@@ -151,7 +204,44 @@ class Agent:
 def _plan(model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, **options: Any) -> Plan:
     params = model.prepare(params)
     root = model.root(params, states)
-    return planner.plan(params, key, root, ~states.legal_action_mask, memory=(), **options)
+    return planner.plan(params, key, root, ~states.legal_action_mask, **options)
+
+
+def _analysis(
+    model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, num_simulations: int
+) -> Analysis:
+    found = _plan(model, planner, params, key, states, num_simulations=num_simulations)
+    if model.resample is None and model.decide is None:
+        variation = principal_variation(found.tree)
+    else:
+        variation = jnp.argmax(found.visits, axis=-1, keepdims=True).astype(jnp.int32)
+    return Analysis(
+        action=found.action,
+        policy=found.policy,
+        visits=found.visits,
+        qvalues=found.qvalues,
+        prior=found.prior,
+        value=found.value,
+        principal_variation=variation,
+        candidates=found.candidates,
+        tree=found.tree,
+    )
+
+
+def principal_variation(tree: Tree) -> jax.Array:
+    """i32[B, L]: the most visited actions of trees with L + 1 nodes, from the root on; -1 after the last one."""
+    index, visits = jnp.asarray(tree.children_index), jnp.asarray(tree.children_visits)
+    rows = jnp.arange(index.shape[0])
+
+    def one_ply(node: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        count = visits[rows, jnp.maximum(node, 0)]
+        action = jnp.argmax(count, axis=-1).astype(jnp.int32)
+        goes_on = (node >= 0) & (jnp.max(count, axis=-1) > 0)
+        after = jnp.where(goes_on, index[rows, jnp.maximum(node, 0), action], -1)
+        return after, jnp.where(goes_on, action, -1)
+
+    root = jnp.full(rows.shape, Tree.ROOT_INDEX, jnp.int32)
+    return jax.lax.scan(one_ply, root, length=index.shape[1] - 1)[1].T
 
 
 def _own_copy(params: Any) -> Any:

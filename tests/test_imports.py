@@ -10,11 +10,13 @@ import pytest
 from tests.helpers.tiny import REPOSITORY
 
 LAYERS = (
-    {"config", "devices", "env", "env_spec", "metrics", "networks", "registry", "search"},
-    {"check", "models"},
+    {"devices", "env", "metrics", "registry", "search", "settings"},
+    {"check", "env_spec"},
+    {"networks"},
+    {"models", "optimizer"},
     {"replay", "self_play"},
     {"algorithms"},
-    {"program", "storage"},
+    {"look", "program", "storage"},
     {"agent", "evaluate", "show"},
     {"run"},
     {"__main__"},

@@ -89,6 +89,10 @@ class Plan(NamedTuple):
     """f32[B, A] the target for the policy network: improved policy (Gumbel, worlds) or shares of visits (PUCT)."""
     value: jax.Array
     """f32[B] expected Q-value under `policy`, for the player to move."""
+    visits: jax.Array
+    """f32[B, A] simulations of each action (worlds: their mean)."""
+    qvalues: jax.Array
+    """f32[B, A] Q-values for the player to move, or [B, A, P] by seat; 0 where no simulation tried an action."""
     qvalue: jax.Array
     """f32[B] Q-value of the chosen action; `value` where no simulation tried it."""
     prior: jax.Array
@@ -217,9 +221,9 @@ def _read(model: Model, root: search.RootFnOutput, output: search.PolicyOutput, 
     """The plan that a search of the roots has made."""
     tree = cast(Tree, output.search_tree)
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
-    visited = tree.summary().visit_counts > 0
+    visits = tree.summary().visit_counts
     rows = jnp.full(action.shape, 1 + jnp.asarray(num_simulations), jnp.int32)
-    found = _summarise(root, action, policy, visited, _root_qvalues(model, tree), rows)
+    found = _summarise(root, action, policy, visits, _root_qvalues(model, tree), rows)
     if model.sample is not None:
         candidates = cast(Any, root.embedding).candidates
         found = found._replace(action=at_rows(candidates, action), candidates=candidates)
@@ -272,7 +276,7 @@ def _plan_worlds(
         )
         qvalues = found.qvalues if model.to_play is None else found.player_qvalues
         rows = jnp.full_like(choices, num_worlds * (1 + num_simulations))
-        plan = _summarise(root, found.action, found.action_weights, found.visit_counts > 0, qvalues, rows)
+        plan = _summarise(root, found.action, found.action_weights, found.visit_counts, qvalues, rows)
         # A row's plan must not depend on its batch mates: without a choice it is the same as in `forced`.
         kept = forced()._replace(evaluations=rows)
         return where_rows(choices > 1, plan, kept)
@@ -281,7 +285,17 @@ def _plan_worlds(
         legal = (~invalid).astype(jnp.float32)
         action = jnp.argmax(legal, axis=-1).astype(jnp.int32)
         value = jnp.asarray(root.value)
-        return Plan(action, legal, value, value, legal, jnp.full_like(choices, num_worlds))
+        nothing = jnp.zeros((*legal.shape, *value.shape[1:]))
+        return Plan(
+            action=action,
+            policy=legal,
+            value=value,
+            visits=jnp.zeros(legal.shape),
+            qvalues=nothing,
+            qvalue=value,
+            prior=legal,
+            evaluations=jnp.full_like(choices, num_worlds),
+        )
 
     # On a GPU the branch would make the host wait at every ply, and there are always choices in a large batch.
     needed = jax.lax.platform_dependent(jnp.any(choices > 1), cuda=lambda x: x | True, default=lambda x: x)
@@ -297,11 +311,12 @@ def _summarise(
     root: search.RootFnOutput,
     action: jax.Array,
     policy: jax.Array,
-    visited: jax.Array,
+    visits: jax.Array,
     qvalues: jax.Array,
     evaluations: jax.Array,
 ) -> Plan:
-    """The plan of a root with Q-values f32[B, A] or f32[B, A, P] of the actions that are `visited` bool[B, A]."""
+    """The plan of a root with Q-values f32[B, A] or f32[B, A, P] of the actions with `visits` [B, A]."""
+    visited = visits > 0
     weights = jnp.where(visited, policy, 0.0)
     weights = weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), jnp.finfo(jnp.float32).tiny)
     value = jnp.einsum("ba,ba...->b...", weights, qvalues)
@@ -312,6 +327,8 @@ def _summarise(
         action=action,
         policy=policy,
         value=value,
+        visits=visits.astype(jnp.float32),
+        qvalues=qvalues,
         qvalue=where_rows(tried, qvalue, value),
         prior=jax.nn.softmax(root.prior_logits, axis=-1),
         evaluations=evaluations,

@@ -26,9 +26,9 @@ class NetworkSettings:
     """The network: policy and value, and with a learned model its representation and dynamics."""
 
     kind: str = "mlp"
-    """A residual MLP on the flattened observation (mlp), a residual tower of 3x3 convolutions on a board (resnet), a
-    transformer over the observation's tokens (transformer, AlphaZero only), EfficientZero's network for pixels (atari,
-    learned models only), or your own as module:function, of EnvSpec -> network."""
+    """A residual MLP on the flattened observation (mlp), a residual tower of 3x3 convolutions on a board (resnet),
+    a transformer over the observation's tokens (transformer, AlphaZero only), EfficientZero's network for pixels
+    (atari, learned models only), or your own as module:function, of EnvSpec -> network."""
     width: int = 384
     """Hidden units (mlp, transformer) or channels (resnet, atari); also of a learned model's latent state."""
     blocks: int = 3
