@@ -7,7 +7,8 @@
 
 A move searches several worlds: deals that agree with what its player has seen. While the agent trains, and at the
 end in 2,000 rounds, it sits at a table of rule-based players: every deal is played once from each seat. The last
-line is how many points a round it scores above the mean of the others at its tables.
+line is how many points a round it scores above the mean of the others at its tables. `experiments/players/blob.py`
+says how a run is played against others afterwards.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from blob_players import rule_based
 from jzero_envs.blob import Blob
-from match import agent_player
+from players.blob import rule_based
 
 from jzero.agent import Agent
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
+from jzero.evaluate.players import agent_player
 from jzero.evaluate.table import TableResult, play_tables
-from jzero.evaluate.turns import as_player
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
+
 
 PRESET = RunConfig(
     minutes=60,
@@ -64,7 +65,7 @@ def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
             raise ValueError(
                 f"env is {env}; this experiment measures single rounds: give blob?players=4&cards=5"
             )
-        rules = as_player(rule_based(env))
+        rules = rule_based(env)
 
         def measure(agent: Agent) -> Strength:
             result = play_tables(

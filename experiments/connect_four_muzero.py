@@ -3,7 +3,7 @@
     python experiments/connect_four_muzero.py                               Gumbel MuZero, 30 minutes
     python experiments/connect_four_muzero.py --algorithm muzero            visit counts and PUCT
     python experiments/connect_four_muzero.py --algorithm efficientzero     value prefix and consistency too
-    python experiments/match.py --run-dir DIR                               against OpenSpiel's MCTS
+    python -m jzero match DIR:64 open_spiel_mcts:1000                       against OpenSpiel's MCTS
 
 The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
 follows. The last line is measured as in connect_four.py: the share of 1,000 solved positions on which the agent,

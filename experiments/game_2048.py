@@ -4,7 +4,7 @@
     python experiments/game_2048.py --env "2048?size=3"
     python experiments/game_2048.py --algorithm gumbel_muzero    learns the moves and the new tiles too
     python experiments/game_2048.py --algorithm muzero           Stochastic MuZero: PUCT, 50 simulations
-    python experiments/game_2048_players.py --run-dir DIR      the agent next to players without a network
+    python -m jzero match DIR random "experiments.players.game_2048:expectimax?depth=2"
 
 The values are scores, hence `network.value_limit`; they are discounted, so that they say what the next hundred
 moves or so bring. The last line names the largest tiles too.

@@ -8,15 +8,15 @@ Needs `pip install -e ".[test]"`. While it trains, strength is the score against
 the agent, with 64 simulations, plays 200 games against each of three opponents, in both seats, from paired openings
 of 0 to 4 random plies: one that walks along the shortest way, a minimax of 4 plies, OpenSpiel's MCTS with 1,000
 simulations. The last line is the score against the minimax, which looks 2 plies ahead on boards larger than 5 x 5,
-where 4 take too long on a CPU. A game cut short by the ply limit is a draw.
+where 4 take too long on a CPU. A game cut short by the ply limit is a draw. `experiments/players/quoridor.py` says
+how a run is played against these afterwards.
 """
 
 from __future__ import annotations
 
 import jax
 from jzero_envs.quoridor import Quoridor
-from match import agent_player, play
-from quoridor_players import OPPONENTS, minimax, opponent
+from players.quoridor import default_depth, greedy, mcts, minimax
 
 from jzero.agent import Agent
 from jzero.env import Env
@@ -26,6 +26,8 @@ from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
+from jzero.evaluate.players import agent_player
+from jzero.evaluate.turns import Player
 
 SIMULATIONS = 64
 OPENING_PLIES = (0, 4)
@@ -60,47 +62,36 @@ def _quoridor(env: Env) -> Quoridor:
 
 def score(env: Env) -> Measure:
     """Makes the measurement during training."""
-    env = _quoridor(env)
-    opponent = minimax(env, 2)
-
-    def measure(agent: Agent) -> Strength:
-        result = play_match(
-            env,
-            agent_player(agent, SIMULATIONS),
-            opponent,
-            num_games=64,
-            key=jax.random.key(0),
-            opening_plies=OPENING_PLIES,
-        )
-        name = f"score in 64 games against a minimax of 2 plies, {SIMULATIONS} simulations"
-        return Strength(name, result.score, *result.interval)
-
-    return measure
+    opponent = minimax(_quoridor(env), 2)
+    return lambda agent: _against(agent, "a minimax of 2 plies", opponent, games=64)
 
 
 def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
     env = _quoridor(env)
-    players = {name: opponent(env, name) for name in OPPONENTS}
+    depth = default_depth(env)
+    others = {"the shortest way": greedy(env), "OpenSpiel's MCTS with 1000 simulations": mcts(env)}
+    minimaxer = minimax(env, depth)
 
     def measure(agent: Agent) -> Strength:
-        records = {
-            name: play(
-                agent,
-                player,
-                against,
-                simulations=SIMULATIONS,
-                games=200,
-                opening_plies=OPENING_PLIES,
-                seed=0,
-            )
-            for name, (against, player) in players.items()
-        }
-        record = records["minimax"]
-        name = f"score in {record['games']} games against {record['opponent']}, {SIMULATIONS} simulations"
-        return Strength(name, record["score"], *record["interval"])
+        for name, player in others.items():
+            print(_against(agent, name, player, games=200), flush=True)
+        return _against(agent, f"a minimax of {depth} plies", minimaxer, games=200)
 
     return measure
+
+
+def _against(agent: Agent, name: str, opponent: Player, games: int) -> Strength:
+    result = play_match(
+        agent.env,
+        agent_player(agent, SIMULATIONS),
+        opponent,
+        num_games=games,
+        key=jax.random.key(0),
+        opening_plies=OPENING_PLIES,
+    )
+    name = f"score in {games} games against {name}, {SIMULATIONS} simulations"
+    return Strength(name, result.score, *result.interval)
 
 
 if __name__ == "__main__":

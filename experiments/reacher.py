@@ -2,12 +2,11 @@
 
     python experiments/reacher.py
     python experiments/reacher.py --minutes 10 --seed 1
-    python experiments/reacher_match.py --run-dir DIR           beside players that do not learn
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `reacher`, MuJoCo's arm of two links in the plane,
 with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum of
-the squared torques. Random play earns about -42, no torques -11, a controller that knows the arm -3.9, the agent
-about -5.2.
+the squared torques. Random play earns about -42, no torques -11, a controller that knows the arm -3.9
+(`experiments/players/reacher.py`), the agent about -5.2.
 """
 
 from __future__ import annotations

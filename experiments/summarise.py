@@ -3,8 +3,8 @@
     python experiments/summarise.py runs/a runs/b runs/c --out experiments/results/connect_four_cpu.json
     python experiments/summarise.py runs/a --out x.json --picture docs/connect_four.svg
 
-The file keeps, for every run, the settings, the versions, the curve of
-strength against seconds and positions, the final result, and the matches against engines if `match.py` was run.
+The file keeps, for every run, the settings, the versions, the curve of strength against seconds and positions, the
+final result, and the matches that it has played (`python -m jzero match`).
 """
 
 from __future__ import annotations

@@ -1,20 +1,41 @@
-"""The command line: `python -m jzero COMMAND`."""
+"""The command line: `python -m jzero COMMAND`, or `jzero COMMAND` where jzero is installed."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Sequence
 
-COMMANDS = {"check": "says in plain words whether an environment keeps the protocol"}
+COMMANDS = {
+    "check": ("jzero.run.check", "says in plain words whether an environment keeps the protocol"),
+    "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
+}
+"""Of each command the module, whose `main(argv)` returns the exit code, and what it does."""
 
 
-def main() -> int:
-    """Runs the command that the first argument names; returns the exit code."""
-    from jzero.run import check
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command that the first argument names; returns the exit code.
 
-    if sys.argv[1:2] != ["check"]:
-        print("usage: python -m jzero check ENV")
-        return 2
-    return check.main(sys.argv[2:])
+    Args:
+        argv: the command and its options; by default the process's.
+    """
+    name, *options = (sys.argv[1:] if argv is None else argv) or [""]
+    if name in COMMANDS:
+        return importlib.import_module(COMMANDS[name][0]).main(options)
+    asked = name in ("-h", "--help", "help")
+    print(usage(), file=sys.stdout if asked else sys.stderr)
+    if name and not asked:
+        from jzero.env import unknown_name
+
+        print(unknown_name("command", name, list(COMMANDS)), file=sys.stderr)
+    return 0 if asked else 2
+
+
+def usage() -> str:
+    """The commands, one a line."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {does}" for name, (_, does) in COMMANDS.items()]
+    return "\n".join(["usage: python -m jzero COMMAND ...; COMMAND --help lists its options", "", *lines])
 
 
 if __name__ == "__main__":

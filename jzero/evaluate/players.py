@@ -8,7 +8,7 @@
 | `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
 | `gnu_go:10` | pgx's Go; at level 10 |
 | `bitbully` | Connect Four, perfectly |
-| `module:function` | what your function of the environment returns, with options as in `module:function?depth=2` |
+| `module:function` | what your function of the environment returns; options: `module:function?depth=2` |
 
 The numbers are the defaults and may be left out.
 """

@@ -25,6 +25,7 @@ from jzero.show.curves import (
     unroll_section,
 )
 from jzero.show.games import games_section
+from jzero.show.page import page
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
 from jzero.storage.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
 
@@ -63,7 +64,8 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
         _usage(experiment, run_dir, config),
     )
     path = run_dir / REPORT
-    write_atomic(path, _page(spaced(experiment), games_css, "".join(body)))
+    script = (resources.files("jzero.show") / "report.js").read_text("utf-8")
+    write_atomic(path, page(spaced(experiment), "".join(body), css=games_css, script=script))
     return path
 
 
@@ -78,18 +80,6 @@ def _env_called(name: Any) -> Env | None:
         return make(name) if isinstance(name, str) else None
     except (ValueError, ImportError):
         return None
-
-
-def _page(title: str, css: str, body: str) -> str:
-    style, script = (
-        (resources.files("jzero.show") / name).read_text("utf-8") for name in ("report.css", "report.js")
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title>\n<style>\n{style}{css}\n</style></head>\n"
-        f"<body><main>\n{body}\n</main><script>\n{script}</script></body></html>\n"
-    )
 
 
 def _trained(config: Mapping[str, Any]) -> str:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from jzero_envs.blob import Blob
 
-from experiments.blob_players import rule_based
+from experiments.players.blob import rule_based, rules
 from jzero.env import init_batch, random_actions, step_batch
 from jzero.evaluate import TableResult, as_player, play_tables
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-PLAYERS = {"random": lambda env: random_actions, "rules": rule_based}
+PLAYERS = {"random": lambda env: random_actions, "rules": rules}
 
 
 def visited(env, act, num_games, seed):
@@ -50,8 +50,8 @@ def test_random_players_take_every_legal_action():
 
 def test_rules_beat_random_players_clearly():
     env = Blob()
-    rules, random = as_player(rule_based(env)), as_player(random_actions)
-    result = play_tables(env, rules, random, num_deals=125, key=jax.random.key(0))
+    by_rules, random = rule_based(env), as_player(random_actions)
+    result = play_tables(env, by_rules, random, num_deals=125, key=jax.random.key(0))
     assert env.points * result.compare()[0] > 3
     made = TableResult((result.returns > 0).astype(float))
     assert made.own.mean() > 0.45
@@ -60,7 +60,7 @@ def test_rules_beat_random_players_clearly():
 
 def test_rules_do_not_see_hidden_cards():
     env = Blob()
-    act = rule_based(env)
+    act = rules(env)
     _, (states, _) = visited(env, act, num_games=64, seed=1)
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), states)
     keys = jax.random.split(jax.random.key(2), len(flat.current_player))
@@ -112,7 +112,7 @@ def test_the_last_to_play_does_it_cheaply(hand, bid, expected):
         leader=0,
         mover=2,
     )
-    assert rule_based(env)(state, jax.random.key(0)).tolist() == [expected]
+    assert rules(env)(state, jax.random.key(0)).tolist() == [expected]
 
 
 @pytest.mark.slow
@@ -132,4 +132,4 @@ def test_bids_follow_the_strength_of_the_hand():
         )  # ace, king and queen of trumps; two, three and four of clubs
     ]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    assert (rule_based(env)(batch, jax.random.key(0)) - 52).tolist() == [3, 0]
+    assert (rules(env)(batch, jax.random.key(0)) - 52).tolist() == [3, 0]

@@ -1,6 +1,9 @@
-"""Players of brax's reacher that do not learn: random, still, and a controller that knows the arm.
+r"""Opponents for brax's reacher that do not learn: one that keeps still, and a controller that knows the arm.
 
-Each is (states [B], key) -> torques f32[B, 2] in [-1, 1].
+    python -m jzero match runs/reacher/20261122-101500:16 runs/reacher/20261122-101500:0 random \
+        experiments.players.reacher:still experiments.players.reacher:controller
+
+From the repository's top folder.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jzero.env import random_vectors
+from jzero.env import Env, action_size
+from jzero.evaluate.turns import Player, as_player
 
 UPPER, LOWER = 0.1, 0.11
 """Lengths of the arm's links, the second one's to the finger."""
@@ -19,21 +23,15 @@ STIFFNESS, DAMPING, LARGEST_TORQUE = 0.4, 0.05, 0.3
 grid."""
 
 
-def randomly(states: Any, key: jax.Array) -> jax.Array:
-    """Uniformly random torques f32[B, 2]."""
-    return random_vectors(key, (states.terminated.shape[0], 2))
+def still(env: Env) -> Player:
+    """No torques."""
+    return as_player(lambda states, key: jnp.zeros((states.terminated.shape[0], action_size(env))))
 
 
-def still(states: Any, key: jax.Array) -> jax.Array:
-    """No torques, f32[B, 2]."""
-    del key
-    return jnp.zeros((states.terminated.shape[0], 2))
-
-
-def controller(states: Any, key: jax.Array) -> jax.Array:
+def controller(env: Env) -> Player:
     """A PD controller to the angles that put the finger on the target, the nearer of the two solutions."""
-    del key
-    return jax.vmap(torques)(states.inner.pipeline_state)
+    del env
+    return as_player(lambda states, key: jax.vmap(torques)(states.inner.pipeline_state))
 
 
 def torques(physics: Any) -> jax.Array:

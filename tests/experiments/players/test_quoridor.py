@@ -9,7 +9,7 @@ import pyspiel
 import pytest
 from jzero_envs.quoridor import Quoridor
 
-from experiments import quoridor_players as players
+from experiments.players import quoridor as players
 from jzero.evaluate import Turn, play_match, random_player
 from jzero.evaluate.minimax import minimax
 from tests.helpers.playing import Batched
@@ -196,10 +196,14 @@ def test_mcts_finds_the_last_step_from_either_side():
 
 
 def test_every_opponent_plays_legally_and_beats_random_play():
-    for name in players.OPPONENTS:
-        against, player = players.opponent(SMALL, name, depth=2, num_simulations=50)
+    opponents = {
+        "greedy": players.greedy(SMALL),
+        "minimax": players.minimax(SMALL, 2),
+        "mcts": players.mcts(SMALL, 50),
+    }
+    for name, player in opponents.items():
         result = play_match(SMALL, player, random_player(SMALL), num_games=10, key=KEY, opening_plies=(0, 4))
-        assert result.score >= 0.7, against
+        assert result.score >= 0.7, name
 
 
 def test_a_pawn_move_that_shortens_the_way_is_tried_first():
@@ -209,3 +213,7 @@ def test_a_pawn_move_that_shortens_the_way_is_tried_first():
     assert int(legal.argmax()) == 17
     assert bool((priorities[:25] >= 0).all())
     assert bool((priorities[25:] < 0).all())
+
+
+def test_minimax_looks_less_far_ahead_on_large_boards():
+    assert [players.default_depth(Quoridor(size=size)) for size in (3, 5, 7, 9)] == [4, 4, 2, 2]

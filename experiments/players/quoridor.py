@@ -1,4 +1,9 @@
-"""Opponents for Quoridor: along the shortest way, minimax, OpenSpiel's MCTS.
+r"""Opponents for Quoridor: along the shortest way, minimax, OpenSpiel's MCTS.
+
+    python -m jzero match runs/quoridor/20261121-101500:64 experiments.players.quoridor:greedy \
+        experiments.players.quoridor:minimax "experiments.players.quoridor:mcts?simulations=1000"
+
+From the repository's top folder; the last needs `pip install -e ".[test]"`.
 
 Functions of one state, which the player to move sees from its own side. Axes: N rows and columns, A actions.
 """
@@ -7,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +21,6 @@ from jzero_envs.quoridor import Quoridor, QuoridorState
 from jzero.evaluate.engines import open_spiel_mcts
 from jzero.evaluate.minimax import minimax_player
 from jzero.evaluate.turns import Player, as_player
-
-Opponent = Literal["greedy", "minimax", "open_spiel_mcts"]
-OPPONENTS: tuple[Opponent, ...] = ("greedy", "minimax", "open_spiel_mcts")
 
 
 def distances(env: Quoridor, state: QuoridorState) -> jax.Array:
@@ -61,12 +62,17 @@ def greedy(env: Quoridor) -> Player:
     return as_player(act)
 
 
-def minimax(env: Quoridor, depth: int = 4) -> Player:
+def minimax(env: Quoridor, depth: int | None = None) -> Player:
     """Looks `depth` plies ahead and compares the lengths of the ways; equal moves at random."""
-    return minimax_player(env, partial(heuristic, env), depth, partial(order, env))
+    return minimax_player(env, partial(heuristic, env), depth or default_depth(env), partial(order, env))
 
 
-def mcts(env: Quoridor, num_simulations: int = 1000, seed: int = 0) -> Player:
+def default_depth(env: Quoridor) -> int:
+    """4 plies, or 2 on boards larger than 5 x 5, where 4 take too long on a CPU."""
+    return 4 if env.size <= 5 else 2
+
+
+def mcts(env: Quoridor, simulations: int = 1000, seed: int = 0) -> Player:
     """OpenSpiel's UCT with random rollouts.
 
     Raises:
@@ -77,22 +83,7 @@ def mcts(env: Quoridor, num_simulations: int = 1000, seed: int = 0) -> Player:
             f"max_plies is {env.ply_limit}; OpenSpiel ends a game after {4 * env.size**2} plies: use at most that"
         )
     name = f"quoridor(board_size={env.size},wall_count={env.walls})"
-    return open_spiel_mcts(name, num_simulations, seed, translate=partial(open_spiel_actions, env))
-
-
-def opponent(
-    env: Quoridor, name: Opponent, depth: int | None = None, num_simulations: int = 1000, seed: int = 0
-) -> tuple[str, Player]:
-    """What the opponent is, in words, and the player.
-
-    Minimax looks 4 plies ahead by default, and 2 on boards larger than 5 x 5, where 4 take too long on a CPU.
-    """
-    if name == "greedy":
-        return "the shortest way", greedy(env)
-    if name == "minimax":
-        depth = depth or (4 if env.size <= 5 else 2)
-        return f"a minimax of {depth} plies", minimax(env, depth)
-    return f"OpenSpiel's MCTS with {num_simulations} simulations", mcts(env, num_simulations, seed)
+    return open_spiel_mcts(name, simulations, seed, translate=partial(open_spiel_actions, env))
 
 
 def open_spiel_actions(env: Quoridor, history: Sequence[int]) -> list[int]:

@@ -1,6 +1,10 @@
-"""A player of Blob by rules of thumb, for use inside of jit.
+"""Opponents for Blob: a player by rules of thumb, and search with random rounds in several worlds.
 
-It looks at `env.observe` alone, so it cannot know hidden cards. `blob_match.py` plays against it.
+    python -m jzero match runs/blob/20261121-101500 experiments.players.blob:rule_based
+    python -m jzero match runs/blob/20261121-101500 "experiments.players.blob:rollouts?simulations=10&worlds=4"
+
+From the repository's top folder. Neither can know hidden cards: the rules look at `env.observe` alone, the search
+draws the cards of its worlds.
 
 Axes: B states, R seats relative to the mover, T cards of the largest hand.
 """
@@ -15,7 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jzero_envs.blob import CARDS, RANKS, SUIT_OF, SUITS, Blob, BlobObservation
 
+from jzero.config import SearchConfig
 from jzero.env import observe_batch
+from jzero.evaluate.rollouts import rollout_player
+from jzero.evaluate.turns import Player, as_player
 
 Act = Callable[[Any, jax.Array], jax.Array]  # states [B], key -> actions i32[B]
 
@@ -23,8 +30,21 @@ RUFF = 0.3  # how often a trump takes a trick that its rank alone would not
 LAZY = 0.8  # how often a player who wants no more tricks beats a card that it could beat
 
 
-def rule_based(env: Blob) -> Act:
-    """Bids what is most worth bidding and plays the card that makes the bid most likely.
+def rule_based(env: Blob) -> Player:
+    """The player by `rules`."""
+    return as_player(rules(env))
+
+
+def rollouts(env: Blob, simulations: int = 10, worlds: int = 4) -> Player:
+    """Search without a network, `simulations` in each of `worlds`: a new node is worth one random round."""
+    search = SearchConfig(
+        policy="gumbel", num_simulations=simulations, worlds=worlds, rescale_values=False, value_scale=0.5
+    )
+    return rollout_player(env, search, simulations)
+
+
+def rules(env: Blob) -> Act:
+    """For use inside of jit: bids what is most worth bidding and plays the card that makes the bid most likely.
 
     Every card in the hand is taken for a coin that brings a trick with some chance, told from the cards that are
     out, the voids shown and who still wants tricks; the card to be played, from who is still to play.

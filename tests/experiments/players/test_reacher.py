@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.reacher_players import LARGEST_TORQUE, LOWER, UPPER, torques
+from experiments.players.reacher import LARGEST_TORQUE, LOWER, UPPER, torques
 
 
 def finger(angles):

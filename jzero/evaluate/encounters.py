@@ -1,0 +1,132 @@
+"""What a match is made of: who meets whom, the result of one encounter as a record for JSON, ratings of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, permutations
+from typing import Any
+
+import jax
+import numpy as np
+
+from jzero.env import Env, is_finished
+from jzero.evaluate.arena import play_match
+from jzero.evaluate.measures import play_episodes
+from jzero.evaluate.rating import bradley_terry, mean_with_interval
+from jzero.evaluate.strength import MOST_PLIES, Contest
+from jzero.evaluate.table import play_tables
+from jzero.evaluate.turns import Player, Turn
+
+Record = dict[str, Any]
+
+
+def encounters(contest: Contest, names: Sequence[str], num_players: int) -> list[tuple[str, str | None]]:
+    """(player, opponent) of each encounter, the opponent None where players earn their returns alone.
+
+    At tables of more than two it makes a difference who is alone, so each pair of players meets twice.
+    """
+    if contest == "returns":
+        return [(name, None) for name in names]
+    if contest == "tables" and num_players > 2:
+        return list(permutations(names, 2))
+    return list(combinations(names, 2))
+
+
+def play_encounter(
+    env: Env,
+    contest: Contest,
+    player: Player,
+    opponent: Player | None,
+    *,
+    games: int,
+    opening_plies: tuple[int, int],
+    seed: int,
+) -> Record:
+    """Plays the encounter; with the same seed all encounters have the same openings, deals or episodes.
+
+    Args:
+        env: the game.
+        contest: how it is played, see `jzero.evaluate.strength.contest`.
+        player: whose result it is.
+        opponent: whom it meets; None with "returns".
+        games: how many; at tables rounded up to a number of deals from every seat.
+        opening_plies: fewest and most random plies before a pair of games.
+        seed: any whole number >= 0.
+
+    Returns:
+        `games` as played, `value`, `low` and `high` (the 95 % interval), and what `_pairs`, `_tables` or `_returns`
+        add.
+    """
+    key = jax.random.key(seed)
+    if opponent is None:
+        return _returns(env, player, games, key)
+    if contest == "tables":
+        return _tables(env, player, opponent, games, key)
+    return _pairs(env, player, opponent, games, opening_plies, key)
+
+
+def rate(results: Sequence[Record], names: Sequence[str]) -> list[Record]:
+    """Elo ratings with 95 % intervals of the players, the first of whom has 0, from their results in pairs.
+
+    Raises:
+        ValueError: a player has no chain of games to the first.
+    """
+    place = {name: number for number, name in enumerate(names)}
+    wins = np.zeros((len(names), len(names)))
+    for result in results:
+        if result["player"] in place and result["opponent"] in place:
+            one, other = place[result["player"]], place[result["opponent"]]
+            wins[one, other] += result["wins"] + result["draws"] / 2
+            wins[other, one] += result["losses"] + result["draws"] / 2
+    found = bradley_terry(wins)
+    return [
+        {"player": name, "elo": float(elo), "low": float(low), "high": float(high)}
+        for name, elo, low, high in zip(names, *found, strict=True)
+    ]
+
+
+def _pairs(
+    env: Env, player: Player, opponent: Player, games: int, opening_plies: tuple[int, int], key: jax.Array
+) -> Record:
+    """The value is the score; adds its parts, also those by who moved first, and the games' lengths."""
+    result = play_match(env, player, opponent, num_games=games, key=key, opening_plies=opening_plies)
+    low, high = result.interval
+    first, second = (list(tally) for tally in result.by_seat)
+    return {
+        "games": games,
+        "value": result.score,
+        "low": low,
+        "high": high,
+        "wins": result.wins,
+        "draws": result.draws,
+        "losses": result.losses,
+        "first": first,
+        "second": second,
+        "distinct_games": result.distinct_games,
+        "mean_plies": sum(map(len, result.histories)) / games,
+    }
+
+
+def _tables(env: Env, player: Player, opponent: Player, games: int, key: jax.Array) -> Record:
+    """The value is the return above the mean of the others'; adds both means."""
+    deals = -(-games // env.num_players)
+    result = play_tables(env, player, opponent, num_deals=deals, key=key)
+    value, low, high = result.compare()
+    means = {"own": float(result.own.mean()), "others": float(result.others.mean())}
+    return {"games": result.own.size, "value": value, "low": low, "high": high, **means}
+
+
+def _returns(env: Env, player: Player, games: int, key: jax.Array) -> Record:
+    """The value is the mean return; adds how many episodes were cut short after `MOST_PLIES` plies."""
+    histories: list[list[Any]] = [[] for _ in range(games)]
+
+    def act(states: Any, key: jax.Array) -> jax.Array:
+        rows = ~np.asarray(is_finished(states))
+        actions = np.asarray(player(Turn(states, histories, rows, key)))
+        for row in np.flatnonzero(rows):
+            histories[row].append(actions[row].tolist())
+        return jax.numpy.asarray(actions)
+
+    returns, cut = play_episodes(env, act, key, games, max_plies=MOST_PLIES)
+    value, low, high = mean_with_interval(returns)
+    return {"games": games, "value": value, "low": low, "high": high, "cut": cut}
