@@ -30,7 +30,6 @@ from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
 
-
 PRESET = RunConfig(
     minutes=60,
     evaluate_every=300,

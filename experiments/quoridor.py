@@ -22,12 +22,12 @@ from jzero.agent import Agent
 from jzero.env import Env
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.measures import Measure, Strength
+from jzero.evaluate.players import agent_player
+from jzero.evaluate.turns import Player
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
-from jzero.evaluate.players import agent_player
-from jzero.evaluate.turns import Player
 
 SIMULATIONS = 64
 OPENING_PLIES = (0, 4)

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "check": ("jzero.run.check", "says in plain words whether an environment keeps the protocol"),
+    "export": ("jzero.run.export", "writes an agent's weights into a folder of their own, to share"),
     "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
+    "report": ("jzero.run.report", "writes the report of a run anew"),
+    "train": ("jzero.run.train_command", "trains and measures an agent in any environment"),
 }
 """Of each command the module, whose `main(argv)` returns the exit code, and what it does."""
 
@@ -25,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = name in ("-h", "--help", "help")
     print(usage(), file=sys.stdout if asked else sys.stderr)
     if name and not asked:
-        from jzero.env import unknown_name
+        from jzero.registry import unknown_name
 
         print(unknown_name("command", name, list(COMMANDS)), file=sys.stderr)
     return 0 if asked else 2

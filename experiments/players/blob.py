@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jzero_envs.blob import CARDS, RANKS, SUIT_OF, SUITS, Blob, BlobObservation
 
-from jzero.config import SearchConfig
 from jzero.env import observe_batch
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, as_player
+from jzero.models.plan import SearchSettings
 
 Act = Callable[[Any, jax.Array], jax.Array]  # states [B], key -> actions i32[B]
 
@@ -37,7 +37,7 @@ def rule_based(env: Blob) -> Player:
 
 def rollouts(env: Blob, simulations: int = 10, worlds: int = 4) -> Player:
     """Search without a network, `simulations` in each of `worlds`: a new node is worth one random round."""
-    search = SearchConfig(
+    search = SearchSettings(
         policy="gumbel", num_simulations=simulations, worlds=worlds, rescale_values=False, value_scale=0.5
     )
     return rollout_player(env, search, simulations)

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jzero.agent import Agent, load
-from jzero.env import Env, make, unknown_name
+from jzero.agent import Agent
+from jzero.env import Env
 from jzero.evaluate.players import DEFAULTS, agent_player, is_opponent, open_opponent
 from jzero.evaluate.turns import Player
+from jzero.registry import make, unknown_name
+from jzero.run.load import load
 
 
 class Entrant(NamedTuple):

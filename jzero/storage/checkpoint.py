@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,7 @@ def restore(
     directory = Path(directory).absolute()
     plain = jax.eval_shape(_plain, template)
     plain = jax.tree.map(_with_sharding, plain, template)
-    there = iterations(directory)
-    if iteration is not None and iteration not in there:
-        raise FileNotFoundError(
-            f"{directory} holds no checkpoint of iteration {iteration}; there are {', '.join(map(str, there))}"
-        )
-    for number in reversed(there if iteration is None else [iteration]):
+    for number in _numbers(directory, iteration):
         try:
             found = _read(directory / str(number), plain, partial)
             jax.block_until_ready(found)
@@ -88,6 +83,50 @@ def restore(
             continue
         return number, jax.tree.map(_typed, found, template)
     raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
+
+
+def restore_part(
+    directory: str | Path, names: Sequence[str], iteration: int | None = None
+) -> tuple[int, Any]:
+    """A part of a checkpoint, without a template of it: named tuples are dictionaries.
+
+    Args:
+      directory: where `save` wrote.
+      names: of the part, from the outside in.
+      iteration: of the checkpoint; None for the newest.
+
+    Returns:
+      its iteration and the part.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint.
+    """
+    directory = Path(directory).absolute()
+    number = _numbers(directory, iteration)[0]
+    with ocp.StandardCheckpointer() as checkpointer:
+        part: Any = checkpointer.metadata(directory / str(number)).item_metadata.tree
+    for name in names:
+        part = part[name]
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    template: Any = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), part)
+    for name in reversed(names):
+        template = {name: template}
+    found = _read(directory / str(number), template, partial=True)
+    for name in names:
+        found = found[name]
+    return number, found
+
+
+def _numbers(directory: Path, iteration: int | None) -> list[int]:
+    """The iterations to look at, newest first."""
+    there = iterations(directory)
+    if iteration is not None and iteration not in there:
+        raise FileNotFoundError(
+            f"{directory} holds no checkpoint of iteration {iteration}; there are {', '.join(map(str, there)) or 'none'}"
+        )
+    if not there:
+        raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
+    return there[::-1] if iteration is None else [iteration]
 
 
 def _read(path: Path, template: Any, partial: bool) -> Any:

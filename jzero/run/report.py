@@ -1,0 +1,35 @@
+"""Writes the report of a run anew: `report.html` in its directory.
+
+python -m jzero report runs/connect_four/20261121-101500
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jzero.show.report import write_report
+from jzero.storage.run_dir import CONFIG
+
+
+@dataclass(frozen=True)
+class Config:
+    """Whose report."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The directory that a run printed."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command with these options; returns the exit code."""
+    config = tyro.cli(Config, args=argv, prog="python -m jzero report", description=__doc__)
+    if not (config.run_dir / CONFIG).is_file():
+        raise SystemExit(
+            f"error: {config.run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
+        )
+    print(write_report(config.run_dir))
+    return 0

@@ -1,0 +1,28 @@
+"""Trains an agent in any environment; nothing but its name is needed.
+
+    python -m jzero train --env connect_four
+    python -m jzero train --env my_game:MyGame --minutes 30
+    python -m jzero train --env gymnax:CartPole-v1 --algorithm gumbel_muzero
+    python -m jzero train --env connect_four --network.kind my_module:my_network
+
+Random games show how long a game is, what it pays and what is seen; the settings follow from that by the rules in
+`jzero.run.presets`, and every option overrides one. The last line is the strength that `jzero.evaluate.strength`
+measures: with two players, the score against Monte-Carlo tree search with random rollouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from jzero.evaluate import strength
+from jzero.run.cli import main as run
+from jzero.run.config import AlgorithmName
+from jzero.run.presets import suited
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command with these options; returns the exit code."""
+    presets = suited(*get_args(AlgorithmName))
+    finished = run("train", presets, measure=strength.measure, final=strength.final, argv=argv)
+    return 0 if finished is not None else 130
