@@ -210,7 +210,8 @@ def self_play(
         memory = planner.keep(found, action, ended)
         return (where_rows(ended, new, next_games), memory), (transition, metrics)
 
-    memory = planner.begin(params, model.root(params, games.states), ~games.states.legal_action_mask)
+    root = jax.eval_shape(model.root, params, games.states)
+    memory = planner.begin(params, root, ~games.states.legal_action_mask)
     keys = jax.random.split(key, settings.plies)
     (games, _), (transitions, metrics) = jax.lax.scan(one_ply, (games, memory), keys)
     return games, transitions, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)

@@ -123,7 +123,8 @@ class Planner(NamedTuple):
     plan: Callable[..., Plan]
     """(params, key, root, invalid, **options) -> what the search found."""
     begin: Callable[[Any, search.RootFnOutput, jax.Array], Memory | tuple[()]]
-    """(params, root, invalid) -> the memory of games of which nothing was searched; () where none is kept."""
+    """(params, shapes of the root, invalid) -> the memory of games of which nothing was searched; () where none is
+    kept."""
     keep: Callable[[Plan, jax.Array, jax.Array], Memory | tuple[()]]
     """(plan, actions i32[B] that are played, ended bool[B]) -> the memory for the positions that follow."""
 
@@ -199,8 +200,10 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
             memory = Memory(None, model.cache.empty(settings.cache, params, root.embedding))
         if not settings.reuse:
             return memory
-        searched = functools.partial(plan, params, jax.random.key(0), root, invalid, explore=True)
-        shapes = jax.eval_shape(lambda: searched(memory=memory).tree)
+        first = functools.partial(
+            plan, params, jax.random.key(0), invalid=invalid, explore=True, memory=memory
+        )
+        shapes = jax.eval_shape(lambda root: first(root=root).tree, root)
         tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         return _kept(tree, jnp.full(invalid.shape[0], -1, jnp.int32), memory.table)
 
