@@ -16,9 +16,9 @@ import numpy as np
 from jzero.env import Env, where_rows
 from jzero.env_spec import describe
 from jzero.models.model import Model, at_rows
-from jzero.models.plan import Plan, Planner, SearchSettings, make_planner
+from jzero.models.plan import Memory, Plan, Planner, SearchSettings, make_planner
 from jzero.networks import squashed
-from jzero.search import Tree
+from jzero.search import Tree, subtree
 
 
 class Analysis(NamedTuple):
@@ -81,9 +81,12 @@ class Agent:
         self.name = self._spec.name
         self.params = _own_copy(params)
         self._recipe = recipe
+        self._last: tuple[Plan, jax.Array] | None = (
+            None  # what the last call found and took, for the next one
+        )
         planner = make_planner(search, model)
         self._plan = jax.jit(
-            partial(_plan, model, planner, memory=()), static_argnames=("num_simulations", "leaves")
+            partial(_plan, model, planner), static_argnames=("num_simulations", "leaves", "remember")
         )
         self._analyse = jax.jit(partial(_analysis, model, planner), static_argnames="num_simulations")
         self._root = jax.jit(model.root)
@@ -100,7 +103,7 @@ class Agent:
     def with_params(self, params: Any) -> Agent:
         """The same agent with other weights; nothing is compiled again."""
         agent = copy.copy(self)
-        agent.params = _own_copy(params)
+        agent.params, agent._last = _own_copy(params), None
         return agent
 
     def act(
@@ -139,14 +142,26 @@ class Agent:
             policy = self.evaluate(states)[0]
             action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
         else:
-            found = self._plan(self.params, key, states, num_simulations=number, leaves=leaves)
+            found = self._search(states, key, number, leaves)
             policy, action = found.policy, found.action
             candidates = found.candidates if self._spec.action_size else None
-        if not heat.any():
-            return action
-        tempered = jnp.log(policy) / np.where(heat > 0, heat, 1.0)[:, None]
-        drawn = jax.random.categorical(key, tempered).astype(jnp.int32)
-        return where_rows(heat > 0, drawn if candidates is None else at_rows(candidates, drawn), action)
+        if heat.any():
+            tempered = jnp.log(policy) / np.where(heat > 0, heat, 1.0)[:, None]
+            drawn = jax.random.categorical(key, tempered).astype(jnp.int32)
+            action = where_rows(heat > 0, drawn if candidates is None else at_rows(candidates, drawn), action)
+        if number and (self.search.reuse or self.search.cache):
+            self._last = found, action
+        return action
+
+    def _search(self, states: Any, key: jax.Array, num_simulations: int, leaves: int) -> Plan:
+        """The search of `act`. With reuse or a cache it goes on with what the last call of as many states found."""
+        # A kept tree has room for a search of the settings' simulations, one leaf at a time.
+        remember = leaves == 1 and num_simulations <= self.search.num_simulations
+        last = self._last if remember else None
+        if last is not None and last[1].shape[0] != states.terminated.shape[0]:
+            last = None
+        options = {"num_simulations": num_simulations, "leaves": leaves, "remember": remember}
+        return self._plan(self.params, key, states, last, **options)
 
     def analyse(self, states: Any, key: jax.Array, num_simulations: int | None = None) -> Analysis:
         """What a search finds in a batch of states; its action is that of `act` without temperature.
@@ -201,16 +216,56 @@ class Agent:
         return jax.device_put(jax.tree.map(strong, states), device)
 
 
-def _plan(model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, **options: Any) -> Plan:
+def _plan(
+    model: Model,
+    planner: Planner,
+    params: Any,
+    key: jax.Array,
+    states: Any,
+    last: tuple[Plan, jax.Array] | None,
+    *,
+    remember: bool,
+    **options: Any,
+) -> Plan:
     params = model.prepare(params)
-    root = model.root(params, states)
-    return planner.plan(params, key, root, ~states.legal_action_mask, **options)
+    root, invalid = model.root(params, states), ~states.legal_action_mask
+    memory = planner.begin(params, root, invalid) if remember else ()
+    if last is not None:
+        memory = planner.keep(*last, jnp.zeros_like(states.terminated))
+    if isinstance(memory, Memory) and memory.tree is not None:
+        memory = memory._replace(tree=follow(memory.tree, states))
+    return planner.plan(params, key, root, invalid, memory=memory, **options)
+
+
+def follow(tree: Tree, states: Any) -> Tree:
+    """The parts of kept trees [B] that belong to `states` [B]: below the root or below one of its actions, whose
+    embedding equals the state; of others nothing.
+    """
+    index = jnp.asarray(tree.children_index)[:, Tree.ROOT_INDEX]  # [B, A]
+    nodes = jnp.concatenate([jnp.zeros_like(index[:, :1]), index], axis=1)
+    there = jnp.asarray(tree.node_visits)[jnp.arange(nodes.shape[0])[:, None], jnp.maximum(nodes, 0)] > 0
+    same = (nodes >= 0) & there
+
+    def compare(same: jax.Array, pair: tuple[jax.Array, jax.Array]) -> jax.Array:
+        kept, wanted = pair
+        found = jax.vmap(lambda kept, nodes: kept[nodes])(kept, jnp.maximum(nodes, 0))
+        equal = found == wanted[:, None]
+        return same & jnp.all(equal.reshape(*same.shape, -1), axis=-1)
+
+    for pair in zip(jax.tree.leaves(tree.embeddings), jax.tree.leaves(states), strict=True):
+        same = compare(same, pair)
+    below = subtree(tree, jnp.where(jnp.any(same[:, 1:], axis=1), jnp.argmax(same[:, 1:], axis=1), -1))
+    return jax.tree.map(
+        lambda kept, new: jnp.where(same[:, 0].reshape(-1, *(1,) * (new.ndim - 1)), kept, new), tree, below
+    )
 
 
 def _analysis(
     model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, num_simulations: int
 ) -> Analysis:
-    found = _plan(model, planner, params, key, states, num_simulations=num_simulations)
+    params = model.prepare(params)
+    root = model.root(params, states)
+    found = planner.plan(params, key, root, ~states.legal_action_mask, num_simulations=num_simulations)
     if model.resample is None and model.decide is None:
         variation = principal_variation(found.tree)
     else:

@@ -28,8 +28,7 @@ def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=argv, prog="python -m jzero report", description=__doc__)
     if not (config.run_dir / CONFIG).is_file():
-        raise SystemExit(
-            f"error: {config.run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
-        )
+        text = f"{config.run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
+        raise SystemExit(f"error: {text}")
     print(write_report(config.run_dir))
     return 0

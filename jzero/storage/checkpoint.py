@@ -122,7 +122,8 @@ def _numbers(directory: Path, iteration: int | None) -> list[int]:
     there = iterations(directory)
     if iteration is not None and iteration not in there:
         raise FileNotFoundError(
-            f"{directory} holds no checkpoint of iteration {iteration}; there are {', '.join(map(str, there)) or 'none'}"
+            f"{directory} holds no checkpoint of iteration {iteration}; there are "
+            f"{', '.join(map(str, there)) or 'none'}"
         )
     if not there:
         raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
