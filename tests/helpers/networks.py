@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.models.learned import LearnedModel
-from jzero.networks import Support
+from jzero.networks import Support, learned_network
 
 
 class Scripted(NamedTuple):
@@ -18,6 +18,8 @@ class Scripted(NamedTuple):
 
     prefix_width: int = 0
     chance_codes: int = 0
+    projection_width: int = 1
+    init = None
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(params, *args)
@@ -58,6 +60,8 @@ class Tabular(NamedTuple):
     reward_support: Support
     prefix_width: int = 0
     chance_codes: int = 0
+    projection_width: int = 0
+    init = None
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(*args)
@@ -99,7 +103,7 @@ def tabular_model(
     prior_logits = np.zeros_like(reward) if prior_logits is None else prior_logits
     supports = Support(100.0, 2001), Support(100.0, 2001)
     network = Tabular(successor, reward, prior_logits, value, *supports, prefix_width=int(prefix))
-    return LearnedModel(network, *supports, prefix_horizon=horizon, discount=discount)
+    return LearnedModel(learned_network(network), *supports, prefix_horizon=horizon, discount=discount)
 
 
 def _numbers(latent: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -11,12 +11,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero import replay as replay_lib
+from jzero.algorithms.returns import value_targets
+from jzero.algorithms.unrolled import make_batch
+from jzero.env_spec import describe
+from jzero.run.build import build_algorithm
 from tests.helpers import lanes as lanes_lib
 from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import learned_of
 
 ACTIONS = 3
 
-add = quick_jit(replay_lib.add, static_argnames=("td_lambda", "lookahead"))
+
+@functools.partial(quick_jit, static_argnames=("td_lambda", "lookahead"))
+def add(ring, transitions, td_lambda=1.0, lookahead=None):
+    """The ring with these plies and their targets."""
+    targets = functools.partial(value_targets, td_lambda=td_lambda)
+    return replay_lib.add(ring, transitions, targets, lookahead=lookahead)
+
+
+def lookahead(config):
+    """How many later plies the targets of a learned model need."""
+    return build_algorithm(NumberedGame(), config).lookahead
+
+
+def batch_of(env, config, ring, key, size):
+    """What the learned model of the settings learns from; nothing is searched again."""
+    return make_batch(describe(env), config, None, learned_of(env, config), (), ring, key, size)[1]
 
 
 class Numbered(NamedTuple):
@@ -31,6 +51,9 @@ class NumberedGame:
 
     num_actions = ACTIONS
     num_players = 1
+
+    def init(self, key):
+        return Numbered(jnp.int32(0), jnp.ones(ACTIONS, bool))
 
     def observe(self, state):
         return state.number

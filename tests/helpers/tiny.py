@@ -15,10 +15,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.env import forfeit, keep_finished
-from jzero.models.plan import SearchSettings
+from jzero.algorithms.muzero import make_learned
+from jzero.env import Env, forfeit, keep_finished
+from jzero.env_spec import describe
+from jzero.metrics import Metrics
+from jzero.models.learned import LearnedModel
+from jzero.models.model import Model
+from jzero.models.plan import Plan, SearchSettings, make_planner
+from jzero.models.simulator import simulator_model
+from jzero.networks import Network
 from jzero.networks.make import NetworkSettings
+from jzero.networks.network import Apply
+from jzero.run.build import build_network
 from jzero.run.config import TrainConfig
+from jzero.self_play import Games, Transition, self_play
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,6 +50,37 @@ TINY = TrainConfig(
 def tiny(**changes: Any) -> TrainConfig:
     """`TINY` with some fields changed."""
     return dataclasses.replace(TINY, **changes)
+
+
+def network_of(apply: Apply) -> Network:
+    """A network of a function of parameters that are known."""
+    return Network(lambda key, observation: (), apply)
+
+
+def simulator(env: Env, apply: Apply, discount: float = 1.0) -> Model:
+    """The environment itself as a model, with a function as its network."""
+    return simulator_model(describe(env), network_of(apply), discount=discount)
+
+
+def learned_of(env: Env, config: TrainConfig) -> LearnedModel:
+    """The learned model of the settings."""
+    spec = describe(env)
+    return make_learned(spec, build_network(spec, config), config)
+
+
+def planned(
+    settings: SearchSettings, model: Model, params: Any, key: jax.Array, states: Any, **options: Any
+) -> Plan:
+    """What a search of the states finds; with `memory=None` its tree too."""
+    planner, root = make_planner(settings, model), model.root(params, states)
+    return planner.plan(params, key, root, ~states.legal_action_mask, **({"memory": ()} | options))
+
+
+def play_on(
+    env: Env, model: Model, config: TrainConfig, params: Any, key: jax.Array, games: Games
+) -> tuple[Games, Transition, Metrics]:
+    """Self-play by the search of the settings."""
+    return self_play(env, model, make_planner(config.search, model), config, params, key, games)
 
 
 class RaceState(NamedTuple):
