@@ -10,10 +10,14 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import special
 
-from jzero.algorithms.alphazero import alphazero_loss, weighted_mean
+from jzero.algorithms.alphazero import alphazero_loss
+from jzero.algorithms.returns import LossSettings
+from jzero.env_spec import describe
+from jzero.metrics import mean
 from jzero.replay import Sample
 from tests.helpers.positions import mid_games
 from tests.helpers.search_tables import quick_jit
+from tests.helpers.tiny import network_of
 
 S, A = 7, 9
 
@@ -28,7 +32,10 @@ class Position(NamedTuple):
 class PlainGame:
     """The board itself is the observation; no symmetries."""
 
-    num_actions = A
+    num_actions, num_players = A, 1
+
+    def init(self, key):
+        return Position(jnp.int32(0), jnp.ones(A, bool))
 
     def observe(self, state):
         return state.board
@@ -83,18 +90,18 @@ def numpy_loss(batch, params, value_weight):
 
 @functools.cache
 def compiled_loss(value_weight=1.0):
+    settings = LossSettings(value_weight=value_weight)
+
     def loss(params, batch):
-        return alphazero_loss(
-            PlainGame(),
-            table_network,
-            params,
-            batch,
-            jax.random.key(0),
-            value_weight=value_weight,
-            augment=True,
-        )
+        return measured(PlainGame(), network_of(table_network), settings, params, batch, jax.random.key(0))
 
     return quick_jit(jax.value_and_grad(loss, has_aux=True))
+
+
+def measured(env, *arguments):
+    """`alphazero_loss`, its parts as numbers."""
+    loss, (metrics, _) = alphazero_loss(describe(env), *arguments)
+    return loss, {name: part.value for name, part in metrics.items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -115,11 +122,9 @@ def test_large_values_are_compared_on_the_scale_of_h():
     batch, values, limit = batch._replace(value=1000 * batch.value), 1000 * values, 2000.0
 
     def loss(value_limit):
-        options = {"value_weight": 1.0, "augment": False, "value_limit": value_limit}
-        key = jax.random.key(0)
-        return alphazero_loss(PlainGame(), table_network, (logits, values), batch, key, **options)[1][
-            "value_loss"
-        ]
+        network = network_of(table_network)._replace(value_limit=value_limit)
+        arguments = (LossSettings(augment=False), (logits, values), batch, jax.random.key(0))
+        return measured(PlainGame(), network, *arguments)[1]["value_loss"]
 
     def h(x):
         return np.sign(x) * (np.sqrt(np.abs(x) + 1) - 1) + 0.001 * x
@@ -173,8 +178,8 @@ def test_weights_take_samples_out_and_an_empty_batch_is_zero():
 
 def test_the_weighted_mean():
     values, weights = jnp.array([1.0, 5.0, 9.0]), jnp.array([1.0, 0.0, 1.0])
-    assert float(weighted_mean(values, weights)) == 5.0
-    assert float(weighted_mean(values, 0 * weights)) == 0.0
+    assert float(mean(values, weights).value) == 5.0
+    assert float(mean(values, 0 * weights).value) == 0.0
 
 
 def test_augmentation_can_be_switched_off_and_changes_only_the_view():
@@ -191,7 +196,9 @@ def test_augmentation_can_be_switched_off_and_changes_only_the_view():
         return output[:, :9], output[:, 9]
 
     runs = {
-        augment: quick_jit(functools.partial(alphazero_loss, env, network, value_weight=1.0, augment=augment))
+        augment: quick_jit(
+            functools.partial(measured, env, network_of(network), LossSettings(augment=augment))
+        )
         for augment in (False, True)
     }
 
