@@ -9,11 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from jzero.algorithms.muzero import known_roots, muzero_loss
+from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.algorithms.unrolled import Batch, MuZeroSettings, Roots
+from jzero.metrics import read
 from jzero.models.learned import LearnedModel
-from jzero.networks import Support
+from jzero.networks import Support, learned_network
 from jzero.replay import Draw
 from tests.helpers.networks import Scripted
 from tests.helpers.search_tables import quick_jit
@@ -67,7 +68,7 @@ def config(**muzero):
 @functools.cache
 def compiled_loss(prefix_width=0, horizon=2):
     """(params, batch) -> ((loss, (metrics, priorities)), gradient), of the scripted network."""
-    learned = LearnedModel(Scripted(prefix_width), VALUE, REWARD, horizon, discount=1.0)
+    learned = LearnedModel(learned_network(Scripted(prefix_width)), VALUE, REWARD, horizon, discount=1.0)
     loss = functools.partial(muzero_loss, learned, config())
     return quick_jit(
         lambda params, batch: jax.value_and_grad(loss, has_aux=True)(params, batch, jax.random.key(0))
@@ -108,6 +109,7 @@ def numpy_loss(batch, params):
 def test_every_part_and_its_gradient_is_numpys(seed):
     batch, params = random_batch(seed)
     (loss, (metrics, _)), grads = compiled_loss()(params, batch)
+    metrics = read(metrics)
     parts, expected = numpy_loss(batch, params)
     for name, value in parts.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -119,7 +121,7 @@ def test_every_part_and_its_gradient_is_numpys(seed):
 def test_diagnostics_are_errors_of_each_step_on_the_scale_of_values():
     batch, params = random_batch(1)
     (_, (metrics, priority)), _ = compiled_loss()(params, batch)
-    targets, present = batch.targets, batch.drawn.weight > 0
+    metrics, targets, present = read(metrics), batch.targets, batch.drawn.weight > 0
     value = np.array([[oracle.decode(x, VALUE.limit) for x in row] for row in params["value"]])
     reward = np.array([[oracle.decode(x, REWARD.limit) for x in row] for row in params["reward"]])
     for step in range(K + 1):
@@ -159,17 +161,18 @@ def test_means_of_roots_are_of_all_known_ones_over_several_batches():
         roots = Roots(*rng.normal(3, 1, (2, S)).astype(np.float32), rng.random(S) < share)
         batch = batch._replace(roots=roots, drawn=batch.drawn._replace(weight=np.arange(S) % 4))
         (_, (metrics, _)), _ = compiled_loss()(params, batch)
-        logged.append({name: float(x) for name, x in metrics.items()})
+        logged.append(metrics)
         counted = roots.known & (np.arange(S) % 4 > 0)
         value, outcome = np.append(value, roots.value[counted]), np.append(outcome, roots.outcome[counted])
     assert len(value) > 3
-    found = known_roots({name: np.mean([line[name] for line in logged]) for name in logged[0]})
-    assert found.keys() == logged[0].keys() - {"root_known_share"}
+    found = read(jax.tree.map(lambda *parts: sum(parts), *logged))
+    assert found.keys() == logged[0].keys()
     np.testing.assert_allclose(found["root_value"], value.mean(), rtol=1e-5)
     np.testing.assert_allclose(found["root_return"], outcome.mean(), rtol=1e-5)
     # Without a game that has ended nothing is said, and a run without returns has no such metrics.
-    assert known_roots(logged[2]).keys() == {name for name in logged[2] if not name.startswith("root_")}
-    assert known_roots({"loss": 1.0}) == {"loss": 1.0}
+    assert read(logged[2]).keys() == {name for name in logged[2] if not name.startswith("root_")}
+    (_, (metrics, _)), _ = compiled_loss()(params, batch._replace(roots=()))
+    assert metrics.keys() == read(logged[2]).keys()
 
 
 def test_what_is_not_known_does_not_matter():
@@ -193,7 +196,8 @@ def test_a_batch_without_weight_is_worth_nothing():
     empty = batch._replace(drawn=batch.drawn._replace(weight=np.zeros(S, np.float32)))
     (loss, (metrics, _)), grads = compiled_loss()(params, empty)
     assert float(loss) == 0
-    assert all(np.isfinite(list(metrics.values())))
+    assert all(np.isfinite([part.value for part in metrics.values()]))
+    assert all(np.isfinite(list(read(metrics).values())))
     assert not any(np.asarray(grad).any() for grad in jax.tree.leaves(grads))
 
 
@@ -210,6 +214,7 @@ def test_predictions_that_fit_leave_the_targets_entropy():
         "reward": logits_of(REWARD, targets.reward),
     }
     (_, (metrics, _)), grads = compiled_loss()(fitting, batch)
+    metrics = read(metrics)
     np.testing.assert_allclose(metrics["policy_loss"], 0, atol=1e-5)
     for name in ("policy", "value", "reward"):
         np.testing.assert_allclose(grads[name], 0, atol=1e-6)
