@@ -5,26 +5,24 @@ Axes: S samples, K unrolled steps, T plies, B lanes.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jzero.algorithms.batch import lookahead
 
-from jzero.algorithms.muzero import make_learned
 from jzero.algorithms.unrolled import MuZeroSettings, make_batch, observations
 from jzero.env import Symmetry
+from jzero.env_spec import describe
 from jzero.models.learned import learned_model
-from jzero.models.plan import SearchSettings, plan
-from jzero.models.simulator import simulator_model
+from jzero.models.plan import SearchSettings, make_planner
 from jzero.networks.make import NetworkSettings
-from jzero.self_play import self_play, start_games
+from jzero.self_play import start_games
 from tests.helpers import rings
 from tests.helpers.networks import tabular_model
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import same_bits, tiny
+from tests.helpers.tiny import learned_of, planned, play_on, same_bits, simulator, tiny
 from tests.oracles import muzero as oracle
 from tests.oracles import replay as replay_oracle
 
@@ -82,11 +80,12 @@ def test_every_sample_is_what_its_game_says(way, played):
     lanes, transitions = [lane[:played] for lane in lanes], jax.tree.map(lambda x: x[:played], transitions)
     table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
     learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
-    ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=lookahead(config.muzero))
+    ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=rings.lookahead(config))
     held = min(played, CAPACITY)
 
     def batch(ring, key):
-        return make_batch(rings.NumberedGame(), config, None, learned, (), ring, key, SAMPLES)
+        spec = describe(rings.NumberedGame())
+        return make_batch(spec, config, None, learned, (), ring, key, SAMPLES)
 
     kept, found = jax.tree.map(np.asarray, quick_jit(batch)(ring, jax.random.key(0)))
     assert same_bits(kept, ring)
@@ -137,11 +136,16 @@ def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end():
 
     def batch(td_age):
         config = config_of(**WAYS["network"], td_age=td_age)
-        ring = rings.filled(transitions, CAPACITY, lookahead=lookahead(config.muzero))
+        ring = rings.filled(transitions, CAPACITY, lookahead=rings.lookahead(config))
         learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
-        network = AskedOf(learned.network, asked)
-        make = functools.partial(make_batch, rings.NumberedGame(), config, None)
-        made = quick_jit(lambda key: make(learned._replace(network=network), (), ring, key, 500)[1])
+
+        def represent(params, observation):
+            asked.append(observation.shape[0])
+            return learned.network.represent(params, observation)
+
+        noting = learned._replace(network=learned.network._replace(represent=represent))
+        make = functools.partial(make_batch, describe(rings.NumberedGame()), config, None)
+        made = quick_jit(lambda key: make(noting, (), ring, key, 500)[1])
         return made(jax.random.key(2))
 
     np.testing.assert_array_equal(batch(td_age=0).targets.value, batch(td_age=10**6).targets.value)
@@ -155,10 +159,8 @@ def test_root_values_stand_beside_what_the_games_paid(played):
     transitions = jax.tree.map(lambda x: x[:played], transitions)
     opening = np.random.default_rng(1).integers(0, 3, B)
     transitions = transitions._replace(explored=np.arange(played)[:, None] < opening)
-    ring = rings.filled(transitions, CAPACITY, lookahead=lookahead(config.muzero))
-    run = quick_jit(
-        lambda key: make_batch(rings.NumberedGame(), config, None, None, (), ring, key, SAMPLES)[1]
-    )
+    ring = rings.filled(transitions, CAPACITY, lookahead=rings.lookahead(config))
+    run = quick_jit(lambda key: rings.batch_of(rings.NumberedGame(), config, ring, key, SAMPLES))
     found = jax.tree.map(np.asarray, run(jax.random.key(1)))
     for row in np.flatnonzero(found.drawn.weight):
         lane, start = found.drawn.lane[row], played - min(played, CAPACITY) + found.drawn.age[row]
@@ -191,29 +193,16 @@ def test_there_are_no_returns_where_targets_mix_values(changes, has):
     config = dataclasses.replace(config_of(), **changes)
     _, transitions = rings.random_lanes(B, LENGTH)
     ring = rings.filled(transitions, CAPACITY)
-    batch = functools.partial(make_batch, rings.NumberedGame(), config, None, None, ())
-    found = jax.eval_shape(lambda key: batch(ring, key, 8)[1], jax.random.key(0))
+    batch = functools.partial(rings.batch_of, rings.NumberedGame(), config, ring)
+    found = jax.eval_shape(lambda key: batch(key, 8), jax.random.key(0))
     assert (found.roots != ()) == has
-
-
-class AskedOf(NamedTuple):
-    """A network that notes how many rows it represents."""
-
-    network: Any
-    rows: list
-    prefix_width: int = 0
-
-    def apply(self, params, *args, method):
-        if method == "represent":
-            self.rows.append(args[0].shape[0])
-        return self.network.apply(params, *args, method=method)
 
 
 def test_later_observations_are_those_of_the_next_plies():
     config = config_of(consistency_weight=1.0)
     _, transitions = rings.random_lanes(B, LENGTH)
     ring = rings.filled(transitions, CAPACITY)
-    run = quick_jit(lambda key: make_batch(rings.NumberedGame(), config, None, None, (), ring, key, 500)[1])
+    run = quick_jit(lambda key: rings.batch_of(rings.NumberedGame(), config, ring, key, 500))
     found = jax.tree.map(np.asarray, run(jax.random.key(1)))
     following = found.observation[:, None] + np.arange(1, K + 1)
     inside = found.targets.alive[:, 1:] & (found.drawn.weight > 0)[:, None]
@@ -238,7 +227,7 @@ def test_a_sample_is_turned_as_a_whole():
 
     def batch(augment):
         changed = dataclasses.replace(config, augment=augment)
-        run = quick_jit(lambda key: make_batch(TurnedGame(), changed, None, None, (), ring, key, 500)[1])
+        run = quick_jit(lambda key: rings.batch_of(TurnedGame(), changed, ring, key, 500))
         return jax.tree.map(np.asarray, run(jax.random.key(1)))
 
     plain, found = batch(augment=False), batch(augment=True)
@@ -264,14 +253,14 @@ def reanalysed(share=0.25):
     config = config_of(reanalyse=share)
     search = SearchSettings(policy="puct", num_simulations=8, dirichlet_fraction=0.0)
     config = tiny(algorithm="muzero", augment=False, search=search, network=SMALL, muzero=config.muzero)
-    learned = make_learned(VectorGame(), config)
-    model = learned_model(VectorGame(), learned)
+    spec, learned = describe(VectorGame()), learned_of(VectorGame(), config)
+    model = learned_model(spec, learned)
     params = with_noise(quick_jit(learned.network.init)(jax.random.key(0), jnp.zeros((1, 4))))
     _, transitions = rings.random_lanes(B, LENGTH)
     ring = rings.filled(transitions, CAPACITY)
 
     def batch(params, ring, key):
-        return make_batch(VectorGame(), config, model, learned, params, ring, key, 16)
+        return make_batch(spec, config, make_planner(search, model), learned, params, ring, key, 16)
 
     after, found = quick_jit(batch)(params, ring, jax.random.key(3))
     return config, model, params, ring, after, jax.tree.map(np.asarray, found)
@@ -301,9 +290,7 @@ def test_reanalyse_writes_what_a_search_with_the_averaged_weights_says():
     weight = rings.by_age(after, after.plies.policy_weight)
     state = jax.tree.map(lambda x: rings.by_age(ring, x).reshape(-1, *x.shape[2:]), ring.plies.state)
     searched = quick_jit(
-        lambda params, states: plan(
-            config.search, model, params, jax.random.key(9), states, num_simulations=8, explore=False
-        )
+        lambda params, states: planned(config.search, model, params, jax.random.key(9), states)
     )(params, state)
     touched = np.zeros((CAPACITY, B), bool)
     for age, lane in zip(found.drawn.age[:4], found.drawn.lane[:4], strict=True):  # a quarter of the batch
@@ -393,8 +380,8 @@ def trail_network(params, observation):
 @functools.cache
 def trail_ring(iterations):
     env, config = Trail(), tiny(games=16, plies=6, opening_plies=0, search=SearchSettings(num_simulations=2))
-    model = simulator_model(env, trail_network)
-    play = quick_jit(lambda key, games: self_play(env, model, config, None, key, games)[:2])
+    model = simulator(env, trail_network)
+    play = quick_jit(lambda key, games: play_on(env, model, config, None, key, games)[:2])
     games, chunks = start_games(env, config, jax.random.key(0), 16), []
     for number in range(iterations):
         games, chunk = play(jax.random.key(number), games)
@@ -409,12 +396,13 @@ def test_stacks_of_frames_are_what_the_player_saw_and_never_cross_a_games_start(
     assert recorded.ended.mean() > 0.2
     # A stack that looks back beyond the ring cannot be made again.
     age, lane = (x.ravel() for x in np.mgrid[0 if iterations == 3 else 2 : 18, 0:16])
-    found = quick_jit(functools.partial(observations, Trail()))(ring, age[:, None], lane)
+    read = quick_jit(functools.partial(observations, describe(Trail())))
+    found = read(ring, age[:, None], lane)
     expected = rings.by_age(ring, ring.plies.state.observed)[age, lane]
     np.testing.assert_array_equal(found[:, 0], expected)
     assert (expected[:, 0] != expected[:, 2]).mean() > 0.5
     # Windows of several plies are the same plies.
-    pair = quick_jit(functools.partial(observations, Trail()))(ring, np.stack([age, age], 1)[:, ::-1], lane)
+    pair = read(ring, np.stack([age, age], 1)[:, ::-1], lane)
     np.testing.assert_array_equal(pair[:, 1], expected)
 
 
@@ -422,7 +410,7 @@ def test_no_stack_that_was_cut_by_the_rings_end_is_learned_from():
     """The records before the ring's oldest ply are gone, so the first stacks of a running game are not known."""
     _, ring = trail_ring(5)
     config = tiny(algorithm="muzero", augment=False, games=16, muzero=MuZeroSettings(unroll_steps=2))
-    run = quick_jit(lambda key: make_batch(Trail(), config, None, None, (), ring, key, 1000)[1])
+    run = quick_jit(lambda key: rings.batch_of(Trail(), config, ring, key, 1000))
     found = jax.tree.map(np.asarray, run(jax.random.key(0)))
     expected = rings.by_age(ring, ring.plies.state.observed)[found.drawn.age, found.drawn.lane]
     right = (found.observation == expected).all(axis=1) | (found.drawn.weight == 0)
