@@ -13,23 +13,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jzero.agent import Agent
-from jzero.algorithms.muzero import make_learned, muzero_loss
+from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets, unroll_targets
 from jzero.algorithms.unrolled import Batch, MuZeroSettings, make_batch
 from jzero.env import init_batch
+from jzero.env_spec import describe
+from jzero.metrics import read
 from jzero.models.learned import LearnedModel, learned_model
-from jzero.models.plan import SearchSettings, plan
-from jzero.networks import MuZeroNet, Support, squashed
+from jzero.models.plan import SearchSettings, make_planner
+from jzero.networks import MuZeroNet, Support, learned_network, squashed
 from jzero.networks.make import NetworkSettings
 from jzero.program import make_mesh
-from jzero.replay import Draw, add, init_replay
-from jzero.run.build import build_algorithm, build_program
-from jzero.self_play import self_play, start_games
+from jzero.replay import Draw, init_replay
+from jzero.run.build import build_agent, build_algorithm, build_program
+from jzero.self_play import start_games
+from tests.helpers import rings
 from tests.helpers.env_examples import Aim
 from tests.helpers.networks import Scripted
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import same_bits, tiny
+from tests.helpers.tiny import learned_of, planned, play_on, same_bits, tiny
 
 KEY = jax.random.key(0)
 C, D = 8, 2
@@ -52,6 +54,8 @@ class Exact(NamedTuple):
 
     prefix_width: int = 0
     chance_codes: int = 0
+    projection_width: int = 0
+    init = None
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(*args)
@@ -70,7 +74,8 @@ class Exact(NamedTuple):
 
 
 def exact_model(candidates=C):
-    return LearnedModel(Exact(), SUPPORT, SUPPORT, 5, discount=0.0, sampled_actions=candidates)
+    network = learned_network(Exact())
+    return LearnedModel(network, SUPPORT, SUPPORT, 5, discount=0.0, sampled_actions=candidates)
 
 
 # The search.
@@ -84,10 +89,9 @@ def test_a_search_finds_the_best_candidate(policy, num_simulations, leaves):
     search = SearchSettings(
         policy=policy, num_simulations=num_simulations, max_considered=C, sampled_actions=C
     )
-    model = learned_model(Aim(), exact_model())
+    model = learned_model(describe(Aim()), exact_model())
     states = init_batch(Aim(), KEY, 64)
-    options = {"num_simulations": num_simulations, "explore": False, "leaves": leaves}
-    found = quick_jit(lambda key: plan(search, model, (), key, states, **options))(KEY)
+    found = quick_jit(lambda key: planned(search, model, (), key, states, leaves=leaves))(KEY)
     error = np.square(np.asarray(found.candidates) - np.asarray(states.goal)[:, None]).sum(-1)
     best = error.argmin(axis=1)
     assert found.candidates.shape == (64, C, D)
@@ -101,9 +105,9 @@ def test_a_search_finds_the_best_candidate(policy, num_simulations, leaves):
 def test_a_node_knows_the_vectors_of_its_own_actions():
     """`recurrent` acts by the node's candidate of that number, and gives the next node candidates of its own."""
     learned = exact_model()
-    model = learned_model(Aim(), learned)
+    model = learned_model(describe(Aim()), learned)
     states = init_batch(Aim(), KEY, 16)
-    root = model.choices(KEY, model.root((), states))
+    root = model.sample_actions(KEY, model.root((), states))
     latent: Any = root.embedding
     action = jnp.arange(16) % C
     step, after = model.recurrent((), jax.random.key(1), action, latent)
@@ -125,11 +129,11 @@ def played(random_move_fraction=0.5):
     """(config, learned model, model, parameters, transitions [T, B])."""
     settings = config(random_move_fraction=random_move_fraction, games=64, plies=8)
     env = Aim()
-    learned = make_learned(env, settings)
-    model = learned_model(env, learned)
+    learned = learned_of(env, settings)
+    model = learned_model(describe(env), learned)
     games = start_games(env, settings, KEY, 64)
     params = quick_jit(learned.network.init)(KEY, games.states.goal)
-    play = quick_jit(lambda params, key, games: self_play(env, model, settings, params, key, games)[1])
+    play = quick_jit(lambda params, key, games: play_on(env, model, settings, params, key, games)[1])
     return settings, learned, model, params, play(params, jax.random.key(1), games)
 
 
@@ -154,13 +158,14 @@ def test_self_play_records_the_vector_and_the_candidates():
 @pytest.mark.slow
 def test_batches_hold_what_was_played_and_reanalyse_replaces_candidates_with_their_policy():
     settings, learned, model, params, plies = played()
+    planner = make_planner(settings.search, model)
     settings = dataclasses.replace(settings, muzero=dataclasses.replace(settings.muzero, reanalyse=0.25))
     rng = np.random.default_rng(1)  # a network with a say
     params = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)
     ring = init_replay(jax.tree.map(lambda x: x[0], plies), 8)
-    ring = add(ring, plies, td_lambda=1.0, lookahead=5)
+    ring = rings.add(ring, plies, td_lambda=1.0, lookahead=5)
     after, batch = quick_jit(
-        lambda ring, key: make_batch(Aim(), settings, model, learned, params, ring, key, 32)
+        lambda ring, key: make_batch(describe(Aim()), settings, planner, learned, params, ring, key, 32)
     )(ring, KEY)
     targets = batch.targets
     assert targets.action.shape == (32, 3, D)
@@ -194,12 +199,13 @@ def test_a_reanalysed_policy_belongs_to_the_candidates_beside_it():
     settings, _, _, _, plies = played()
     settings = dataclasses.replace(settings, muzero=dataclasses.replace(settings.muzero, reanalyse=1.0))
     plies = jax.tree.map(lambda x: x[:, :4], plies)  # few lanes, so that nearly all is drawn
-    ring = add(init_replay(jax.tree.map(lambda x: x[0], plies), 8), plies, td_lambda=1.0, lookahead=5)
+    ring = rings.add(init_replay(jax.tree.map(lambda x: x[0], plies), 8), plies, td_lambda=1.0, lookahead=5)
     learned = exact_model()
-    model = learned_model(Aim(), learned)
-    after, _ = quick_jit(lambda ring, key: make_batch(Aim(), settings, model, learned, (), ring, key, 64))(
-        ring, KEY
-    )
+    model = learned_model(describe(Aim()), learned)
+    planner = make_planner(settings.search, model)
+    after, _ = quick_jit(
+        lambda ring, key: make_batch(describe(Aim()), settings, planner, learned, (), ring, key, 64)
+    )(ring, KEY)
     changed = np.asarray((after.plies.candidates != plies.candidates).any((2, 3)))
     assert changed.mean() > 0.8
     error = np.square(np.asarray(after.plies.candidates) - np.asarray(plies.state.goal)[:, :, None]).sum(-1)
@@ -247,7 +253,7 @@ def random_batch(seed, samples=5, steps=2):
 @functools.cache
 def compiled_loss(entropy_weight):
     support = Support(2.0, 11)
-    learned = LearnedModel(Scripted(), support, support, 5, discount=1.0, sampled_actions=C)
+    learned = LearnedModel(learned_network(Scripted()), support, support, 5, discount=1.0, sampled_actions=C)
     settings = config(muzero=MuZeroSettings(unroll_steps=2, entropy_weight=entropy_weight))
     loss = functools.partial(muzero_loss, learned, settings)
     return quick_jit(lambda params, batch: jax.value_and_grad(loss, has_aux=True)(params, batch, KEY))
@@ -272,7 +278,7 @@ def test_the_policys_gradient_is_the_one_by_hand(seed):
     # The root and half of each of the two steps; the mean over the four samples that have a weight.
     scale = batch.drawn.weight[:, None] * targets.policy_weight * np.array([1.0, 0.5, 0.5]) / 4
     expected = -np.einsum("sk,skc,skc->", scale, targets.policy, log_density)
-    np.testing.assert_allclose(metrics["policy_loss"], expected, rtol=1e-4)
+    np.testing.assert_allclose(read(metrics)["policy_loss"], expected, rtol=1e-4)
     gradient = -np.einsum("sk,skc,skcd->skd", scale, targets.policy, np.concatenate([by_mean, by_width], -1))
     np.testing.assert_allclose(grads["policy"], gradient, atol=1e-5, rtol=1e-3)
 
@@ -283,7 +289,7 @@ def test_entropy_is_rewarded_by_its_weight():
     (less, (metrics, _)), _ = compiled_loss(0.5)(params, batch)
     scale = batch.drawn.weight[:, None] * batch.targets.policy_weight * np.array([1.0, 0.5, 0.5]) / 4
     expected = np.sum(scale * np.asarray(squashed.entropy(jnp.asarray(params["policy"]))))
-    np.testing.assert_allclose(metrics["action_entropy"], expected, rtol=1e-5)
+    np.testing.assert_allclose(read(metrics)["action_entropy"], expected, rtol=1e-5)
     np.testing.assert_allclose(loss - less, 0.5 * expected, rtol=1e-4)
 
 
@@ -310,7 +316,7 @@ def test_every_number_of_an_action_counts_and_rows_do_not_mix(kind):
 
 def test_an_agent_gives_vectors():
     settings, _, _, params, _ = played()
-    agent = Agent(Aim(), settings, params)
+    agent = build_agent(Aim(), settings, params)
     states = init_batch(Aim(), KEY, 16)
     searched = agent.act(states, KEY)
     assert searched.shape == (16, D)
@@ -374,7 +380,7 @@ def test_training_moves_the_mean_to_the_goal(algorithm, bar):
         state, _ = program.play(state)
         state, _ = program.learn(state)
     states = init_batch(Aim(), jax.random.key(5), 64)
-    aimed = Agent(Aim(), settings, state.averaged).act(states, KEY, num_simulations=0)
+    aimed = build_agent(Aim(), settings, state.averaged).act(states, KEY, num_simulations=0)
     error = np.linalg.norm(np.asarray(aimed) - np.asarray(states.goal), axis=1)
     assert np.median(np.linalg.norm(states.goal, axis=1)) > 0.5  # the error of a mean that has not moved
     assert np.median(error) < bar, np.sort(error)
