@@ -9,13 +9,11 @@ from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
 from jzero.env import is_finished, step_batch
-from jzero.models.model import Model
 from jzero.models.plan import SearchSettings
-from jzero.models.simulator import simulator_model
 from jzero.run.build import build_algorithm
-from jzero.self_play import self_play, start_games
+from jzero.self_play import start_games
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import Race, same_bits, tiny
+from tests.helpers.tiny import Race, play_on, same_bits, simulator, tiny
 
 # Compiling is what takes time here, so the tests share these few kinds of self-play.
 KINDS = {
@@ -60,8 +58,8 @@ def player(kind):
     """(compiled self-play `(key, games) -> (games, transitions, metrics)`, the first games)."""
     env, changes = KINDS[kind]
     config = tiny(**({"plies": 12, "opening_plies": 0} | changes))
-    model = simulator_model(env, flat_network(env.num_actions))
-    run = quick_jit(lambda key, games: self_play(env, model, config, None, key, games))
+    model = simulator(env, flat_network(env.num_actions))
+    run = quick_jit(lambda key, games: play_on(env, model, config, None, key, games))
     first = quick_jit(lambda key: start_games(env, config, key, config.games))
     return run, first(jax.random.key(9))
 
@@ -196,23 +194,25 @@ def test_noise_differs_from_ply_to_ply_and_from_row_to_row():
 
 def test_metrics_are_what_the_transitions_say():
     _, transitions, metrics = recorded("openings")
-    assert metrics["games"] == transitions.ended.sum()
+    assert metrics["games_finished_share"].total == transitions.ended.sum()
     ply = np.count_nonzero(transitions.state.board, axis=-1)
-    assert metrics["game_plies"] == (ply + 1)[transitions.ended].sum()
+    assert metrics["game_length"].total == (ply + 1)[transitions.ended].sum()
     first = np.where(transitions.state.current_player == 0, transitions.reward, -transitions.reward)
     assert (
-        metrics["first_player_return"] == first[transitions.ended].sum()
+        metrics["first_player_return"].total == first[transitions.ended].sum()
     )  # tic-tac-toe pays at the end only
     policy = transitions.policy.astype(np.float64)
     legal = transitions.state.legal_action_mask
-    np.testing.assert_allclose(metrics["policy_entropy"], stats.entropy(policy, axis=-1).sum(), rtol=1e-4)
+    np.testing.assert_allclose(
+        metrics["policy_entropy"].total, stats.entropy(policy, axis=-1).sum(), rtol=1e-4
+    )
     prior = legal / legal.sum(-1, keepdims=True)
     np.testing.assert_allclose(
-        metrics["policy_kl_to_prior"],
+        metrics["policy_kl_to_prior"].total,
         stats.entropy(policy, np.maximum(prior, 1e-30), axis=-1).sum(),
         rtol=1e-3,
     )
-    assert metrics["evaluations"] == ply.size * 5  # the root and four simulations
+    assert metrics["evaluations_per_position"].total == ply.size * 5  # the root and four simulations
     assert not policy[~legal].any()
     np.testing.assert_allclose(policy.sum(-1), 1, atol=1e-5)
     assert np.abs(transitions.value).max() <= 1 + 1e-6
@@ -222,7 +222,7 @@ def test_a_fast_search_is_not_a_policy_target():
     _, transitions, metrics = recorded("playout caps")
     weight = transitions.policy_weight
     assert set(weight.ravel().tolist()) == {0.0, 1.0}
-    assert metrics["evaluations"] == np.sum(1 + np.where(weight == 1, 7, 1))
+    assert metrics["evaluations_per_position"].total == np.sum(1 + np.where(weight == 1, 7, 1))
     assert 4 < weight[:, 0].sum() < 30  # binomial(64, 1/4)
     # PUCT's policy counts visits, so it tells how many simulations were made: in sevenths, or one action only.
     visits = transitions.policy * 7
@@ -287,10 +287,9 @@ def test_a_batch_of_games_costs_a_call_of_the_network_for_each_simulation_of_a_p
         counted("recurrent", action)
         return algorithm.model.recurrent(params, key, action, latent)
 
+    model = algorithm.model._replace(root=root, recurrent=recurrent)
     run = quick_jit(
-        lambda params, games: (
-            self_play(env, Model(root, recurrent), config, params, jax.random.key(1), games)[1].action
-        )
+        lambda params, games: play_on(env, model, config, params, jax.random.key(1), games)[1].action
     )
     games = start_games(env, config, jax.random.key(0), config.games)
     jax.block_until_ready(run(algorithm.init(jax.random.key(2)), games))
