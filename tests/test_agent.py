@@ -10,14 +10,13 @@ import pytest
 from scipy import stats
 
 import jzero
-from jzero.agent import Agent
-from jzero.env import init_batch, step_batch
-from jzero.models.plan import SearchSettings, plan
+from jzero.env import init_batch, make, step_batch
+from jzero.env_spec import describe
+from jzero.models.plan import SearchSettings, make_planner
 from jzero.models.simulator import simulator_model
-from jzero.networks import make_network
+from jzero.networks import Network, make_network
 from jzero.program import make_mesh
-from jzero.registry import make
-from jzero.run.build import build_program
+from jzero.run.build import build_agent, build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, numbers, tiny
 
@@ -41,7 +40,7 @@ def run(tmp_path_factory):
     checkpoint.save(directory / "checkpoints", 4, {"state": state, "seconds": np.float32(9)})
     record = {"experiment": "test", "config": {"train": dataclasses.asdict(TINY)}}
     (directory / "config.json").write_text(json.dumps(record))
-    return directory, Agent(env, TINY, averaged)
+    return directory, build_agent(env, TINY, averaged)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def states():
 def test_a_loaded_agent_is_the_one_that_was_saved(run, states):
     directory, saved = run
     loaded = jzero.load(str(directory))
-    assert loaded.config == TINY
+    assert (loaded.name, loaded.search) == (TINY.env, TINY.search)
     for one, two in zip(numbers(loaded.params), numbers(saved.params), strict=True):
         np.testing.assert_array_equal(one, two)
     for simulations in (0, None, 32):
@@ -110,16 +109,12 @@ def test_no_simulations_is_the_best_action_of_the_raw_policy(run, states):
 
 def test_the_search_is_the_runs_own_without_noise(run, states):
     env = make(TINY.env)
-    model = simulator_model(env, make_network(TINY.network, 9).apply)
+    module = make_network(TINY.network, 9)
+    model = simulator_model(describe(env), Network(module.init, module.apply))
+    planner = make_planner(TINY.search, model)
     found = jax.jit(
-        lambda params, states: plan(
-            TINY.search,
-            model,
-            params,
-            KEY,
-            states,
-            num_simulations=TINY.search.num_simulations,
-            explore=False,
+        lambda params, states: planner.plan(
+            params, KEY, model.root(params, states), ~states.legal_action_mask
         )
     )(run[1].params, states)
     assert run[1].act(states, KEY).tolist() == found.action.tolist()
@@ -173,7 +168,7 @@ def test_a_low_temperature_is_greedy_and_a_high_one_uniform(run, states):
 
 def test_visits_are_drawn_from_with_puct(run, states):
     config = tiny(search=SearchSettings(policy="puct", num_simulations=32))
-    agent = Agent(make(TINY.env), config, run[1].params)
+    agent = build_agent(make(TINY.env), config, run[1].params)
     counts = shares(agent, states, 32, 1.0)
     assert np.count_nonzero(counts) > 1
     assert counts.argmax() == int(agent.act(states, KEY)[0])

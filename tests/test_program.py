@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.env import make
+from jzero.metrics import Mean, one, read
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
-from jzero.program import _repeat, abstract_state, make_mesh, make_model, play_metrics
-from jzero.registry import make
-from jzero.run.build import build_program
+from jzero.program import _repeat, make_mesh
+from jzero.run.build import build_algorithm, build_program
 from tests.helpers.tiny import (
     Race,
     numbers,
@@ -30,8 +31,8 @@ def one_device():
 
 
 @functools.cache
-def program(updates=2, ema_decay=0.9):
-    config = tiny(updates=updates, ema_decay=ema_decay)
+def program(updates=2, ema_decay=0.9, **changes):
+    config = tiny(updates=updates, ema_decay=ema_decay, **changes)
     return config, build_program(make(config.env), config, one_device())
 
 
@@ -151,7 +152,7 @@ def test_games_that_never_end_are_learned_from_after_the_lookahead():
     functions = build_program(env, config, one_device())
     state, _ = functions.play(functions.init())
     assert np.asarray(state.replay.ready).tolist() == [6 - 4] * config.games
-    assert functions.learn(state)[1]["policy_loss"] > 0
+    assert read(functions.learn(state)[1])["policy_loss"] > 0
 
 
 def test_the_abstract_state_is_the_shape_of_every_state():
@@ -165,9 +166,8 @@ def test_the_abstract_state_is_the_shape_of_every_state():
         state, _ = functions.learn(state)
     assert int(state.updates) == 6
     assert int(state.replay.head) == 18
-    assert jax.tree.structure(abstract_state(make(config.env), config, one_device())) == jax.tree.structure(
-        state
-    )
+    again = build_program(make(config.env), config, one_device()).abstract
+    assert jax.tree.structure(again) == jax.tree.structure(state)
 
 
 def test_self_play_leaves_the_weights_and_updates_the_games_alone():
@@ -195,7 +195,7 @@ def test_every_iteration_and_every_update_draws_anew():
     for _ in range(3):
         restored = state._replace(params=jax.tree.map(jnp.copy, state.params))
         restored, metrics = once.learn(restored)
-        losses.append(float(metrics["policy_loss"]))
+        losses.append(read(metrics)["policy_loss"])
         state = restored
     assert len(set(losses)) == 3
 
@@ -233,7 +233,7 @@ def policy_error(params, replay):
     """KL divergence of the recorded policies from the network's, averaged over the whole ring."""
     config, _ = program()
     states = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), replay.plies.state)
-    root = make_model(make(config.env), config).root(params, states)
+    root = build_algorithm(make(config.env), config).model.root(params, states)
     prior = jax.nn.softmax(root.prior_logits, axis=-1)
     target = replay.plies.policy.reshape(-1, 9)
     return float(jnp.mean(jax.scipy.special.rel_entr(target, jnp.maximum(prior, 1e-30)).sum(axis=-1)))
@@ -244,7 +244,7 @@ def test_updates_learn_what_the_search_found():
     losses, errors = [], [policy_error(state.params, state.replay)]
     for _ in range(15):
         state, metrics = functions.learn(state)
-        losses.append({name: float(value) for name, value in metrics.items()})
+        losses.append(read(metrics))
     errors.append(policy_error(state.params, state.replay))
     assert errors[1] < 0.9 * errors[0]
     assert losses[-1]["value_loss"] < 0.7 * losses[0]["value_loss"]
@@ -261,19 +261,19 @@ def test_the_state_is_donated():
 
 
 def test_metrics_of_self_play_are_means():
-    sums = {
-        "games": 4.0,
-        "game_plies": 28.0,
-        "first_player_return": -2.0,
-        "policy_entropy": 50.0,
-        "policy_kl_to_prior": 25.0,
-        "evaluations": 300.0,
-        "lost": 10.0,
-        "resigned": 1.0,
-        "resign_checks": 4.0,
-        "resign_errors": 1.0,
+    games, positions, checks = 4.0, 100.0, 4.0
+    metrics = {
+        "games_finished_share": Mean(games, positions),
+        "game_length": Mean(28.0, games),
+        "first_player_return": Mean(-2.0, games),
+        "policy_entropy": Mean(50.0, positions),
+        "policy_kl_to_prior": Mean(25.0, positions),
+        "evaluations_per_position": Mean(300.0, positions),
+        "lost_share": Mean(10.0, positions),
+        "resigned_share": Mean(1.0, games),
+        "resign_error_share": Mean(1.0, checks),
     }
-    assert {name: float(value) for name, value in play_metrics(sums, 100.0).items()} == {
+    assert read(metrics) == {
         "games_finished_share": 0.04,
         "game_length": 7.0,
         "first_player_return": -0.5,
@@ -282,11 +282,11 @@ def test_metrics_of_self_play_are_means():
         "evaluations_per_position": 3.0,
         "lost_share": 0.1,
         "resigned_share": 0.25,
-        "resign_checks": 4.0,
         "resign_error_share": 0.25,
-    } | {"games_finished_share": pytest.approx(0.04)}
-    none = play_metrics(dict.fromkeys(sums, 0.0), 100.0)
-    assert not any(float(value) for value in none.values())
+    }
+    assert read(dict.fromkeys(metrics, Mean(0.0, 0.0))) == {}  # means of nothing
+    _, functions = program(resign_below=-0.5)
+    assert functions.play(functions.init())[1].keys() == metrics.keys()
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])
@@ -304,11 +304,11 @@ def test_means_end_with_the_first_update_that_is_not_finite(on_cpu, a, b, expect
     logged = {"a": jnp.array(a, jnp.float32), "b": jnp.array(b, jnp.float32)}
 
     def update(number):
-        return number + 1, {name: values[number] for name, values in logged.items()}
+        return number + 1, {name: one(values[number]) for name, values in logged.items()}
 
     number, found = _repeat(update, 4, on_cpu=on_cpu)(jnp.int32(0))
     assert number == 4
-    assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, nan_ok=True)
+    assert read(found) == pytest.approx(expected, nan_ok=True)
 
 
 ONE_PLAYER = {
@@ -334,9 +334,9 @@ def test_other_settings_train_too(env, changes):
     state = functions.init()
     for _ in range(3):
         state, metrics = functions.play(state)
-        assert all(np.isfinite(value) for value in metrics.values())
+        assert all(np.isfinite(value) for value in read(metrics).values())
     state, metrics = functions.learn(state)
-    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(np.isfinite(value) for value in read(metrics).values())
     assert all(np.isfinite(leaf).all() for leaf in numbers(state.averaged))
 
 

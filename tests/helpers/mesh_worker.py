@@ -20,14 +20,15 @@ from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.devices import set_up
-from jzero.models.plan import SearchSettings, plan
-from jzero.models.simulator import simulator_model
-from jzero.networks import make_network
+from jzero.env import make
+from jzero.env_spec import describe
+from jzero.metrics import read
+from jzero.models.plan import SearchSettings
 from jzero.optimizer import make_optimizer
 from jzero.program import AXIS, make_mesh
 from jzero.registry import make
 from jzero.replay import sample
-from jzero.run.build import build_program
+from jzero.run.build import build_algorithm, build_network, build_program
 from tests.helpers.tiny import numbers, tiny
 
 COLLECTIVES = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
@@ -57,7 +58,7 @@ def train(program, iterations, learns_from=1):
         if iteration >= learns_from:
             state, losses = program.learn(state)
             metrics |= losses
-        log.append({name: float(value).hex() for name, value in metrics.items()})
+        log.append({name: value.hex() for name, value in read(metrics).items()})
     return state, log
 
 
@@ -72,11 +73,11 @@ def raised(function, *arguments):
 
 def compiled_search(env, config, mesh):
     """The search alone, compiled for lanes that are split over the mesh."""
-    network = make_network(config.network, env.num_actions)
-    model = simulator_model(env, network.apply)
+    model, planner, *_ = build_algorithm(env, config)
 
     def search(params, key, states):
-        return plan(config.search, model, params, key, states, num_simulations=4, explore=True)
+        root, invalid = model.root(params, states), ~states.legal_action_mask
+        return planner.plan(params, key, root, invalid, num_simulations=4, explore=True)
 
     sharded = jax.shard_map(search, mesh=mesh, in_specs=(P(), P(), P(AXIS)), out_specs=P(AXIS))
     state = build_program(env, config, mesh).abstract
@@ -86,14 +87,15 @@ def compiled_search(env, config, mesh):
 def one_update_by_hand(env, config, state, num_devices):
     """The parameters after one update, the gradient being the mean of what each device computes on its lanes."""
     lanes = config.games // num_devices
-    network = make_network(config.network, env.num_actions)
+    spec = describe(env)
+    network = build_network(spec, config)
 
     @jax.jit
     def gradient(params, replay, device):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.updates)
         sample_key, image_key = jax.random.split(jax.random.fold_in(key, device))
         batch = sample(replay, sample_key, config.batch_size // num_devices)
-        loss = functools.partial(alphazero_loss, env, network.apply, value_weight=1.0, augment=True)
+        loss = functools.partial(alphazero_loss, spec, network, config)
         return jax.grad(lambda params: loss(params, batch, image_key)[0])(params)
 
     state = jax.device_get(state._replace(key=jax.random.key_data(state.key)))
