@@ -14,9 +14,9 @@ from jzero_envs.tic_tac_toe import TicTacToe
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.evaluate.measures import Strength
 from jzero.look import Facts
-from jzero.registry import make
+from jzero.run import cli
 from jzero.run import describe as estimate
-from jzero.run.build import build_program
+from jzero.run.build import build
 from jzero.run.cli import main
 from jzero.run.config import RunConfig
 from jzero.run.presets import preset, suited
@@ -180,7 +180,7 @@ def test_the_experiments_algorithm_is_the_first_or_the_one_that_is_named():
 
 
 def test_options_override_what_follows_from_the_environment(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # the devices of this process are chosen
+    monkeypatch.setattr(cli, "set_up", lambda **_: None)  # the devices of this process are chosen
     seen = []
 
     def suit(name, env):
@@ -219,7 +219,8 @@ def test_a_run_says_what_it_will_take(monkeypatch):
     env = make(config.env)
 
     def said_of(config):
-        return estimate.describe(env, config, build_program(env, config).init())
+        algorithm, program = build(env, config)
+        return estimate.describe(algorithm.model, config, program.init())
 
     def seconds(said):
         return float(said.partition("at least ")[2].split(" ")[0])
@@ -240,12 +241,12 @@ def test_a_run_says_what_it_will_take(monkeypatch):
 def test_trees_and_replay_that_the_device_cannot_hold_are_refused(monkeypatch):
     config = tiny()
     env = make(config.env)
-    program = build_program(env, config)
+    algorithm, program = build(env, config)
 
     def with_room(size):
         devices = [SimpleNamespace(memory_stats=lambda: {"bytes_limit": size})]
         monkeypatch.setattr(estimate.jax, "local_devices", lambda: devices)
-        estimate.check_memory(env, config, program.abstract)
+        estimate.check_memory(algorithm.model, config, program.abstract)
 
     with_room(2**30)
     with pytest.raises(
