@@ -8,8 +8,9 @@ from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.env import init_batch, step_batch
-from jzero.evaluate.rollouts import random_returns, rollout_model
-from jzero.models.plan import SearchSettings, plan
+from jzero.env_spec import describe
+from jzero.models.plan import SearchSettings, make_planner
+from jzero.models.rollouts import random_returns, rollout_model
 from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import Race
 
@@ -42,14 +43,14 @@ def test_values_are_unbiased(players, discount):
 def test_the_value_is_the_movers_with_two_players_and_everyones_with_more():
     two, three = Race(goal=1), Race(num_players=3, goal=1)
     for env, value in ((two, (4,)), (three, (4, 3))):
-        model = rollout_model(env)
+        model = rollout_model(describe(env))
         states = init_batch(env, KEY, 4)
         output, after = model.recurrent(None, KEY, jnp.zeros(4, jnp.int32), states)
         assert output.value.shape == value
         assert not np.asarray(output.value).any()  # the race is over
         assert after.terminated.all()
     almost = Race(goal=2, limit=100)
-    model = rollout_model(almost)
+    model = rollout_model(describe(almost))
     states = init_batch(almost, KEY, 2000)
     output, after = model.recurrent(None, KEY, jnp.zeros(2000, jnp.int32), states)
     mover = after.current_player
@@ -60,7 +61,7 @@ def test_the_value_is_the_movers_with_two_players_and_everyones_with_more():
 
 def test_search_by_rollouts_wins_at_once_and_blocks():
     env = TicTacToe()
-    model = rollout_model(env)
+    model = rollout_model(describe(env))
     games = [[0, 3, 1, 4], [0, 4, 1]]  # the mover wins at 2; must stop a win at 2
     states = []
     for game in games:
@@ -69,9 +70,11 @@ def test_search_by_rollouts_wins_at_once_and_blocks():
             state = step_batch(env, state, jnp.array([action]), KEY)
         states.append(state)
     states = jax.tree.map(lambda *x: jnp.concatenate(x), *states)
-    config = SearchSettings(policy="puct", dirichlet_fraction=0.0)
+    planner = make_planner(SearchSettings(policy="puct", dirichlet_fraction=0.0), model)
     found = quick_jit(
-        lambda states: plan(config, model, None, KEY, states, num_simulations=1000, explore=False)
+        lambda states: planner.plan(
+            None, KEY, model.root(None, states), ~states.legal_action_mask, num_simulations=1000
+        )
     )(states)
     np.testing.assert_array_equal(found.action, [2, 2])
 
@@ -80,10 +83,12 @@ def test_search_by_rollouts_wins_at_once_and_blocks():
 def test_hidden_cards_are_drawn_anew():
     env = Blob(players=3, cards=2)
     states = init_batch(env, KEY, 4)
-    model = rollout_model(env)
-    config = SearchSettings(worlds=3)
+    model = rollout_model(describe(env))
+    planner = make_planner(SearchSettings(worlds=3), model)
     search = quick_jit(
-        lambda states: plan(config, model, None, KEY, states, num_simulations=4, explore=False)
+        lambda states: planner.plan(
+            None, KEY, model.root(None, states), ~states.legal_action_mask, num_simulations=4
+        )
     )
     one = search(states)
     other = search(jax.vmap(env.resample)(states, jax.random.split(KEY, 4)))
