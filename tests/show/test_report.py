@@ -17,9 +17,8 @@ import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.agent import Agent
 from jzero.evaluate.record import record_games
-from jzero.run.build import build_algorithm
+from jzero.run.build import build_agent, build_algorithm
 from jzero.show import games as games_module
 from jzero.show import write_report
 from jzero.show.boards import Album, data_url, drawn, replay
@@ -335,7 +334,7 @@ def test_replay_gives_every_position_and_who_moves():
 def test_a_seed_replays_a_game_of_chance():
     env = Blob(players=3, cards=1)
     config = tiny(env="blob?players=3&cards=1")
-    agent = Agent(env, config, build_algorithm(env, config).init(jax.random.key(0)))
+    agent = build_agent(env, config, build_algorithm(env, config).init(jax.random.key(0)))
     record = record_games(agent, num_games=2, key=jax.random.key(0))
     one, other = record["games"]
     assert one["seed"] != other["seed"]
