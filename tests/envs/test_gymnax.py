@@ -12,7 +12,8 @@ from jzero_envs.adapters.gymnax import Gymnax0, GymnaxEnv
 
 from jzero import check_env, make
 from jzero.env import is_finished
-from jzero.models.simulator import resampler
+from jzero.env_spec import describe
+from jzero.models.simulator import check_hidden
 
 gymnax = pytest.importorskip("gymnax", exc_type=ImportError)
 
@@ -307,8 +308,10 @@ def test_gymnax_00s_done_is_split_into_the_end_and_the_limit():
 def test_what_is_hidden_is_not_searched(name):
     env = make(f"gymnax:{name}")
     with pytest.raises(ValueError, match=rf"'{name}' holds what its player to move may not see"):
-        resampler(env)
-    assert resampler(make("gymnax:CartPole-v1")) is None
+        check_hidden(describe(env))
+    spec = describe(make("gymnax:CartPole-v1"))
+    check_hidden(spec)
+    assert not spec.resamples
 
 
 @pytest.mark.slow

@@ -11,8 +11,9 @@ import pytest
 
 from jzero import check_env, make
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
+from jzero.env_spec import describe
 from jzero.evaluate import Turn, open_spiel_mcts
-from jzero.evaluate.rollouts import rollout_model
+from jzero.models.rollouts import rollout_model
 from jzero.run.build import build_algorithm
 from jzero.run.config import TrainConfig
 from tests.helpers.playing import Batched, assert_symmetry_keeps_games, random_games
@@ -317,7 +318,7 @@ def test_a_search_that_would_see_hidden_cards_is_refused():
     ):
         build_algorithm(make(name), config_of(name))
     with pytest.raises(ValueError, match="add resample"):
-        rollout_model(make(name))
+        rollout_model(describe(make(name)))
 
 
 def test_hidden_cards_that_can_be_drawn_are_searched_in_worlds():
