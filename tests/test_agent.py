@@ -14,7 +14,7 @@ from jzero.env import init_batch, make, step_batch
 from jzero.env_spec import describe
 from jzero.models.plan import SearchSettings, make_planner
 from jzero.models.simulator import simulator_model
-from jzero.networks import Network, make_network
+from jzero.networks import from_flax, make_network
 from jzero.program import make_mesh
 from jzero.run.build import build_agent, build_program
 from jzero.storage import checkpoint
@@ -109,8 +109,7 @@ def test_no_simulations_is_the_best_action_of_the_raw_policy(run, states):
 
 def test_the_search_is_the_runs_own_without_noise(run, states):
     env = make(TINY.env)
-    module = make_network(TINY.network, 9)
-    model = simulator_model(describe(env), Network(module.init, module.apply))
+    model = simulator_model(describe(env), from_flax(make_network(TINY.network, 9)))
     planner = make_planner(TINY.search, model)
     found = jax.jit(
         lambda params, states: planner.plan(
