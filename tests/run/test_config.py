@@ -8,8 +8,10 @@ import typing
 import pytest
 
 from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.env import make
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
+from jzero.run.build import build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.settings import check, differences, from_dict
 
@@ -27,8 +29,8 @@ def test_defaults_are_within_their_ranges():
 
 
 def test_a_lookahead_is_for_alphazero():
-    with pytest.raises(ValueError, match=r"td_lookahead is 3; .* with muzero use --muzero.td-steps"):
-        TrainConfig(algorithm="muzero", td_lookahead=3)
+    with pytest.raises(ValueError, match=r"td_lookahead is 3; .* with a learned model use --muzero.td-steps"):
+        build_algorithm(make("tic_tac_toe"), TrainConfig(algorithm="muzero", td_lookahead=3))
 
 
 @pytest.mark.parametrize(
@@ -133,8 +135,8 @@ def test_differences_name_the_field_with_both_values():
     assert differences(NESTED, NESTED) == []
     search = dataclasses.replace(NESTED.search, num_simulations=8)
     assert differences(NESTED, dataclasses.replace(NESTED, env="go", search=search)) == [
-        "env was 'tic_tac_toe' and is now 'go'",
         "search.num_simulations was 7 and is now 8",
+        "env was 'tic_tac_toe' and is now 'go'",
     ]
 
 
