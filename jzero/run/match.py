@@ -197,11 +197,12 @@ def _begin(path: Path, env_name: str, kind: Contest, entrants: list[Entrant]) ->
             raise ValueError(
                 f"{path} is no record of matches: move it away, or give another folder with --out"
             )
-        if found["env"] != env_name:
+        if (found["env"], found["contest"]) != (env_name, kind):
             raise ValueError(
-                f"{path} is of {found['env']!r}, this match is of {env_name!r}: give another folder with --out"
+                f"{path} is of {found['contest']} in {found['env']!r}, this match of {kind} in {env_name!r}: give "
+                "another folder with --out"
             )
-        record = found
+        record = {**found, "ratings": []}
     for name, words, _, weights in entrants:
         if record["players"].get(name, {}).get("weights") != weights:
             kept = [r for r in record["results"] if name not in (r["player"], r["opponent"])]

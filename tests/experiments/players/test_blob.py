@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jzero_envs.blob import Blob
 
-from experiments.players.blob import rule_based, rules
+from experiments.players.blob import rollouts, rule_based, rules
 from jzero.env import init_batch, random_actions, step_batch
 from jzero.evaluate import TableResult, as_player, play_tables
 
@@ -133,3 +133,10 @@ def test_bids_follow_the_strength_of_the_hand():
     ]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert (rules(env)(batch, jax.random.key(0)) - 52).tolist() == [3, 0]
+
+
+@pytest.mark.slow
+def test_search_with_random_rounds_beats_random_players():
+    env = Blob(3, 2)
+    result = play_tables(env, rollouts(env), as_player(random_actions), num_deals=40, key=jax.random.key(0))
+    assert result.compare()[1] > 0
