@@ -9,17 +9,18 @@ import sys
 import tomllib
 from pathlib import Path
 
+import jax
 import pytest
 
 from jzero import check_env, make
+from jzero.__main__ import COMMANDS
+from jzero.evaluate import open_opponent, play_match, random_player
 from tests.helpers.tiny import REPOSITORY
 
-PAGES = [
-    REPOSITORY / "README.md",
-    REPOSITORY / "CONTRIBUTING.md",
-    *sorted((REPOSITORY / "docs").glob("*.md")),
-]
-COMMAND = re.compile(r"python (?:PATH_OF_THE_CLONE/)?(experiments/[\w/]+\.py)((?:[^`|#\n\\]|\\\n)*)")
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+COMMAND = re.compile(
+    r"python (?:-m jzero (\w+)|(?:PATH_OF_THE_CLONE/)?(experiments/[\w/]+\.py))((?:[^`|#\n\\]|\\\n)*)"
+)
 
 
 def text_of(page: Path) -> str:
@@ -46,8 +47,9 @@ def test_every_file_test_and_page_that_is_named_exists(page, tests_text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_of_a_command_exists(page):
     settings = "\n".join(text_of(path) for path in (REPOSITORY / "jzero").rglob("*.py"))
-    for script, arguments in COMMAND.findall(text_of(page)):
-        known = settings + text_of(REPOSITORY / script)
+    for command, script, arguments in COMMAND.findall(text_of(page)):
+        script = script or f"{COMMANDS[command][0].replace('.', '/')}.py"
+        known = text_of(REPOSITORY / script) + ("" if command else settings)
         for option in re.findall(r"--([\w.-]+)", arguments):
             field = option.rpartition(".")[2].removeprefix("no-").replace("-", "_")
             assert re.search(rf"^    {field}: |--{option}\b", known, re.MULTILINE), f"{script} --{option}"
@@ -60,6 +62,18 @@ def test_the_game_of_the_readme_keeps_the_protocol(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     played = check_env(make("readme_module:Nim"), num_games=8, max_plies=30)
     assert played.finished == 8
+
+
+def test_the_player_of_the_page_about_opponents_plays_with_its_option(monkeypatch, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", text_of(REPOSITORY / "docs" / "opponents.md"), re.DOTALL)
+    (player,) = [block for block in blocks if "def lowest" in block]
+    (tmp_path / "players_of_the_page.py").write_text(player, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    env = make("tic_tac_toe")
+    for option, opening in (("", 0), ("?offset=2", 2)):
+        found = open_opponent(env, "tic_tac_toe", f"players_of_the_page:lowest{option}").player
+        result = play_match(env, found, random_player(env), num_games=2, key=jax.random.key(0))
+        assert result.histories[0][0] == opening
 
 
 def test_every_registered_environment_is_listed():

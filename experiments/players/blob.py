@@ -3,8 +3,8 @@
     python -m jzero match runs/blob/20261121-101500 experiments.players.blob:rule_based
     python -m jzero match runs/blob/20261121-101500 "experiments.players.blob:rollouts?simulations=10&worlds=4"
 
-From the repository's top folder. Neither can know hidden cards: the rules look at `env.observe` alone, the search
-draws the cards of its worlds.
+From the repository's top folder; a return is points / `env.points`. Neither can know hidden cards: the rules look
+at `env.observe` alone, the search draws the cards of its worlds.
 
 Axes: B states, R seats relative to the mover, T cards of the largest hand.
 """
