@@ -10,12 +10,13 @@ import pytest
 from scipy import stats
 
 import jzero
-from jzero.env import init_batch, make, step_batch
+from jzero.env import init_batch, step_batch
 from jzero.env_spec import describe
 from jzero.models.plan import SearchSettings, make_planner
 from jzero.models.simulator import simulator_model
 from jzero.networks import from_flax, make_network
 from jzero.program import make_mesh
+from jzero.registry import make
 from jzero.run.build import build_agent, build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, numbers, tiny

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import make
 from jzero.metrics import Mean, one, read
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.program import _repeat, make_mesh
+from jzero.registry import make
 from jzero.run.build import build_algorithm, build_program
 from tests.helpers.tiny import (
     Race,

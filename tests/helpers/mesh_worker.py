@@ -20,7 +20,6 @@ from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.devices import set_up
-from jzero.env import make
 from jzero.env_spec import describe
 from jzero.metrics import read
 from jzero.models.plan import SearchSettings

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.config import TrainConfig
-from jzero.env import make
-from jzero.program import make_mesh, make_program
+from jzero.program import make_mesh
+from jzero.registry import make
+from jzero.run.build import build_program
+from jzero.run.config import TrainConfig
 from jzero.storage import checkpoint
 
 
 def save_run(directory: Path, train: TrainConfig, seed: int = 0, iteration: int = 1) -> Path:
     """Writes what `jzero.load` reads; the seed decides the weights."""
-    state = make_program(make(train.env), train, make_mesh(jax.devices()[:1])).init()
+    state = build_program(make(train.env), train, make_mesh(jax.devices()[:1])).init()
     rng = np.random.default_rng(seed)
     averaged = jax.tree.map(
         lambda x: jnp.asarray(x + 0.3 * rng.normal(size=x.shape), jnp.float32), state.averaged

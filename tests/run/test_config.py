@@ -8,9 +8,9 @@ import typing
 import pytest
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import make
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run.build import build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.settings import check, differences, from_dict

@@ -236,7 +236,8 @@ def test_programs_end_with_the_match(tmp_path, monkeypatch):
 TRAIN = """if True:
     import sys
     from jzero.evaluate.measures import Strength
-    from jzero.run.loop import RunConfig, main
+    from jzero.run.config import RunConfig
+    from jzero.run.cli import main
     from tests.helpers.tiny import TINY
 
     default = RunConfig(iterations=2, evaluate_every=1e9, cpu_devices=1, train=TINY)
