@@ -11,11 +11,10 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero import search
 from jzero.algorithms.returns import value_targets
-from jzero.models.plan import SearchSettings, plan_tree
-from jzero.models.simulator import simulator_model
-from jzero.self_play import self_play, start_games
+from jzero.models.plan import Memory, SearchSettings, make_planner
+from jzero.self_play import start_games
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import tiny, uniform_apply
+from tests.helpers.tiny import play_on, simulator, tiny, uniform_apply
 
 KEY = jax.random.key(0)
 GAMES, PLIES, SIMULATIONS = 64, 12, 16
@@ -35,12 +34,12 @@ def played(apply, game=TicTacToe, **changes):
     """(first games, transitions [T, B], metrics) of one iteration."""
     env = game()
     config = tiny(games=GAMES, plies=PLIES, opening_plies=0, **changes)
-    model = simulator_model(env, apply)
+    model = simulator(env, apply)
 
     @quick_jit
     def run(key):
         games = start_games(env, config, key, GAMES)
-        return games, *self_play(env, model, config, None, key, games)[1:]
+        return games, *play_on(env, model, config, None, key, games)[1:]
 
     return jax.tree.map(np.asarray, run(KEY))
 
@@ -49,29 +48,30 @@ def test_a_reused_tree_is_the_one_that_the_search_itself_goes_on_with():
     config = SearchSettings(policy="puct", num_simulations=SIMULATIONS, dirichlet_fraction=0.0, reuse=True)
     _, transitions, _ = played(uniform_apply, CutShort, search=config)
     env = CutShort()
-    model = simulator_model(env, uniform_apply)
-    options = {"num_simulations": SIMULATIONS, "num_nodes": 2 * SIMULATIONS + 1, "explore": False}
+    model = simulator(env, uniform_apply)
+    planner = make_planner(config, model)
 
-    def search_from(states, tree):
-        root, invalid = model.root(None, states), ~states.legal_action_mask
-        return plan_tree(config, model, None, KEY, root, invalid, tree=tree, **options)
+    def search_from(states, memory):
+        return planner.plan(
+            None, KEY, model.root(None, states), ~states.legal_action_mask, explore=False, memory=memory
+        )
 
     @quick_jit
     def first(states):
-        return search_from(states, None)
+        return search_from(states, Memory(None, None))
 
     @quick_jit
     def next_one(states, tree, action):
-        return search_from(states, search.subtree(tree, action))
+        return search_from(states, Memory(search.subtree(tree, action), None))
 
     at = [jax.tree.map(lambda x, t=t: x[t], transitions) for t in range(PLIES)]
-    found, tree = first(at[0].state)
+    found = first(at[0].state)
     for t in range(PLIES):
         np.testing.assert_allclose(found.policy, at[t].policy, atol=1e-6)
         np.testing.assert_allclose(found.value, at[t].value, atol=1e-5)
         if t + 1 < PLIES:
             kept = np.where(at[t].ended, -1, at[t].action)
-            found, tree = next_one(at[t + 1].state, tree, kept)
+            found = next_one(at[t + 1].state, found.tree, kept)
     # What was kept shows: policies are shares of visits, here of more of them than one search makes.
     later = transitions.policy[1:][~transitions.ended[:-1]]
     assert (np.abs(later * SIMULATIONS - np.round(later * SIMULATIONS)) > 1e-3).any()
@@ -92,7 +92,7 @@ def test_playout_caps_and_reuse_go_together():
     )
     full = transitions.policy_weight == 1
     assert 0 < full.mean() < 1
-    assert metrics["evaluations"] == np.where(full, 1 + 8, 1 + 2).sum()
+    assert metrics["evaluations_per_position"].total == np.where(full, 1 + 8, 1 + 2).sum()
     # Without reuse the same keys give the same first ply, and other games after it.
     _, alone, _ = played(
         uniform_apply,
@@ -160,9 +160,9 @@ def test_who_resigns_loses_and_the_hold_out_plays_on():
                 checks += 1
                 sign = 1 if mover[gave_up[0], lane] == mover[last, lane] else -1
                 errors += sign * reward[last, lane] >= 0
-    assert metrics["resigned"] == resigns > 10
-    assert metrics["resign_checks"] == checks > 2
-    assert metrics["resign_errors"] == errors > 0
+    assert metrics["resigned_share"].total == resigns > 10
+    assert metrics["resign_error_share"].weight == checks > 2
+    assert metrics["resign_error_share"].total == errors > 0
     assert errors < checks
     played_well = transitions._replace(explored=np.zeros_like(transitions.explored))
     targets, known = value_targets(jax.tree.map(jnp.asarray, played_well), 1.0)
@@ -176,7 +176,7 @@ def test_a_value_of_minus_one_never_resigns_while_it_is_off():
     _, transitions, metrics = played(optimist, **(RESIGNING | {"resign_below": -1.0}))
     assert (transitions.value < -0.5).any()
     assert (transitions.reward >= 0).all()
-    assert "resigned" not in metrics
+    assert "resigned_share" not in metrics
 
 
 def test_random_moves_cut_targets_unless_they_are_part_of_the_play():
