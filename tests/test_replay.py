@@ -12,15 +12,14 @@ from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
 from jzero import replay as replay_lib
-from jzero.models.simulator import simulator_model
-from jzero.self_play import self_play, start_games
+from jzero.self_play import start_games
 from tests.helpers import tiny
 from tests.helpers.lanes import random_lane, transitions
+from tests.helpers.rings import add
 from tests.helpers.search_tables import quick_jit
 from tests.oracles import games as rules
 from tests.oracles import replay as oracle
 
-add = quick_jit(replay_lib.add, static_argnames=("td_lambda", "lookahead"))
 sample = quick_jit(replay_lib.sample, static_argnames="num_samples")
 init_replay = quick_jit(replay_lib.init_replay, static_argnums=1)
 
@@ -85,8 +84,8 @@ def test_the_target_of_every_ply_of_a_game_is_its_outcome_for_the_mover():
 def player(**changes):
     """Compiled self-play of tic-tac-toe by a search that knows nothing, and its first games."""
     env, config = TicTacToe(), tiny.tiny(games=32, plies=4, **changes)
-    model = simulator_model(env, tiny.uniform_apply)
-    play = quick_jit(lambda key, games: self_play(env, model, config, None, key, games)[:2])
+    model = tiny.simulator(env, tiny.uniform_apply)
+    play = quick_jit(lambda key, games: tiny.play_on(env, model, config, None, key, games)[:2])
     return play, start_games(env, config, jax.random.key(5), config.games)
 
 
