@@ -11,9 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
-from jzero.algorithms.make import make_apply
 
 from jzero.env import Env, reveal_batch
+from jzero.env_spec import describe
+from jzero.networks.make import policy_value_network
 from jzero.program import AXIS, Program, make_mesh
 from jzero.run.build import build_algorithm, build_program
 from jzero.run.config import TrainConfig
@@ -58,7 +59,7 @@ def network_alone(env: Env, train: TrainConfig, rounds: int) -> float:
 
     Each ply takes a call for the roots of all worlds of all games and one for each of their simulations.
     """
-    mesh, apply = make_mesh(), make_apply(env, train)
+    mesh, apply = make_mesh(), policy_value_network(describe(env), train.network).apply
     states = start_games(env, train, jax.random.key(0), train.games).states
     params = build_algorithm(env, train).init(jax.random.key(0))
     views = jax.tree.map(lambda x: jnp.repeat(x, train.search.worlds, axis=0), reveal_batch(env, states))
