@@ -27,20 +27,20 @@ import tic_tac_toe_muzero
 from gpu_parts import CALLS, many
 from gpu_rig import GRAPHS, MODES, USUAL, Cell, Lazy, Mode, Rig, Skipped, lower
 from gpu_trace import device_time
-from jzero.algorithms.make import make_apply
 from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
 from jzero_envs.quoridor import Quoridor
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.agent import Agent
 from jzero.env import Env, reveal_batch
+from jzero.env_spec import describe
 from jzero.evaluate.record import record_games
+from jzero.metrics import read
 from jzero.models.plan import SearchSettings
-from jzero.networks.make import NetworkSettings
+from jzero.networks.make import NetworkSettings, policy_value_network
 from jzero.program import Program
 from jzero.run.accelerators import in_bfloat16, widened
-from jzero.run.build import build_algorithm, build_program
+from jzero.run.build import build, build_agent, build_algorithm, build_program
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.loop import Run
 from jzero.run.speeds import speeds
@@ -84,7 +84,7 @@ class Playing:
         make_inputs = self._network_inputs(env)
         self.first["inputs"] = rig.compile(jax.jit(make_inputs).lower)
         abstract = jax.eval_shape(make_inputs)
-        apply = make_apply(env, train)
+        apply = policy_value_network(describe(env), train.network).apply
         self.alone = rig.compile_modes(lambda: jax.jit(many(apply)).lower(*abstract), ALONE)
 
     def _network_inputs(self, env: Env) -> Callable[[], tuple[Any, Any]]:
@@ -110,7 +110,7 @@ class Playing:
             if number:
                 seconds.append(time.perf_counter() - begun)
         positions = self.train.games * self.train.plies
-        return statistics.median(seconds), positions * float(metrics["evaluations_per_position"])
+        return statistics.median(seconds), positions * read(metrics)["evaluations_per_position"]
 
     def measure(self) -> dict[str, Any]:
         """Speeds in every mode, and evaluations as a share of what the network alone makes."""
@@ -230,7 +230,7 @@ def _compile_run(rig: Rig, program: Program) -> dict[str, Future | Lazy]:
 
 
 def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
-    program = build_program(env, train)
+    algorithm, program = build(env, train)
     futures = _compile_run(rig, program)
 
     def measure() -> dict[str, Any]:
@@ -246,7 +246,9 @@ def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
             state, _ = jax.block_until_ready(made["learn"](state))
             if number:
                 seconds.append(time.perf_counter() - begun)
-        rates = speeds(train, jax.device_count(), 0.0, 1.0, statistics.median(seconds), updated=True)
+        devices = jax.device_count()
+        again = devices * algorithm.searched_again(train.batch_size // devices)
+        rates = speeds(train, 0.0, again, 1.0, statistics.median(seconds), updated=True)
         wanted = ("updates_per_second", "reanalysed_per_second")
         return {rate: round(rates[rate], 1) for rate in wanted if rate in rates}
 
@@ -276,7 +278,7 @@ def training_cell(rig: Rig, config: RunConfig, name: str) -> Cell:
     futures = _compile_run(rig, program)  # into JAX's cache on disk, where Run finds them
 
     def measure_untrained() -> Any:
-        agent = Agent(env, config.train, program.init().averaged)
+        agent = build_agent(env, config.train, program.init().averaged)
         record_games(agent, num_games=4, key=jax.random.key(0))
         return measure_strength(agent)
 
