@@ -24,9 +24,12 @@ from hardware import provenance
 from timing import Ours, network_alone, timed
 
 from jzero.devices import set_up
-from jzero.env import Env
-from jzero.models.plan import SearchSettings, plan
-from jzero.models.simulator import has_player_values, simulator_model
+from jzero.env import Env, make
+from jzero.env_spec import describe
+from jzero.metrics import read
+from jzero.models.plan import SearchSettings, make_planner
+from jzero.models.simulator import simulator_model
+from jzero.networks import Network
 from jzero.networks.make import NetworkSettings
 from jzero.registry import make
 from jzero.run.config import TrainConfig
@@ -89,9 +92,9 @@ def measure(cell: Cell, games: int | None, rounds: int) -> dict[str, Any]:
     play, evaluations, finished = [], 0.0, 0.0
     for _ in range(rounds):
         play.append(timed(ours.play)[0])
-        metrics = ours.metrics
-        evaluations = float(metrics["evaluations_per_position"]) * train.games * train.plies
-        finished = float(metrics["games_finished_share"]) * train.games * train.plies
+        metrics = read(ours.metrics)
+        evaluations = metrics["evaluations_per_position"] * train.games * train.plies
+        finished = metrics["games_finished_share"] * train.games * train.plies
     seconds = statistics.median(play)
     searched = evaluations / (train.games * train.plies)
     alone = (
@@ -123,18 +126,20 @@ def network_batch(env: Env, train: TrainConfig) -> tuple[int, float]:
 
     The calls are counted where the search is traced: a compiled program has no others.
     """
-    seen: list[int] = []
+    spec, seen = describe(env), list[int]()
 
     def apply(params: Any, observation: Any) -> tuple[jax.Array, jax.Array]:
         rows = jax.tree.leaves(observation)[0].shape[0]
         seen.append(rows)
-        values = (rows, env.num_players) if has_player_values(env) else (rows,)
+        values = (rows, spec.num_values) if spec.values_by_seat else (rows,)
         return jnp.zeros((rows, env.num_actions)), jnp.zeros(values)
 
     def search(states: Any, key: jax.Array) -> Any:
-        model = simulator_model(env, apply)
-        simulations = train.search.num_simulations
-        return plan(train.search, model, None, key, states, num_simulations=simulations, explore=True)
+        model = simulator_model(spec, Network(lambda key, observation: None, apply))
+        planner = make_planner(train.search, model)
+        return planner.plan(
+            None, key, model.root(None, states), ~states.legal_action_mask, explore=True, memory=()
+        )
 
     key = jax.random.key(0)
     states = jax.vmap(env.init)(jax.random.split(key, train.games))
