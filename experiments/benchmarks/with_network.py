@@ -9,7 +9,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,25 +17,24 @@ from jzero_envs.connect_four import ConnectFour
 
 from jzero import search
 from jzero.env import init_batch, observe_batch, step_batch
+from jzero.env_spec import describe
 from jzero.models.model import Model
 from jzero.models.simulator import simulator_model
-from jzero.networks import make_network
-from jzero.networks.make import NetworkSettings
-from jzero.networks.network import Apply
+from jzero.networks import Network
+from jzero.networks.make import NetworkSettings, policy_value_network
 
 ENV = ConnectFour()
 
 
-def set_stage(network: NetworkSettings, batch_size: int) -> tuple[Model, Apply, Any, Any]:
-    """(model, network's apply, parameters, states [B] after three plies)."""
-    net = make_network(network, ENV.num_actions)
+def set_stage(network: NetworkSettings, batch_size: int) -> tuple[Model, Network, Any, Any]:
+    """(model, network, parameters, states [B] after three plies)."""
+    net = policy_value_network(describe(ENV), network)
     states = init_batch(ENV, jax.random.key(0), batch_size)
     for ply in range(3):
         action = (jnp.arange(batch_size) * (ply + 3) + ply) % ENV.num_actions
         states = step_batch(ENV, states, action.astype(jnp.int32), jax.random.key(ply))
     params = net.init(jax.random.key(0), observe_batch(ENV, states))
-    apply = cast(Apply, net.apply)
-    return simulator_model(ENV, apply), apply, params, states
+    return simulator_model(describe(ENV), net), net, params, states
 
 
 def gumbel(model: Model, num_simulations: int, **options: Any) -> Callable[[Any, Any, jax.Array], jax.Array]:
@@ -83,13 +82,13 @@ def network_share(
     network: NetworkSettings, batch_size: int, num_simulations: int, rounds: int
 ) -> dict[str, Any]:
     """Evaluations a second of a whole search over those of its network calls alone."""
-    model, apply, params, states = set_stage(network, batch_size)
+    model, net, params, states = set_stage(network, batch_size)
     run, key = gumbel(model, num_simulations), jax.random.key(0)
     observation = observe_batch(ENV, states)
 
     def alone(params: Any, observation: jax.Array) -> jax.Array:
         def once(_: Any, observation: jax.Array) -> jax.Array:
-            _, value = apply(params, observation)
+            _, value = net.apply(params, observation)
             change = 1e-6 * value.reshape(-1, *(1,) * (observation.ndim - 1))
             return observation + change.astype(observation.dtype)  # each call depends on the one before
 
