@@ -30,13 +30,11 @@ from peer import Peer, PeerConfig, make_peer  # noqa: E402
 from timing import Ours, network_alone, timed  # noqa: E402
 
 from jzero.env import is_finished, observe_batch, step_batch  # noqa: E402
-from jzero.models.plan import (
-    SearchSettings,
-    plan,
-)
+from jzero.models.plan import SearchSettings  # noqa: E402
 from jzero.networks import PolicyValueNet, make_network  # noqa: E402
-from jzero.networks.make import NetworkSettings
-from jzero.program import AXIS, make_mesh, make_model  # noqa: E402
+from jzero.networks.make import NetworkSettings  # noqa: E402
+from jzero.program import AXIS, make_mesh  # noqa: E402
+from jzero.run.build import build_algorithm  # noqa: E402
 from jzero.run.config import TrainConfig  # noqa: E402
 from jzero.self_play import start_games  # noqa: E402
 
@@ -152,13 +150,15 @@ def hundred_games(config: Config) -> dict[str, Any]:
     train = replace(
         train_config(config, NETWORKS["resnet 3 x 32"]), games=100, search=SearchSettings(num_simulations=50)
     )
-    model, mesh = make_model(ENV, train), make_mesh()
+    algorithm, mesh = build_algorithm(ENV, train), make_mesh()
+    model, planner = algorithm.model, algorithm.planner
     states = start_games(ENV, train, jax.random.key(0), 100).states
     params = make_network(train.network, ENV.num_actions).init(jax.random.key(0), observe_batch(ENV, states))
 
     def one_ply(params: Any, states: Any, key: jax.Array) -> Any:
         key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
-        found = plan(train.search, model, params, key, states, num_simulations=50, explore=True)
+        root, invalid = model.root(params, states), ~states.legal_action_mask
+        found = planner.plan(params, key, root, invalid, explore=True, memory=())
         return step_batch(ENV, states, found.action, key)
 
     step = jax.jit(jax.shard_map(one_ply, mesh=mesh, in_specs=(P(), P(AXIS), P()), out_specs=P(AXIS)))
