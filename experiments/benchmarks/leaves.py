@@ -15,6 +15,7 @@ and "gumbel" (halving rounds). Prints Markdown tables. Axes: R networks, N posit
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -30,12 +31,15 @@ from hardware import provenance
 from with_network import in_turn
 
 import jzero
+from jzero import search
 from jzero.devices import set_up
 from jzero.evaluate import PositionSet, load_positions, mean_interval, play_match, positions_states
 from jzero.evaluate.batches import in_batches
 from jzero.evaluate.rating import ELO
-from jzero.models.plan import search_root
-from jzero.program import make_model
+from jzero.models.plan import SearchSettings
+from jzero.run.build import build_algorithm
+from jzero.run.config import TrainConfig
+from jzero.run.load import read_config
 from jzero.search.scores import considered_visits
 from jzero.storage.run_dir import to_json
 
@@ -120,25 +124,49 @@ def contestants(config: Config, num_actions: int) -> list[Contestant]:
     return found
 
 
-def make_search(agent: jzero.Agent, contestant: Contestant, max_num_simulations: int) -> Search:
-    """The best move of a search without noise; `agent`'s weights are not used."""
-    model, is_gumbel = make_model(agent.env, agent.config), contestant.way == "gumbel"
-    virtual: dict[str, Any] = {} if is_gumbel else {"virtual": contestant.way}
-    settings = replace(agent.config.search, policy="gumbel" if is_gumbel else "puct")
+def without_noise(settings: SearchSettings, way: str) -> Callable[..., search.PolicyOutput]:
+    """The search with a run's constants."""
+    if way == "gumbel":
+        improvement = functools.partial(
+            search.qtransform_completed_by_mix_value,
+            value_scale=settings.value_scale,
+            maxvisit_init=settings.maxvisit_init,
+            rescale_values=settings.rescale_values,
+            epsilon=settings.min_value_range,
+        )
+        return functools.partial(
+            search.gumbel_muzero_policy,
+            qtransform=improvement,
+            max_num_considered_actions=settings.max_considered,
+            gumbel_scale=0.0,
+        )
+    return functools.partial(
+        search.muzero_policy,
+        qtransform=functools.partial(
+            search.qtransform_by_parent_and_siblings, epsilon=settings.min_value_range
+        ),
+        dirichlet_fraction=0.0,
+        pb_c_init=settings.pb_c_init,
+        temperature=0.0,
+        virtual=way,
+    )
+
+
+def make_search(env: Any, train: TrainConfig, contestant: Contestant, max_num_simulations: int) -> Search:
+    """The best move of a search without noise."""
+    model, policy = build_algorithm(env, train).model, without_noise(train.search, contestant.way)
 
     def act(params: Any, states: Any, num_simulations: jax.Array) -> jax.Array:
-        output = search_root(
-            settings,
-            model,
+        output = policy(
             params,
             jax.random.key(0),
             model.root(params, states),
-            ~states.legal_action_mask,
-            num_simulations=num_simulations,
-            explore=False,
+            model.recurrent,
+            num_simulations,
+            invalid_actions=~states.legal_action_mask,
             leaves=contestant.leaves,
             max_num_simulations=max_num_simulations,
-            **virtual,
+            to_play=model.to_play,
         )
         return jnp.asarray(output.action)
 
@@ -278,12 +306,14 @@ class Bench:
         self.env, self.params = agent.env, agent.params
         self.positions = some_positions(config, self.env)
         self.contestants = contestants(config, self.env.num_actions)
-        self.searches = {c: make_search(agent, c, max(config.simulations)) for c in self.contestants}
+        train, _ = read_config(config.run_dirs[0])
+        most = max(config.simulations)
+        self.searches = {c: make_search(self.env, train, c, most) for c in self.contestants}
         self.base_actions: dict[tuple[Contestant, int], np.ndarray] = {}
         self.result: dict[str, Any] = {
             "benchmark": "leaves",
             "config": {name: item for name, item in asdict(config).items() if name not in ("out", "parts")},
-            "network": asdict(agent.config.network),
+            "network": asdict(train.network),
             **provenance(),
         }
         self.result["config"] |= {
