@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from hardware import provenance
-from jzero.algorithms.make import make_apply
 from jzero_envs.connect_four import ConnectFour
 
 import jzero
@@ -38,14 +37,13 @@ from jzero.devices import set_up
 from jzero.env import init_batch, is_finished, random_actions, step_batch, where_rows
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.turns import Player, Turn
-from jzero.models.plan import search_root
-from jzero.models.simulator import cached_simulator
+from jzero.models.model import Model
+from jzero.models.plan import Memory, Plan, Planner, make_planner
 from jzero.networks.make import NetworkSettings
-from jzero.program import make_model
 from jzero.run.build import build_algorithm
 from jzero.run.config import TrainConfig
-from jzero.search import PolicyOutput, Tree
-from jzero.search.tree import init_tree
+from jzero.run.load import read_config
+from jzero.search import Tree
 from jzero.self_play import Games, self_play, start_games
 from jzero.storage.run_dir import to_json
 
@@ -98,38 +96,15 @@ class Network(NamedTuple):
     params: Any
 
 
-def choose(
-    train: TrainConfig,
-    policy: Policy,
-    num_simulations: int,
-    params: Any,
-    key: jax.Array,
-    states: Any,
-    *,
-    recurrent: Callable | None = None,
-    explore: bool = False,
-    **options: Any,
-) -> PolicyOutput:
-    """A search from `states` [B] with the settings of the run; `explore` adds Gumbel noise, else there is none."""
-    model = make_model(ENV, train)
-    if recurrent is not None:
-        model = model._replace(recurrent=recurrent)
-    return search_root(
-        replace(train.search, policy=policy),
-        model,
-        params,
-        key,
-        model.root(params, states),
-        ~states.legal_action_mask,
-        num_simulations=num_simulations,
-        explore=explore,
-        **options,
-    )
+def searched_with(train: TrainConfig, **changes: Any) -> tuple[Model, Planner]:
+    """The model of a run and its search with some settings changed, by default without reuse and cache."""
+    model, base = build_algorithm(ENV, train).model, replace(train.search, reuse=False, cache=0)
+    return model, make_planner(replace(base, **changes), model)
 
 
-def tree_of(output: PolicyOutput) -> Tree:
-    """The search's tree, by its real type."""
-    return cast(Tree, output.search_tree)
+def choose(model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, **options: Any) -> Plan:
+    """A search from `states` [B]; with `explore` there is Gumbel noise, else none."""
+    return planner.plan(params, key, model.root(params, states), ~states.legal_action_mask, **options)
 
 
 # Reuse
@@ -145,19 +120,32 @@ class Follower(NamedTuple):
     num_nodes: int
     """Room of the tree."""
 
+    def searcher(self) -> tuple[Model, Planner]:
+        """The model and the search."""
+        # Its trees have room for twice its simulations.
+        changes = {"policy": self.policy, "reuse": True, "num_simulations": (self.num_nodes - 1) // 2}
+        return searched_with(self.network.train, **changes)
+
     def empty(self, states: Any) -> Tree:
         """Trees of the positions [B] that hold nothing yet."""
-        illegal = ~states.legal_action_mask
-        zeros = jnp.zeros(illegal.shape)
-        return init_tree(zeros, zeros[:, 0], states, num_nodes=self.num_nodes, invalid_actions=illegal)
+        model, planner = self.searcher()
+        root = model.root(self.network.params, states)
+        memory = planner.begin(self.network.params, root, ~states.legal_action_mask)
+        return cast(Tree, cast(Memory, memory).tree)
 
     def search(self, states: Any, trees: Tree) -> tuple[jax.Array, Tree, jax.Array]:
         """(actions i32[B], trees, visits f32[B] that the roots had before the search)."""
-        args = (self.num_simulations, self.network.params, jax.random.key(0), states)
-        output = choose(self.network.train, self.policy, *args, tree=trees)
-        found = replace(tree_of(output), extra_data=None)
-        visits = jnp.sum(found.summary().visit_counts, axis=-1)
-        return cast(jax.Array, output.action), found, visits - self.num_simulations
+        found = choose(
+            *self.searcher(),
+            self.network.params,
+            jax.random.key(0),
+            states,
+            num_simulations=self.num_simulations,
+            memory=Memory(trees, None),
+        )
+        trees = replace(found.tree, extra_data=None)
+        visits = jnp.sum(trees.summary().visit_counts, axis=-1)
+        return found.action, trees, visits - self.num_simulations
 
 
 class Remembered(NamedTuple):
@@ -221,11 +209,11 @@ def spread(values: np.ndarray) -> dict[str, float]:
 
 def plain_player(network: Network, policy: Policy, num_simulations: int) -> Player:
     """The same search without reuse."""
+    searcher = searched_with(network.train, policy=policy, num_simulations=num_simulations)
 
     @jax.jit
     def act(states: Any) -> Any:
-        key = jax.random.key(0)
-        return choose(network.train, policy, num_simulations, network.params, key, states).action
+        return choose(*searcher, network.params, jax.random.key(0), states, memory=()).action
 
     return lambda turn: np.asarray(act(turn.states))
 
@@ -305,18 +293,18 @@ class CachedSearch:
     """The search of self-play with a table of `size` places, and the same without, compiled."""
 
     def __init__(self, config: Config, network: Network, size: int) -> None:
-        train, num_simulations = network.train, config.cache_simulations
-        self.params = network.params
-        self.cache = cached_simulator(ENV, make_apply(ENV, train), discount=train.discount)
-        self.size = size
+        changes = {"policy": "gumbel", "num_simulations": config.cache_simulations}
+        without = searched_with(network.train, **changes)
+        within = searched_with(network.train, **changes, cache=size)
+        self.params, self.size = network.params, size
+        self.cache = cast(search.EvaluationCache, within[0].cache)
 
         def plain(params: Any, key: jax.Array, states: Any) -> Any:
-            return choose(train, "gumbel", num_simulations, params, key, states, explore=True).action
+            return choose(*without, params, key, states, explore=True, memory=()).action
 
         def cached(params: Any, key: jax.Array, states: Any, table: search.CacheState) -> Any:
-            options = {"recurrent": self.cache.recurrent_fn, "model_state": table}
-            output = choose(train, "gumbel", num_simulations, params, key, states, explore=True, **options)
-            return output.action, tree_of(output).model_state
+            found = choose(*within, params, key, states, explore=True, memory=Memory(None, table))
+            return found.action, found.table
 
         self.plain, self.cached = jax.jit(plain), jax.jit(cached, donate_argnums=3)
 
@@ -377,7 +365,7 @@ def games_at_all_plies(config: Config, network: Network) -> Games:
     @jax.jit
     def play(params: Any, key: jax.Array) -> Games:
         games = start_games(ENV, train, key, config.games)
-        return self_play(ENV, make_model(ENV, train), train, params, key, games)[0]
+        return self_play(ENV, *searched_with(train), train, params, key, games)[0]
 
     return play(network.params, jax.random.key(config.seed))
 
@@ -459,10 +447,10 @@ def networks(config: Config) -> list[Network]:
 
 def load(run_dir: Path) -> Network:
     """The network of a run."""
-    agent = jzero.load(run_dir)
+    agent, (train, _) = jzero.load(run_dir), read_config(run_dir)
     # Weights that are committed to a device would commit all results to it, and other types compile again.
     params = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), agent.params)
-    return Network(_name(agent.config.network, "trained"), agent.config, params)
+    return Network(_name(train.network, "trained"), train, params)
 
 
 def _name(network: NetworkSettings, origin: str) -> str:
