@@ -21,14 +21,19 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.devices import set_up
+from jzero.env import make
+from jzero.env_spec import describe
 from jzero.evaluate.record import record_games
+from jzero.metrics import Mean
 from jzero.networks.make import NetworkSettings
-from jzero.registry import make
+from jzero.run import cli
 from jzero.run import loop as run_lib
-from jzero.run.build import build_algorithm
+from jzero.run.advice import Advice
+from jzero.run.build import NOTHING, build_algorithm
 from jzero.run.cli import main
 from jzero.run.config import RunConfig
 from jzero.run.loop import Run, Strength
+from jzero.run.speeds import speeds
 from jzero.show.report import write_report
 from jzero.storage import checkpoint
 from jzero.storage.run_dir import RunDirError, read_json, read_metrics
@@ -60,7 +65,7 @@ def settings(path, iterations=3, **changes):
 def _quick_runs():
     """Runs of this process share their compiled programs, and only those that are asked for draw reports."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_lib, "make_program", functools.cache(run_lib.make_program))
+        patch.setattr(run_lib, "build", functools.cache(run_lib.build))
         patch.setattr(run_lib, "write_report", lambda path, env: path / "report.html")
         patch.setattr(run_lib, "record_games", lambda agent, **_: {"games": []})
         yield
@@ -76,7 +81,7 @@ def train(config, measure=nothing, final=nothing, prepare=lambda run: None):
 
 def saved(path):
     """(iteration, everything the newest checkpoint holds) of a run of `TINY` on one device."""
-    program = run_lib.make_program(make(TINY.env), TINY)  # shared with the runs
+    _, program = run_lib.build(make(TINY.env), TINY, parts=NOTHING)  # shared with the runs
     return checkpoint.restore(
         Path(path) / "checkpoints", {"state": program.abstract, "seconds": np.float32(0)}
     )
@@ -134,8 +139,9 @@ def test_the_memory_is_said_before_it_is_taken(tmp_path, monkeypatch, capsys):
     def full():
         raise MemoryError
 
-    program = run_lib.make_program(make(TINY.env), TINY)._replace(init=full)
-    monkeypatch.setattr(run_lib, "make_program", lambda env, config: program)
+    algorithm, program = run_lib.build(make(TINY.env), TINY, parts=NOTHING)
+    built = algorithm, program._replace(init=full)
+    monkeypatch.setattr(run_lib, "build", lambda env, config, parts: built)
     with pytest.raises(MemoryError):
         Run("tiny", make(TINY.env), settings(tmp_path / "run"))
     said, place = capsys.readouterr().out.splitlines()
@@ -215,7 +221,9 @@ def test_positions_searched_again_are_counted_on_each_device():
     learned = tiny(algorithm="muzero", muzero=muzero, updates=10, batch_size=24)
 
     def again(train, num_devices, updated=True):
-        found = run_lib.speeds(train, num_devices, 1.0, 1.0, 2.0, updated=updated)
+        searched_again = build_algorithm(make(train.env), train).searched_again
+        positions = num_devices * searched_again(train.batch_size // num_devices)
+        found = speeds(train, 1.0, positions, 1.0, 2.0, updated=updated)
         return found.get("reanalysed_per_second")
 
     # 0.3 of 24 samples is 7.2; of the 12 of each of two devices 3.6, and at least one of the 2 of each of twelve.
@@ -289,7 +297,7 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
 
         def clipping(state):
             state, metrics = learn(state)
-            return state, metrics | {"reward_clipped_share": np.float32(0.25)}
+            return state, metrics | {"reward_clipped_share": Mean(0.25, 1.0)}
 
         run.program = run.program._replace(learn=clipping)
 
@@ -308,16 +316,14 @@ def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
             state, metrics = learn(state)
             known = 0.5 * (state.iteration > 2)
             return state, metrics | {
-                "root_known_share": known,
-                "root_value": known,
-                "root_return": 0.5 * known,
+                "root_value": Mean(known, known),
+                "root_return": Mean(0.5 * known, known),
             }
 
         run.program = run.program._replace(learn=with_roots)
 
     train(settings(tmp_path / "run", 3), prepare=add_roots)
     *_, none_known, last = read_metrics(tmp_path / "run")
-    assert "root_known_share" not in last
     assert (last["root_value"], last["root_return"]) == (1, 0.5)
     assert not {"root_value", "root_return"} & none_known.keys()
 
@@ -349,21 +355,22 @@ def test_positions_that_the_replay_loses_before_their_game_ends_are_told_of_once
     [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
 )
 def test_games_are_short_if_they_end_before_the_model_is_unrolled(games, algorithm, tells):
-    config = SimpleNamespace(train=tiny(algorithm=algorithm, muzero=MuZeroSettings(unroll_steps=5)))
-    run = SimpleNamespace(config=config, positions=50, _totals={"games": games}, _warned=set())
+    advice = Advice(tiny(algorithm=algorithm, muzero=MuZeroSettings(unroll_steps=5)))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        Run._warn_of_short_games(run)
-        Run._warn_of_short_games(run)
+        for iteration in (1, 2):
+            advice.after(iteration, 50, games, {"lost_share": 0.0}, {})
     assert len(told) == tells
 
 
 @pytest.mark.slow
-def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch):
+def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch, request):
     run_dir = tmp_path / "run"
     learned = tiny(algorithm="muzero")  # AlphaZero cannot search in an emulator
     before = train(settings(run_dir, 2, train=learned))
     monkeypatch.setattr(TicTacToe, "external", True, raising=False)
+    describe.cache_clear()
+    request.addfinalizer(describe.cache_clear)
     with pytest.raises(ValueError, match="'alphazero' searches by stepping states"):
         build_algorithm(TicTacToe(), TINY)
     with Run("tiny", TicTacToe(), settings(run_dir, 2, train=learned, resume=True)) as run:
@@ -486,10 +493,10 @@ def test_a_resumed_run_takes_its_own_settings_and_the_options_given(reference, t
     shutil.copytree(path, tmp_path / "run")
     preset = RunConfig(train=tiny(games=64, seed=9))
     options = ["--run-dir", str(tmp_path / "run"), "--resume", "--learning-rate", "0.5", "--minutes", "7"]
-    config = run_lib.parse("tiny", preset, options)
+    config = cli.parse("tiny", preset, options)
     assert config.train == tiny(learning_rate=0.5)
     assert config.minutes == 7
-    assert run_lib.parse("tiny", preset, options[:2]).train == preset.train
+    assert cli.parse("tiny", preset, options[:2]).train == preset.train
 
 
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])
@@ -609,7 +616,7 @@ def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
 
         def spoiled(state):
             state, metrics = play(state)
-            return state, metrics | {"policy_entropy": np.float32(math.nan)}
+            return state, metrics | {"policy_entropy": Mean(math.nan, 1.0)}
 
         run.program = run.program._replace(play=spoiled)
 
@@ -649,7 +656,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, refe
 @pytest.fixture
 def command_line(monkeypatch, capsys):
     """`command_line(*options)`: what an experiment's `main` with `TINY` as its preset ends with, and says."""
-    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)  # this process has its devices
+    monkeypatch.setattr(cli, "set_up", lambda **_: None)  # this process has its devices
     monkeypatch.delenv("JZERO_TRACEBACK", raising=False)
 
     def call(*options):
@@ -706,7 +713,7 @@ def test_a_loss_that_is_not_finite_is_one_line_too(tmp_path, command_line, monke
 
 
 def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(run_lib, "set_up", lambda **_: None)
+    monkeypatch.setattr(cli, "set_up", lambda **_: None)
     monkeypatch.chdir(tmp_path)
     preset = RunConfig(minutes=60, iterations=2, evaluate_every=NEVER, train=TINY)
     assert main("tiny", preset, lambda env: nothing, argv=["--iterations", "1"]) == nothing(None)
@@ -735,8 +742,8 @@ def started(monkeypatch):
             seen.append(config)
             raise ValueError("enough")
 
-        monkeypatch.setattr(run_lib, "set_up", lambda **_: None)
-        monkeypatch.setattr(run_lib, "Run", stop)
+        monkeypatch.setattr(cli, "set_up", lambda **_: None)
+        monkeypatch.setattr(cli, "Run", stop)
         monkeypatch.setattr(jax, "default_backend", lambda: backend)
         with pytest.raises(SystemExit, match="enough"):
             main("tiny", presets, lambda env: nothing, argv=[str(option) for option in options], **more)
@@ -789,13 +796,13 @@ def test_the_algorithm_chooses_the_preset(tmp_path):
         name: RunConfig(minutes=minutes, train=tiny(algorithm=name))
         for minutes, name in enumerate(("gumbel_muzero", "muzero"), start=1)
     }
-    assert run_lib.parse("tiny", presets, []) == presets["gumbel_muzero"]
-    assert run_lib.parse("tiny", presets, ["--algorithm", "muzero"]) == presets["muzero"]
-    assert run_lib.parse("tiny", presets, ["--algorithm=muzero", "--seed", "4"]).train.seed == 4
+    assert cli.parse("tiny", presets, []) == presets["gumbel_muzero"]
+    assert cli.parse("tiny", presets, ["--algorithm", "muzero"]) == presets["muzero"]
+    assert cli.parse("tiny", presets, ["--algorithm=muzero", "--seed", "4"]).train.seed == 4
     with pytest.raises(
         ValueError, match=r"algorithm is 'alphazero'; this experiment has .* gumbel_muzero, muzero"
     ):
-        run_lib.parse("tiny", presets, ["--algorithm", "alphazero"])
+        cli.parse("tiny", presets, ["--algorithm", "alphazero"])
 
 
 def test_devices_stay_as_they_are_once_jax_is_in_use():
