@@ -22,7 +22,8 @@ from jzero.evaluate import (
     random_player,
 )
 from tests.evaluate.test_measures import agent
-from tests.helpers.env_examples import Aim, Emulator
+from tests.helpers.env_examples import Aim, DiceRace, Emulator, TwoPiles
+from tests.helpers.tiny import Race
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -57,11 +58,23 @@ def test_a_program_is_refused_where_it_does_not_play():
         open_opponent(env, "quoridor?size=5", "open_spiel_mcts")
     with pytest.raises(ValueError, match=r"bitbully: it plays connect_four, not tic_tac_toe; take rollouts"):
         open_opponent(TicTacToe(), "tic_tac_toe", "bitbully")
-    with pytest.raises(ValueError, match=r"minimax: it plays games of two .* which blob is not"):
-        open_opponent(Blob(), "blob", "minimax")
     for env in (Emulator(), Aim()):
         with pytest.raises(ValueError, match="rollouts: this game cannot be searched"):
             open_opponent(env, "x", "rollouts")
+
+
+class Apart(TwoPiles):
+    """Two players of their own interests."""
+
+    zero_sum = False
+
+
+@pytest.mark.parametrize("env", [Race(num_players=1), Apart(), DiceRace(2), Aim(), Emulator(), Blob(3, 1)])
+def test_minimax_is_refused_where_there_is_more_than_a_result(env):
+    with pytest.raises(
+        ValueError, match=r"opponent minimax: it plays games of two .* which this is not; take"
+    ):
+        open_opponent(env, "this", "minimax")
 
 
 @needs_open_spiel

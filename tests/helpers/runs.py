@@ -5,25 +5,20 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jzero.program import make_mesh
-from jzero.registry import make
-from jzero.run.build import build_program
-from jzero.run.config import TrainConfig
+from jzero.config import TrainConfig
+from jzero.env import make
+from jzero.program import abstract_state, make_mesh
 from jzero.storage import checkpoint
 
 
 def save_run(directory: Path, train: TrainConfig, seed: int = 0, iteration: int = 1) -> Path:
-    """Writes what `jzero.load` reads; the seed decides the weights."""
-    state = build_program(make(train.env), train, make_mesh(jax.devices()[:1])).init()
+    """Writes what `jzero.load` reads of a run and no more; the seed decides the weights."""
+    shapes = abstract_state(make(train.env), train, make_mesh(jax.devices()[:1])).averaged
     rng = np.random.default_rng(seed)
-    averaged = jax.tree.map(
-        lambda x: jnp.asarray(x + 0.3 * rng.normal(size=x.shape), jnp.float32), state.averaged
-    )
-    state = state._replace(averaged=averaged)
-    checkpoint.save(directory / "checkpoints", iteration, {"state": state, "seconds": np.float32(9)})
+    averaged = jax.tree.map(lambda x: (0.5 * rng.normal(size=x.shape)).astype(x.dtype), shapes)
+    checkpoint.save(directory / "checkpoints", iteration, {"state": {"averaged": averaged}})
     record = {"experiment": "test", "config": {"train": dataclasses.asdict(train)}}
     (directory / "config.json").write_text(json.dumps(record))
     return directory

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jzero
-from jzero.evaluate import agent_player, as_player, open_opponent, play_match
+from jzero.evaluate import agent_player, as_player, open_opponent, play_match, random_player
 from jzero.evaluate.encounters import rate
 from jzero.run import match as match_lib
 from jzero.run.match import Config, main, match
@@ -61,31 +61,35 @@ def without_seconds(record):
 
 def test_all_pairs_of_runs_and_opponents_meet_and_are_rated(runs, tmp_path, capsys):
     a, b = str(runs / "a"), str(runs / "b")
-    config = Config((a, f"{b}:2", "rollouts:4"), games=8, seed=5, out=tmp_path / "new" / "folder")
+    config = Config((f"{a}:0", b, "random"), games=8, seed=5, out=tmp_path / "new" / "folder")
     record = match(config)
     assert record == json.loads((tmp_path / "new" / "folder" / "match.json").read_text())
-    names = [f"{a}:4", f"{b}:2", "rollouts:4"]
+    names = [f"{a}:0", f"{b}:4", "random"]
     assert (record["env"], record["contest"], list(record["players"])) == ("tic_tac_toe", "pairs", names)
     assert [(r["player"], r["opponent"]) for r in record["results"]] == [
         (names[0], names[1]),
         (names[0], names[2]),
         (names[1], names[2]),
     ]
-    agent = jzero.load(b)
+    agent = jzero.load(a)
     expected = play_match(
         agent.env,
-        agent_player(agent, 2),
-        open_opponent(agent.env, agent.name, "rollouts:4").player,
+        agent_player(agent, 0),
+        random_player(agent.env),
         num_games=8,
         key=jax.random.key(5),
         opening_plies=(0, 2),
     )
-    last = record["results"][2]
-    assert [last["wins"], last["draws"], last["losses"]] == [expected.wins, expected.draws, expected.losses]
-    assert (last["opening_plies"], last["seed"], last["asked"]) == ([0, 2], 5, 8)
+    found = record["results"][1]
+    assert [found["wins"], found["draws"], found["losses"]] == [
+        expected.wins,
+        expected.draws,
+        expected.losses,
+    ]
+    assert (found["opening_plies"], found["seed"], found["asked"]) == ([0, 2], 5, 8)
     assert record["ratings"] == rate(record["results"], names)
     said = capsys.readouterr().out
-    assert f"{names[1]} against rollouts:4: {expected.wins} won, {expected.draws} drawn" in said
+    assert f"{names[0]} against random: {expected.wins} won, {expected.draws} drawn" in said
     assert re.search(rf"Elo with 95 % intervals; {re.escape(names[0])} has 0\n( .*\n){{3}}wrote ", said)
     for result in record["results"]:
         for key in result:
