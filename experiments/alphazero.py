@@ -13,7 +13,7 @@ rollouts.
 from __future__ import annotations
 
 from jzero.evaluate import strength
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.run.presets import suited
 
 if __name__ == "__main__":

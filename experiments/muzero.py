@@ -12,7 +12,7 @@ episodes.
 from __future__ import annotations
 
 from jzero.evaluate import strength
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.run.presets import suited
 
 if __name__ == "__main__":

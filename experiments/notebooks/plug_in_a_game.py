@@ -145,7 +145,7 @@ if find_spec("pgx"):
 
 # %%
 from jzero.evaluate import strength
-from jzero.run.loop import main
+from jzero.run.cli import main
 from jzero.run.presets import suited
 
 result = main(

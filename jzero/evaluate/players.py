@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.config import SearchConfig
+from jzero.models.plan import SearchSettings
+from jzero.env_spec import describe
 from jzero.env import Env, unknown_name
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
 from jzero.evaluate.gtp import gnu_go, gtp_player
@@ -145,15 +146,16 @@ def rollouts(env: Env, num_simulations: int) -> Opponent:
             "opponent rollouts: this game cannot be searched: it is an emulator, its actions are continuous, or it "
             "hides things and has no `resample`; take random"
         )
-    player = rollout_player(env, SearchConfig(policy="puct", dirichlet_fraction=0.0), num_simulations)
+    player = rollout_player(env, SearchSettings(policy="puct", dirichlet_fraction=0.0), num_simulations)
     words = f"tree search with {num_simulations} random rollouts"
     return Opponent(f"rollouts:{num_simulations}", words, player)
 
 
 def searchable(env: Env) -> bool:
     """Whether a search that knows the rules, but no hidden things, can play the game from a state of it."""
-    hides = getattr(env, "hidden_information", False) and not hasattr(env, "resample")
-    return not (hides or getattr(env, "external", False) or getattr(env, "action_size", 0))
+    spec = describe(env)
+    hides = spec.hidden_information and not spec.resamples
+    return not (hides or spec.external or spec.action_size)
 
 
 def _minimax(env: Env, env_name: str, depth: int) -> Opponent:

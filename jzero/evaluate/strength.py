@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import jax
 
 from jzero.env import Env, random_actions_in
+from jzero.env_spec import describe
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.engines import random_player
 from jzero.evaluate.measures import Measure, Strength, mean_return, play_episodes
 from jzero.evaluate.players import Opponent, agent_player, rollouts, searchable
 from jzero.evaluate.table import play_tables
 from jzero.look import look
-from jzero.models.simulator import has_player_values
 from jzero.show.words import whole_number
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def contest(env: Env) -> Contest:
     """
     if env.num_players == 1 or look(env).shared:
         return "returns"
-    if has_player_values(env) or (look(env).points and look(env).chance):
+    if describe(env).values_by_seat or (look(env).points and look(env).chance):
         return "tables"
     return "pairs"
 
@@ -80,7 +80,7 @@ def final(env: Env) -> Measure:
 
 def _beside_random(env: Env, episodes: int, max_plies: int) -> Measure:
     measured = mean_return(env, episodes=episodes, max_plies=max_plies)
-    if getattr(env, "external", False):  # an emulator's games take minutes
+    if describe(env).external:  # an emulator's games take minutes
         return measured
     earned = _random_return(env)
 
