@@ -8,7 +8,7 @@
 | `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
 | `gnu_go:10` | pgx's Go; at level 10 |
 | `bitbully` | Connect Four, perfectly |
-| `module:function` | what your function of the environment, and of options as in `module:function?depth=2`, returns |
+| `module:function` | what your function of the environment returns; options: `module:function?depth=2` |
 
 The numbers are the defaults and may be left out.
 """
@@ -27,15 +27,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.models.plan import SearchSettings
+from jzero.env import Env
 from jzero.env_spec import describe
-from jzero.env import Env, unknown_name
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
 from jzero.evaluate.gtp import gnu_go, gtp_player
 from jzero.evaluate.minimax import MAX_DEPTH, minimax_player
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, Turn
 from jzero.look import look
+from jzero.models.plan import SearchSettings
+from jzero.registry import unknown_name
 
 if TYPE_CHECKING:
     from jzero.agent import Agent

@@ -130,7 +130,8 @@ def _above_others(env: Env) -> Measure:
         simulations = agent.search.num_simulations
         player = agent_player(agent, simulations)
         result = play_tables(env, player, opponent.player, num_deals=64, key=jax.random.key(0))
-        name = f"return above {opponent.words} at the same table ({result.own.size} games, {simulations} simulations)"
+        games = f"{result.own.size} games, {simulations} simulations"
+        name = f"return above {opponent.words} at the same table ({games})"
         return Strength(name, *result.compare())
 
     return take

@@ -10,7 +10,6 @@ from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.env import make
 from jzero.evaluate import (
     Turn,
     agent_player,
@@ -21,6 +20,7 @@ from jzero.evaluate import (
     players,
     random_player,
 )
+from jzero.registry import make
 from tests.evaluate.test_measures import agent
 from tests.helpers.env_examples import Aim, DiceRace, Emulator, TwoPiles
 from tests.helpers.tiny import Race

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.env import keep_finished, make
+from jzero.env import keep_finished
 from jzero.evaluate import strength
 from jzero.look import look
 from jzero.registry import make
