@@ -1,6 +1,6 @@
 """Connect Four with a network, an optimiser and a loss of one's own.
 
-    python experiments/own_network.py
+python experiments/own_network.py
 """
 
 import flax.linen as nn

@@ -14,7 +14,10 @@ from tests.helpers.env_examples import Aim
         ("tic_tac_toe", {"num_players": 2, "num_actions": 9, "values_by_seat": False, "fingerprints": True}),
         ("connect_four", {"num_values": 1, "alternates": True, "chance": False, "draws": True}),
         ("quoridor?size=5&walls=3", {"num_players": 2, "hidden_information": False, "external": False}),
-        ("blob?players=4&cards=4", {"num_values": 4, "values_by_seat": True, "resamples": True, "reveals": True}),
+        (
+            "blob?players=4&cards=4",
+            {"num_values": 4, "values_by_seat": True, "resamples": True, "reveals": True},
+        ),
         ("2048", {"num_players": 1, "chance": True, "num_actions": 4}),
         ("backgammon", {"num_players": 2, "chance": True}),
     ],

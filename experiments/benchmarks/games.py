@@ -24,7 +24,7 @@ from hardware import provenance
 from timing import Ours, network_alone, timed
 
 from jzero.devices import set_up
-from jzero.env import Env, make
+from jzero.env import Env
 from jzero.env_spec import describe
 from jzero.metrics import read
 from jzero.models.plan import SearchSettings, make_planner

@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jzero.config import TrainConfig
-from jzero.env import make
 from jzero.program import abstract_state, make_mesh
+from jzero.registry import make
+from jzero.run.config import TrainConfig
 from jzero.storage import checkpoint
 
 

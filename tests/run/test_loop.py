@@ -21,11 +21,11 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.devices import set_up
-from jzero.env import make
 from jzero.env_spec import describe
 from jzero.evaluate.record import record_games
 from jzero.metrics import Mean
 from jzero.networks.make import NetworkSettings
+from jzero.registry import make
 from jzero.run import cli
 from jzero.run import loop as run_lib
 from jzero.run.advice import Advice

@@ -13,8 +13,8 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.evaluate.measures import Strength
-from jzero.registry import make
 from jzero.look import Facts
+from jzero.registry import make
 from jzero.run import cli
 from jzero.run import describe as estimate
 from jzero.run.build import build
