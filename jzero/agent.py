@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jzero.env import Env, where_rows
 from jzero.env_spec import describe
@@ -132,12 +131,13 @@ class Agent:
           ValueError: the states are not a batch, or an argument is out of range.
         """
         states, number = self._checked(states, num_simulations)
-        heat = np.broadcast_to(np.asarray(temperature, np.float32), jnp.shape(states.terminated))
+        heat = jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), jnp.shape(states.terminated))
         if (heat < 0).any():
             raise ValueError(f"temperature is {temperature}; it may not be negative")
         if number == 0 and self._spec.action_size:
             said = self._root(self.params, states).prior_logits
             return where_rows(heat > 0, squashed.draw(said, key, 1)[:, 0], squashed.mode(said))
+        found = None
         if number == 0:
             policy = self.evaluate(states)[0]
             action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
@@ -146,10 +146,10 @@ class Agent:
             policy, action = found.policy, found.action
             candidates = found.candidates if self._spec.action_size else None
         if heat.any():
-            tempered = jnp.log(policy) / np.where(heat > 0, heat, 1.0)[:, None]
+            tempered = jnp.log(policy) / jnp.where(heat > 0, heat, 1.0)[:, None]
             drawn = jax.random.categorical(key, tempered).astype(jnp.int32)
             action = where_rows(heat > 0, drawn if candidates is None else at_rows(candidates, drawn), action)
-        if number and (self.search.reuse or self.search.cache):
+        if found is not None and (self.search.reuse or self.search.cache):
             self._last = found, action
         return action
 

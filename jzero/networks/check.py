@@ -84,9 +84,9 @@ def _policy_value(spec: EnvSpec) -> dict[str, tuple[int, ...]]:
 
 
 def _learned(spec: EnvSpec, atoms: int) -> dict[str, tuple[int, ...]]:
-    policy = (ROWS, 2 * spec.action_size or spec.num_actions)
-    shapes = {"policy": policy, "value": (ROWS, atoms), "reward": (ROWS, atoms)}
-    return shapes | {"policy after a step": policy, "value after a step": (ROWS, atoms)}
+    policy, atom = (ROWS, 2 * spec.action_size or spec.num_actions), (ROWS, atoms)
+    names = ("policy", "value", "reward", "policy after a step", "value after a step")
+    return dict(zip(names, (policy, atom, atom, policy, atom), strict=True))
 
 
 def _one_step(spec: EnvSpec, network: LearnedNetwork) -> Any:

@@ -51,7 +51,7 @@ def build_algorithm(env: Env, config: TrainConfig, parts: Parts = NOTHING) -> Al
       ValueError: the environment, the settings and the parts do not fit each other.
     """
     spec = describe(env, config.env)
-    make = parts.algorithm or (alphazero if config.algorithm == "alphazero" else muzero)
+    make: MakeAlgorithm = parts.algorithm or (alphazero if config.algorithm == "alphazero" else muzero)
     return make(spec, build_network(spec, config, parts), config)
 
 
