@@ -17,6 +17,7 @@ from jzero.env_spec import describe
 from jzero.models.model import Model, at_rows
 from jzero.models.plan import Memory, Plan, Planner, SearchSettings, make_planner
 from jzero.networks import squashed
+from jzero.pytrees import Params, PyTree, States
 from jzero.search import Tree, subtree
 
 
@@ -58,7 +59,7 @@ class Agent:
         self,
         env: Env,
         model: Model,
-        params: Any,
+        params: Params,
         search: SearchSettings,
         *,
         name: str = "",
@@ -99,7 +100,7 @@ class Agent:
         function, config, *rest = self._recipe
         return function, (self.env, config, jax.device_get(self.params), *rest)
 
-    def with_params(self, params: Any) -> Agent:
+    def with_params(self, params: Params) -> Agent:
         """The same agent with other weights; nothing is compiled again."""
         agent = copy.copy(self)
         agent.params, agent._last = _own_copy(params), None
@@ -107,7 +108,7 @@ class Agent:
 
     def act(
         self,
-        states: Any,
+        states: States,
         key: jax.Array,
         *,
         num_simulations: int | None = None,
@@ -153,7 +154,7 @@ class Agent:
             self._last = found, action
         return action
 
-    def _search(self, states: Any, key: jax.Array, num_simulations: int, leaves: int) -> Plan:
+    def _search(self, states: States, key: jax.Array, num_simulations: int, leaves: int) -> Plan:
         """The search of `act`. With reuse or a cache it goes on with what the last call of as many states found."""
         # A kept tree has room for a search of the settings' simulations, one leaf at a time.
         remember = leaves == 1 and num_simulations <= self.search.num_simulations
@@ -163,7 +164,7 @@ class Agent:
         options = {"num_simulations": num_simulations, "leaves": leaves, "remember": remember}
         return self._plan(self.params, key, states, last, **options)
 
-    def analyse(self, states: Any, key: jax.Array, num_simulations: int | None = None) -> Analysis:
+    def analyse(self, states: States, key: jax.Array, num_simulations: int | None = None) -> Analysis:
         """What a search finds in a batch of states; its action is that of `act` without temperature.
 
         Args:
@@ -181,7 +182,7 @@ class Agent:
             )
         return self._analyse(self.params, key, states, num_simulations=number)
 
-    def _checked(self, states: Any, num_simulations: int | None) -> tuple[Any, int]:
+    def _checked(self, states: States, num_simulations: int | None) -> tuple[PyTree, int]:
         """The states as programs take them, and the number of simulations."""
         if jnp.ndim(states.terminated) != 1:
             raise ValueError(
@@ -193,7 +194,7 @@ class Agent:
             raise ValueError(f"num_simulations is {number}; it may not be negative")
         return self._settled(states), number
 
-    def evaluate(self, states: Any) -> tuple[jax.Array, jax.Array]:
+    def evaluate(self, states: States) -> tuple[jax.Array, jax.Array]:
         """The network alone, without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
 
         With continuous actions the policy is its mean action f32[B, D].
@@ -203,13 +204,13 @@ class Agent:
         read = squashed.mode if self._spec.action_size else jax.nn.softmax
         return read(jnp.asarray(root.prior_logits)), root.value
 
-    def _settled(self, states: Any) -> Any:
+    def _settled(self, states: States) -> PyTree:
         """The states beside the weights and without weak types, in which first states differ from later ones.
 
         Each mix would be compiled anew: three times in the first plies of a game.
         """
 
-        def strong(x: Any) -> Any:
+        def strong(x: PyTree) -> PyTree:
             return jax.lax.convert_element_type(x, x.dtype) if getattr(x, "weak_type", False) else x
 
         (device,) = jax.tree.leaves(self.params)[0].devices()
@@ -219,9 +220,9 @@ class Agent:
 def _plan(
     model: Model,
     planner: Planner,
-    params: Any,
+    params: Params,
     key: jax.Array,
-    states: Any,
+    states: States,
     last: tuple[Plan, jax.Array] | None,
     *,
     remember: bool,
@@ -237,7 +238,7 @@ def _plan(
     return planner.plan(params, key, root, invalid, memory=memory, **options)
 
 
-def follow(tree: Tree, states: Any) -> Tree:
+def follow(tree: Tree, states: States) -> Tree:
     """The parts of kept trees [B] that belong to `states` [B]: below the root or below one of its actions, whose
     embedding equals the state; of others nothing.
     """
@@ -261,7 +262,7 @@ def follow(tree: Tree, states: Any) -> Tree:
 
 
 def _analysis(
-    model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, num_simulations: int
+    model: Model, planner: Planner, params: Params, key: jax.Array, states: States, num_simulations: int
 ) -> Analysis:
     params = model.prepare(params)
     root = model.root(params, states)
@@ -299,6 +300,6 @@ def principal_variation(tree: Tree) -> jax.Array:
     return jax.lax.scan(one_ply, root, length=index.shape[1] - 1)[1].T
 
 
-def _own_copy(params: Any) -> Any:
+def _own_copy(params: Params) -> PyTree:
     """A copy on one device of this process: a run goes on to overwrite (donate) its weights."""
     return jax.tree.map(lambda x: jnp.array(jnp.asarray(x).addressable_data(0)), params)

@@ -26,6 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.pytrees import Embedding, Observation, OneState, PyTree, States
+
 
 class State(Protocol):
     """The fields jzero reads of a state, a pytree that may hold any others. A actions, P players."""
@@ -86,16 +88,16 @@ class Env(Protocol):
     def num_players(self) -> int:
         """How many players there are: P."""
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> PyTree:
         """The first state of a game."""
 
-    def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
+    def step(self, state: OneState, action: jax.Array, key: jax.Array) -> PyTree:
         """The state after `state.current_player` takes `action`: i32[], or f32[D] with continuous actions.
 
         The games of this repository take numbers of Python and of NumPy too; jzero itself gives arrays of JAX.
         """
 
-    def observe(self, state: Any) -> Any:
+    def observe(self, state: OneState) -> PyTree:
         """What `state.current_player` may see, and nothing else: a pytree of arrays."""
 
 
@@ -116,16 +118,16 @@ class ChanceEnv(Protocol):
     def num_outcomes(self) -> int:
         """How many outcomes there are, possible or not: C."""
 
-    def decide(self, state: Any, action: jax.Array) -> Any:
+    def decide(self, state: OneState, action: jax.Array) -> PyTree:
         """The afterstate: what the player to move makes of `state` by `action` (i32[]), before chance."""
 
-    def chance_logits(self, afterstate: Any) -> jax.Array:
+    def chance_logits(self, afterstate: Embedding) -> jax.Array:
         """f32[C]: log-probabilities of the outcomes, -inf where one is impossible.
 
         Where nothing is left to chance one outcome has probability 1; `certainty` is that.
         """
 
-    def resolve(self, afterstate: Any, outcome: jax.Array) -> Any:
+    def resolve(self, afterstate: Embedding, outcome: jax.Array) -> PyTree:
         """The state after `outcome` (i32[]), which is possible."""
 
 
@@ -209,7 +211,7 @@ def has_chance(env: Any) -> bool:
     return hasattr(env, "decide")
 
 
-def step_by_chance(env: Any, state: Any, action: jax.Array, key: jax.Array) -> Any:
+def step_by_chance(env: Any, state: OneState, action: jax.Array, key: jax.Array) -> PyTree:
     """The `step` of a `ChanceEnv`."""
     after = env.decide(state, action)
     return env.resolve(after, jax.random.categorical(key, env.chance_logits(after)).astype(jnp.int32))
@@ -220,7 +222,7 @@ def certainty(num_outcomes: int) -> jax.Array:
     return jnp.where(jnp.arange(num_outcomes) == 0, 0.0, -jnp.inf)
 
 
-def replace(state: Any, **fields: Any) -> Any:
+def replace(state: OneState, **fields: Any) -> PyTree:
     """A copy of `state` (a NamedTuple or a dataclass) with some fields replaced."""
     if dataclasses.is_dataclass(state):
         return dataclasses.replace(state, **fields)
@@ -237,36 +239,36 @@ def action_size(env: Any) -> int:
     return getattr(env, "action_size", 0)
 
 
-def init_batch(env: Env, key: jax.Array, batch_size: int) -> Any:
+def init_batch(env: Env, key: jax.Array, batch_size: int) -> States:
     """First states of `batch_size` games: every leaf has a leading axis [B]."""
     return jax.vmap(env.init)(jax.random.split(key, batch_size))
 
 
-def step_batch(env: Env, states: Any, actions: jax.Array, key: jax.Array) -> Any:
+def step_batch(env: Env, states: States, actions: jax.Array, key: jax.Array) -> States:
     """One action (i32[B] or f32[B, D]) in each of B games, each with its own key split from `key`."""
     return jax.vmap(env.step)(states, actions, jax.random.split(key, actions.shape[0]))
 
 
-def restart_batch(env: Env, states: Any, key: jax.Array) -> Any:
+def restart_batch(env: Env, states: States, key: jax.Array) -> States:
     """First states of the games that follow the finished `states` [B] in their lanes."""
     restart = getattr(env, "restart", None)
     keys = jax.random.split(key, states.terminated.shape[0])
     return jax.vmap(env.init)(keys) if restart is None else jax.vmap(restart)(states, keys)
 
 
-def record_batch(env: Env, states: Any) -> Any:
+def record_batch(env: Env, states: States) -> States:
     """What a replay keeps of `states` [B]: all of them, or what the environment's `record` says."""
     record = getattr(env, "record", None)
     return states if record is None else jax.vmap(record)(states)
 
 
-def random_actions(states: Any, key: jax.Array) -> jax.Array:
+def random_actions(states: States, key: jax.Array) -> jax.Array:
     """i32[B], uniform over the legal actions of each of `states` [B]; arbitrary where there is none."""
     logits = jnp.where(states.legal_action_mask, 0.0, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
-def random_actions_in(env: Env, states: Any, key: jax.Array) -> jax.Array:
+def random_actions_in(env: Env, states: States, key: jax.Array) -> jax.Array:
     """`random_actions` where actions are numbered; continuous ones f32[B, D], uniform in [-1, 1]."""
     if not action_size(env):
         return random_actions(states, key)
@@ -278,7 +280,7 @@ def random_vectors(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
-def where_rows(rows: jax.Array, new: Any, old: Any) -> Any:
+def where_rows(rows: jax.Array, new: PyTree, old: PyTree) -> PyTree:
     """Pytrees [B, ...]: `new` in the rows bool[B] that are marked, else `old`. The rows may have more axes."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
@@ -287,12 +289,12 @@ def where_rows(rows: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(choose, new, old)
 
 
-def observe_batch(env: Env, states: Any) -> Any:
+def observe_batch(env: Env, states: States) -> Observation:
     """Observations of B states, each from the side of its player to move."""
     return jax.vmap(env.observe)(states)
 
 
-def reveal_batch(env: Env, states: Any) -> Any:
+def reveal_batch(env: Env, states: States) -> Observation:
     """What AlphaZero's network is given of B states: observations, or `Revealed` ones."""
     reveal, seen = getattr(env, "reveal", None), observe_batch(env, states)
     return seen if reveal is None else Revealed(seen, jax.vmap(reveal)(states))

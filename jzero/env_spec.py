@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jzero.env import Env, Symmetry, has_chance, init_batch, observe_batch, reveal_batch
+from jzero.pytrees import Observation
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +61,11 @@ class EnvSpec:
         """Values that a network predicts: P where every player has one, else 1."""
         return self.num_players if self.values_by_seat else 1
 
-    def seen(self, key: jax.Array) -> Any:
+    def seen(self, key: jax.Array) -> Observation:
         """What a network of policy and value reads of one first state, with a batch axis of 1."""
         return reveal_batch(self.env, init_batch(self.env, key, 1))
 
-    def observed(self, key: jax.Array) -> Any:
+    def observed(self, key: jax.Array) -> Observation:
         """The observation of one first state, with a batch axis of 1."""
         return observe_batch(self.env, init_batch(self.env, key, 1))
 

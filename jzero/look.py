@@ -14,6 +14,7 @@ import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
 from jzero.env_spec import describe
+from jzero.pytrees import States
 
 LOOKS = 64
 """Random games that `look` plays."""
@@ -144,7 +145,7 @@ def _random_games(env: Env, key: jax.Array) -> _Seen:
     return seen._replace(largest_return=jnp.max(jnp.abs(returns), axis=-1))
 
 
-def _differ(states: Any, others: Any) -> jax.Array:
+def _differ(states: States, others: States) -> jax.Array:
     """bool[]: any leaf of the states differs; random keys that they hold do not count."""
     pairs = zip(jax.tree.leaves(states), jax.tree.leaves(others), strict=True)
     plain = [(a, b) for a, b in pairs if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]

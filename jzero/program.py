@@ -25,6 +25,7 @@ from jzero.algorithms.algorithm import Algorithm
 from jzero.env import Env
 from jzero.env_spec import describe
 from jzero.metrics import Mean, Metrics, finite_sum, one
+from jzero.pytrees import PyTree
 from jzero.replay import Replay, add, cut, init_replay, lost
 from jzero.self_play import Games, SelfPlaySettings, self_play, start_games
 from jzero.settings import check
@@ -255,14 +256,14 @@ def _init_function(
 
 
 def _abstract(init: Callable[[], TrainState], mesh: Mesh) -> TrainState:
-    def place(spec: P, part: Any) -> Any:
+    def place(spec: P, part: PyTree) -> PyTree:
         sharding = NamedSharding(mesh, spec)
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
 
     return jax.tree.map(place, STATE_SPECS, jax.eval_shape(init), is_leaf=_is_spec)
 
 
-def _is_spec(part: Any) -> bool:
+def _is_spec(part: PyTree) -> bool:
     return isinstance(part, P)
 
 
@@ -271,7 +272,7 @@ def shardings(mesh: Mesh) -> TrainState:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), STATE_SPECS, is_leaf=_is_spec)
 
 
-def mean_over_devices(tree: Any) -> Any:
+def mean_over_devices(tree: PyTree) -> PyTree:
     """Means of a pytree of float32 arrays over the mesh, in a single collective.
 
     One, not one a leaf: on a CPU every waiting collective holds a thread of the pool that the other devices'

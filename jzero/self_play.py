@@ -29,6 +29,7 @@ from jzero.env import (
 from jzero.metrics import Mean, Metrics
 from jzero.models.model import Model
 from jzero.models.plan import Plan, Planner
+from jzero.pytrees import Params, States
 from jzero.settings import check
 
 
@@ -131,7 +132,7 @@ def _restart_games(env: Env, settings: SelfPlaySettings, key: jax.Array, finishe
     return _at_first_ply(settings, opening_key, restart_batch(env, finished, restart_key))
 
 
-def _at_first_ply(settings: SelfPlaySettings, key: jax.Array, states: Any) -> Games:
+def _at_first_ply(settings: SelfPlaySettings, key: jax.Array, states: States) -> Games:
     batch_size = states.terminated.shape[0]
     opening_key, resign_key = jax.random.split(key)
     return Games(
@@ -149,7 +150,7 @@ def self_play(
     model: Model,
     planner: Planner,
     settings: SelfPlaySettings,
-    params: Any,
+    params: Params,
     key: jax.Array,
     games: Games,
 ) -> tuple[Games, Transition, Metrics]:
@@ -163,7 +164,7 @@ def self_play(
     """
     params = model.prepare(params)
 
-    def one_ply(carry: tuple[Games, Any], key: jax.Array) -> tuple[Any, Any]:
+    def one_ply(carry: tuple[Games, Any], key: jax.Array) -> tuple[States, States]:
         games, memory = carry
         search_key, random_key, step_key, new_key = jax.random.split(key, 4)
         full_key, search_key = jax.random.split(search_key)
@@ -218,8 +219,8 @@ def self_play(
 
 
 def _maybe_resign(
-    settings: SelfPlaySettings, games: Games, value: jax.Array, after: Any
-) -> tuple[Games, Any]:
+    settings: SelfPlaySettings, games: Games, value: jax.Array, after: States
+) -> tuple[Games, States]:
     """The games with who `gave_up`, and the states after the ply: lost by a mover who resigns instead.
 
     A share of the games is played on, to see how often the player who gave up would not have lost (AlphaGo Zero,

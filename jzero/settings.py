@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeVar, get_type_hints
 
+from jzero.pytrees import PyTree
+
 SettingsT = TypeVar("SettingsT")
 
 
@@ -49,7 +51,7 @@ def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
     )
 
 
-def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+def differences(old: PyTree, new: PyTree, prefix: str = "") -> list[str]:
     """One line for each field in which two configurations differ."""
     found: list[str] = []
     for item in dataclasses.fields(old):

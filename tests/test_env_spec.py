@@ -24,7 +24,8 @@ from tests.helpers.env_examples import Aim
 )
 def test_the_games_of_this_repository(name, facts):
     spec = jzero.describe(jzero.make(name), name)
-    assert spec.name == name and {fact: getattr(spec, fact) for fact in facts} == facts
+    assert spec.name == name
+    assert {fact: getattr(spec, fact) for fact in facts} == facts
     seen = jzero.observe_batch(spec.env, jzero.init_batch(spec.env, jax.random.key(0), 1))
     shapes = jax.tree.map(lambda x: (x.shape[1:], x.dtype), seen)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), spec.observation) == shapes
@@ -33,7 +34,8 @@ def test_the_games_of_this_repository(name, facts):
 def test_continuous_actions():
     aim = jzero.describe(Aim())
     assert (aim.num_actions, aim.action_size) == (0, Aim().action_size)
-    assert aim.name == "Aim" and not aim.chance
+    assert aim.name == "Aim"
+    assert not aim.chance
 
 
 def test_an_environment_is_read_once():

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.tiny import REPOSITORY
 
 LAYERS = (
-    {"devices", "env", "metrics", "registry", "search", "settings"},
+    {"devices", "env", "metrics", "pytrees", "registry", "search", "settings"},
     {"check", "env_spec"},
     {"networks"},
     {"models", "optimizer"},
@@ -83,11 +83,13 @@ def test_no_layer_imports_a_higher_one():
     assert upward == KNOWN.keys()
 
 
-@pytest.mark.parametrize(("room", "others"), [("search", set()), ("check", {"env"}), ("env", set())])
+@pytest.mark.parametrize(
+    ("room", "others"), [("search", {"pytrees"}), ("check", {"env", "pytrees"}), ("env", {"pytrees"})]
+)
 def test_a_room_needs_nothing_else(room, others):
     inside = {name for name in JZERO if name.split(".")[1:2] == [room]}
     needed = {other for name in inside for other in imported(JZERO[name], JZERO, lazy=True) & JZERO.keys()}
-    assert {other.split(".")[1] for other in needed - inside} <= others
+    assert {other.split(".")[1] for other in needed - inside} <= others | {"pytrees"}
 
 
 def test_the_package_itself_imports_nothing_when_it_is_imported():

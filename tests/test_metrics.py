@@ -23,5 +23,7 @@ def test_after_the_first_update_that_is_not_finite_none_counts():
     total = jnp.array([1.0, 2.0, jnp.nan, 4.0])
     sums = finite_sum({"loss": Mean(total, jnp.ones(4)), "other": Mean(jnp.arange(4.0), jnp.ones(4))})
     found = read(sums)
-    assert np.isnan(found["loss"]) and found["other"] == 1.0 and found["updates_averaged"] == 3.0
+    assert np.isnan(found["loss"])
+    assert found["other"] == 1.0
+    assert found["updates_averaged"] == 3.0
     assert read(finite_sum({"loss": Mean(jnp.arange(4.0), 2 * jnp.ones(4))}))["loss"] == 0.75

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from jzero.models.plan import SearchSettings, make_planner
 from jzero.models.simulator import simulator_model
 from jzero.networks.network import Network
 from jzero.networks.supports import to_unit
+from jzero.pytrees import Params
 from jzero.replay import Replay, Sample, sample
 
 
@@ -43,7 +43,7 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
     _check(spec, settings)
     model = simulator_model(spec, network, discount=settings.discount)
 
-    def batch(averaged: Any, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
+    def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
         del averaged
         return replay, sample(replay, key, num_samples)
 
@@ -59,7 +59,7 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
 
 
 def alphazero_loss(
-    spec: EnvSpec, network: Network, settings: LossSettings, params: Any, batch: Sample, key: jax.Array
+    spec: EnvSpec, network: Network, settings: LossSettings, params: Params, batch: Sample, key: jax.Array
 ) -> tuple[jax.Array, tuple[Metrics, tuple[()]]]:
     """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean).
 

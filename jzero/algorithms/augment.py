@@ -5,11 +5,11 @@ Axes: S samples, A actions.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jzero.pytrees import Observation, PyTree
 
 Symmetries = tuple
 """Of `jzero.env.Symmetry`; image 0 is the identity, image i the i-th symmetry."""
@@ -20,7 +20,7 @@ def draw_images(symmetries: Symmetries, key: jax.Array, num_samples: int) -> jax
     return jax.random.randint(key, (num_samples,), 0, len(symmetries) + 1)
 
 
-def image_of_observation(symmetries: Symmetries, image: jax.Array, observation: Any) -> Any:
+def image_of_observation(symmetries: Symmetries, image: jax.Array, observation: Observation) -> PyTree:
     """The images of observations [S, ...]."""
     found = observation
     for index, symmetry in enumerate(symmetries, start=1):
@@ -48,7 +48,7 @@ def image_of_action(
     return permutations[_column(image, action.ndim), action]
 
 
-def is_picture(observation: Any) -> bool:
+def is_picture(observation: Observation) -> bool:
     """Whether it is pixels u8[S, H, W, C] that are large enough to be shifted."""
     shape = getattr(observation, "shape", ())
     return len(shape) == 4 and min(shape[1:3]) >= 32 and observation.dtype == jnp.uint8

@@ -7,7 +7,7 @@ Axes: S samples, K unrolled steps, M chance codes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jzero.algorithms.targets import Targets, merge_axes
 from jzero.env import where_rows
 from jzero.models.learned import LearnedModel
+from jzero.pytrees import Observation, Params
 
 SHARPNESS = 4.0
 """With 32 codes, a committed step (c^e one-hot) then has its code with a probability of 64 %."""
@@ -29,7 +30,9 @@ class Codes(NamedTuple):
     """f32[S, K, M] one-hot: the nearest entry of the codebook."""
 
 
-def encode(learned: LearnedModel, params: Any, observation: Any, later: Any, alive: jax.Array) -> Codes:
+def encode(
+    learned: LearnedModel, params: Params, observation: Observation, later: Observation, alive: jax.Array
+) -> Codes:
     """Codes of the steps from observations [S, ...] along the later ones [S, K, ...].
 
     A game's last position is not observed, nor is what follows: where a step is not `alive` (bool[S, K + 1]) the

@@ -28,6 +28,7 @@ from jzero.metrics import Mean, Metrics, one
 from jzero.models.learned import Latent, LearnedModel, learned_model
 from jzero.models.plan import make_planner
 from jzero.networks import LearnedNetwork, Support, squashed
+from jzero.pytrees import Observation, Params
 from jzero.replay import Replay, update_priorities
 
 
@@ -44,7 +45,7 @@ def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) ->
     model = learned_model(spec, learned)
     planner = make_planner(settings.search, model)
 
-    def batch(averaged: Any, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Batch]:
+    def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Batch]:
         return make_batch(spec, settings, planner, learned, model.prepare(averaged), replay, key, num_samples)
 
     def remember(replay: Replay, batch: Batch, priorities: jax.Array) -> Replay:
@@ -112,7 +113,7 @@ def _check(spec: EnvSpec, settings: LearnedSettings) -> None:
 
 
 def unroll(
-    learned: LearnedModel, params: Any, observation: Any, action: jax.Array, code: Any = ()
+    learned: LearnedModel, params: Params, observation: Observation, action: jax.Array, code: Any = ()
 ) -> Unrolled:
     """Represents observations [S, ...] and follows actions i32[S, K] or f32[S, K, D], and codes f32[S, K, M].
 
@@ -145,7 +146,7 @@ def unroll(
 
 
 def muzero_loss(
-    learned: LearnedModel, settings: LearnedSettings, params: Any, batch: Batch, key: jax.Array
+    learned: LearnedModel, settings: LearnedSettings, params: Params, batch: Batch, key: jax.Array
 ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
     """Cross-entropies of policy, value and reward over K + 1 steps, EfficientZero's consistency, chance.
 
@@ -232,9 +233,9 @@ def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dic
 def _consistency(
     learned: LearnedModel,
     settings: LearnedSettings,
-    params: Any,
+    params: Params,
     latent: jax.Array,
-    later: Any,
+    later: Observation,
     targets: Targets,
     key: jax.Array,
 ) -> jax.Array:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import random_vectors, where_rows
+from jzero.pytrees import PyTree
 from jzero.self_play import Transition
 
 
@@ -111,7 +112,7 @@ def n_step_returns(
     return jax.lax.fori_loop(0, max_steps + 1, one_step, carry)[0]
 
 
-def merge_axes(tree: Any) -> Any:
+def merge_axes(tree: PyTree) -> PyTree:
     """Arrays [S, L, ...] as [S * L, ...]."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 

@@ -19,6 +19,7 @@ from jzero.env import observe_batch
 from jzero.env_spec import EnvSpec
 from jzero.models.learned import LearnedModel
 from jzero.models.plan import Planner, SearchSettings
+from jzero.pytrees import Observation, Params, PyTree
 from jzero.replay import Draw, Replay, draw
 from jzero.self_play import SelfPlaySettings, Transition
 from jzero.settings import check
@@ -175,7 +176,7 @@ def make_batch(
     settings: LearnedSettings,
     planner: Planner,
     learned: LearnedModel,
-    averaged: Any,
+    averaged: Params,
     replay: Replay,
     key: jax.Array,
     num_samples: int,
@@ -228,7 +229,7 @@ def make_batch(
     return replay, Batch(first[0], later, targets, drawn, _roots(settings, replay, first[1], drawn))
 
 
-def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Any:
+def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Observation:
     """Observations [S, L, ...] of the plies with ages i32[S, L] in the lanes i32[S].
 
     Where observations look back, the states before are read too, but none from before the start of the game.
@@ -253,7 +254,7 @@ def _reanalyse(
     settings: LearnedSettings,
     planner: Planner,
     learned: LearnedModel,
-    averaged: Any,
+    averaged: Params,
     replay: Replay,
     age: jax.Array,
     lane: jax.Array,
@@ -290,7 +291,7 @@ def _value_targets(
     spec: EnvSpec,
     settings: LearnedSettings,
     learned: LearnedModel,
-    averaged: Any,
+    averaged: Params,
     replay: Replay,
     plies: Transition,
     window: jax.Array,
@@ -335,12 +336,12 @@ def _plies_at(replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:
     return _at(replay, age, lane[:, None], replay.plies._replace(state=()))
 
 
-def _at(replay: Replay, age: jax.Array, lane: jax.Array, part: Any) -> Any:
+def _at(replay: Replay, age: jax.Array, lane: jax.Array, part: PyTree) -> PyTree:
     rows = replay.rows(jnp.maximum(age, 0))
     return jax.tree.map(lambda x: x[rows, lane], part)
 
 
-def _images(symmetries: tuple, image: jax.Array, observation: Any) -> Any:
+def _images(symmetries: tuple, image: jax.Array, observation: Observation) -> PyTree:
     """The images of observations [S, L, ...]: each sample's are all by its symmetry."""
     leaves = jax.tree.leaves(observation)
     if not leaves:

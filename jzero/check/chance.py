@@ -9,6 +9,7 @@ import numpy as np
 
 from jzero.check.rows import differ, host
 from jzero.env import init_batch, is_finished, random_actions, step_batch
+from jzero.pytrees import OneState, PyTree, States
 
 MEMBERS = {
     "decide": "decide(state, action)",
@@ -24,7 +25,7 @@ P_VALUE = 1e-6
 """Counts this unlikely are an error; a correct environment has them once in 100,000 checks."""
 
 
-def chance_trace_problems(env: Any, state: Any) -> Iterator[str]:
+def chance_trace_problems(env: Any, state: OneState) -> Iterator[str]:
     """What is wrong with the names, shapes and dtypes of explicit chance; `state` holds shapes."""
     missing = [name for name in MEMBERS if not hasattr(env, name)]
     if len(missing) == len(MEMBERS):
@@ -91,7 +92,7 @@ def p_value(counts: np.ndarray, probabilities: np.ndarray) -> float:
     return float(jax.scipy.stats.chi2.sf(statistic, used.sum() - 1))
 
 
-def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
+def _compiled(env: Any, num_games: int) -> tuple[PyTree, PyTree, PyTree]:
     """(start, ahead, count), which return numpy arrays.
 
     - key -> states [G];
@@ -101,7 +102,7 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
       counts i64[C], probabilities f64[C].
     """
 
-    def ahead(states: Any, key: jax.Array) -> tuple:
+    def ahead(states: States, key: jax.Array) -> tuple:
         action_key, step_key = jax.random.split(key)
         actions = random_actions(states, action_key)
         after = jax.vmap(env.decide)(states, actions)
@@ -110,7 +111,7 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
         resolved = jax.vmap(jax.vmap(env.resolve, in_axes=(0, None)), in_axes=(None, 0))(after, outcomes)
         return actions, after, logits, resolved, step_batch(env, states, actions, step_key)
 
-    def draws(states: Any, actions: jax.Array, row: jax.Array, key: jax.Array) -> tuple:
+    def draws(states: States, actions: jax.Array, row: jax.Array, key: jax.Array) -> tuple:
         state, action = jax.tree.map(lambda x: x[row], (states, actions))
         stepped = jax.vmap(env.step, in_axes=(None, None, 0))(state, action, jax.random.split(key, DRAWS))
         after = env.decide(state, action)
@@ -118,7 +119,7 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
         resolved = jax.vmap(env.resolve, in_axes=(None, 0))(after, outcomes)
         return stepped, resolved, env.chance_logits(after)
 
-    def count(states: Any, actions: np.ndarray, row: int, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    def count(states: States, actions: np.ndarray, row: int, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
         stepped, resolved, logits = jax.tree.map(host, draw(states, actions, row, key))
         number = np.full(DRAWS, -1)
         classes = np.arange(env.num_outcomes)
@@ -141,7 +142,7 @@ def _compiled(env: Any, num_games: int) -> tuple[Any, Any, Any]:
 
 
 def _rules(
-    states: Any, after: Any, logits: np.ndarray, resolved: Any, next_states: Any
+    states: States, after: States, logits: np.ndarray, resolved: Any, next_states: Any
 ) -> dict[str, np.ndarray]:
     """Rules and where they are broken: bool[G]. `resolved` has leading axes [C, G]."""
     finished, possible = np.asarray(is_finished(states)), logits > -np.inf
@@ -165,10 +166,10 @@ def _rules(
     }
 
 
-def _repeated(tree: Any, row: int, times: int) -> Any:
+def _repeated(tree: PyTree, row: int, times: int) -> PyTree:
     """Row `row` of every leaf, `times` times."""
     return jax.tree.map(lambda x: x[np.full(times, row)], tree)
 
 
-def _shapes(tree: Any) -> Any:
+def _shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: (x.shape, str(x.dtype)), tree)

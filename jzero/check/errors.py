@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from jzero.pytrees import PyTree
+
 HINTS: tuple[tuple[type[Exception], str], ...] = (
     (
         jax.errors.TracerBoolConversionError,
@@ -38,7 +40,7 @@ class NotArraysError(TypeError):
     """A function returned something that is no pytree of arrays."""
 
 
-def shapes(function: Callable[..., Any], *arguments: Any) -> Any:
+def shapes(function: Callable[..., Any], *arguments: Any) -> PyTree:
     """`jax.eval_shape`, with an error that names the type of what is no array.
 
     Raises:
@@ -46,7 +48,7 @@ def shapes(function: Callable[..., Any], *arguments: Any) -> Any:
       Exception: whatever `function` raises.
     """
 
-    def checked(*arguments: Any) -> Any:
+    def checked(*arguments: Any) -> PyTree:
         result = function(*arguments)
         for leaf in jax.tree.leaves(result):
             if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float):

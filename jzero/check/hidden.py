@@ -8,6 +8,7 @@ import numpy as np
 
 from jzero.check.rows import differ, is_key, row_bytes
 from jzero.env import Env, is_finished
+from jzero.pytrees import PyTree, States
 
 OTHER_KEYS = 12
 """Further keys that show that a step does not depend on its key. Two games with fair tosses that differ for the
@@ -47,7 +48,7 @@ def hidden_problems(
     return []
 
 
-def _twins(game: Any, states: Any, others: Any) -> Iterator[Any]:
+def _twins(game: Any, states: States, others: States) -> Iterator[PyTree]:
     """States [G] that may look like `states` and hide something else, from first states of other keys.
 
     First the others that look the same, then the states themselves with the keys of others.
@@ -61,12 +62,12 @@ def _twins(game: Any, states: Any, others: Any) -> Iterator[Any]:
     yield jax.tree.unflatten(structure, keyed)
 
 
-def _views(game: Any, states: Any) -> list[bytes]:
+def _views(game: Any, states: States) -> list[bytes]:
     """The mover's view of each of the states [G], as bytes."""
     return row_bytes((game.observe(states), states.legal_action_mask, states.current_player))
 
 
-def _keeps_keys(leaf: Any, other: Any) -> bool:
+def _keeps_keys(leaf: PyTree, other: Any) -> bool:
     """Whether leaves [G, ...] of two batches are random keys: by their type, or u32[G, 2], no two the same."""
     if is_key(leaf):
         return True
@@ -75,7 +76,7 @@ def _keeps_keys(leaf: Any, other: Any) -> bool:
 
 
 def _first_parting(
-    game: Any, choose: Callable[..., np.ndarray], states: Any, twins: Any, key: jax.Array, max_plies: int
+    game: Any, choose: Callable[..., np.ndarray], states: States, twins: Any, key: jax.Array, max_plies: int
 ) -> int | None:
     """The ply at which a game and its twin first differ, though their steps do not depend on the key."""
     alike = ~_look_different(game, states, twins)
@@ -97,14 +98,14 @@ def _first_parting(
 
 
 def _depends_on_key(
-    game: Any, states: Any, actions: np.ndarray, after: Any, key: jax.Array, ply: int
+    game: Any, states: States, actions: np.ndarray, after: States, key: jax.Array, ply: int
 ) -> np.ndarray:
     """bool[G]: `step` with another key leads to something that looks different from `after`."""
     results = [game.step(states, actions, other, ply) for other in jax.random.split(key, OTHER_KEYS)]
     return np.any([_look_different(game, after, result) for result in results], axis=0)
 
 
-def _look_different(game: Any, states: Any, others: Any) -> np.ndarray:
+def _look_different(game: Any, states: States, others: States) -> np.ndarray:
     """bool[G]: they differ in rewards or end or, if unfinished, in what the player to move sees."""
     ended, others_ended = is_finished(states), is_finished(others)
     seen, others_seen = (

@@ -25,6 +25,7 @@ from jzero.check.rules import (
     step_rules,
 )
 from jzero.env import Env, Symmetry, action_size, init_batch, is_finished, observe_batch, step_batch
+from jzero.pytrees import PyTree, States
 
 
 class Played(NamedTuple):
@@ -41,10 +42,10 @@ class Played(NamedTuple):
 def _compile(env: Any, num_games: int) -> Game:
     """Every call traces the environment again, so two of them differ where chance is not the key's."""
 
-    def step(states: Any, actions: Any, key: jax.Array, ply: jax.Array) -> Any:
+    def step(states: States, actions: Any, key: jax.Array, ply: jax.Array) -> PyTree:
         return step_batch(env, states, actions, jax.random.fold_in(key, ply))
 
-    def resample(states: Any, key: jax.Array) -> Any:
+    def resample(states: States, key: jax.Array) -> PyTree:
         return jax.vmap(env.resample)(states, jax.random.split(key, num_games))
 
     def onhost(function: Callable) -> Callable:
@@ -117,7 +118,7 @@ def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[
     return problems, Played(num_games, int(is_finished(states).sum()), plies)
 
 
-def _random_actions(env: Env, states: Any, seed: int, ply: int) -> np.ndarray:
+def _random_actions(env: Env, states: States, seed: int, ply: int) -> np.ndarray:
     """i32[G], uniform over the legal actions; over all where the game is finished or none is legal.
 
     Continuous ones f32[G, D], uniform in [-1, 1].
@@ -130,7 +131,7 @@ def _random_actions(env: Env, states: Any, seed: int, ply: int) -> np.ndarray:
     return np.argmax(chances + mask, axis=1).astype(np.int32)
 
 
-def _svg_problems(env: Env, states: Any) -> list[str]:
+def _svg_problems(env: Env, states: States) -> list[str]:
     if not hasattr(env, "svg"):
         return []
     try:

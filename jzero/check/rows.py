@@ -6,23 +6,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.pytrees import PyTree
+
 
 def host(leaf: jax.Array) -> np.ndarray | jax.Array:
     """As numpy, except keys of the random number generator, which numpy does not have."""
     return leaf if is_key(leaf) else np.asarray(leaf)
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: PyTree) -> bool:
     """Whether an array holds typed keys of the random number generator."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _flat(tree: Any) -> list[np.ndarray]:
+def _flat(tree: PyTree) -> list[np.ndarray]:
     """Every leaf as an array [G, ...] that numpy can compare."""
     return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
 
 
-def differ(tree: Any, other: Any) -> np.ndarray:
+def differ(tree: PyTree, other: Any) -> np.ndarray:
     """bool[G]: rows in which any leaf differs; two NaNs are equal, floats are equal up to rounding."""
     ones, others = _flat(tree), _flat(other)
     if [one.shape for one in ones] != [another.shape for another in others]:
@@ -38,12 +40,12 @@ def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.all(equal.reshape(len(a), -1), axis=1)
 
 
-def finite(tree: Any) -> np.ndarray:
+def finite(tree: PyTree) -> np.ndarray:
     """bool[G]: rows without NaN and infinity."""
     return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in _flat(tree)], axis=0)
 
 
-def row_bytes(tree: Any) -> list[bytes]:
+def row_bytes(tree: PyTree) -> list[bytes]:
     """One string of bytes per row."""
     leaves = _flat(tree)
     return [b"".join(leaf[row].tobytes() for leaf in leaves) for row in range(len(leaves[0]))]

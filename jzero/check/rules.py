@@ -11,6 +11,7 @@ import numpy as np
 
 from jzero.check.rows import differ, finite, row_bytes
 from jzero.env import Env, is_finished, replace
+from jzero.pytrees import Observation, States
 
 Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and its message
 
@@ -26,14 +27,14 @@ class Game(NamedTuple):
     resample: Callable  # states, key -> states; likewise
 
 
-def start_rules(states: Any, again: Any) -> Rules:
+def start_rules(states: States, again: Any) -> Rules:
     """Of first states, `again` from the same keys."""
     yield is_finished(states), "init(key) returns a finished state"
     yield (states.rewards != 0).any(axis=-1), "init(key) returns rewards that are not zero"
     yield from repeat_rules(states, again, "init")
 
 
-def position_rules(env: Env, states: Any, observations: Any) -> Rules:
+def position_rules(env: Env, states: States, observations: Observation) -> Rules:
     """Of states and what is seen of them."""
     player, stuck = states.current_player, ~states.legal_action_mask.any(axis=-1)
     yield (
@@ -44,7 +45,7 @@ def position_rules(env: Env, states: Any, observations: Any) -> Rules:
     yield ~finite(observations), "the observation has a NaN or an infinity"
 
 
-def step_rules(env: Env, states: Any, next_states: Any) -> Rules:
+def step_rules(env: Env, states: States, next_states: Any) -> Rules:
     """Of steps, those from finished states among them."""
     finished, rewards = is_finished(states), next_states.rewards
     mend = "end `step` with `return jzero.env.keep_finished(state, next_state)`"
@@ -66,7 +67,7 @@ def step_rules(env: Env, states: Any, next_states: Any) -> Rules:
         )
 
 
-def clip_rules(game: Game, states: Any, actions: np.ndarray, key: jax.Array, ply: int) -> Rules:
+def clip_rules(game: Game, states: States, actions: np.ndarray, key: jax.Array, ply: int) -> Rules:
     """Numbers outside of [-1, 1] count as the nearest end."""
     beyond = game.step(states, 3 * actions, key, ply)
     clipped = game.step(states, np.clip(3 * actions, -1, 1), key, ply)
@@ -82,14 +83,18 @@ def repeat_rules(result: Any, again: Any, name: str) -> Rules:
     yield differ(result, again), f"{name} gives two results for the same arguments: {mend}"
 
 
-def fingerprint_rules(codes: np.ndarray, states: Any, observations: Any, seen: dict[bytes, bytes]) -> Rules:
+def fingerprint_rules(
+    codes: np.ndarray, states: States, observations: Observation, seen: dict[bytes, bytes]
+) -> Rules:
     """`seen` maps the fingerprints u32[2] so far to the views there."""
     views = row_bytes((states.current_player, observations))
     clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
     yield np.array(clash), "two positions with different observations or movers have one fingerprint"
 
 
-def resample_rules(game: Game, states: Any, observations: Any, key: jax.Array, other_key: jax.Array) -> Rules:
+def resample_rules(
+    game: Game, states: States, observations: Observation, key: jax.Array, other_key: jax.Array
+) -> Rules:
     """What the player to move knows must not change, and what is redrawn must not matter.
 
     Hidden things that `resample` never redraws look like known ones here.

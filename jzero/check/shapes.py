@@ -10,6 +10,7 @@ import numpy as np
 from jzero.check.chance import chance_trace_problems
 from jzero.check.errors import explain, shapes
 from jzero.env import Env, Symmetry, action_members, action_size, missing_members
+from jzero.pytrees import Observation, OneState, States
 
 
 def shape_problems(env: Env) -> list[str]:
@@ -86,7 +87,7 @@ def _continuous_problems(env: Env) -> Iterator[str]:
             yield f"it has continuous actions and {name}, which is for numbered actions: drop it"
 
 
-def _field_problems(env: Env, state: Any) -> Iterator[str]:
+def _field_problems(env: Env, state: OneState) -> Iterator[str]:
     """Required fields of `state` that are missing or have another shape or dtype than the protocol's."""
     expected = {
         "current_player": "int32[]",
@@ -109,7 +110,7 @@ def _field_problems(env: Env, state: Any) -> Iterator[str]:
             yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}{each}"
 
 
-def _structure_problems(before: Any, after: Any) -> Iterator[str]:
+def _structure_problems(before: Any, after: States) -> Iterator[str]:
     """Leaves that `step` adds, drops, or gives another shape or dtype than `init` does."""
     old = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(before)}
     new = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(after)}
@@ -120,7 +121,7 @@ def _structure_problems(before: Any, after: Any) -> Iterator[str]:
             yield f"step turns the state's {path} from {old[path]} into {new[path]}: keep shape and dtype"
 
 
-def _symmetry_problems(env: Env, index: int, symmetry: Symmetry, observation: Any) -> Iterator[str]:
+def _symmetry_problems(env: Env, index: int, symmetry: Symmetry, observation: Observation) -> Iterator[str]:
     """A symmetry whose `action` is no permutation, or whose `observation` has another shape."""
     if sorted(np.asarray(symmetry.action).tolist()) != list(range(env.num_actions)):
         yield f"symmetries[{index}].action is not a permutation of 0..{env.num_actions - 1}"

@@ -16,6 +16,7 @@ import numpy as np
 from jzero.env import Env, is_finished, random_actions, where_rows
 from jzero.evaluate.rating import mean_interval
 from jzero.evaluate.turns import Player, play_out
+from jzero.pytrees import States
 
 
 class Tally(NamedTuple):
@@ -116,14 +117,16 @@ def _check_match(env: Env, num_games: int, opening_plies: int | tuple[int, int])
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _open(
     env: Env, num_pairs: int, high: int, low: jax.Array | int, key: jax.Array
-) -> tuple[Any, jax.Array, jax.Array]:
+) -> tuple[States, jax.Array, jax.Array]:
     """Starts the games: states [G], who moved first i32[G], openings i32[high, P] (-1: no move)."""
     init_key, length_key, key = jax.random.split(key, 3)
     states = jax.vmap(env.init)(jax.random.split(init_key, num_pairs))
     first = states.current_player
     length = jax.random.randint(length_key, (num_pairs,), low, high + 1)
 
-    def random_move(carry: tuple[Any, jax.Array], step: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+    def random_move(
+        carry: tuple[Any, jax.Array], step: tuple[jax.Array, jax.Array]
+    ) -> tuple[States, jax.Array]:
         states, going = carry
         ply, key = step
         choice_key, chance_key = jax.random.split(key)

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.pytrees import PyTree, States
+
 
 def padded_chunks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Yields (i64[size], count): row numbers, of which the first `count` are real and the rest copies.
@@ -26,7 +28,7 @@ def padded_chunks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int
         yield np.pad(chunk, (0, size - len(chunk)), mode="edge"), len(chunk)
 
 
-def in_batches(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
+def in_batches(function: Callable[[Any], Any], rows: PyTree, size: int) -> States:
     """`function` of all rows, computed in device batches of exactly `size` rows.
 
     Args:

@@ -16,6 +16,7 @@ from jzero.evaluate.rating import bradley_terry, mean_with_interval
 from jzero.evaluate.strength import MOST_PLIES, Contest
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, Turn
+from jzero.pytrees import States
 
 Record = dict[str, Any]
 
@@ -120,7 +121,7 @@ def _returns(env: Env, player: Player, games: int, key: jax.Array) -> Record:
     """The value is the mean return; adds how many episodes were cut short after `MOST_PLIES` plies."""
     histories: list[list[Any]] = [[] for _ in range(games)]
 
-    def act(states: Any, key: jax.Array) -> jax.Array:
+    def act(states: States, key: jax.Array) -> jax.Array:
         rows = ~np.asarray(is_finished(states))
         actions = np.asarray(player(Turn(states, histories, rows, key)))
         for row in np.flatnonzero(rows):

@@ -15,6 +15,7 @@ import numpy as np
 
 from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, in_batches
+from jzero.pytrees import States
 
 Act = Callable[[Any], Any]
 """From states [B] to actions i32[B]: the same state must always get the same action."""
@@ -157,7 +158,7 @@ def _advance(
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(env: Env, edges: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+def _step(env: Env, edges: tuple[Any, jax.Array]) -> tuple[States, jax.Array]:
     """The states [B] after actions i32[B], and finished bool[B]; without chance one key serves all."""
     states, actions = edges
     states = jax.vmap(env.step, in_axes=(0, 0, None))(states, actions, jax.random.key(0))

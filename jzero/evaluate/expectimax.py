@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import has_chance, is_finished
+from jzero.pytrees import OneState, States
 
 
 def expectimax_qvalues(
-    env: Any, state: Any, depth: int, afterstate_value: Callable[[Any], jax.Array]
+    env: Any, state: OneState, depth: int, afterstate_value: Callable[[Any], jax.Array]
 ) -> jax.Array:
     """f32[A]: what each action is worth when `depth` actions are looked ahead; -inf where illegal.
 
@@ -39,7 +40,7 @@ def expectimax_qvalues(
     if depth < 1:
         raise ValueError(f"depth is {depth}; it must be at least 1, the actions looked ahead")
 
-    def after_chance(after: Any) -> jax.Array:
+    def after_chance(after: States) -> jax.Array:
         if depth == 1:
             return afterstate_value(after)
         outcomes = jnp.arange(env.num_outcomes, dtype=jnp.int32)
@@ -57,7 +58,7 @@ def expectimax_qvalues(
 
 
 def expectimax_action(
-    env: Any, state: Any, key: jax.Array, depth: int, afterstate_value: Callable[[Any], jax.Array]
+    env: Any, state: OneState, key: jax.Array, depth: int, afterstate_value: Callable[[Any], jax.Array]
 ) -> jax.Array:
     """i32[]: an action of the greatest `expectimax_qvalues`, a random one of several."""
     qvalues = expectimax_qvalues(env, state, depth, afterstate_value)

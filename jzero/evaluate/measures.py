@@ -16,6 +16,7 @@ import numpy as np
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.exact import prove_never_loses
 from jzero.evaluate.rating import mean_with_interval
+from jzero.pytrees import States
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -55,7 +56,7 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
     """
 
     def measure(agent: Agent) -> Strength:
-        def act(states: Any) -> jax.Array:
+        def act(states: States) -> jax.Array:
             return agent.act(states, jax.random.key(0), num_simulations=num_simulations)
 
         proof = prove_never_loses(env, act)
@@ -141,7 +142,7 @@ def play_episodes(
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(env: Env, states: Any, actions: jax.Array, key: jax.Array) -> tuple[Any, jax.Array]:
+def _step(env: Env, states: States, actions: jax.Array, key: jax.Array) -> tuple[States, jax.Array]:
     """The states [B] after actions i32[B], and what player 0 earned, f32[B]."""
     states = step_batch(env, states, actions, key)
     return states, states.rewards[:, 0]

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from jzero.env import Env, is_finished
 from jzero.evaluate.turns import Player, as_player
+from jzero.pytrees import OneState, States
 
 PLY_LOSS = 2.0**-20
 """What a result loses of its value with each ply, so that wins come soon and losses late; exact in float32."""
@@ -71,12 +72,12 @@ def minimax(
     if not 0 < depth <= MAX_DEPTH:
         raise ValueError(f"depth: expected a number of plies from 1 to {MAX_DEPTH}, got {depth}")
 
-    def priorities(state: Any) -> jax.Array:
+    def priorities(state: OneState) -> jax.Array:
         """f32[A]: the order's, -inf for illegal actions."""
         chosen = jnp.zeros(env.num_actions) if order is None else order(state)
         return jnp.where(state.legal_action_mask, chosen, -jnp.inf).astype(jnp.float32)
 
-    def start(state: Any) -> _Lane:
+    def start(state: OneState) -> _Lane:
         return _Lane(
             level=jnp.where(is_finished(state), -1, 0).astype(jnp.int32),
             states=jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (depth, *leaf.shape)), state),
@@ -109,7 +110,7 @@ def minimax(
         return _carry_up(lane, working & leaf, value, noise)
 
     @jax.jit
-    def search(states: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def search(states: States, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         noise = jax.random.uniform(key, states.legal_action_mask.shape)
         lanes = jax.lax.while_loop(
             lambda lanes: (lanes.level >= 0).any(),

@@ -23,6 +23,7 @@ import numpy as np
 from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, in_batches
 from jzero.evaluate.rating import wilson_interval
+from jzero.pytrees import OneState, States
 
 ILLEGAL = -128
 """Marks an illegal action in an i8 array of values or scores."""
@@ -105,7 +106,7 @@ def make_position_set(game: str, histories: list[list[int]], values: np.ndarray)
     return PositionSet(game, moves, plies, values)
 
 
-def positions_states(env: Env, positions: PositionSet) -> Any:
+def positions_states(env: Env, positions: PositionSet) -> States:
     """The states [N] of the positions, by playing their moves.
 
     Raises:
@@ -128,11 +129,11 @@ def positions_states(env: Env, positions: PositionSet) -> Any:
 
 
 @partial(jax.jit, static_argnums=0)
-def _replay(env: Env, moves: jax.Array) -> Any:
+def _replay(env: Env, moves: jax.Array) -> States:
     """The states [N] after moves i32[N, T], -1 meaning none; without chance one key serves all."""
     key = jax.random.key(0)
 
-    def play(state: Any, action: jax.Array) -> tuple[Any, None]:
+    def play(state: OneState, action: jax.Array) -> tuple[States, None]:
         after = env.step(state, action, key)
         return jax.tree.map(lambda new, old: jnp.where(action >= 0, new, old), after, state), None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ import numpy as np
 from jzero.env import Env, init_batch
 from jzero.evaluate.rating import mean_with_interval
 from jzero.evaluate.turns import Player, play_out
+from jzero.pytrees import States
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,6 @@ def play_tables(env: Env, player: Player, opponent: Player, *, num_deals: int, k
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _deal(env: Env, num_deals: int, key: jax.Array) -> Any:
+def _deal(env: Env, num_deals: int, key: jax.Array) -> States:
     """First states [G], each deal P times in a row."""
     return jax.tree.map(lambda x: jnp.repeat(x, env.num_players, axis=0), init_batch(env, key, num_deals))

@@ -15,6 +15,7 @@ import numpy as np
 
 from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, padded_chunks
+from jzero.pytrees import States
 
 
 class Turn(NamedTuple):
@@ -38,7 +39,7 @@ def as_player(act: Callable[[Any, jax.Array], jax.Array]) -> Player:
 
 def play_out(
     env: Env,
-    states: Any,
+    states: States,
     own_seat: np.ndarray,
     player: Player,
     opponent: Player,
@@ -89,7 +90,7 @@ def play_out(
 def _ask(
     name: str,
     player: Player,
-    states: Any,
+    states: States,
     histories: list[list[int]],
     rows: np.ndarray,
     key: jax.Array,
@@ -113,19 +114,19 @@ def _ask(
 
 
 @partial(jax.jit, static_argnums=(0, 4))
-def _step(env: Env, states: Any, actions: jax.Array, key: jax.Array, group: int) -> Any:
+def _step(env: Env, states: States, actions: jax.Array, key: jax.Array, group: int) -> States:
     """One ply of all games [G]; the chance of the game is the same in each group of `group` games in a row."""
     keys = jnp.repeat(jax.random.split(key, len(actions) // group), group, axis=0)
     return jax.vmap(env.step)(states, actions, keys)
 
 
 @jax.jit
-def _view(states: Any) -> tuple[jax.Array, jax.Array]:
+def _view(states: States) -> tuple[jax.Array, jax.Array]:
     """What the host needs of states [G]: who is to move i32[G], finished bool[G]."""
     return states.current_player, is_finished(states)
 
 
 @jax.jit
-def _take(states: Any, rows: jax.Array) -> Any:
+def _take(states: States, rows: jax.Array) -> States:
     """The states of the given rows i32[N]."""
     return jax.tree.map(lambda leaf: leaf[rows], states)

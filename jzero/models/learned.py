@@ -14,6 +14,7 @@ from jzero.env import observe_batch
 from jzero.env_spec import EnvSpec
 from jzero.models.model import Model, at_rows, make_edge, mask_logits
 from jzero.networks import Afterstate, LearnedNetwork, Support, squashed
+from jzero.pytrees import Observation, Params, States
 from jzero.search import RecurrentFnOutput, RootFnOutput
 from jzero.search.tree import vary_like
 
@@ -46,7 +47,7 @@ class LearnedModel(NamedTuple):
     sampled_actions: int = 0
     """K candidates a node, where actions are continuous; 0 where they are numbered."""
 
-    def represent(self, params: Any, observation: Any) -> Latent:
+    def represent(self, params: Params, observation: Observation) -> Latent:
         """The root's latent state of observations [B, ...]."""
         state = self.network.represent(params, observation)
         if self.network.prefix is None:
@@ -55,16 +56,16 @@ class LearnedModel(NamedTuple):
         memory = jax.tree.map(lambda x: vary_like(x, state), self.network.prefix.memory(state.shape[0]))
         return Latent(state, memory, zeros, zeros.astype(jnp.int32))
 
-    def predict(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
+    def predict(self, params: Params, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """(policy f32[B, A] or f32[B, 2 D], value logits f32[B, atoms])."""
         return self.network.predict(params, latent.state)
 
-    def evaluate(self, params: Any, latent: Latent) -> tuple[jax.Array, jax.Array]:
+    def evaluate(self, params: Params, latent: Latent) -> tuple[jax.Array, jax.Array]:
         """(policy f32[B, A] or f32[B, 2 D], value f32[B])."""
         logits, value_logits = self.predict(params, latent)
         return logits, self.value.decode(value_logits)
 
-    def root(self, params: Any, observation: Any, legal: jax.Array) -> RootFnOutput:
+    def root(self, params: Params, observation: Observation, legal: jax.Array) -> RootFnOutput:
         """What the search starts from: observations [B, ...] and their legal actions bool[B, A]."""
         latent = self.represent(params, observation)
         logits, value = self.evaluate(params, latent)
@@ -76,15 +77,15 @@ class LearnedModel(NamedTuple):
         assert self.network.afterstate is not None
         return self.network.afterstate
 
-    def decide(self, params: Any, latent: Latent, action: jax.Array) -> Latent:
+    def decide(self, params: Params, latent: Latent, action: jax.Array) -> Latent:
         """The afterstate of actions i32[B] or f32[B, D], of a model with chance codes."""
         return latent._replace(state=self.afterstate.decide(params, latent.state, action))
 
-    def chance(self, params: Any, afterstate: Latent) -> tuple[jax.Array, jax.Array]:
+    def chance(self, params: Params, afterstate: Latent) -> tuple[jax.Array, jax.Array]:
         """(logits f32[B, M] of the codes, Q-value logits f32[B, atoms])."""
         return self.afterstate.predict(params, afterstate.state)
 
-    def step(self, params: Any, latent: Latent, action: jax.Array) -> tuple[Latent, jax.Array]:
+    def step(self, params: Params, latent: Latent, action: jax.Array) -> tuple[Latent, jax.Array]:
         """The latent state after actions i32[B] or f32[B, D], and the logits f32[B, atoms] of its reward.
 
         With chance codes it is the state after the afterstate `latent` and its code, `action` f32[B, M].
@@ -135,11 +136,11 @@ def learned_model(spec: EnvSpec, learned: LearnedModel) -> Model:
     network = learned.network
     num_codes = 0 if network.afterstate is None else network.afterstate.num_codes
 
-    def root(params: Any, states: Any) -> RootFnOutput:
+    def root(params: Params, states: States) -> RootFnOutput:
         return learned.root(params, observe_batch(spec.env, states), states.legal_action_mask)
 
     def recurrent(
-        params: Any, key: jax.Array, action: jax.Array, latent: Latent
+        params: Params, key: jax.Array, action: jax.Array, latent: Latent
     ) -> tuple[RecurrentFnOutput, Latent]:
         taken = jax.nn.one_hot(action, num_codes) if num_codes else learned.taken(latent, action)
         after, reward_logits = learned.step(params, latent, taken)
@@ -149,18 +150,18 @@ def learned_model(spec: EnvSpec, learned: LearnedModel) -> Model:
         discount = jnp.full_like(reward, learned.discount)
         return RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value), after
 
-    def decide(params: Any, key: jax.Array, action: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
+    def decide(params: Params, key: jax.Array, action: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
         after = learned.decide(params, latent, learned.taken(latent, action))
         return learned.chance(params, after)[0], after
 
-    def afterstate_value(params: Any, after: Latent) -> jax.Array:
+    def afterstate_value(params: Params, after: Latent) -> jax.Array:
         return learned.value.decode(learned.chance(params, after)[1])
 
     def sample(key: jax.Array, root: RootFnOutput) -> RootFnOutput:
         logits, latent = learned.offer(key, jnp.asarray(root.prior_logits), cast(Latent, root.embedding))
         return RootFnOutput(prior_logits=logits, value=root.value, embedding=latent)
 
-    def prepare(params: Any) -> Any:
+    def prepare(params: Params) -> Params:
         return network.prepare(params, jax.eval_shape(lambda: spec.observed(jax.random.key(0))))
 
     return Model(

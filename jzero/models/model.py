@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env_spec import EnvSpec
+from jzero.pytrees import Params, PyTree, States
 from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 from jzero.search.chance import Decide
 
@@ -22,7 +23,7 @@ Edge = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
 """(environment states [B], the states after a step) -> (reward, discount); see `Model.edge`."""
 
 
-def _as_they_are(params: Any) -> Any:
+def _as_they_are(params: Params) -> PyTree:
     return params
 
 
@@ -92,7 +93,7 @@ def _rolled(values: jax.Array, shift: jax.Array) -> jax.Array:
 def make_edge(spec: EnvSpec, discount: float) -> Edge:
     """`Model.edge` of an environment, with the discount per ply."""
 
-    def edge(states: Any, after: Any) -> tuple[jax.Array, jax.Array]:
+    def edge(states: States, after: States) -> tuple[jax.Array, jax.Array]:
         if spec.values_by_seat:
             return after.rewards, jnp.where(after.terminated, 0.0, discount)
         reward = jnp.take_along_axis(after.rewards, states.current_player[:, None], axis=-1)[:, 0]

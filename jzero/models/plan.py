@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jzero import search
 from jzero.env import where_rows
 from jzero.models.model import Model, at_rows
+from jzero.pytrees import Embedding, Params, PyTree, States
 from jzero.search import scores
 from jzero.search.chance import Decide
 from jzero.search.tree import Tree
@@ -159,7 +160,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
     recurrent = model.cache.recurrent_fn if settings.cache and model.cache else model.recurrent
 
     def plan(
-        params: Any,
+        params: Params,
         key: jax.Array,
         root: search.RootFnOutput,
         invalid: jax.Array,
@@ -191,7 +192,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
         found = _read(model, root, output, number)
         return found if memory is None or settings.reuse else found._replace(tree=())
 
-    def begin(params: Any, root: search.RootFnOutput, invalid: jax.Array) -> Memory | tuple[()]:
+    def begin(params: Params, root: search.RootFnOutput, invalid: jax.Array) -> Memory | tuple[()]:
         if not (settings.reuse or settings.cache):
             return ()
         memory = Memory(None, None)
@@ -237,9 +238,9 @@ def _plan_worlds(
     settings: SearchSettings,
     model: Model,
     policy: Callable[..., search.PolicyOutput],
-    params: Any,
+    params: Params,
     key: jax.Array,
-    states: Any,
+    states: States,
     invalid: jax.Array,
     num_simulations: int,
     temperature: float | jax.Array,
@@ -254,7 +255,7 @@ def _plan_worlds(
     assert model.resample is not None
     worlds = model.root(params, model.resample(states, world_key, num_worlds))
 
-    def mean(rows: Any) -> jax.Array:
+    def mean(rows: PyTree) -> jax.Array:
         return jnp.mean(jnp.reshape(rows, (-1, num_worlds, *jnp.shape(rows)[1:])), axis=1)
 
     # The policy is the same in every world of a game, the value where the environment reveals nothing.
@@ -360,12 +361,14 @@ def _with_evaluated_afterstates(
     """`search.stochastic_muzero_policy` over a model, called like `search.muzero_policy`."""
     decide, value_of = cast(Decide, model.decide), cast(Callable, model.afterstate_value)
 
-    def decision(params: Any, key: jax.Array, action: jax.Array, embedding: Any) -> tuple[Any, Any]:
+    def decision(
+        params: Params, key: jax.Array, action: jax.Array, embedding: Embedding
+    ) -> tuple[PyTree, PyTree]:
         logits, after = decide(params, key, action, embedding)
         value = value_of(params, after)
         return search.DecisionRecurrentFnOutput(chance_logits=logits, afterstate_value=value), after
 
-    def outcome(params: Any, key: jax.Array, code: jax.Array, after: Any) -> tuple[Any, Any]:
+    def outcome(params: Params, key: jax.Array, code: jax.Array, after: States) -> tuple[PyTree, PyTree]:
         step, embedding = model.recurrent(params, key, code, after)
         found = search.ChanceRecurrentFnOutput(
             action_logits=step.prior_logits, value=step.value, reward=step.reward, discount=step.discount
@@ -373,7 +376,7 @@ def _with_evaluated_afterstates(
         return found, embedding
 
     def policy(
-        params: Any,
+        params: Params,
         key: jax.Array,
         root: search.RootFnOutput,
         recurrent_fn: Callable,

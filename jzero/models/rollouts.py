@@ -6,8 +6,6 @@ opponent that shows what a network adds.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -15,6 +13,7 @@ from jzero.env import Env, is_finished, random_actions, step_batch
 from jzero.env_spec import EnvSpec
 from jzero.models.model import Model, make_edge, mask_logits
 from jzero.models.simulator import check_hidden, current_player, make_advance, make_decide, make_resample
+from jzero.pytrees import Embedding, Params, States
 from jzero.search import RecurrentFnOutput, RootFnOutput
 
 
@@ -24,14 +23,14 @@ def rollout_model(spec: EnvSpec, *, discount: float = 1.0) -> Model:
     edge = make_edge(spec, discount)
     env, advance = spec.env, make_advance(spec, edge)
 
-    def root(params: Any, states: Any) -> RootFnOutput:
+    def root(params: Params, states: States) -> RootFnOutput:
         del params
         value = _for_mover(spec, states, random_returns(env, states, jax.random.key(0), discount))
         return RootFnOutput(prior_logits=_equal_priors(states), value=value, embedding=states)
 
     def recurrent(
-        params: Any, key: jax.Array, action: jax.Array, states: Any
-    ) -> tuple[RecurrentFnOutput, Any]:
+        params: Params, key: jax.Array, action: jax.Array, states: States
+    ) -> tuple[RecurrentFnOutput, Embedding]:
         step_key, game_key = jax.random.split(key)
         reward, sign, after = advance(params, step_key, action, states)
         value = _for_mover(spec, after, random_returns(env, after, game_key, discount))
@@ -48,7 +47,7 @@ def rollout_model(spec: EnvSpec, *, discount: float = 1.0) -> Model:
     )
 
 
-def random_returns(env: Env, states: Any, key: jax.Array, discount: float) -> jax.Array:
+def random_returns(env: Env, states: States, key: jax.Array, discount: float) -> jax.Array:
     """f32[B, P]: what every player earns when the games go on with random legal actions to their ends."""
 
     def goes_on(carry: tuple) -> jax.Array:
@@ -64,13 +63,13 @@ def random_returns(env: Env, states: Any, key: jax.Array, discount: float) -> ja
     return jax.lax.while_loop(goes_on, one_ply, start)[1]
 
 
-def _equal_priors(states: Any) -> jax.Array:
+def _equal_priors(states: States) -> jax.Array:
     """f32[B, A]: logits of the legal actions."""
     legal = states.legal_action_mask
     return mask_logits(jnp.zeros(legal.shape), legal)
 
 
-def _for_mover(spec: EnvSpec, states: Any, returns: jax.Array) -> jax.Array:
+def _for_mover(spec: EnvSpec, states: States, returns: jax.Array) -> jax.Array:
     """Returns f32[B, P] as a model gives values: of all players, or f32[B] of the player to move."""
     if spec.values_by_seat:
         return returns

@@ -14,6 +14,7 @@ from jzero.env import ChanceEnv, reveal_batch, step_batch
 from jzero.env_spec import EnvSpec
 from jzero.models.model import Edge, Model, by_seat, make_edge, mask_logits
 from jzero.networks.network import Apply, Network
+from jzero.pytrees import Embedding, Params, PyTree, States
 from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 from jzero.search.chance import Decide
 
@@ -41,18 +42,18 @@ def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -
     edge, evaluate = make_edge(spec, discount), make_evaluate(spec, network.apply)
     advance = make_advance(spec, edge)
 
-    def root(params: Any, states: Any) -> RootFnOutput:
+    def root(params: Params, states: States) -> RootFnOutput:
         logits, value = evaluate(params, states)
         return RootFnOutput(prior_logits=logits, value=value, embedding=states)
 
     def recurrent(
-        params: Any, key: jax.Array, action: jax.Array, states: Any
-    ) -> tuple[RecurrentFnOutput, Any]:
+        params: Params, key: jax.Array, action: jax.Array, states: States
+    ) -> tuple[RecurrentFnOutput, Embedding]:
         reward, sign, after = advance(params, key, action, states)
         logits, value = evaluate(params, after)
         return RecurrentFnOutput(reward=reward, discount=sign, prior_logits=logits, value=value), after
 
-    def prepare(params: Any) -> Any:
+    def prepare(params: Params) -> Params:
         return network.prepare(params, jax.eval_shape(lambda: spec.seen(jax.random.key(0))))
 
     cache = None
@@ -70,7 +71,7 @@ def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -
     )
 
 
-def current_player(states: Any) -> jax.Array:
+def current_player(states: States) -> jax.Array:
     """`Model.to_play` of a model whose embeddings are states."""
     return states.current_player
 
@@ -88,7 +89,7 @@ def check_hidden(spec: EnvSpec) -> None:
 def make_evaluate(spec: EnvSpec, apply: Apply) -> Callable[[Any, Any], tuple[jax.Array, jax.Array]]:
     """(params, states [B]) -> (logits f32[B, A] of the legal actions, values f32[B] or [B, P])."""
 
-    def evaluate(params: Any, states: Any) -> tuple[jax.Array, jax.Array]:
+    def evaluate(params: Params, states: States) -> tuple[jax.Array, jax.Array]:
         logits, value = apply(params, reveal_batch(spec.env, states))
         if spec.values_by_seat:
             value = by_seat(value, states.current_player)
@@ -104,8 +105,8 @@ def make_advance(spec: EnvSpec, edge: Edge) -> Callable[..., tuple[jax.Array, ja
     """
 
     def advance(
-        params: Any, key: jax.Array, action: jax.Array, states: Any
-    ) -> tuple[jax.Array, jax.Array, Any]:
+        params: Params, key: jax.Array, action: jax.Array, states: States
+    ) -> tuple[jax.Array, jax.Array, PyTree]:
         del params
         if spec.chance:
             after = jax.vmap(cast(ChanceEnv, spec.env).resolve)(states, action)
@@ -120,7 +121,7 @@ def make_decide(spec: EnvSpec) -> Decide:
     """`Model.decide` of a model whose embeddings are states, of an environment with explicit chance."""
     chance = cast(ChanceEnv, spec.env)
 
-    def decide(params: Any, key: jax.Array, action: jax.Array, states: Any) -> tuple[jax.Array, Any]:
+    def decide(params: Params, key: jax.Array, action: jax.Array, states: States) -> tuple[jax.Array, PyTree]:
         del params
         after = jax.vmap(chance.decide)(states, action)
         logits = jax.vmap(chance.chance_logits)(after)
@@ -134,7 +135,7 @@ def make_resample(spec: EnvSpec) -> Callable[[Any, jax.Array, int], Any]:
     """The environment's `resample` for a batch of states and of worlds."""
     resample = cast(Any, spec.env).resample
 
-    def worlds(states: Any, key: jax.Array, num_worlds: int) -> Any:
+    def worlds(states: States, key: jax.Array, num_worlds: int) -> PyTree:
         shape = (states.terminated.shape[0], num_worlds)
         # The state is not mapped over its worlds: what `resample` derives from it alone is computed once.
         drawn = jax.vmap(jax.vmap(resample, in_axes=(None, 0)))(states, jax.random.split(key, shape))

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.networks.network import LearnedNetwork, Network
+from jzero.pytrees import Observation, Params, PyTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,18 +63,18 @@ def learned_from_flax(module: nn.Module, *, action_size: int = 0) -> LearnedNetw
     )
 
 
-def _apply_haiku(transformed: Any, params: Any, observation: Any) -> Any:
+def _apply_haiku(transformed: Any, params: Params, observation: Observation) -> PyTree:
     return transformed.apply(params, None, observation)
 
 
-def _init_equinox(make: Callable[[jax.Array], Any], key: jax.Array, observation: Any) -> Any:
+def _init_equinox(make: Callable[[jax.Array], Any], key: jax.Array, observation: Observation) -> PyTree:
     import equinox
 
     del observation
     return equinox.filter(make(key), equinox.is_array)
 
 
-def _apply_equinox(make: Callable[[jax.Array], Any], params: Any, observation: Any) -> Any:
+def _apply_equinox(make: Callable[[jax.Array], Any], params: Params, observation: Observation) -> PyTree:
     import equinox
 
     module = equinox.filter_eval_shape(make, jax.random.key(0))
@@ -81,12 +82,12 @@ def _apply_equinox(make: Callable[[jax.Array], Any], params: Any, observation: A
     return jax.vmap(equinox.combine(params, static))(observation)
 
 
-def _call_flax(module: nn.Module, method: str, params: Any, *arguments: Any) -> Any:
+def _call_flax(module: nn.Module, method: str, params: Params, *arguments: Any) -> PyTree:
     return module.apply(params, *arguments, method=method)
 
 
-def _init_learned(module: nn.Module, action_size: int, key: jax.Array, observation: Any) -> Any:
-    def every_part(module: Any, observation: Any) -> Any:
+def _init_learned(module: nn.Module, action_size: int, key: jax.Array, observation: Observation) -> PyTree:
+    def every_part(module: Any, observation: Observation) -> PyTree:
         latent = module.represent(observation)
         rows = latent.shape[0]
         action = jnp.zeros((rows, action_size)) if action_size else jnp.zeros(rows, jnp.int32)

@@ -14,6 +14,7 @@ import numpy as np
 from jzero.env import init_batch, observe_batch, reveal_batch
 from jzero.env_spec import EnvSpec
 from jzero.networks.network import LearnedNetwork, Network
+from jzero.pytrees import Observation, Params, PyTree
 
 ROWS = 4
 
@@ -89,10 +90,10 @@ def _learned(spec: EnvSpec, atoms: int) -> dict[str, tuple[int, ...]]:
     return dict(zip(names, (policy, atom, atom, policy, atom), strict=True))
 
 
-def _one_step(spec: EnvSpec, network: LearnedNetwork) -> Any:
+def _one_step(spec: EnvSpec, network: LearnedNetwork) -> PyTree:
     """(params, observations) -> predictions before and after an action."""
 
-    def function(params: Any, observation: Any) -> tuple:
+    def function(params: Params, observation: Observation) -> tuple:
         latent = network.represent(params, observation)
         size = spec.action_size
         action = jnp.zeros((ROWS, size)) if size else jnp.zeros(ROWS, jnp.int32)

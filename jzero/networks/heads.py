@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jzero.env import Revealed
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import flatten
+from jzero.pytrees import Observation
 
 
 class Head(nn.Module):
@@ -57,7 +58,7 @@ class PolicyValueNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, observation: Any) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, observation: Observation) -> tuple[jax.Array, jax.Array]:
         """(policy logits f32[B, A], value f32[B] within the limit) for the player who observes.
 
         With several values f32[B, P]: the observer's, then those of the players after it. Where the observation is

@@ -26,6 +26,7 @@ from jzero.networks.towers import (
     flatten,
     normalisation,
 )
+from jzero.pytrees import Observation, PyTree, States
 
 Memory = tuple[jax.Array, jax.Array] | tuple[()]
 """The value prefix's LSTM state ([B, U], [B, U]); () without one."""
@@ -108,7 +109,7 @@ class MuZeroNet(nn.Module):
         """What a head reads."""
         return Squeeze(norm=self.norm, dtype=self.dtype)
 
-    def __call__(self, observation: Any) -> Any:
+    def __call__(self, observation: Observation) -> PyTree:
         """Touches every part, for `init`."""
         latent = self.represent(observation)
         rows = latent.shape[0]
@@ -120,7 +121,7 @@ class MuZeroNet(nn.Module):
         after = self.step(afterstate, self.no_memory(rows), code)
         return self.predict(latent), after, projected, self.predict_afterstate(afterstate)
 
-    def represent(self, observation: Any) -> jax.Array:
+    def represent(self, observation: Observation) -> jax.Array:
         """The latent state of observations [B, ...], each row's numbers within [0, 1]."""
         return to_unit_range(self.representation(observation))
 
@@ -155,7 +156,7 @@ class MuZeroNet(nn.Module):
         value = self.afterstate_value(self.afterstate_value_input(afterstate))
         return self.chance(self.chance_input(afterstate)), value
 
-    def encode(self, before: Any, after: Any) -> jax.Array:
+    def encode(self, before: Any, after: States) -> jax.Array:
         """What chance did between two observations [B, ...], f32[B, M]: the code is its greatest number.
 
         The encoder sees o_t beside o_t+1, so that what is new can be told from what was there.

@@ -16,6 +16,7 @@ from jzero.networks.network import Afterstate, LearnedNetwork, Network, Projecti
 from jzero.networks.prepare import prepared
 from jzero.networks.towers import ResidualMLP, ResidualTower
 from jzero.networks.transformer import Transformer
+from jzero.pytrees import Params, PyTree
 from jzero.settings import check
 
 KINDS = ("mlp", "resnet", "transformer", "atari")
@@ -130,7 +131,7 @@ def policy_value_network(spec: EnvSpec, settings: NetworkSettings) -> Network:
 def learned_network(module: Any) -> LearnedNetwork:
     """The functions of a `MuZeroNet`, or of anything with its methods, attributes and `apply`."""
 
-    def call(method: str) -> Any:
+    def call(method: str) -> PyTree:
         return partial(_call, module, method)
 
     prefix = afterstate = projection = None
@@ -153,11 +154,11 @@ def learned_network(module: Any) -> LearnedNetwork:
     )
 
 
-def _call(module: nn.Module, method: str, params: Any, *arguments: Any) -> Any:
+def _call(module: nn.Module, method: str, params: Params, *arguments: Any) -> PyTree:
     return module.apply(params, *arguments, method=method)
 
 
-def _step(module: nn.Module, params: Any, latent: Any, action: Any) -> Any:
+def _step(module: nn.Module, params: Params, latent: PyTree, action: Any) -> PyTree:
     """A step without a value prefix."""
     latent, _, reward = cast(Any, module.apply(params, latent, (), action, method="step"))
     return latent, reward

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jzero.pytrees import Params, PyTree
+
 Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
 """(params, what the network reads [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every
 player has a value: the player to move first, then the others in the order of their seats."""
 
 
-def unprepared(params: Any, inputs: Any) -> Any:
+def unprepared(params: Params, inputs: PyTree) -> PyTree:
     """The parameters as they are."""
     del inputs
     return params

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 
 from jzero.networks.towers import standardised
+from jzero.pytrees import Params, PyTree
 
 
-def prepared(apply: Callable[..., Any], params: Any, *inputs: Any) -> Any:
+def prepared(apply: Callable[..., Any], params: Params, *inputs: Any) -> Params:
     """`params` with which `apply` computes the same to the bit, and with less work a call.
 
     A layer keeps float32 weights and casts them to the dtype of its computation in each call, and a `Standardised`
@@ -29,7 +30,7 @@ def prepared(apply: Callable[..., Any], params: Any, *inputs: Any) -> Any:
     return treedef.unflatten([x.astype(_read_as(jaxpr, variable)) for x, variable in weights])
 
 
-def _standardised(params: Any) -> Any:
+def _standardised(params: Params) -> Params:
     """`params` with the weights of `Standardised` layers as these compute with them."""
     if not isinstance(params, Mapping):
         return params
@@ -39,7 +40,7 @@ def _standardised(params: Any) -> Any:
     return rest | {"kernel": standardised(params["kernel"], params["scale"])}
 
 
-def _read_as(jaxpr: Any, variable: Any) -> Any:
+def _read_as(jaxpr: Any, variable: Any) -> PyTree:
     """The dtype to which `jaxpr` casts an input wherever it reads it, or else the input's own."""
     readers = [equation for equation in jaxpr.eqns if any(x is variable for x in equation.invars)]
     dtypes = {

@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.pytrees import Observation, PyTree
+
 Norm = Literal["layer", "group", "none"]
 """Normalisation of towers: of a position's whole feature map, of groups of 8 channels, or none."""
 
 
-def flatten(observation: Any, dtype: Any) -> jax.Array:
+def flatten(observation: Observation, dtype: Any) -> jax.Array:
     """All leaves [B, ...] of an observation side by side: [B, F]."""
     leaves = jax.tree.leaves(observation)
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=-1)
@@ -41,7 +43,7 @@ class ResidualMLP(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, observation: Any) -> jax.Array:
+    def __call__(self, observation: Observation) -> jax.Array:
         """Features [B, width] of an observation (a pytree of [B, ...])."""
         x = self._dense()(flatten(observation, self.dtype))
         for _ in range(self.blocks):
@@ -252,6 +254,6 @@ def normalisation(width: int, norm: Norm, dtype: Any) -> Callable[[jax.Array], j
     return nn.GroupNorm(num_groups=groups, dtype=dtype)
 
 
-def _residual_init(blocks: int) -> Any:
+def _residual_init(blocks: int) -> PyTree:
     """Smaller weights at the end of each block, so that the variance does not grow with the depth."""
     return nn.initializers.variance_scaling(1.0 / max(blocks, 1), "fan_in", "truncated_normal")

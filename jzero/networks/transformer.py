@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import Observation
+
 
 class Transformer(nn.Module):
     """Pre-normalised attention between tokens (Vaswani et al. 2017; Xiong et al. 2020), read by a summary token.
@@ -29,7 +31,7 @@ class Transformer(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, observation: Any) -> jax.Array:
+    def __call__(self, observation: Observation) -> jax.Array:
         """Features [B, D] of an observation.
 
         Raises:

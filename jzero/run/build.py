@@ -26,6 +26,7 @@ from jzero.networks.check import check_network
 from jzero.networks.make import learned_network, make_learned_network, policy_value_network
 from jzero.optimizer import make_optimizer
 from jzero.program import Program, make_program
+from jzero.pytrees import Params
 from jzero.run.config import TrainConfig
 
 AnyNetwork = Network | LearnedNetwork
@@ -106,7 +107,7 @@ def build_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pr
     return build(env, config, mesh)[1]
 
 
-def build_agent(env: Env, config: TrainConfig, params: Any, parts: Parts = NOTHING) -> Agent:
+def build_agent(env: Env, config: TrainConfig, params: Params, parts: Parts = NOTHING) -> Agent:
     """The agent with these weights; it can be pickled where environment and parts can."""
     model = build_algorithm(env, config, parts).model
     return Agent(env, model, params, config.search, name=config.env, recipe=(build_agent, config, parts))

@@ -16,6 +16,7 @@ import numpy as np
 from jzero.models.model import Model
 from jzero.models.plan import evaluates_afterstates
 from jzero.program import TrainState
+from jzero.pytrees import Embedding, Params, PyTree, States
 from jzero.run.config import TrainConfig
 from jzero.search import tree_nbytes
 from jzero.search.chance import Decide
@@ -101,7 +102,7 @@ def _rows(train: TrainConfig) -> int:
     return train.games // jax.device_count() * train.search.worlds
 
 
-def _roots(model: Model, params: Any, states: Any) -> Any:
+def _roots(model: Model, params: Params, states: States) -> PyTree:
     """Shapes of what a search starts from."""
     key = jax.random.key(0)
     return jax.eval_shape(
@@ -109,7 +110,7 @@ def _roots(model: Model, params: Any, states: Any) -> Any:
     )
 
 
-def _afterstates(model: Model, params: Any, roots: Any) -> Any:
+def _afterstates(model: Model, params: Params, roots: Any) -> PyTree:
     """Shapes of the chance logits and the afterstates that follow the roots."""
     action = jnp.zeros(roots.prior_logits.shape[0], jnp.int32)
     return jax.eval_shape(cast(Decide, model.decide), params, jax.random.key(0), action, roots.embedding)
@@ -124,7 +125,7 @@ def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float | 
     roots = _roots(model, params, states)
     key, action = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((rows,), jnp.int32)
 
-    def flops(function: Callable, embedding: Any) -> float:
+    def flops(function: Callable, embedding: Embedding) -> float:
         # A GPU's client has no analysis of a program that is not compiled.
         with jax.default_device(cpu):
             cost: Any = jax.jit(function).lower(params, key, action, embedding).cost_analysis()

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from jzero.agent import Agent
 from jzero.env import Env
 from jzero.evaluate.players import DEFAULTS, agent_player, is_opponent, open_opponent
 from jzero.evaluate.turns import Player
+from jzero.pytrees import Params
 from jzero.registry import make, unknown_name
 from jzero.run.load import load
 
@@ -130,7 +131,7 @@ def _of_run(run: Run) -> Entrant:
     return Entrant(f"{run.path}:{run.simulations}", f"a run, {many}", player, _checksum(run.agent.params))
 
 
-def _checksum(params: Any) -> str:
+def _checksum(params: Params) -> str:
     """Tells weights from others."""
     found = 0
     for leaf in jax.tree.leaves(params):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from mctx import RootFnOutput
 
+from jzero.pytrees import Embedding
 from jzero.search import layout
 from jzero.search.tree import Tree
 
@@ -157,7 +158,7 @@ def _check_reused(tree: Tree, shape: tuple[int, ...]) -> None:
 
 
 def tree_nbytes(
-    batch_size: int, num_actions: int, num_nodes: int, embedding: Any = (), num_players: int = 1
+    batch_size: int, num_actions: int, num_nodes: int, embedding: Embedding = (), num_players: int = 1
 ) -> int:
     """Bytes of a search tree of `batch_size` games.
 

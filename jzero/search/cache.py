@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from mctx import RecurrentFnOutput
 
+from jzero.pytrees import Embedding, Params
 from jzero.search.packed import call_packed
 
 
@@ -65,7 +66,7 @@ class EvaluationCache:
         self.advance = advance
         self.evaluate = evaluate
 
-    def empty(self, size: int, params: Any, embedding: Any) -> CacheState:
+    def empty(self, size: int, params: Params, embedding: Embedding) -> CacheState:
         """A table of `size` places, a power of two.
 
         Args:
@@ -90,8 +91,8 @@ class EvaluationCache:
         )
 
     def recurrent_fn(
-        self, params: Any, rng_key: jax.Array, action: jax.Array, embedding: Any, state: CacheState
-    ) -> tuple[RecurrentFnOutput, Any, CacheState]:
+        self, params: Params, rng_key: jax.Array, action: jax.Array, embedding: Embedding, state: CacheState
+    ) -> tuple[RecurrentFnOutput, Embedding, CacheState]:
         """The model that a policy takes with `model_state=`."""
         reward, discount, embedding = self.advance(params, rng_key, action, embedding)
         logits, value, state = self.lookup(params, embedding, discount != 0, state)
@@ -99,7 +100,7 @@ class EvaluationCache:
         return step, embedding, state
 
     def lookup(
-        self, params: Any, embedding: Any, wanted: jax.Array, state: CacheState
+        self, params: Params, embedding: Embedding, wanted: jax.Array, state: CacheState
     ) -> tuple[jax.Array, jax.Array, CacheState]:
         """(logits f32[B, A], values f32[B]) of the positions where `wanted` bool[B]; zeros elsewhere."""
         size, batch_size = state.filled.shape[0], wanted.shape[0]

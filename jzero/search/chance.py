@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
+from jzero.pytrees import Embedding, Params, PyTree, States
 from jzero.search import layout, scores, walk
 from jzero.search.tree import Tree, vary_like
 from jzero.search.types import Chance, Node, Path, Rules, Select
@@ -42,7 +43,7 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
     """
 
     def policy_with_chance(
-        params: Any,
+        params: Params,
         rng_key: jax.Array,
         root: RootFnOutput,
         recurrent_fn: Callable,
@@ -59,16 +60,16 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
         num_outcomes = _num_outcomes(decide, params, rng_key, root)
         illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
 
-        def padded(x: Any, before: int, after: int, value: float) -> jax.Array:
+        def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:
             return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)
 
         def decide_edges(
-            params: Any, key: jax.Array, action: jax.Array, embedding: Any
-        ) -> tuple[jax.Array, Any]:
+            params: Params, key: jax.Array, action: jax.Array, embedding: Embedding
+        ) -> tuple[jax.Array, PyTree]:
             logits, after = decide(params, key, action, embedding)
             return padded(logits, num_actions, 0, -jnp.inf), after
 
-        def resolve(params: Any, key: jax.Array, edge: jax.Array, after: Any, *state: Any) -> tuple:
+        def resolve(params: Params, key: jax.Array, edge: jax.Array, after: States, *state: Any) -> tuple:
             # Where a path ends in a node that exists, the model is called for nothing, with an edge 0.
             outcome = jnp.maximum(edge - num_actions, 0)
             step, *rest = recurrent_fn(params, key, outcome, after, *state)
@@ -119,7 +120,7 @@ def where_chance(
 
 
 def add_afterstates(
-    params: Any, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
+    params: Params, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
 ) -> tuple[Tree, Path]:
     """Adds the afterstates of the paths that end with an untried action, and goes on with an outcome of each.
 
@@ -199,7 +200,7 @@ def of_actions(output: PolicyOutput, num_actions: int, illegal: jax.Array) -> Po
     )
 
 
-def _num_outcomes(decide: Decide, params: Any, rng_key: jax.Array, root: RootFnOutput) -> int:
+def _num_outcomes(decide: Decide, params: Params, rng_key: jax.Array, root: RootFnOutput) -> int:
     """C, once it is clear that what `decide` returns fits."""
     batch_size = jnp.shape(root.prior_logits)[0]
     action = jax.ShapeDtypeStruct((batch_size,), jnp.int32)

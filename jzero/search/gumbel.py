@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
+from jzero.pytrees import Params, PyTree
 from jzero.search import arguments, layout, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
@@ -31,7 +32,7 @@ Transform = Callable[[Tree, Node], scores.Scores]
 
 
 def gumbel_muzero_policy(
-    params: Any,
+    params: Params,
     rng_key: jax.Array,
     root: RootFnOutput,
     recurrent_fn: Callable,
@@ -48,7 +49,7 @@ def gumbel_muzero_policy(
     num_nodes: int | None = None,
     max_num_simulations: int | None = None,
     to_play: Callable | None = None,
-    model_state: Any = None,
+    model_state: PyTree = None,
     max_bytes: int | None = None,
     check: bool = False,
     chance: Chance | None = None,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
+from jzero.pytrees import PyTree, States
 from jzero.search import layout
 from jzero.search.engines import NotServed
 
@@ -36,7 +37,7 @@ def call(
     interpret: bool,
     *,
     in_place: bool = False,
-) -> Sequence[Any]:
+) -> Sequence[PyTree]:
     """Runs `kernel` for each of the B games of `operands[0]`, whose widest row has `width` entries.
 
     With `in_place` the first operands are the outputs.
@@ -93,7 +94,7 @@ def store(value: Any, ref: Any, *index: Any, mask: jax.Array | None = None) -> N
     triton.store(_at(ref, index), jnp.asarray(value).astype(ref.dtype), mask=mask)
 
 
-def _at(ref: Any, index: tuple) -> Any:
+def _at(ref: Any, index: tuple) -> PyTree:
     return ref.at[tuple(jnp.int32(i) if isinstance(i, int) else i for i in index)]
 
 
@@ -130,13 +131,13 @@ def iota(count: int) -> jax.Array:
     return jax.lax.iota(jnp.int32, count)
 
 
-def flat(states: Any, axes: int) -> list[jax.Array]:
+def flat(states: States, axes: int) -> list[jax.Array]:
     """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; not those of no size."""
     leaves = [jax.random.key_data(leaf) if layout.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
     return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
 
 
-def unflat(leaves: Sequence[jax.Array], states: Any, axes: int) -> Any:
+def unflat(leaves: Sequence[jax.Array], states: States, axes: int) -> PyTree:
     """States [B, ...] or, with two `axes`, [B, N, ...], like those of `states` [B, N, ...], from `_flat` leaves."""
     rest = iter(leaves)
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
+from jzero.pytrees import PyTree
 from jzero.search import kernel_io as io
 from jzero.search import layout, scores
 from jzero.search.scores import Row
@@ -40,7 +41,7 @@ class RowNode(NamedTuple):
 
 def descend(
     tree: Tree, choices: Choices, simulation: jax.Array, max_depth: jax.Array, depth: int, *, interpret: bool
-) -> tuple[Path, jax.Array, Any]:
+) -> tuple[Path, jax.Array, PyTree]:
     """`walk.descend`.
 
     Args:
@@ -167,7 +168,7 @@ def _read_node(
 
 def finish(
     tree: Tree, path: Path, found: Evaluation, index: jax.Array, *, interpret: bool
-) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
+) -> tuple[jax.Array, jax.Array, jax.Array, PyTree]:
     """`walk.finish`, in place.
 
     Args:

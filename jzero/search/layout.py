@@ -7,11 +7,10 @@ each other, and their slice has a name.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import PyTree
 from jzero.search import scores
 
 PRIOR, CHILD, VISITS, QVALUE = range(4)
@@ -183,7 +182,7 @@ def is_set(mask: jax.Array) -> jax.Array:
     return jnp.asarray(mask).astype(bool)
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: PyTree) -> bool:
     """Whether an array holds keys of `jax.random.key`, which are no numbers."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 

@@ -10,11 +10,12 @@ Axes: B games, N nodes, S slots, A actions, D the greatest depth, K leaves.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import Params, PyTree
 from jzero.search import layout, walk
 from jzero.search.chance import add_afterstates
 from jzero.search.tree import Tree, vary_like
@@ -32,7 +33,7 @@ class _Paths(NamedTuple):
 
 
 def search_leaves(
-    params: Any,
+    params: Params,
     rng_key: jax.Array,
     tree: Tree,
     rules: Rules,
@@ -118,14 +119,14 @@ def search_leaves(
 
 
 def _expand(
-    params: Any, rng_key: jax.Array, tree: Tree, rules: Rules, paths: _Paths, most: jax.Array
+    params: Params, rng_key: jax.Array, tree: Tree, rules: Rules, paths: _Paths, most: jax.Array
 ) -> Tree:
     """Evaluates the last edges of the first `most` paths in one call and fills in the new nodes."""
     leaves, batch_size = paths.leaf.shape
     path, games = paths.path, jnp.arange(batch_size)
     action = jnp.where(paths.is_new, layout.untried_action(path.child), 0)
 
-    def among(count: int, model_state: Any) -> tuple[tuple[NewNodes, Any], Any]:
+    def among(count: int, model_state: PyTree) -> tuple[tuple[NewNodes, PyTree], PyTree]:
         """The first `count` leaves of every game, padded to all of them."""
         parent = path.last_node[:count]
         embedding = jax.tree.map(lambda x: x[games, parent], tree.embeddings)

@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import PyTree
 from jzero.search.tree import vary_like
 
 QUARTERS = 4
 
 
-def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: Any) -> Any:
+def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: PyTree) -> PyTree:
     """`function(rows)` for the rows where `wanted`; zeros elsewhere.
 
     The wanted rows are moved to the front and as many quarters of the batch as they fill are evaluated, so a
@@ -31,7 +32,7 @@ def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: Any) ->
 
     nothing = jax.tree.map(lambda x: vary_like(jnp.zeros(x.shape, x.dtype), wanted), shapes)
 
-    def first(size: int) -> Any:
+    def first(size: int) -> PyTree:
         if size == 0:
             return nothing
         taken = order[:size]

@@ -6,12 +6,12 @@ Axes: B games, A actions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
+from jzero.pytrees import Params, PyTree
 from jzero.search import arguments, reuse, scores
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
@@ -27,7 +27,7 @@ from jzero.search.types import Chance, Choices, Node, Rules, Select
 
 
 def muzero_policy(
-    params: Any,
+    params: Params,
     rng_key: jax.Array,
     root: RootFnOutput,
     recurrent_fn: Callable,
@@ -48,7 +48,7 @@ def muzero_policy(
     num_nodes: int | None = None,
     max_num_simulations: int | None = None,
     to_play: Callable | None = None,
-    model_state: Any = None,
+    model_state: PyTree = None,
     max_bytes: int | None = None,
     check: bool = False,
     chance: Chance | None = None,
@@ -188,7 +188,7 @@ def noisy_root(
     dirichlet_alpha: float | jax.Array,
     tree: Tree | None = None,
     to_play: Callable | None = None,
-    model_state: Any = None,
+    model_state: PyTree = None,
 ) -> Tree:
     """A tree that holds the root with noise in its prior, and what is kept of an earlier `tree`."""
     logits, invalid = root_lib.legal_logits(root, invalid_actions)

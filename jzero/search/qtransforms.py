@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import PyTree
 from jzero.search import layout, scores
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
@@ -25,7 +26,7 @@ QTransform = Callable[..., jax.Array]
 
 
 def qtransform_by_min_max(
-    tree: Any, node_index: Any, *, min_value: float, max_value: float, fpu: scores.Fpu = None
+    tree: PyTree, node_index: Any, *, min_value: float, max_value: float, fpu: scores.Fpu = None
 ) -> jax.Array:
     """Q-values [A] mapped from the given range to [0, 1]; see `scores.by_min_max`."""
     return _all_actions(
@@ -34,14 +35,14 @@ def qtransform_by_min_max(
 
 
 def qtransform_by_parent_and_siblings(
-    tree: Any, node_index: Any, *, epsilon: float = 1e-8, fpu: scores.Fpu = None
+    tree: PyTree, node_index: Any, *, epsilon: float = 1e-8, fpu: scores.Fpu = None
 ) -> jax.Array:
     """Q-values [A] normalised within the node; see `scores.by_parent_and_siblings`."""
     return _all_actions(scores.by_parent_and_siblings, tree, node_index, epsilon=epsilon, fpu=fpu)
 
 
 def qtransform_completed_by_mix_value(
-    tree: Any,
+    tree: PyTree,
     node_index: Any,
     *,
     value_scale: float = 0.1,
@@ -131,7 +132,7 @@ def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
     return tree, node._replace(fields=fields, slots=slots)
 
 
-def _all_actions(function: Callable[..., Scores], tree: Any, node_index: Any, **options: Any) -> jax.Array:
+def _all_actions(function: Callable[..., Scores], tree: PyTree, node_index: Any, **options: Any) -> jax.Array:
     """A row's transform on all actions of one node of an unbatched tree: each has a slot, nothing is open."""
     logits = tree.children_prior_logits[node_index]
     visits = tree.children_visits[node_index].astype(jnp.float32)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
+from jzero.pytrees import PyTree
 from jzero.search import layout, simulate
 from jzero.search.arguments import Size
 from jzero.search.leaves import search_leaves
@@ -41,7 +42,7 @@ def fresh_tree(
     size: Size,
     invalid: jax.Array,
     to_play: Callable | None,
-    model_state: Any,
+    model_state: PyTree,
     extra_data: Any = None,
 ) -> Tree:
     """A tree that holds only the root, with prior `logits` [B, A]."""

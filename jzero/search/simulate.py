@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import Params, PyTree
 from jzero.search import walk
 from jzero.search.chance import add_afterstates
 from jzero.search.engines import choose
@@ -21,7 +22,7 @@ from jzero.search.types import Choices, Evaluation, Path, Rules
 
 
 def search(
-    params: Any,
+    params: Params,
     rng_key: jax.Array,
     tree: Tree,
     rules: Rules,
@@ -94,7 +95,7 @@ def _descend(
     rounds: jax.Array | None,
     *,
     interpret: bool,
-) -> tuple[Path, jax.Array, Any]:
+) -> tuple[Path, jax.Array, PyTree]:
     """`walk.descend` as a kernel; `choices` come without the arrays that follow."""
     choices = choices._replace(arrays=arrays, rounds=rounds)
     return _kernels().descend(tree, choices, sim, max_depth, depth, interpret=interpret)
@@ -118,7 +119,7 @@ def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.
     )
 
 
-def _kernels() -> Any:
+def _kernels() -> PyTree:
     """The module, when a program is lowered with it: no CPU needs Pallas, which JAX may move or drop."""
     from jzero.search import kernels
 

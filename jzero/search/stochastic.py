@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
+from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import arguments, puct, simulate
 from jzero.search.chance import of_actions, where_chance
 from jzero.search.packed import call_packed
@@ -33,7 +34,7 @@ class State(NamedTuple):
 
 
 def stochastic_muzero_policy(
-    params: Any,
+    params: Params,
     rng_key: jax.Array,
     root: RootFnOutput,
     decision_recurrent_fn: Callable,
@@ -87,10 +88,10 @@ def stochastic_muzero_policy(
     decided, afterstate = jax.eval_shape(decision_recurrent_fn, params, rng_key, none, root.embedding)
     num_outcomes = decided.chance_logits.shape[-1]
 
-    def padded(x: Any, before: int, after: int, value: float) -> jax.Array:
+    def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:
         return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)
 
-    def decide(rows: tuple) -> tuple[RecurrentFnOutput, Any]:
+    def decide(rows: tuple) -> tuple[RecurrentFnOutput, Embedding]:
         key, action, state = rows
         output, after = decision_recurrent_fn(params, key, action, state)
         value = output.afterstate_value
@@ -102,7 +103,7 @@ def stochastic_muzero_policy(
         )
         return step, after
 
-    def resolve(rows: tuple) -> tuple[RecurrentFnOutput, Any]:
+    def resolve(rows: tuple) -> tuple[RecurrentFnOutput, Embedding]:
         key, outcome, after = rows
         output, state = chance_recurrent_fn(params, key, outcome, after)
         logits = padded(output.action_logits, 0, num_outcomes, -jnp.inf)

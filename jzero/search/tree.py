@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from jzero.pytrees import Embedding, PyTree
 from jzero.search import layout
 
 
@@ -254,13 +255,13 @@ def _gather(values: jax.Array, index: jax.Array) -> jax.Array:
 def init_tree(
     prior_logits: jax.Array,
     value: jax.Array,
-    embedding: Any,
+    embedding: Embedding,
     *,
     num_nodes: int,
     invalid_actions: jax.Array,
     to_play: jax.Array | None = None,
     extra_data: Any = None,
-    model_state: Any = None,
+    model_state: PyTree = None,
 ) -> Tree:
     """A tree that holds only its root.
 

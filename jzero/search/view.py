@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.pytrees import PyTree
 from jzero.search import layout
 from jzero.search.tree import Tree, finite_at_root
 
@@ -92,7 +93,7 @@ class TreeView:
         """Q-values f32[A] of the node `indices`, 0 where unvisited."""
         return self._qvalues[indices]
 
-    def whole(self) -> Any:
+    def whole(self) -> PyTree:
         """Mctx's tree of this game."""
         open_priors = self._tree.open_priors[:, : self.num_actions]
         return dataclasses.replace(

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import layout
 from jzero.search.engines import hop_while
 from jzero.search.scores import Row, best_open
@@ -38,7 +39,7 @@ def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
 
 def descend(
     rules: Rules, tree: Tree, buffers: tuple[jax.Array, jax.Array], *_: Any
-) -> tuple[Path, jax.Array, Any]:
+) -> tuple[Path, jax.Array, PyTree]:
     """Follows the selected edges of every tree to a leaf, and says what the model is to be asked there.
 
     Args:
@@ -82,7 +83,7 @@ def follow(
     def is_inner(child: jax.Array) -> jax.Array:
         return child > Tree.ROOT_INDEX
 
-    def mark(in_flight: jax.Array | None, node: jax.Array, slot: jax.Array, active: jax.Array) -> Any:
+    def mark(in_flight: jax.Array | None, node: jax.Array, slot: jax.Array, active: jax.Array) -> PyTree:
         if in_flight is None:
             return None
         target = jnp.where(active, node, num_nodes)
@@ -179,7 +180,7 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
     return Node(_row(stored, fields, tree.num_actions), stored, fields, index)
 
 
-def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, Any]:
+def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, PyTree]:
     """The actions i32[B] of the paths' last edges, and the states [B, ...] at which these start.
 
     Action 0 where the edge has a node already: the model is called there for nothing.
@@ -189,8 +190,13 @@ def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, Any]:
 
 
 def evaluate(
-    params: Any, rng_key: jax.Array, rules: Rules, action: jax.Array, embedding: Any, model_state: Any
-) -> tuple[Evaluation, Any]:
+    params: Params,
+    rng_key: jax.Array,
+    rules: Rules,
+    action: jax.Array,
+    embedding: Embedding,
+    model_state: PyTree,
+) -> tuple[Evaluation, PyTree]:
     """Calls the model on `action` [B] in the states `embedding` [B, ...].
 
     Returns:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
+from jzero.pytrees import Params, PyTree
 from jzero.search import scores
 from jzero.search.root import mask_invalid_actions
 from jzero.search.tree import Tree
@@ -45,7 +46,7 @@ class WorldsOutput(NamedTuple):
 
 def search_worlds(
     policy: Callable[..., PolicyOutput],
-    params: Any,
+    params: Params,
     rng_key: jax.Array,
     root: RootFnOutput,
     recurrent_fn: Callable,
@@ -92,10 +93,10 @@ def search_worlds(
     )
     summary = cast(Tree, output.search_tree).summary()
 
-    def by_world(x: Any) -> jax.Array:
+    def by_world(x: PyTree) -> jax.Array:
         return jnp.reshape(x, (batch_size, num_worlds, *jnp.shape(x)[1:]))
 
-    def mean(x: Any) -> jax.Array:
+    def mean(x: PyTree) -> jax.Array:
         return jnp.mean(by_world(x), axis=1)
 
     visits, raw_value = mean(summary.visit_counts), mean(cast(Tree, output.search_tree).raw_values[:, 0])

@@ -1,13 +1,14 @@
 """Sample games as pictures: replays their actions, draws every position, keeps each picture once."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jzero.env import Env, is_finished, seeded_key
+from jzero.pytrees import OneState, PyTree, Record
 
 
 class Position(NamedTuple):
@@ -92,7 +93,7 @@ def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
     Compiled once per environment, for all games and reports.
     """
 
-    def both(move: Callable[[jax.Array], Any], seeds: Any, ply: Any) -> tuple[Any, jax.Array]:
+    def both(move: Callable[[jax.Array], Any], seeds: Any, ply: Any) -> tuple[PyTree, jax.Array]:
         state, other = (move(seeded_key(seed, ply)) for seed in seeds)
         views = [(env.observe(s), s.legal_action_mask, s.current_player, s.rewards) for s in (state, other)]
         same = jax.tree.leaves(jax.tree.map(lambda a, b: (a == b).all(), *views))
@@ -104,11 +105,11 @@ def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
     return jax.jit(lambda seeds: both(env.init, seeds, 0)), step
 
 
-def _position(env: Any, state: Any) -> Position:
+def _position(env: Any, state: OneState) -> Position:
     return Position(env.svg(state), None if bool(is_finished(state)) else int(state.current_player))
 
 
-def drawn(env: Env | None, game: Mapping[str, Any]) -> tuple[list[Position], str]:
+def drawn(env: Env | None, game: Record) -> tuple[list[Position], str]:
     """The game's positions and "", or [] and why there are none: a picture must not end its run."""
     if env is None:
         return [], "its environment is not installed here"

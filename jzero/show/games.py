@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from jzero.env import Env
+from jzero.pytrees import Record
 from jzero.show.boards import Album, drawn
 from jzero.show.words import number
 
@@ -43,7 +44,7 @@ def games_section(record: Mapping[str, Any] | None, env: Env | None) -> tuple[st
     return html, album.css()
 
 
-def plies(game: Mapping[str, Any], movers: Sequence[int | None] | None) -> list[Ply]:
+def plies(game: Record, movers: Sequence[int | None] | None) -> list[Ply]:
     """The game's positions, [number of actions + 1]; `movers` is None where it cannot be replayed."""
     actions, outcome = game["actions"], _numbers(game.get("outcome"))
     values = _numbers(game.get("values"))[: len(actions)]
@@ -84,7 +85,7 @@ def _is_game(game: Any) -> bool:
     return isinstance(actions, list) and bool(actions) and all(isinstance(action, int) for action in actions)
 
 
-def _article(title: str, game: Mapping[str, Any], env: Env | None, album: Album, first: bool) -> str:
+def _article(title: str, game: Record, env: Env | None, album: Album, first: bool) -> str:
     """One game, or "" when its boards do not fit any more; of the `first` one as many boards as fit."""
     positions, problem = drawn(env, game)
     svgs = [position.svg for position in positions]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from jzero.pytrees import Record
 from jzero.show.page import page
 from jzero.show.words import number, whole_number
 
@@ -21,7 +22,7 @@ HOW = {
 }
 
 
-def result_line(contest: str, result: Mapping[str, Any]) -> str:
+def result_line(contest: str, result: Record) -> str:
     """One encounter in a line."""
     value, interval = _value(contest, result), _interval(contest, result)
     if contest == "returns":
@@ -45,7 +46,7 @@ def rating_lines(ratings: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def match_page(record: Mapping[str, Any]) -> str:
+def match_page(record: Record) -> str:
     """The HTML of the page; it needs nothing else."""
     contest, players, ratings = record["contest"], record["players"], record["ratings"]
     sections = [
@@ -98,23 +99,23 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     )
 
 
-def _ranked(ratings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _ranked(ratings: Sequence[Mapping[str, Any]]) -> list[Record]:
     return sorted(ratings, key=lambda rating: -rating["elo"])
 
 
-def _elo_interval(rating: Mapping[str, Any]) -> str:
+def _elo_interval(rating: Record) -> str:
     return f"[{rating['low']:+.0f}, {rating['high']:+.0f}]"
 
 
-def _cut(result: Mapping[str, Any]) -> str:
+def _cut(result: Record) -> str:
     return f", {result['cut']} of them cut short" if result["cut"] else ""
 
 
-def _value(contest: str, result: Mapping[str, Any]) -> str:
+def _value(contest: str, result: Record) -> str:
     return _number(contest, result["value"])
 
 
-def _interval(contest: str, result: Mapping[str, Any]) -> str:
+def _interval(contest: str, result: Record) -> str:
     """The interval; "" where one game has none."""
     low, high = result["low"], result["high"]
     if number(low) is None or number(high) is None:

@@ -5,13 +5,13 @@ It is made of what is in the run directory, and any of that may still be missing
 
 import math
 import statistics
-from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jzero.env import Env
+from jzero.pytrees import Record
 from jzero.registry import make
 from jzero.show.curves import (
     COUNTS,
@@ -69,7 +69,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
     return path
 
 
-def _is_current(result: Mapping[str, Any], metrics: Metrics) -> bool:
+def _is_current(result: Record, metrics: Metrics) -> bool:
     """False where the run was resumed after its result: then metrics.jsonl is longer."""
     return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
 
@@ -82,7 +82,7 @@ def _env_called(name: Any) -> Env | None:
         return None
 
 
-def _trained(config: Mapping[str, Any]) -> str:
+def _trained(config: Record) -> str:
     """Algorithm and environment; "" where they are not recorded."""
     found = config.get("config")
     train = found.get("train") if isinstance(found, dict) else None
@@ -91,7 +91,7 @@ def _trained(config: Mapping[str, Any]) -> str:
     return f"{said}. " if said else ""
 
 
-def _header(experiment: str, run_dir: Path, trained: str, metrics: Metrics, result: Mapping[str, Any]) -> str:
+def _header(experiment: str, run_dir: Path, trained: str, metrics: Metrics, result: Record) -> str:
     seconds = _last(metrics, result, "seconds")
     time = "" if seconds is None else f" after {duration(seconds)}"
     state = f"Not finished; this is the state{time}." if metrics else "No metrics yet."
@@ -103,7 +103,7 @@ def _header(experiment: str, run_dir: Path, trained: str, metrics: Metrics, resu
     )
 
 
-def _strength(metrics: Metrics, final: Mapping[str, Any]) -> str:
+def _strength(metrics: Metrics, final: Record) -> str:
     """The final strength or the latest so far, with its interval and the settings it was measured with."""
     name, values = (
         str(final.get("name") or "Strength"),
@@ -125,7 +125,7 @@ def _strength(metrics: Metrics, final: Mapping[str, Any]) -> str:
     )
 
 
-def _tiles(metrics: Metrics, result: Mapping[str, Any]) -> str:
+def _tiles(metrics: Metrics, result: Record) -> str:
     """The run's time, counts and median speeds."""
     tiles = {}
     for name in ("seconds", *COUNTS[2:], "iteration"):
@@ -141,7 +141,7 @@ def _tiles(metrics: Metrics, result: Mapping[str, Any]) -> str:
     return f'<dl class="card tiles">{shown}</dl>' if shown else ""
 
 
-def _tables(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _tables(config: Record, result: Record) -> str:
     """The configuration, versions and results beyond the headline."""
     rest = {name: value for name, value in result.items() if name not in ("strength", *COUNTS)}
     tables = []
@@ -156,7 +156,7 @@ def _tables(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return f'<section><h2>Settings</h2><div class="two">{"".join(tables)}</div></section>\n' if tables else ""
 
 
-def _usage(experiment: str, run_dir: Path, config: Mapping[str, Any]) -> str:
+def _usage(experiment: str, run_dir: Path, config: Record) -> str:
     """How to continue, for as long again, and how to play."""
     resume = resume_command(experiment, run_dir)
     if minutes := number((config.get("config") or {}).get("minutes")):
@@ -174,7 +174,7 @@ actions = agent.act(states, jax.random.key(1), num_simulations=64)"""
     )
 
 
-def _last(metrics: Metrics, result: Mapping[str, Any], name: str) -> float | None:
+def _last(metrics: Metrics, result: Record, name: str) -> float | None:
     """What the result says, or the last line that has it."""
     final = number(result.get(name))
     return final if final is not None else next(iter(column(metrics, name)[-1:]), None)

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from jzero.pytrees import PyTree
 
 
-def number(value: Any) -> float | None:
+def number(value: PyTree) -> float | None:
     """The value where it is a finite number; JSON's null and all else is None."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return value
@@ -42,7 +43,7 @@ def spaced(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: PyTree, prefix: str = "") -> Iterator[tuple[str, str]]:
     """The leaves of nested mappings, as (dotted name, text); nothing for other values."""
     if isinstance(value, Mapping):
         for name, item in value.items():

@@ -18,11 +18,18 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jzero.pytrees import OneState, PyTree
+
 NEWEST = 2
 
 
 def save(
-    directory: str | Path, iteration: int, state: Any, *, newest: int = NEWEST, kept: Collection[Any] = ()
+    directory: str | Path,
+    iteration: int,
+    state: OneState,
+    *,
+    newest: int = NEWEST,
+    kept: Collection[Any] = (),
 ) -> None:
     """Writes `state` (a pytree of arrays) as the checkpoint of `iteration` and waits until it is on disk.
 
@@ -51,8 +58,8 @@ def save(
 
 
 def restore(
-    directory: str | Path, template: Any, *, partial: bool = False, iteration: int | None = None
-) -> tuple[int, Any]:
+    directory: str | Path, template: PyTree, *, partial: bool = False, iteration: int | None = None
+) -> tuple[int, PyTree]:
     """The newest readable checkpoint, or that of an iteration.
 
     Args:
@@ -87,7 +94,7 @@ def restore(
 
 def restore_part(
     directory: str | Path, names: Sequence[str], iteration: int | None = None
-) -> tuple[int, Any]:
+) -> tuple[int, PyTree]:
     """A part of a checkpoint, without a template of it: named tuples are dictionaries.
 
     Args:
@@ -130,7 +137,7 @@ def _numbers(directory: Path, iteration: int | None) -> list[int]:
     return there[::-1] if iteration is None else [iteration]
 
 
-def _read(path: Path, template: Any, partial: bool) -> Any:
+def _read(path: Path, template: PyTree, partial: bool) -> PyTree:
     if not partial:
         with ocp.StandardCheckpointer() as checkpointer:
             return checkpointer.restore(path, template)
@@ -187,14 +194,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: PyTree) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _plain(state: Any) -> Any:
+def _plain(state: OneState) -> PyTree:
     """Random keys as their integers, and a number for an empty array, which orbax refuses."""
 
-    def plain(leaf: Any) -> Any:
+    def plain(leaf: PyTree) -> PyTree:
         if np.size(leaf) == 0:
             return np.int8(0)
         return jax.random.key_data(leaf) if _is_key(leaf) else leaf
@@ -202,12 +209,12 @@ def _plain(state: Any) -> Any:
     return jax.tree.map(plain, state)
 
 
-def _typed(leaf: Any, like: Any) -> Any:
+def _typed(leaf: PyTree, like: PyTree) -> PyTree:
     if np.size(like) == 0:
         return jnp.zeros(like.shape, like.dtype, device=getattr(like, "sharding", None))
     return jax.random.wrap_key_data(leaf) if _is_key(like) else leaf
 
 
-def _with_sharding(shape: jax.ShapeDtypeStruct, like: Any) -> jax.ShapeDtypeStruct:
+def _with_sharding(shape: jax.ShapeDtypeStruct, like: PyTree) -> jax.ShapeDtypeStruct:
     sharding = getattr(like, "sharding", None) if np.size(like) else None
     return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)

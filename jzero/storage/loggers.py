@@ -2,19 +2,19 @@
 
 import os
 import secrets
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from jzero.pytrees import Record
 from jzero.storage.run_dir import to_json, write_atomic
 
 
 class Logger(Protocol):
     """A place for metrics besides metrics.jsonl."""
 
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def log(self, step: int, metrics: Record) -> None:
         """Writes the finite numbers among `metrics` under `step`, the iteration."""
         ...
 
@@ -52,7 +52,7 @@ class _TensorBoard:
         purge = None if resumed_at is None else resumed_at + 1
         self._writer = writer(str(run_dir / "tensorboard"), purge_step=purge)
 
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def log(self, step: int, metrics: Record) -> None:
         for name, value in _numbers(metrics).items():
             self._writer.add_scalar(name, value, step)
 
@@ -72,7 +72,7 @@ class _Wandb:
             resume="allow",
         )
 
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def log(self, step: int, metrics: Record) -> None:
         self._run.log(_numbers(metrics), step=step)
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ def _wandb_id(run_dir: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(metrics: Record) -> dict[str, float]:
     return {
         name: value
         for name, value in to_json(metrics).items()

@@ -29,6 +29,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from jzero.pytrees import PyTree, Record
+
 try:
     import fcntl
 except ImportError:  # Windows: runs work there, without the check for a second process
@@ -121,11 +123,11 @@ class RunDir:
                 "give the directory of a run, or leave out --resume"
             )
 
-    def write_json(self, name: str, value: Any) -> None:
+    def write_json(self, name: str, value: PyTree) -> None:
         """Replaces the file `name` in the directory by `value` as JSON, all of it or nothing."""
         write_atomic(self.path / name, json.dumps(to_json(value), indent=2, allow_nan=False) + "\n")
 
-    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+    def append_metrics(self, metrics: Record) -> None:
         """Adds one line to metrics.jsonl; a half-written line is removed."""
         line = (json.dumps(to_json(metrics), allow_nan=False) + "\n").encode()
         path = self.path / METRICS
@@ -206,7 +208,7 @@ def versions(device: str = "") -> dict[str, str]:
     return found | {"python": platform.python_version(), "platform": platform.platform(), "device": device}
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: PyTree) -> PyTree:
     """`value` in JSON's types: dataclasses and named tuples as mappings, arrays as lists, nan and inf None.
 
     Whatever else it holds becomes text.

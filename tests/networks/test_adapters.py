@@ -112,7 +112,8 @@ def test_a_learned_network_of_flax_has_the_parameters_of_all_parts():
     assert set(params["params"]) == {"read", "change", "policy", "value", "reward"}
     check_network(SPEC, network, ATOMS)
     latent, reward = network.dynamics(params, network.represent(params, seen), jnp.zeros(1, jnp.int32))
-    assert latent.shape == (1, WIDTH) and reward.shape == (1, ATOMS)
+    assert latent.shape == (1, WIDTH)
+    assert reward.shape == (1, ATOMS)
 
 
 def broken(change):
