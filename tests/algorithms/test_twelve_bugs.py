@@ -10,27 +10,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jzero.algorithms.batch import lookahead
 from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
 from jzero import replay as replay_lib
-from jzero.agent import Agent
-from jzero.algorithms.muzero import make_learned, muzero_loss, unroll
+from jzero.algorithms.muzero import muzero_loss, unroll
 from jzero.algorithms.targets import Targets, prefix_sums
-from jzero.algorithms.unrolled import Batch, MuZeroSettings, make_batch
+from jzero.algorithms.unrolled import Batch, MuZeroSettings
 from jzero.env import init_batch, step_batch
+from jzero.env_spec import describe
 from jzero.models.learned import Latent, learned_model
-from jzero.models.plan import SearchSettings, plan, search_root
-from jzero.models.simulator import edge
+from jzero.models.model import make_edge
+from jzero.models.plan import SearchSettings
 from jzero.networks import Support
 from jzero.networks.make import NetworkSettings
 from jzero.replay import Draw
-from jzero.self_play import Transition, self_play, start_games
+from jzero.run.build import build_agent
+from jzero.self_play import Transition, start_games
 from tests.helpers import rings
 from tests.helpers.networks import tabular_model
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import tiny
+from tests.helpers.tiny import learned_of, planned, play_on, tiny
 from tests.oracles import games as rules
 from tests.oracles import muzero as oracle
 from tests.oracles import replay as replay_oracle
@@ -56,7 +56,7 @@ def tic_tac_toe_games():
         noise = rng.uniform(-1, 1, (2, 64)).astype(
             np.float32
         )  # search values, which outcomes do not depend on
-        reward, discount = edge(env, states, after, 1.0)
+        reward, discount = make_edge(describe(env), 1.0)(states, after)
         ply = Transition(
             state=states,
             action=action,
@@ -92,7 +92,7 @@ def tic_tac_toe_games():
 
 def batch_from(env, config, ring, size):
     """A batch of NumPy arrays."""
-    run = quick_jit(lambda ring: make_batch(env, config, None, None, (), ring, KEY, size)[1])
+    run = quick_jit(lambda ring: rings.batch_of(env, config, ring, KEY, size))
     return jax.tree.map(np.asarray, run(ring))
 
 
@@ -101,7 +101,7 @@ def test_bug_01_two_player_sign(td_steps):
     recorded, outcome = tic_tac_toe_games()
     muzero = MuZeroSettings(unroll_steps=5, td_steps=td_steps)
     config = tiny(algorithm="muzero", augment=False, muzero=muzero)
-    ring = rings.filled(recorded, 18, plies_an_add=18, lookahead=lookahead(muzero))
+    ring = rings.filled(recorded, 18, plies_an_add=18, lookahead=rings.lookahead(config))
     batch = batch_from(TicTacToe(), config, ring, 12_000)
     seen = {}
     for row in np.flatnonzero(batch.drawn.weight):
@@ -116,7 +116,7 @@ def test_bug_01_two_player_sign(td_steps):
     assert {-1.0, 1.0} <= set(odd)
     assert outcome.keys() == seen.keys()
     # The search looks through the other player's eyes at every edge too.
-    assert make_learned(TicTacToe(), config).discount == -1
+    assert learned_of(TicTacToe(), config).discount == -1
 
 
 # 2. Off by one
@@ -190,12 +190,10 @@ def search_with(learned, numbers, policy, simulations=500, actions=3, **settings
     """
     config = SearchSettings(policy=policy, dirichlet_fraction=0.0, **settings)
     states = rings.Numbered(jnp.asarray(numbers), jnp.ones((len(numbers), actions), bool))
-    model = learned_model(rings.NumberedGame(), learned)
-    root = model.root((), states)
-    invalid = ~states.legal_action_mask
-    output = search_root(config, model, (), KEY, root, invalid, num_simulations=simulations, explore=False)
-    summary = output.search_tree.summary()
-    return output.action, summary.qvalues, summary.visit_counts, output.search_tree.node_visits
+    model = learned_model(describe(rings.NumberedGame()), learned)
+    found = planned(config, model, (), KEY, states, num_simulations=simulations, memory=None)
+    summary = found.tree.summary()
+    return found.action, summary.qvalues, summary.visit_counts, found.tree.node_visits
 
 
 def searched(*args, **settings):
@@ -275,6 +273,9 @@ class Vectors(rings.NumberedGame):
     def __init__(self, num_players=1):
         self.num_players = num_players
 
+    def init(self, key):
+        return super().init(key)._replace(number=jnp.zeros(4))
+
     def observe(self, state):
         return state.number
 
@@ -291,7 +292,7 @@ def real_model(value_prefix=False, consistency=0.0):
         projection_width=6,
     )
     config = tiny(algorithm="muzero", network=SMALL, muzero=muzero, augment=False)
-    learned = make_learned(Vectors(), config)
+    learned = learned_of(Vectors(), config)
     leaves, treedef = jax.tree.flatten(quick_jit(learned.network.init)(KEY, jnp.zeros((1, 4))))
     rng = np.random.default_rng(1)
     noisy = [np.asarray(x + 0.3 * rng.normal(size=x.shape), np.float32) for x in leaves]
@@ -306,14 +307,12 @@ def vectors(*shape, seed=0):
 def test_bug_05_a_searched_batch_equals_its_rows(policy):
     config, learned, params = real_model(value_prefix=True)
     config = SearchSettings(policy=policy, dirichlet_fraction=0.0)
-    model = learned_model(Vectors(), learned)
+    model = learned_model(describe(Vectors()), learned)
 
     @quick_jit
     def run(observation):
         states = rings.Numbered(observation, jnp.ones((6, 3), bool))
-        root = model.root(params, states)
-        output = search_root(config, model, params, KEY, root, None, num_simulations=24, explore=False)
-        summary = output.search_tree.summary()
+        summary = planned(config, model, params, KEY, states, num_simulations=24, memory=None).tree.summary()
         return summary.visit_counts, summary.qvalues, summary.value
 
     together = vectors(6)
@@ -406,7 +405,7 @@ def test_bug_07_zero_at_a_terminal_and_the_bootstrap_at_a_time_limit(td_steps):
     )
     muzero = MuZeroSettings(unroll_steps=3, td_steps=td_steps)
     config = tiny(algorithm="muzero", augment=False, muzero=muzero)
-    ring = rings.filled(transitions, 12, lookahead=lookahead(muzero))
+    ring = rings.filled(transitions, 12, lookahead=rings.lookahead(config))
     batch = batch_from(rings.NumberedGame(), config, ring, 64)
     targets = batch.targets
     for start, reward, value, known in (
@@ -436,8 +435,8 @@ def test_bug_08_illegal_actions_have_no_part_in_priors_noise_and_policies(policy
     assert 20 < only.sum() < rows
     config = SearchSettings(policy=policy, dirichlet_fraction=0.5)
     states = rings.Numbered(vectors(rows), legal)
-    model = learned_model(Vectors(), learned)
-    search = functools.partial(plan, config, model, num_simulations=7, explore=explore, temperature=1.0)
+    model = learned_model(describe(Vectors()), learned)
+    search = functools.partial(planned, config, model, num_simulations=7, explore=explore, temperature=1.0)
     found = jax.tree.map(np.asarray, quick_jit(search)(params, KEY, states))
     assert np.isfinite(found.policy).all()
     assert np.isfinite(found.value).all()
@@ -465,7 +464,7 @@ def test_bug_09_equal_values_leave_the_prior(policy):
     game, roots = rings.NumberedGame(), np.arange(32)
     position = rings.Numbered(roots, jnp.ones((32, 3), bool))
     config = SearchSettings(policy=policy, dirichlet_fraction=0.0)
-    search = functools.partial(plan, config, learned_model(game, learned), num_simulations=200, explore=False)
+    search = functools.partial(planned, config, learned_model(describe(game), learned), num_simulations=200)
     found = quick_jit(search)((), KEY, position)
     wanted = np.exp(prior[:32]) / np.exp(prior[:32]).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found.policy, wanted, atol=0.02)
@@ -576,7 +575,7 @@ def test_bug_11_no_gradient_flows_through_what_was_observed():
     def grads(observations):
         observation, later = observations
         changed = batch._replace(observation=observation, later=later)
-        return muzero_loss(learned, config, params, changed, KEY)[1][0]["consistency_loss"]
+        return muzero_loss(learned, config, params, changed, KEY)[1][0]["consistency_loss"].value
 
     of_root, of_later = grads((batch.observation, batch.later))
     assert np.abs(of_root).max() > 1e-3
@@ -635,9 +634,9 @@ def self_played():
     """(games, transitions [2, B], config, learned, params): a thousand games of a model that knows nothing."""
     env = TicTacToe()
     config = tiny(algorithm="muzero", games=1000, plies=2, opening_plies=0, network=SMALL)
-    learned = make_learned(env, config)
+    learned = learned_of(env, config)
     params = quick_jit(learned.network.init)(KEY, jnp.zeros((1, 3, 3, 2)))
-    run = functools.partial(self_play, env, learned_model(env, learned), config)
+    run = functools.partial(play_on, env, learned_model(describe(env), learned), config)
     _, recorded, _ = quick_jit(run)(params, KEY, start_games(env, config, KEY, 1000))
     return config, params, jax.tree.map(np.asarray, recorded)
 
@@ -655,7 +654,9 @@ def test_bug_12_a_thousand_games_begin_in_different_ways():
 
 def test_bug_12_evaluation_has_no_noise():
     config, params, _ = self_played()
-    agent = Agent(TicTacToe(), dataclasses.replace(config, search=SearchSettings(num_simulations=8)), params)
+    agent = build_agent(
+        TicTacToe(), dataclasses.replace(config, search=SearchSettings(num_simulations=8)), params
+    )
     states = init_batch(TicTacToe(), KEY, 64)
     one, two = (np.asarray(agent.act(states, jax.random.key(seed))) for seed in (1, 2))
     assert one.tolist() == two.tolist() == [one[0]] * 64
