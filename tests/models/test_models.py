@@ -12,10 +12,9 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero import search
 from jzero.env import init_batch, is_finished, step_batch
-from jzero.models.plan import SearchSettings, plan
-from jzero.models.simulator import cached_simulator, simulator_model
+from jzero.models.plan import SearchSettings, make_planner
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import Race, uniform_apply
+from tests.helpers.tiny import Race, planned, simulator, uniform_apply
 
 KEY = jax.random.key(0)
 
@@ -47,7 +46,7 @@ def batch(states):
 @functools.cache
 def recurrent(env, discount=1.0):
     """The compiled step of the model of `race_apply`; values of three players: `test_hidden_information`."""
-    return quick_jit(simulator_model(env, race_apply, discount=discount).recurrent)
+    return quick_jit(simulator(env, race_apply, discount).recurrent)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_a_truncated_edge_keeps_its_discount_and_says_so_in_the_state():
 def test_illegal_actions_have_no_mass_but_a_finished_row_stays_finite():
     env = TicTacToe()
     states = batch([after(env, [0, 3, 1, 4])] * 2)
-    model = simulator_model(env, uniform_apply)
+    model = simulator(env, uniform_apply)
     root = quick_jit(model.root)(None, states)
     for logits in root.prior_logits:
         assert np.flatnonzero(np.isneginf(logits)).tolist() == [0, 1, 3, 4]
@@ -106,7 +105,7 @@ def test_illegal_actions_have_no_mass_but_a_finished_row_stays_finite():
 def test_the_root_is_the_network_on_the_movers_view():
     env = Race()
     states = batch([after(env, history) for history in ([], [0, 1], [0, 0, 2])])
-    root = simulator_model(env, race_apply).root(2.0, states)
+    root = simulator(env, race_apply).root(2.0, states)
     np.testing.assert_allclose(root.value, [0.0, 0.4, 0.4])
     np.testing.assert_allclose(root.prior_logits[1], [4, 8, -4])
     assert np.isneginf(root.prior_logits[0]).tolist() == [False, False, True]
@@ -117,10 +116,10 @@ def test_the_root_is_the_network_on_the_movers_view():
 def planner(policy, env_class, explore=False, simulations=40):
     env = env_class()
     apply = uniform_apply if env_class is TicTacToe else race_apply
-    model = simulator_model(env, apply)
+    model = simulator(env, apply)
     config = SearchSettings(policy=policy)
     return env, quick_jit(
-        lambda params, key, states: plan(
+        lambda params, key, states: planned(
             config, model, params, key, states, num_simulations=simulations, explore=explore
         )
     )
@@ -191,7 +190,8 @@ def linear_connect_four():
 def test_a_cache_changes_no_search_of_connect_four():
     """Openings of one ply, so that many games meet the same positions."""
     env, apply, params = linear_connect_four()
-    model, cache = simulator_model(env, apply), cached_simulator(env, apply)
+    model = simulator(env, apply)
+    cache = model.cache
     states = jax.vmap(lambda a: env.step(env.init(jax.random.key(0)), a, jax.random.key(0)))(
         jnp.arange(14) % 7
     )
@@ -210,15 +210,17 @@ def test_a_cache_changes_no_search_of_connect_four():
 
 
 def test_a_cache_needs_a_fingerprint():
-    with pytest.raises(ValueError, match=r"Race has no fingerprint\(state\) -> u32\[2\]"):
-        cached_simulator(Race(), race_apply)
+    model = simulator(Race(), race_apply)
+    assert model.cache is None
+    with pytest.raises(ValueError, match=r"search.cache is 8; it needs .* with fingerprint\(state\)"):
+        make_planner(SearchSettings(cache=8), model)
 
 
 @pytest.mark.slow
 def test_a_tree_of_environment_states_is_reused():
     """PUCT that goes on below two moves is one search from there with all visits."""
     env, apply, params = linear_connect_four()
-    model, states, key = simulator_model(env, apply), init_batch(env, KEY, 1), jax.random.key(0)
+    model, states, key = simulator(env, apply), init_batch(env, KEY, 1), jax.random.key(0)
 
     @functools.partial(quick_jit, static_argnums=1)
     def run(states, num_simulations, tree=None):
