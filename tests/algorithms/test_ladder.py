@@ -13,15 +13,17 @@ import optax
 import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.algorithms.muzero import make_learned, muzero_loss
+from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.algorithms.unrolled import Batch, MuZeroSettings
+from jzero.metrics import read
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.program import make_mesh
 from jzero.replay import Draw
 from jzero.run.build import build_program
-from tests.helpers.tiny import tiny
+from tests.helpers.rings import NumberedGame
+from tests.helpers.tiny import learned_of, tiny
 from tests.oracles import muzero as oracle
 from tests.oracles import tic_tac_toe as rules
 
@@ -29,8 +31,8 @@ KEY = jax.random.key(0)
 
 
 def trained(env, config, batches, learning_rate):
-    """Parameters after one update on each batch; Adam."""
-    learned = make_learned(env, config)
+    """(learned model, parameters, metrics of the last update) after one update on each batch; Adam."""
+    learned = learned_of(env, config)
     optimizer = optax.adam(learning_rate)
     first = next(batches)
     params = learned.network.init(KEY, first.observation[:1])
@@ -45,13 +47,7 @@ def trained(env, config, batches, learning_rate):
     state = optimizer.init(params)
     for batch in itertools.chain([first], batches):
         params, state, metrics = update(params, state, batch)
-    return learned, params, metrics
-
-
-class Features:
-    """Observations are vectors."""
-
-    num_actions, num_players = 3, 1
+    return learned, params, read(metrics)
 
 
 def test_one_batch_is_learned_by_heart():
@@ -75,7 +71,7 @@ def test_one_batch_is_learned_by_heart():
         network=NetworkSettings(width=64, blocks=1, head_width=64),
         muzero=MuZeroSettings(unroll_steps=steps),
     )
-    _, _, metrics = trained(Features, config, itertools.repeat(batch, 400), 3e-3)
+    _, _, metrics = trained(NumberedGame(), config, itertools.repeat(batch, 400), 3e-3)
 
     def entropy(value):
         mass = oracle.two_hot(float(value), 1.0, 21)
@@ -158,7 +154,7 @@ def test_bug_02_a_learned_chain_knows_its_rewards(efficientzero):
         assert int(state.updates) == 300 * iteration
         assert int(state.replay.head) == 16 * iteration
 
-    learned = make_learned(Chain(), config)
+    learned = learned_of(Chain(), config)
     walks = np.array(list(itertools.product(range(5), *[[0, 1]] * 3)))  # a place and three actions
     latent = learned.represent(state.averaged, jax.nn.one_hot(walks[:, 0], 5))
     place = walks[:, 0]
@@ -167,6 +163,7 @@ def test_bug_02_a_learned_chain_knows_its_rewards(efficientzero):
         earned = learned.earned(latent, after, logits)
         np.testing.assert_allclose(earned, REWARDS[place, action], atol=0.02 if efficientzero else 0.01)
         place, latent = np.clip(place + 2 * action - 1, 0, 4), after
+    metrics = read(metrics)
     assert metrics["latent_std"] > 0.1
     assert metrics["latent_std_unrolled"] > 0.1
     for step in (1, 2, 3):
@@ -215,7 +212,7 @@ def test_the_best_arm_of_a_bandit_is_found():
         state, _ = program.play(state)
         state, _ = program.learn(state)
 
-    learned = make_learned(Bandit(), config)
+    learned = learned_of(Bandit(), config)
     start = jnp.repeat(jax.nn.one_hot(jnp.zeros(1, jnp.int32), 5), 3, axis=0)
     latent = learned.represent(state.averaged, start)
     logits, value = learned.evaluate(state.averaged, latent)
@@ -306,7 +303,7 @@ def test_a_learned_model_knows_the_rules_of_tic_tac_toe():
     )
     updates = 6000
     learned, params, _ = trained(
-        TicTacToe,
+        TicTacToe(),
         config,
         random_game_batches(table, updates, 256, 5),
         optax.cosine_decay_schedule(2e-3, updates),
