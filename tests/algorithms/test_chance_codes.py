@@ -13,26 +13,28 @@ import numpy as np
 import optax
 import pytest
 
-from jzero.agent import Agent
 from jzero.algorithms.chance_codes import Codes, code_information, codes_in_use, straight_through
 from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.algorithms.unrolled import Batch, MuZeroSettings
-from jzero.env import init_batch
+from jzero.env import init_batch, make
+from jzero.env_spec import describe
+from jzero.metrics import read
 from jzero.models.learned import Latent, LearnedModel, learned_model
-from jzero.models.plan import SearchSettings, plan_tree
+from jzero.models.plan import SearchSettings
+from jzero.networks import learned_network
 from jzero.networks.make import NetworkSettings
 from jzero.program import make_mesh
 from jzero.registry import make
 from jzero.replay import Draw
-from jzero.run.build import build_program
-from jzero.run.describe import describe
+from jzero.run import describe as run_describe
+from jzero.run.build import build_agent, build_algorithm, build_program
 from jzero.storage import checkpoint
 from tests.algorithms.test_ladder import trained
 from tests.algorithms.test_muzero import ATOMS, REWARD, VALUE, A, K, S, random_targets
 from tests.helpers.env_examples import Aim
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import same_bits, tiny
+from tests.helpers.tiny import planned, same_bits, tiny
 from tests.oracles import muzero as oracle
 
 M, DISCOUNT = 3, -0.9
@@ -48,6 +50,8 @@ class Scripted(NamedTuple):
 
     prefix_width: int = 0
     chance_codes: int = M
+    projection_width: int = 0
+    init = None
 
     def apply(self, params: Any, *args: Any, method: str) -> Any:
         return getattr(self, method)(params, *args)
@@ -95,7 +99,7 @@ def random_batch(seed):
 @functools.cache
 def compiled_loss(information=0.0):
     """(params, batch) -> ((loss, (metrics, priorities)), gradient), of the scripted network."""
-    learned = LearnedModel(Scripted(), VALUE, REWARD, 5, discount=DISCOUNT)
+    learned = LearnedModel(learned_network(Scripted()), VALUE, REWARD, 5, discount=DISCOUNT)
     weights = {"reward_weight": REWARD_WEIGHT, "commitment_weight": COMMITMENT}
     muzero = MuZeroSettings(unroll_steps=K, code_information_weight=information, **weights)
     config = tiny(
@@ -178,6 +182,7 @@ def numpy_loss(batch, params):
 def test_every_part_and_its_gradient_is_numpys(seed):
     batch, params = random_batch(seed)
     (loss, (metrics, _)), grads = compiled_loss()(params, batch)
+    metrics = read(metrics)
     parts, expected = numpy_loss(batch, params)
     assert not batch.targets.alive.all()
     for name in parts.keys() - {"consistency_loss"}:
@@ -254,8 +259,8 @@ def test_the_loss_rewards_the_information_of_codes_by_its_weight():
     batch, params = random_batch(5)
     (loss, (metrics, _)), _ = compiled_loss()(params, batch)
     (other, (same, _)), grads = compiled_loss(2.0)(params, batch)
-    np.testing.assert_allclose(other, loss - 2.0 * metrics["code_information"], rtol=1e-5)
-    assert same["code_information"] > 0.1
+    np.testing.assert_allclose(other, loss - 2.0 * read(metrics)["code_information"], rtol=1e-5)
+    assert read(same)["code_information"] > 0.1
     assert np.abs(grads["code"]).max() > 0
 
 
@@ -374,18 +379,16 @@ def test_a_model_without_codes_learns_the_mean_of_a_throw():
 @pytest.mark.parametrize("policy", ["gumbel", "puct"])
 def test_a_search_weighs_what_a_throw_may_bring(policy):
     learned, params, _ = dice_model(8)
-    model = learned_model(Dice(), learned)
+    model = learned_model(describe(Dice()), learned)
     states = jax.tree.map(lambda x: jnp.stack([x] * 4), Dice().init(None))
     config = SearchSettings(policy=policy, pb_c_init=10.0)  # PUCT, too, tries both often
 
     @quick_jit
     def search(params):
-        root = model.root(params, states)
-        options = {"num_simulations": 40, "explore": False}
-        return plan_tree(config, model, params, jax.random.key(0), root, ~states.legal_action_mask, **options)
+        return planned(config, model, params, jax.random.key(0), states, num_simulations=40, memory=None)
 
-    found, tree = search(params)
-    qvalues = np.asarray(tree.summary().qvalues)
+    found = search(params)
+    qvalues = np.asarray(found.tree.summary().qvalues)
     # The game's end has one code, of which the model learns the mean reward: 0.2 after a safe move.
     np.testing.assert_allclose(qvalues, [[0.2, LUCK * 1.5 - (1 - LUCK) * 0.5]] * 4, atol=0.06)
     assert found.action.tolist() == [0] * 4
@@ -448,17 +451,17 @@ def test_2048_trains_by_a_learned_model_of_its_chance(changes, tmp_path):
         state, metrics = program.learn(state)
         if iteration == 2:
             checkpoint.save(tmp_path / "run", 1, {"state": state})
-    first = jax.tree.map(np.asarray, metrics)
-    assert all(np.isfinite(x) for x in jax.tree.leaves(first))
+    first = read(metrics)
+    assert all(np.isfinite(x) for x in jax.tree.leaves(metrics))
     assert 1 <= first["codes_in_use"] <= 5
     assert 0 <= first["chance_entropy"] <= math.log(5) + 1e-5
-    assert played["evaluations_per_position"] == 1 + config.search.num_simulations
+    assert read(played)["evaluations_per_position"] == 1 + config.search.num_simulations
     _, restored = checkpoint.restore(tmp_path / "run", {"state": program.abstract})
     again, _ = program.play(restored["state"])
     again, _ = program.learn(again)
     assert same_bits(again, state)
 
-    agent = Agent(env, config, state.averaged)
+    agent = build_agent(env, config, state.averaged)
     states = init_batch(env, jax.random.key(3), 16)
     actions = agent.act(states, jax.random.key(4))
     assert jnp.take_along_axis(states.legal_action_mask, actions[:, None], axis=1).all()
@@ -468,7 +471,10 @@ def test_2048_trains_by_a_learned_model_of_its_chance(changes, tmp_path):
             agent.act(states, jax.random.key(4), leaves=2)
     else:
         assert agent.act(states, jax.random.key(4), leaves=2).shape == (16,)
-    assert describe(env, config, state).startswith(f"{config.algorithm} in 2048?size=2, 8 games")
+    model = build_algorithm(env, config).model
+    assert run_describe.describe(model, config, state).startswith(
+        f"{config.algorithm} in 2048?size=2, 8 games"
+    )
 
 
 @pytest.mark.slow
@@ -486,4 +492,4 @@ def test_continuous_actions_lead_to_afterstates_too():
         state, metrics = program.learn(state)
     assert all(np.isfinite(x) for x in jax.tree.leaves(metrics))
     states = init_batch(Aim(), jax.random.key(3), 4)
-    assert Agent(Aim(), config, state.averaged).act(states, jax.random.key(4)).shape == (4, 2)
+    assert build_agent(Aim(), config, state.averaged).act(states, jax.random.key(4)).shape == (4, 2)
