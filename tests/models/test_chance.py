@@ -9,13 +9,13 @@ import pytest
 from jzero_envs.game_2048 import Game2048
 
 from jzero.env import init_batch, is_finished, random_actions, step_batch
-from jzero.evaluate.rollouts import rollout_model
-from jzero.models.plan import SearchSettings, plan
-from jzero.models.simulator import simulator_model
+from jzero.env_spec import describe
+from jzero.models.plan import SearchSettings
+from jzero.models.rollouts import rollout_model
 from jzero.run.build import build_algorithm
-from jzero.self_play import self_play, start_games
+from jzero.self_play import start_games
 from tests.helpers.env_examples import DiceRace
-from tests.helpers.tiny import tiny
+from tests.helpers.tiny import planned, play_on, simulator, tiny
 from tests.oracles import game_2048 as rules
 from tests.oracles.dice_race import Race, dice_race
 from tests.oracles.expectimax import Game, Outcome, solve
@@ -65,10 +65,8 @@ def visited_states(env, num_games, num_plies):
 
 
 def searched(env, states, policy, num_simulations):
-    model = simulator_model(env, knows_nothing(env))
-    run = jax.jit(
-        functools.partial(plan, SEARCH[policy], model, None, num_simulations=num_simulations, explore=False)
-    )
+    model = simulator(env, knows_nothing(env))
+    run = jax.jit(functools.partial(planned, SEARCH[policy], model, None, num_simulations=num_simulations))
     return jax.tree.map(np.asarray, run(KEY, states))
 
 
@@ -203,8 +201,8 @@ def test_rollouts_weigh_the_outcomes_too():
     env = DiceRace(1, goal=4, limit=1)
     state = env.init(KEY)._replace(position=jnp.array([2]), legal_action_mask=jnp.ones(3, bool))
     states = jax.tree.map(lambda x: jnp.stack([x] * 64), state)
-    options = {"num_simulations": 60, "explore": False}
-    run = jax.jit(lambda: plan(SEARCH["gumbel"], rollout_model(env), None, KEY, states, **options))
+    model = rollout_model(describe(env))
+    run = jax.jit(lambda: planned(SEARCH["gumbel"], model, None, KEY, states, num_simulations=60))
     found = run()
     # One ply is left: a throw arrives with 2 or 3 steps, a gamble with 3 alone and at a price.
     assert found.action.tolist() == [1] * 64
@@ -222,15 +220,15 @@ def test_self_play_searches_with_chance_nodes(num_players):
 
     @jax.jit
     def play(games):
-        return self_play(env, algorithm.model, config, algorithm.init(KEY), KEY, games)
+        return play_on(env, algorithm.model, config, algorithm.init(KEY), KEY, games)
 
     _, plies, metrics = play(games)
-    assert metrics["games"] > 0
+    assert metrics["games_finished_share"].total > 0
     assert plies.policy.shape == (config.plies, 8, 3)
     np.testing.assert_allclose(plies.policy.sum(axis=-1), 1, atol=1e-5)
     illegal = ~np.asarray(plies.state.legal_action_mask)
     assert (np.asarray(plies.policy)[illegal] == 0).all()
-    assert metrics["evaluations"] == config.plies * 8 * (1 + config.search.num_simulations)
+    assert metrics["evaluations_per_position"].total == config.plies * 8 * (1 + config.search.num_simulations)
 
 
 def test_trees_of_chance_are_not_reused():
