@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.networks import MuZeroNet, make_learned_network, make_network
 from jzero.networks.heads import Head
 from jzero.networks.learned import MapDynamics, to_unit_range
@@ -291,22 +290,20 @@ def test_pixels_become_maps_of_six_by_six():
 
 LEARNED = {
     "mlp": ({"kind": "mlp"}, {}),
-    "efficientzero": ({"kind": "mlp"}, {"value_prefix": True, "consistency_weight": 2.0}),
+    "efficientzero": ({"kind": "mlp"}, {"prefix_width": 6, "projection_width": 5}),
     "resnet": ({"kind": "resnet"}, {}),
     "mlp-none": ({"kind": "mlp", "norm": "none"}, {}),
     "none": ({"kind": "resnet", "norm": "none"}, {}),
-    "bf16": ({"kind": "resnet", "bf16": True}, {"value_prefix": True, "consistency_weight": 2.0}),
+    "bf16": ({"kind": "resnet", "bf16": True}, {"prefix_width": 6, "projection_width": 5}),
 }
 
 
 @functools.cache
 def learned_network(kind):
     """(network, first parameters, parameters that give every layer a say)."""
-    network, muzero = LEARNED[kind]
+    network, widths = LEARNED[kind]
     config = NetworkSettings(width=8, blocks=1, head_width=8, **network)
-    net = make_learned_network(
-        config, MuZeroSettings(prefix_width=6, projection_width=5, atoms=11, **muzero), 3
-    )
+    net = make_learned_network(config, 3, atoms=11, **widths)
     params = quick_jit(net.init)(jax.random.key(0), boards(1))
     return net, params, noisy(params)
 
@@ -368,7 +365,7 @@ def test_a_row_of_a_learned_network_depends_on_its_action_and_on_no_other_row(ki
 @pytest.mark.parametrize("kind", ["mlp", "resnet"])
 def test_afterstates_depend_on_the_action_states_on_the_code_and_codes_on_both_observations(kind):
     config = NetworkSettings(kind=kind, width=8, blocks=1, head_width=8, chance_codes=6)
-    net = make_learned_network(config, MuZeroSettings(atoms=11), 3)
+    net = make_learned_network(config, 3, atoms=11)
     first = quick_jit(net.init)(jax.random.key(0), boards(1))
     params = noisy(first)
 

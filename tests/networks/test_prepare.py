@@ -12,15 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import init_batch
+from jzero.env import init_batch, make
 from jzero.models.plan import SearchSettings
 from jzero.networks import make_learned_network, make_network, prepared
 from jzero.networks.make import NetworkSettings
 from jzero.registry import make
 from jzero.run.build import build_algorithm
-from jzero.self_play import self_play, start_games
-from tests.helpers.tiny import TINY, same_bits, tiny
+from jzero.self_play import start_games
+from tests.helpers.tiny import TINY, play_on, same_bits, tiny
 
 SHAPES = {"mlp": (4, 5, 3), "resnet": (4, 5, 3), "transformer": (6, 3), "atari": (96, 96, 3)}
 
@@ -40,10 +39,7 @@ def noisy(params):
 
 def learned(**changes):
     config = NetworkSettings(width=8, blocks=1, head_width=8, **changes)
-    muzero = MuZeroSettings(
-        value_prefix=True, prefix_width=6, consistency_weight=2.0, projection_width=5, atoms=11
-    )
-    return make_learned_network(config, muzero, 3)
+    return make_learned_network(config, 3, atoms=11, prefix_width=6, projection_width=5)
 
 
 def plain(**changes):
@@ -144,7 +140,7 @@ def test_self_play_prepares_its_weights_once_before_all_plies(algorithm):
     games = jax.eval_shape(lambda: start_games(env, config, jax.random.key(0), config.games))
 
     def play(params, games):
-        return self_play(env, parts.model, config, params, jax.random.key(0), games)
+        return play_on(env, parts.model, config, params, jax.random.key(0), games)
 
     jaxpr = jax.make_jaxpr(play)(params, games).jaxpr
     weights = set(map(id, jaxpr.invars[: len(jax.tree.leaves(params))]))
