@@ -22,7 +22,7 @@ from jzero.evaluate import (
 )
 from jzero.registry import make
 from tests.evaluate.test_measures import agent
-from tests.helpers.env_examples import Aim, DiceRace, Emulator, TwoPiles
+from tests.helpers.env_examples import Aim, Emulator, TwoPiles
 from tests.helpers.tiny import Race
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -69,7 +69,15 @@ class Apart(TwoPiles):
     zero_sum = False
 
 
-@pytest.mark.parametrize("env", [Race(num_players=1), Apart(), DiceRace(2), Aim(), Emulator(), Blob(3, 1)])
+class Lottery(TwoPiles):
+    """Chance says who has won."""
+
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        return after._replace(rewards=after.rewards * jnp.where(jax.random.bernoulli(key), 1.0, -1.0))
+
+
+@pytest.mark.parametrize("env", [Race(num_players=1), Apart(), Lottery(), Aim(), Emulator(), Blob(3, 1)])
 def test_minimax_is_refused_where_there_is_more_than_a_result(env):
     with pytest.raises(
         ValueError, match=r"opponent minimax: it plays games of two .* which this is not; take"
