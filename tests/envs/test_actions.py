@@ -62,7 +62,7 @@ def test_an_action_is_any_kind_of_number(name):
     assert_takes_any_number(make(name + OPTIONS.get(name, "")))
 
 
-@pytest.mark.parametrize("name", itertools.chain(*ADAPTED.values()))
+@pytest.mark.parametrize("name", list(itertools.chain(*ADAPTED.values())))
 def test_an_action_of_an_adapted_game_is_any_kind_of_number(name):
     package = next(package for package, names in ADAPTED.items() if name in names)
     pytest.importorskip(package, exc_type=ImportError)
