@@ -13,15 +13,23 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from tests.helpers.tiny import start_python, worker_report
 
+# Most of the tests' time is compilation, a fifth as long so. Later versions end at an option that they lack.
+FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
 if jax.__version_info__ < (0, 11):
-    # Most of the tests' time is compilation, a third shorter so. Later versions end at an option that they lack.
-    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join(FLAGS)
+# `JAX_DISABLE_MOST_OPTIMIZATIONS=0 pytest` compiles all tests as a user's programs are.
+if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of compiled programs that this session and its child processes share."""
-    return tmp_path_factory.mktemp("compiled")
+    """A folder of compiled programs that this session, all of its workers and their child processes share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +40,8 @@ def four_devices(cache: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def quick_compilation(cache: Path) -> Iterator[None]:
-    """Compiles little and only once: compiling takes longer than what tiny programs compute."""
+    """Compiles only once what several processes need, or one before and after `jax.clear_caches`."""
     options = {
-        "jax_disable_most_optimizations": True,
         "jax_compilation_cache_dir": str(cache),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }
@@ -45,6 +52,18 @@ def quick_compilation(cache: Path) -> Iterator[None]:
         compilation_cache.reset_cache()
         if settings is options:
             yield
+
+
+@pytest.fixture(autouse=True)
+def optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compiles a test in full where it says so, and where it computes long."""
+    names = {mark.name for mark in request.node.iter_markers()}
+    long = "slow" in names and "quick_compilation" not in request.fixturenames
+    before = jax.config.values["jax_disable_most_optimizations"]
+    if long or "optimised" in names:
+        jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module", autouse=True)

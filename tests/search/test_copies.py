@@ -13,6 +13,7 @@ B, A, N = 16, 9, 12
 SHAPES = {"nodes": (B, N + 1, 12), "children": (B, N + 1, A, 4), "open_priors": (B, N + 1, A)}
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("policy", [search.muzero_policy, search.gumbel_muzero_policy])
 def test_no_array_of_the_tree_is_copied(policy):
     tables = jax.tree.map(jnp.asarray, tables_lib.random_tables(0, A))
