@@ -204,9 +204,10 @@ def test_pixels_stay_in_bfloat16_to_the_end(norm):
     assert {leaf.dtype for leaf in jax.tree.leaves(seen)} == {jnp.dtype("bfloat16")}
 
 
+@pytest.mark.optimised
 def test_updates_on_a_cpu_compute_a_residual_stream_once():
     tower, board = ResidualTower(8, 2), jnp.ones((2, 3, 3, 3))
-    params = tower.init(jax.random.key(0), board)
+    params = jax.eval_shape(tower.init, jax.random.key(0), board)
     gradient = jax.grad(lambda params: tower.apply(params, board).sum())
     kept = jax.jit(gradient, compiler_options=KEEP_BARRIERS).lower(params).compile().as_text()
     # One a block, there and back: without the option XLA drops them.
@@ -267,10 +268,11 @@ def noisy(params):
 def test_a_head_starts_at_zero_and_reads_maps_and_vectors():
     head = Head(5, 8)
     for features in (boards(3), boards(3)[:, 0, 0]):
-        found, params = head.init_with_output(jax.random.key(0), features)
+        found, params = quick_jit(head.init_with_output)(jax.random.key(0), features)
         assert (found.shape, found.dtype) == ((3, 5), jnp.float32)
         assert not np.asarray(found).any()
-        assert len({tuple(row) for row in head.apply(noisy(params), features).tolist()}) == 3
+        found = quick_jit(head.apply)(noisy(params), features)
+        assert len({tuple(row) for row in found.tolist()}) == 3
 
 
 def test_pixels_become_maps_of_six_by_six():
@@ -282,8 +284,9 @@ def test_pixels_become_maps_of_six_by_six():
     same = quick_jit(tower.apply)(params, pixels.astype(np.float32))
     np.testing.assert_array_equal(maps, same)
     kernel = params["params"]["Conv_0"]["kernel"]
-    first = nn.Conv(4, (3, 3), 2, use_bias=False).apply({"params": {"kernel": kernel}}, pixels / 255)
-    assert 0.1 < float(jnp.std(first)) < 2
+    convolution = nn.Conv(4, (3, 3), 2, use_bias=False)
+    first = quick_jit(convolution.apply)({"params": {"kernel": kernel}}, (pixels / 255).astype(np.float32))
+    assert 0.1 < np.std(first) < 2
     with pytest.raises(ValueError, match=r"needs pixels \[96, 96, C\]"):
         tower.init(jax.random.key(0), boards(2))
 
@@ -308,9 +311,9 @@ def learned_network(kind):
     return net, params, noisy(params)
 
 
-def everything(net, params, observation, action):
-    """All that a learned network says of observations and one action each."""
-
+@functools.cache
+def compiled(net):
+    @quick_jit
     def call(params, observation, action):
         latent = net.apply(params, observation, method="represent")
         memory = net.no_memory(len(action))
@@ -324,7 +327,12 @@ def everything(net, params, observation, action):
             found["prediction"] = net.apply(params, found["projection"], method="predict_projection")
         return found
 
-    return jax.tree.map(np.asarray, quick_jit(call)(params, observation, action))
+    return call
+
+
+def everything(net, params, observation, action):
+    """All that a learned network says of observations and one action each."""
+    return jax.tree.map(np.asarray, compiled(net)(params, observation, action))
 
 
 @pytest.mark.parametrize("kind", LEARNED)
@@ -421,8 +429,8 @@ def test_afterstates_depend_on_the_action_states_on_the_code_and_codes_on_both_o
     ],
 )
 def test_an_action_shows_on_the_board_where_its_number_says(num_actions, cells):
-    parameters = MapDynamics(4, 0, num_actions).init(
-        jax.random.key(0), jnp.ones((1, 2, 3, 4)), jnp.zeros(1, jnp.int32)
+    parameters = quick_jit(MapDynamics(4, 0, num_actions).init)(
+        jax.random.key(0), np.ones((1, 2, 3, 4), np.float32), np.zeros(1, np.int32)
     )
     planes = np.asarray(parameters["params"]["Embed_0"]["embedding"])
     for action in range(num_actions):
@@ -431,8 +439,8 @@ def test_an_action_shows_on_the_board_where_its_number_says(num_actions, cells):
 
 
 def test_actions_that_are_no_places_differ_by_noise():
-    parameters = MapDynamics(4, 0, 50).init(
-        jax.random.key(0), jnp.ones((1, 4, 4, 4)), jnp.zeros(1, jnp.int32)
+    parameters = quick_jit(MapDynamics(4, 0, 50).init)(
+        jax.random.key(0), np.ones((1, 4, 4, 4), np.float32), np.zeros(1, np.int32)
     )
     planes = np.asarray(parameters["params"]["Embed_0"]["embedding"])
     assert abs(planes.std() - 1) < 0.1
@@ -441,28 +449,31 @@ def test_actions_that_are_no_places_differ_by_noise():
 
 def test_the_memory_of_a_value_prefix_matters_and_begins_at_zero():
     net, _, params = learned_network("efficientzero")
-    latent, action = net.apply(params, boards(2), method="represent"), np.array([0, 1])
-    zero = net.no_memory(2)
+    step = quick_jit(functools.partial(net.apply, method="step"))
+    latent = quick_jit(functools.partial(net.apply, method="represent"))(params, boards(2))
+    action, zero = np.array([0, 1]), net.no_memory(2)
     assert not any(np.asarray(part).any() for part in zero)
-    _, memory, first = net.apply(params, latent, zero, action, method="step")
-    _, _, second = net.apply(params, latent, memory, action, method="step")
+    _, memory, first = step(params, latent, zero, action)
+    _, _, second = step(params, latent, memory, action)
     assert (np.asarray(first) != np.asarray(second)).any(axis=1).all()
     assert MuZeroNet(3).no_memory(2) == ()
 
 
 def test_the_range_of_a_latent_state_is_its_own_and_a_constant_one_stays_finite():
-    latent = jnp.array([[1.0, 3.0, 2.0], [-5.0, 5.0, 0.0], [4.0, 4.0, 4.0]])
+    latent = np.array([[1.0, 3.0, 2.0], [-5.0, 5.0, 0.0], [4.0, 4.0, 4.0]], np.float32)
     expected = [[0.0, 1.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 0.0]]
-    np.testing.assert_allclose(to_unit_range(latent), expected, atol=1e-6)
-    assert np.isfinite(jax.grad(lambda x: jnp.sum(to_unit_range(x) ** 2))(latent)).all()
+    np.testing.assert_allclose(quick_jit(to_unit_range)(latent), expected, atol=1e-6)
+    gradient = quick_jit(jax.grad(lambda x: jnp.sum(to_unit_range(x) ** 2)))
+    assert np.isfinite(gradient(latent)).all()
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("level", [0, None], ids=["compiled little", "compiled"])
 def test_gradients_of_a_latent_state_are_finite_however_they_are_compiled(level):
     """The largest number may be computed twice, with different rounding: then no number equals it."""
     net, _, params = learned_network("mlp")
     observation = np.random.default_rng(3).normal(size=(500, 4)).astype(np.float32)
-    params = noisy(net.init(jax.random.key(0), observation))
+    params = noisy(quick_jit(net.init)(jax.random.key(0), observation))
     options = {} if level is None else {"xla_backend_optimization_level": level}
 
     def loss(params):
@@ -477,20 +488,16 @@ TOKENS = NetworkSettings(kind="transformer", width=32, blocks=2)
 
 def token_observation(batch=5, seed=0):
     """Six tokens of three features, two of four, and a single one."""
-    keys = jax.random.split(jax.random.key(seed), 3)
-    return {
-        "cards": jax.random.normal(keys[0], (batch, 6, 3)),
-        "players": jax.random.normal(keys[1], (batch, 2, 4)),
-        "table": jax.random.normal(keys[2], (batch, 5)),
-    }
+    shapes, rng = {"cards": (6, 3), "players": (2, 4), "table": (5,)}, np.random.default_rng(seed)
+    return {name: rng.normal(size=(batch, *shape)).astype(np.float32) for name, shape in shapes.items()}
 
 
-@pytest.mark.slow
 def test_a_transformer_attends_to_every_token():
     net = make_network(TOKENS, 7, num_values=3)
     observation = token_observation()
-    params = noisy(net.init(jax.random.key(0), observation))
-    logits, value = net.apply(params, observation)
+    params = noisy(quick_jit(net.init)(jax.random.key(0), observation))
+    apply = quick_jit(net.apply)
+    logits, value = apply(params, observation)
     assert logits.shape == (5, 7)
     assert value.shape == (5, 3)
     assert (np.abs(value) < 1).all()
@@ -498,21 +505,21 @@ def test_a_transformer_attends_to_every_token():
         tokens = leaf.shape[1] if leaf.ndim == 3 else 1
         for token in range(tokens):
             at = (slice(None), token) if leaf.ndim == 3 else slice(None)
-            changed = net.apply(params, observation | {name: leaf.at[at].add(1.0)})[0]
+            changed = leaf.copy()
+            changed[at] += 1
+            changed = apply(params, observation | {name: changed})[0]
             assert (np.abs(changed - logits).max(axis=1) > 1e-5).all(), (name, token)
 
 
 def test_a_value_limit_makes_room_for_scores():
-    observation = jnp.ones((4, 5))
-    plain, wide = (
-        make_network(NetworkSettings(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500)
-    )
-    params = noisy(plain.init(jax.random.key(0), observation))
-    np.testing.assert_allclose(
-        wide.apply(params, observation)[1], from_unit(plain.apply(params, observation)[1], 500)
-    )
+    observation = np.ones((4, 5), np.float32)
+    plain, wide = (make_network(NetworkConfig(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500))
+    params = noisy(quick_jit(plain.init)(jax.random.key(0), observation))
+    apply = quick_jit(wide.apply)
+    expected = quick_jit(lambda params: from_unit(plain.apply(params, observation)[1], 500))(params)
+    np.testing.assert_allclose(apply(params, observation)[1], expected)
     loud = jax.tree.map(lambda x: 1e3 * x, params)
-    np.testing.assert_allclose(np.abs(wide.apply(loud, observation)[1]), 500, rtol=1e-3)
+    np.testing.assert_allclose(np.abs(apply(loud, observation)[1]), 500, rtol=1e-3)
     with pytest.raises(ValueError, match=r"value_limit is 0\.5"):
         NetworkSettings(value_limit=0.5)
 
@@ -520,22 +527,26 @@ def test_a_value_limit_makes_room_for_scores():
 def test_a_row_of_a_transformer_depends_on_its_tokens_places_and_on_no_other_row():
     net = make_network(TOKENS, 7)
     observation = token_observation()
-    params = noisy(net.init(jax.random.key(0), observation))
-    together = net.apply(params, observation)
-    alone = net.apply(params, jax.tree.map(lambda x: x[3:4], observation))
-    np.testing.assert_allclose(alone[0][0], together[0][3], atol=1e-5)
-    np.testing.assert_allclose(alone[1][0], together[1][3], atol=1e-5)
+    params = noisy(quick_jit(net.init)(jax.random.key(0), observation))
+    apply = quick_jit(net.apply)
+    together = apply(params, observation)
+    alone = jax.tree.map(lambda x: np.zeros_like(x), observation)
+    for name, leaf in alone.items():
+        leaf[3] = observation[name][3]
+    alone = apply(params, alone)
+    np.testing.assert_allclose(alone[0][3], together[0][3], atol=1e-5)
+    np.testing.assert_allclose(alone[1][3], together[1][3], atol=1e-5)
     # A token's place tells it apart: the same cards at other places are something else.
-    swapped = observation["cards"][:, jnp.array([1, 0, 2, 3, 4, 5])]
-    assert not np.allclose(net.apply(params, observation | {"cards": swapped})[0], together[0], atol=1e-5)
+    swapped = observation["cards"][:, [1, 0, 2, 3, 4, 5]]
+    assert not np.allclose(apply(params, observation | {"cards": swapped})[0], together[0], atol=1e-5)
 
 
 def test_a_transformers_attention_is_a_softmax_over_all_tokens():
     """One block's attention by hand: heads of 32 units, the query of every token against the keys of all."""
     net = Transformer(width=64, blocks=1)
     observation = token_observation(batch=2)
-    params = net.init(jax.random.key(0), observation)
-    _, state = net.apply(params, observation, capture_intermediates=True)
+    params = quick_jit(net.init)(jax.random.key(0), observation)
+    _, state = quick_jit(functools.partial(net.apply, capture_intermediates=True))(params, observation)
     attention = params["params"]["MultiHeadDotProductAttention_0"]
     x = np.asarray(state["intermediates"]["LayerNorm_0"]["__call__"][0])
 
