@@ -16,7 +16,7 @@ from jzero_envs.quoridor import Quoridor, QuoridorState
 import jzero
 from jzero import check_env
 from jzero.env import init_batch, is_finished, observe_batch, step_batch
-from tests.helpers.playing import Batched, assert_symmetry_keeps_games, compile_run
+from tests.helpers.playing import Batched, assert_symmetry_keeps_games, compile_run, state_after
 from tests.oracles.quoridor import Quoridor as Oracle
 
 SMALL = Quoridor(size=5, walls=3)
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def play(actions, run=RUN):
-    return jax.tree.map(lambda leaf: leaf[-1], run(np.array(actions, np.int32)))
+    return state_after(run, actions, length=8)
 
 
 def row(states, index):
@@ -272,29 +272,39 @@ def snake(size):
     return walls
 
 
+def snake_position(env, walls_left):
+    """A state with the walls of a snake and the pawns in its ends, its `way_lengths` and its observation."""
+
+    @jax.jit
+    def make(walls, pawns, left):
+        state = env.position(walls=walls, pawns=pawns, walls_left=left)
+        return state, env.way_lengths(state), env.observe(state)
+
+    return jax.tree.map(
+        np.asarray, make(snake(env.size), np.array([env.size**2 - 1, 0]), np.full(2, walls_left))
+    )
+
+
 @pytest.mark.parametrize("size", [3, 5, 9])
 def test_ways_along_a_snake_have_the_greatest_length(size):
     env = Quoridor(size=size, walls=99)
-    state = env.position(walls=snake(size), pawns=jnp.array([size**2 - 1, 0]), walls_left=jnp.array([0, 0]))
+    _, lengths, seen = snake_position(env, walls_left=0)
     ahead = 1 + np.arange(size * (size - 1)).reshape(size - 1, size)
     ahead[0::2] = ahead[0::2, ::-1]
     to_the_top = np.concatenate([np.zeros((1, size), int), ahead])
-    lengths = np.asarray(env.way_lengths(state))
     assert (lengths[0] == to_the_top).all()
     assert lengths[0].max() == lengths[1].max() == size**2 - size
-    seen = np.asarray(env.observe(state))[..., 10]
-    assert np.allclose(seen, np.minimum(to_the_top, 3 * size) / size)
+    assert np.allclose(seen[..., 10], np.minimum(to_the_top, 3 * size) / size)
 
 
+@cache
 def walls_and_pawns(size, mazes):
     """Words of the walls of random mazes and of a snake, 2 x n of u32[R], and cells of the pawns, 2 x i32[R]."""
     rng = random.Random(size)
     positions = [random_maze(size, rng, adjacent=False, dense=game % 2 == 0) for game in range(mazes)]
     states = states_of(Quoridor(size=size, walls=99), positions)
-    whole = Quoridor(size=size).position(
-        walls=snake(size), pawns=jnp.array([size**2 - 1, 0]), walls_left=jnp.array([1, 1])
-    )
-    states = jax.tree.map(lambda many, one: np.concatenate([many, np.asarray(one)[None]]), states, whole)
+    whole, _, _ = snake_position(Quoridor(size=size), walls_left=1)
+    states = jax.tree.map(lambda many, one: np.concatenate([many, one[None]]), states, whole)
     return list(states.walls.reshape(mazes + 1, -1).T), list(states.pawns.astype(np.int32).T)
 
 
@@ -439,9 +449,9 @@ def test_an_overlapping_wall_loses():
 
 def test_finished_states_stay():
     walk = [17, 17, 12, 0]  # the pawns meet in the middle: the last one is no legal move, so player 1 loses
-    states = RUN(np.array([*walk, 25, 26, 3], np.int32))
-    assert states.terminated.tolist() == [False, False, False, True, True, True, True]
-    assert states.rewards[3:].tolist() == [[1.0, -1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    states = RUN(np.array([*walk, 25, 26, 3, 17], np.int32))
+    assert states.terminated.tolist() == [False] * 3 + [True] * 5
+    assert states.rewards[3:].tolist() == [[1.0, -1.0]] + [[0.0, 0.0]] * 4
     last = row(states, 3)._replace(rewards=0)
     jax.tree.map(np.testing.assert_array_equal, last, row(states, 6)._replace(rewards=0))
 
@@ -472,14 +482,21 @@ def test_the_ply_limit_cuts_the_game_short(limit, openspiel_limit):
 
 
 def test_plies_are_seen_only_where_their_limit_is_a_rule():
-    first = SMALL.init(jax.random.key(0))
+    first = jax.tree.map(np.asarray, init_batch(SMALL, jax.random.key(0), 2))
     rule = Quoridor(size=5, walls=3, openspiel_limit=True, distances=False)
-    later = first._replace(ply=jnp.int32(25))
-    assert (SMALL.observe(first) == SMALL.observe(later)).all()
-    assert (SMALL.fingerprint(first) == SMALL.fingerprint(later)).all()
-    assert (rule.fingerprint(first) != rule.fingerprint(later)).any()
-    assert rule.observe(later).shape == (5, 5, 13)
-    assert (rule.observe(later)[..., 12] == 0.25).all()
+    later = first._replace(ply=np.array([0, 25], first.ply.dtype))
+
+    def seen(env):
+        both = jax.jit(lambda states: (observe_batch(env, states), jax.vmap(env.fingerprint)(states)))
+        return jax.tree.map(np.asarray, both(later))
+
+    observed, fingerprints = seen(SMALL)
+    assert (observed[0] == observed[1]).all()
+    assert (fingerprints[0] == fingerprints[1]).all()
+    observed, fingerprints = seen(rule)
+    assert (fingerprints[0] != fingerprints[1]).any()
+    assert observed[1].shape == (5, 5, 13)
+    assert (observed[1, ..., 12] == 0.25).all()
 
 
 def test_without_walls_only_pawns_move():
@@ -499,9 +516,10 @@ def test_fingerprints_tell_positions_apart_and_know_transpositions():
     assert len(codes) > 1_000
     assert all(len(positions) == 1 for positions in codes.values())
     assert len(set.union(*codes.values())) == len(codes)
-    one, other = play([25, 30, 28, 34]), play([28, 34, 25, 30])
-    assert (SMALL.fingerprint(one) == SMALL.fingerprint(other)).all()
-    assert (SMALL.fingerprint(play([25])) != SMALL.fingerprint(play([41]))).any()
+    few = [play(actions) for actions in ([25, 30, 28, 34], [28, 34, 25, 30], [25], [41])]
+    one, other, left, right = fingerprint(jax.tree.map(lambda *leaves: np.stack(leaves), *few))
+    assert (one == other).all()
+    assert (left != right).any()
 
 
 def test_batching_in_any_way_gives_the_same_states():
@@ -556,7 +574,8 @@ def test_many_rows_are_judged_in_several_chunks():
 
 
 def test_a_state_takes_251_bytes():
-    assert sum(leaf.nbytes for leaf in jax.tree.leaves(Quoridor().init(jax.random.key(0)))) == 251
+    state = jax.eval_shape(Quoridor().init, jax.random.key(0))
+    assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) == 251
 
 
 def test_svg_shows_the_board_as_it_is_drawn():

@@ -132,3 +132,9 @@ def compile_run(env: Env) -> Callable[[np.ndarray], Any]:
         return jax.lax.scan(step, env.init(jax.random.key(0)), actions)[1]
 
     return lambda actions: jax.tree.map(np.asarray, run(actions))
+
+
+def state_after(run: Callable[[np.ndarray], Any], actions: list[int], length: int) -> Any:
+    """The state after `actions`, of which there are at most `length`: that `run` is compiled for."""
+    states = run(np.pad(np.array(actions, np.int32), (0, length - len(actions))))
+    return jax.tree.map(lambda leaf: leaf[len(actions) - 1], states)
