@@ -17,7 +17,7 @@ from jzero.algorithms.chance_codes import Codes, code_information, codes_in_use,
 from jzero.algorithms.muzero import muzero_loss
 from jzero.algorithms.targets import Targets
 from jzero.algorithms.unrolled import Batch, MuZeroSettings
-from jzero.env import init_batch, make
+from jzero.env import init_batch
 from jzero.env_spec import describe
 from jzero.metrics import read
 from jzero.models.learned import Latent, LearnedModel, learned_model

@@ -513,7 +513,9 @@ def test_a_transformer_attends_to_every_token():
 
 def test_a_value_limit_makes_room_for_scores():
     observation = np.ones((4, 5), np.float32)
-    plain, wide = (make_network(NetworkConfig(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500))
+    plain, wide = (
+        make_network(NetworkSettings(width=8, blocks=1, value_limit=limit), 3) for limit in (1, 500)
+    )
     params = noisy(quick_jit(plain.init)(jax.random.key(0), observation))
     apply = quick_jit(wide.apply)
     expected = quick_jit(lambda params: from_unit(plain.apply(params, observation)[1], 500))(params)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.env import init_batch, make
+from jzero.env import init_batch
 from jzero.models.plan import SearchSettings
 from jzero.networks import make_learned_network, make_network, prepared
 from jzero.networks.make import NetworkSettings
