@@ -1,7 +1,11 @@
 """The agent: the same moves after loading, only legal ones, what its arguments mean. Axes: B states, A actions."""
 
 import dataclasses
+import itertools
 import json
+import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +21,9 @@ from jzero.models.simulator import simulator_model
 from jzero.networks import from_flax, make_network
 from jzero.program import make_mesh
 from jzero.registry import make
-from jzero.run.build import build_agent, build_program
+from jzero.run.build import build_agent, build_algorithm, build_program
 from jzero.storage import checkpoint
-from tests.helpers.tiny import TINY, numbers, tiny
+from tests.helpers.tiny import TINY, child_environment, numbers, simulator, tiny, uniform_apply
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -181,7 +185,7 @@ def test_one_state_without_a_batch_axis_is_refused(run):
 
 @pytest.mark.parametrize("bad", [{"num_simulations": -1}, {"temperature": -0.5}])
 def test_negative_arguments_are_refused(run, states, bad):
-    with pytest.raises(ValueError, match="neither may be negative"):
+    with pytest.raises(ValueError, match="may not be negative"):
         run[1].act(states, KEY, **bad)
 
 
@@ -227,3 +231,126 @@ def test_the_plies_of_a_game_are_one_program(run, states):
         agent.evaluate(kind)
     assert all(np.array_equal(first, other) for other in others)
     assert (agent._plan._cache_size(), agent._root._cache_size()) == (1, 1)
+
+
+def test_an_analysis_is_the_search_that_act_makes(run, states):
+    agent = run[1]
+    found = agent.analyse(states, KEY, num_simulations=24)
+    np.testing.assert_array_equal(found.action, agent.act(states, KEY, num_simulations=24))
+    np.testing.assert_array_equal(found.visits.sum(axis=1), np.full(64, 24))
+    policy, _ = agent.evaluate(states)
+    np.testing.assert_allclose(found.prior, policy, rtol=1e-5, atol=1e-6)
+    assert not np.any(np.asarray(found.visits)[~np.asarray(states.legal_action_mask)])
+    assert found.tree.node_visits.shape == (64, 25)
+
+
+def test_a_principal_variation_follows_the_most_visited_actions(run, states):
+    agent = run[1]
+    found = agent.analyse(states, KEY, num_simulations=24)
+    index, visits = np.asarray(found.tree.children_index), np.asarray(found.tree.children_visits)
+    lengths = []
+    for row in range(64):
+        node, wanted = 0, []
+        while visits[row, node].max() > 0:
+            action = int(visits[row, node].argmax())
+            wanted.append(action)
+            node = index[row, node, action]
+        lengths.append(len(wanted))
+        got = np.asarray(found.principal_variation[row])
+        assert got[: len(wanted)].tolist() == wanted
+        assert (got[len(wanted) :] == -1).all()
+    assert max(lengths) > 2
+
+
+def test_each_state_has_its_temperature(run, states):
+    agent, heat = run[1], jnp.where(jnp.arange(64) % 2 == 0, 0.0, 1.0)
+    mixed = agent.act(states, KEY, temperature=heat)
+    cold, hot = (agent.act(states, KEY, temperature=each) for each in (0.0, 1.0))
+    np.testing.assert_array_equal(mixed, np.where(np.arange(64) % 2 == 0, cold, hot))
+    assert np.any(np.asarray(cold) != np.asarray(hot))
+
+
+def test_an_agent_goes_to_another_process_and_folder(run, states, tmp_path, cache):
+    (tmp_path / "agent.pickle").write_bytes(pickle.dumps(run[1]))
+    code = (
+        "import pickle, sys, jax, jzero; agent = pickle.load(open('agent.pickle', 'rb'));"
+        "states = jzero.init_batch(agent.env, jax.random.key(5), 3);"
+        "print(agent.act(states, jax.random.key(0)).tolist())"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=child_environment(cache),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = run[1].act(init_batch(run[1].env, jax.random.key(5), 3), KEY).tolist()
+    assert child.stdout.strip() == str(wanted)
+
+
+def test_an_agent_of_functions_says_why_it_cannot_be_pickled(run):
+    env = make(TINY.env)
+    agent = jzero.Agent(env, simulator(env, uniform_apply), jnp.zeros(1), TINY.search)
+    with pytest.raises(TypeError, match=r"jzero.load or jzero.train"):
+        pickle.dumps(agent)
+
+
+def play_against_the_first(agent, plies):
+    """Actions and searches of an agent that moves in turn with a player of the first legal column."""
+    env = agent.env
+    states, found = init_batch(env, KEY, 4), []
+    for ply in range(plies):
+        action = agent.act(states, jax.random.key(ply))
+        found.append((states, action, agent._last))
+        for each in (action, None):
+            each = jnp.argmax(states.legal_action_mask, axis=1).astype(jnp.int32) if each is None else each
+            states = step_batch(env, states, each, KEY)
+    return found
+
+
+def opinionated(**search):
+    """An agent for tic-tac-toe with weights that tell positions apart."""
+    config = tiny(search=SearchSettings(num_simulations=16, **search))
+    env = make(TINY.env)
+    params = build_algorithm(env, config).init(KEY)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: jnp.asarray(x + 0.3 * rng.normal(size=x.shape), jnp.float32), params)
+    return build_agent(env, config, params)
+
+
+def test_a_cache_changes_no_action_and_answers_what_was_asked_before():
+    plain, cached = (play_against_the_first(opinionated(cache=size), 4) for size in (0, 4096))
+    for (_, one, _), (_, two, _) in zip(plain, cached, strict=True):
+        np.testing.assert_array_equal(one, two)
+    tables = [last[0].table for *_, last in cached]
+    assert int(tables[-1].hits) > int(tables[0].hits)
+    assert int(tables[-1].hits) + int(tables[-1].shared) > int(tables[-1].asked) // 10
+
+
+def test_a_reused_tree_is_the_one_below_the_position_that_came():
+    agent = opinionated(reuse=True)
+    found = play_against_the_first(agent, 3)
+    for (_, action, (plan, _)), (states, _, (later, _)) in itertools.pairwise(found):
+        tree = plan.tree
+        for row in range(4):
+            own = np.asarray(tree.children_index)[row, 0, int(action[row])]
+            replies = np.asarray(tree.children_index)[row, own]
+            boards = [np.asarray(tree.embeddings.board)[row, at] if at >= 0 else None for at in replies]
+            kept = [
+                np.asarray(tree.node_visits)[row, at]
+                for at, board in zip(replies, boards, strict=True)
+                if board is not None and (board == np.asarray(states.board)[row]).all()
+            ]
+            # The root's visits are those of its edges and one; simulations come on top of those kept.
+            assert float(later.visits[row].sum()) == 16 + (kept[0] - 1 if kept else 0)
+
+
+def test_new_weights_and_other_batches_begin_anew():
+    agent = opinionated(cache=256)
+    states = init_batch(agent.env, KEY, 4)
+    agent.act(states, KEY)
+    assert agent.with_params(agent.params)._last is None
+    fewer = jax.tree.map(lambda x: x[:2], states)
+    agent.act(fewer, KEY)
+    assert int(agent._last[0].table.asked) <= 2 * 16

@@ -88,7 +88,7 @@ class Run:
             self.state.averaged,
             config.train.search,
             name=config.train.env,
-            recipe=(build_agent, config.train, parts),
+            recipe=(build_agent, config.train, parts._replace(optimizer=None)),
         )
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None

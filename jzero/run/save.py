@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jzero.program import TrainState
+from jzero.pytrees import PyTree
 from jzero.run.config import RunConfig
 from jzero.storage import checkpoint
 
@@ -36,7 +37,9 @@ class Saver:
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, float]:
         """The newest state and the seconds it took; its replay and games are None where they were not saved."""
-        wanted = abstract if self._holds_replay() else _light(abstract)
+        saved_shapes = (checkpoint.shapes(self.directory) or {}).get("state", {})
+        _check_optimizer(saved_shapes.get("opt_state"), abstract.opt_state, self.directory)
+        wanted = abstract if "replay" in saved_shapes or not saved_shapes else _light(abstract)
         template = {"state": wanted, "seconds": np.float32(0)}
         self.saved_iteration, saved = checkpoint.restore(self.directory, template)
         state = saved["state"]
@@ -75,9 +78,21 @@ class Saver:
         if jax.process_index() == 0 and (every is not None or self.config.keep_best):
             (self.directory / KEPT).write_text(json.dumps(self._kept) + "\n", encoding="utf-8")
 
-    def _holds_replay(self) -> bool:
-        found = checkpoint.names(self.directory)
-        return found is None or "replay" in found
+
+def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:
+    """Raises ValueError where the optimiser's state on disk has other arrays than the optimiser's own."""
+    if saved is None:
+        return
+
+    def arrays(tree: PyTree) -> list[tuple]:
+        return sorted((str(x.dtype), tuple(x.shape)) for x in jax.tree.leaves(tree))
+
+    before, now = arrays(saved), arrays(wanted)
+    if before != now:
+        raise ValueError(
+            f"optimizer: the state in the checkpoint in {directory} has {len(before)} arrays, that of this "
+            f"optimizer has {len(now)}, or others; give the optimizer that the run began with, or start a new run"
+        )
 
 
 def _light(state: TrainState) -> dict[str, Any]:

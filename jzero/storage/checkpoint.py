@@ -148,14 +148,18 @@ def _read(path: Path, template: PyTree, partial: bool) -> PyTree:
         )
 
 
-def names(directory: str | Path) -> set[str] | None:
-    """The parts of the state in the newest checkpoint; None where there is none."""
-    there = iterations(directory)
-    if not there:
-        return None
-    with ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(Path(directory).absolute() / str(there[-1])).item_metadata.tree
-    return set(tree["state"])
+def shapes(directory: str | Path) -> Any:
+    """Shapes and dtypes of the newest checkpoint that says what it holds, named tuples as dictionaries; None where
+    there is none.
+    """
+    for number in reversed(iterations(directory)):
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                found: Any = checkpointer.metadata(Path(directory).absolute() / str(number))
+            return found.item_metadata.tree
+        except Exception:  # a damaged one, of which `restore` warns
+            continue
+    return None
 
 
 def iterations(directory: str | Path) -> list[int]:

@@ -1,0 +1,96 @@
+"""Which checkpoints are kept, and checkpoints without replay and games."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import jzero
+from jzero.evaluate.measures import Strength
+from jzero.registry import make
+from jzero.run.config import RunConfig
+from jzero.run.export import export
+from jzero.run.loop import Run
+from jzero.run.save import Saver
+from jzero.storage import checkpoint
+from tests.helpers.tiny import TINY
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def state():
+    """The state of a run."""
+    return jzero.run.build.build_program(make(TINY.env), TINY).init()
+
+
+def saved(directory, state, config, plan):
+    """Iterations on disk after saves at (iteration, minutes, strength or None)."""
+    saver = Saver(directory, config)
+    for iteration, minutes, strength in plan:
+        best = strength is not None and saver.is_best(strength)
+        saver.save(state._replace(iteration=np.int32(iteration)), 60 * minutes, best=best)
+    return checkpoint.iterations(directory)
+
+
+PLAN = [(1, 1, 0.2), (2, 2, 0.9), (3, 3, 0.5), (4, 4, None), (5, 5, 0.9), (6, 6, None), (7, 7, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, [6, 7]),
+        ({"keep_newest": 3}, [5, 6, 7]),
+        ({"keep_best": True}, [2, 6, 7]),
+        ({"keep_every": 3.0}, [1, 4, 6, 7]),
+        ({"keep_every": 3.0, "keep_best": True, "keep_newest": 1}, [1, 2, 4, 7]),
+    ],
+)
+def test_the_rule_says_what_stays(tmp_path, state, options, kept):
+    assert saved(tmp_path, state, RunConfig(train=TINY, save_replay=False, **options), PLAN) == kept
+
+
+def test_a_resumed_run_remembers_what_it_keeps(tmp_path, state):
+    config = RunConfig(train=TINY, save_replay=False, keep_best=True, keep_newest=1)
+    assert saved(tmp_path, state, config, PLAN[:3]) == [2, 3]
+    resumed = dataclasses.replace(config, resume=True)
+    assert saved(tmp_path, state, resumed, [(8, 8, 0.8), (9, 9, 0.95), (10, 10, None)]) == [9, 10]
+
+
+def test_a_run_without_its_replay_goes_on_with_new_games_and_is_shared(tmp_path):
+    config = RunConfig(train=TINY, run_dir=tmp_path / "run", iterations=3, save_replay=False)
+
+    def measure(agent):
+        return Strength("nothing", 0.5, 0.5, 0.5)
+
+    with Run("tiny", make(TINY.env), config) as run:
+        run.train(measure, measure)
+        weights, updates = run.agent().params, int(run.state.updates)
+    on_disk = checkpoint.shapes(tmp_path / "run" / "checkpoints")["state"]
+    assert set(on_disk) == {"params", "averaged", "opt_state", "key", "iteration", "updates"}
+    for one, two in zip(
+        jax.tree.leaves(weights), jax.tree.leaves(jzero.load(tmp_path / "run").params), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    export(tmp_path / "run", tmp_path / "shared")
+    assert set(checkpoint.shapes(tmp_path / "shared" / "checkpoints")["state"]) == {"averaged"}
+    for one, two in zip(
+        jax.tree.leaves(weights), jax.tree.leaves(jzero.load(tmp_path / "shared").params), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    with Run("tiny", make(TINY.env), dataclasses.replace(config, resume=True, iterations=5)) as run:
+        assert (run.iteration, int(run.state.updates), int(run.state.replay.head)) == (3, updates, 0)
+        run.train(measure, measure)
+        # The first iteration after the warm-up again: the replay was empty.
+        assert int(run.state.updates) == updates + TINY.updates
+
+
+def test_a_checkpoint_by_its_number(tmp_path, state):
+    config = RunConfig(train=TINY, save_replay=False, keep_newest=3)
+    saved(tmp_path / "checkpoints", state, config, PLAN[:3])
+    with pytest.raises(FileNotFoundError, match="no checkpoint of iteration 9; there are 1, 2, 3"):
+        checkpoint.restore_part(tmp_path / "checkpoints", ("state", "averaged"), 9)
+    number, found = checkpoint.restore_part(tmp_path / "checkpoints", ("state", "averaged"), 2)
+    assert number == 2
+    assert jax.tree.structure(found) == jax.tree.structure(dict(state.averaged))

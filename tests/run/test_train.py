@@ -1,0 +1,233 @@
+"""`jzero.train` with parts of one's own: in code, in a thread, from another folder, and what does not fit."""
+
+import pickle
+import subprocess
+import sys
+import threading
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jzero
+from jzero.evaluate import strength
+from jzero.evaluate.measures import Strength
+from jzero.models.plan import SearchSettings
+from jzero.networks import from_flax
+from jzero.run import cli
+from jzero.run.load import read_config
+from jzero.run.presets import suited
+from jzero.storage.run_dir import read_metrics
+from tests.helpers.env_examples import TwoPiles
+from tests.helpers.tiny import child_environment
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SMALL = {
+    "games": 8,
+    "plies": 6,
+    "replay_plies": 18,
+    "batch_size": 16,
+    "updates": 2,
+    "warmup_iterations": 1,
+    "iterations": 3,
+    "search": SearchSettings(num_simulations=4),
+}
+
+
+class Net(nn.Module):
+    actions: int
+
+    @nn.compact
+    def __call__(self, observation):
+        x = nn.relu(nn.Dense(16)(observation.reshape(observation.shape[0], -1)))
+        return nn.Dense(self.actions)(x), jnp.tanh(nn.Dense(1)(x))[:, 0]
+
+
+def network(spec):
+    return from_flax(Net(spec.num_actions))
+
+
+def measure(agent):
+    return Strength("nothing", 0.5, 0.5, 0.5)
+
+
+def weighs_values_only(spec, network, settings):
+    """AlphaZero whose policy learns nothing."""
+    algorithm = jzero.alphazero(spec, network, settings)
+
+    def loss(params, batch, key):
+        _, (metrics, priorities) = algorithm.loss(params, batch, key)
+        value = metrics["value_loss"].value
+        return value, (metrics, priorities)
+
+    return algorithm._replace(loss=loss)
+
+
+def test_parts_of_ones_own_train_and_are_loaded_again(tmp_path):
+    agent = jzero.train(
+        "tic_tac_toe",
+        network=network,
+        optimizer=optax.sgd(optax.cosine_decay_schedule(0.1, 100)),
+        algorithm=weighs_values_only,
+        run_dir=tmp_path / "run",
+        measure=measure,
+        **SMALL,
+    )
+    assert {"Dense_0", "Dense_1", "Dense_2"} == set(agent.params["params"])
+    assert read_config(tmp_path / "run")[1] == ["network", "algorithm", "optimizer"]
+    assert [line["iteration"] for line in read_metrics(tmp_path / "run")] == [1, 2, 3]
+    # Plain gradient descent on the value alone leaves the policy's last layer as it was made.
+    first = network(jzero.describe(agent.env)).init(
+        jax.random.fold_in(jax.random.key(0), 0), jzero.describe(agent.env).seen(jax.random.key(0))
+    )
+    np.testing.assert_array_equal(
+        agent.params["params"]["Dense_1"]["kernel"], first["params"]["Dense_1"]["kernel"]
+    )
+    moved = np.abs(agent.params["params"]["Dense_2"]["kernel"] - first["params"]["Dense_2"]["kernel"])
+    assert moved.max() > 0
+    states = jzero.init_batch(agent.env, jax.random.key(1), 3)
+    loaded = jzero.load(tmp_path / "run", network=network, algorithm=weighs_values_only)
+    np.testing.assert_array_equal(loaded.act(states, jax.random.key(0)), agent.act(states, jax.random.key(0)))
+    with pytest.raises(
+        ValueError, match=r"its own network and algorithm.*network=, algorithm= to jzero.load"
+    ):
+        jzero.load(tmp_path / "run")
+    assert pickle.loads(pickle.dumps(agent)).name == "tic_tac_toe"
+
+
+def test_an_environment_object_without_a_name_trains_in_a_thread(tmp_path):
+    class Local(TwoPiles):
+        """A class that nothing can import."""
+
+    env, found = Local(), []
+
+    def work():
+        found.append(jzero.train(env, run_dir=tmp_path / "run", measure=measure, **SMALL))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(300)
+    assert found[0].env is env
+    assert read_config(tmp_path / "run")[1] == ["env"]
+    with pytest.raises(ValueError, match=r"trained with its own env.*env= to jzero.load"):
+        jzero.load(tmp_path / "run")
+    assert jzero.load(tmp_path / "run", env=env).env is env
+
+
+def test_the_default_measurements_are_taken(tmp_path, monkeypatch):
+    asked = []
+
+    def of(name):
+        return lambda env: lambda agent: asked.append((name, env, agent.name)) or measure(agent)
+
+    for name in ("measure", "final"):
+        monkeypatch.setattr(strength, name, of(name))
+    agent = jzero.train("tic_tac_toe", run_dir=tmp_path / "run", **SMALL)
+    assert asked == [(name, agent.env, "tic_tac_toe") for name in ("measure", "final")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"algorithm": "alphago"}, "algorithm is 'alphago'; expected alphazero, muzero"),
+        ({"num_games": 3}, "no setting num_games"),
+        ({"games": 0}, "games is 0; it must be at least 1"),
+        ({"network": 7}, "network is int; expected jzero.networks.Network"),
+    ],
+)
+def test_what_does_not_fit_is_named(arguments, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        jzero.train("tic_tac_toe", run_dir=tmp_path / "run", measure=measure, **(SMALL | arguments))
+
+
+def test_an_optimiser_that_does_not_fit_the_checkpoint_is_named(tmp_path):
+    options = SMALL | {"run_dir": tmp_path / "run", "measure": measure, "network": network}
+    jzero.train("tic_tac_toe", optimizer=optax.adam(1e-3), **options)
+    with pytest.raises(
+        ValueError,
+        match=r"optimizer: .* has 13 arrays, .* has 0, .*began with",
+    ):
+        jzero.train("tic_tac_toe", optimizer=optax.sgd(1e-3), resume=True, **(options | {"iterations": 5}))
+
+
+MODULE = """
+import jax.numpy as jnp
+from jzero.networks import Network
+
+def network(spec):
+    def init(key, observation):
+        size = observation[0].size
+        return {"w": jnp.zeros((size, spec.num_actions)), "v": jnp.zeros(size)}
+
+    def apply(params, observation):
+        x = observation.reshape(observation.shape[0], -1)
+        return x @ params["w"], jnp.tanh(x @ params["v"])
+
+    return Network(init, apply)
+"""
+OPTIONS = [
+    "--env",
+    "tic_tac_toe",
+    "--network.kind",
+    "own_network_module:network",
+    "--games",
+    "8",
+    "--plies",
+    "6",
+    "--replay-plies",
+    "18",
+    "--batch-size",
+    "16",
+    "--updates",
+    "2",
+    "--iterations",
+    "2",
+    "--warmup-iterations",
+    "1",
+    "--search.num-simulations",
+    "4",
+    "--run-dir",
+    "run",
+]
+
+
+def test_a_network_is_named_on_the_command_line(tmp_path, monkeypatch):
+    (tmp_path / "own_network_module.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(cli, "set_up", lambda **_: None)  # the devices of this process are chosen
+    cli.main("train", suited("alphazero"), measure=lambda env: measure, argv=OPTIONS)
+    assert jzero.load("run").params["w"].shape == (18, 9)
+    with pytest.raises(SystemExit, match=r"network.kind is 'own_network_module:other': .* has no 'other'"):
+        changed = [*OPTIONS, "--network.kind", "own_network_module:other", "--run-dir", "other"]
+        cli.main("train", suited("alphazero"), measure=lambda env: measure, argv=changed)
+
+
+@pytest.mark.slow
+def test_the_command_trains_from_any_folder(tmp_path, cache):
+    (tmp_path / "own_network_module.py").write_text(MODULE)
+
+    def run(*command):
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=child_environment(cache),
+            capture_output=True,
+            text=True,
+        )
+
+    child = run("-m", "jzero", "train", *OPTIONS, "--cpu-devices", "1", "--evaluate-every", "1000")
+    assert child.returncode == 0, child.stderr
+    assert "score in 100 games" in child.stdout
+    child = run("-c", "import jzero; print(jzero.load('run').params['w'].shape)")
+    assert child.stdout.strip() == "(18, 9)", child.stderr
+    child = run("-m", "jzero", "export", "--weights", "run", "--out", "shared")
+    assert child.returncode == 0, child.stderr
+    child = run("-c", "import jzero; print(jzero.load('shared').params['v'].shape)")
+    assert child.stdout.strip() == "(18,)", child.stderr
+    child = run("-m", "jzero", "report", "run")
+    assert child.stdout.strip().endswith("report.html")
