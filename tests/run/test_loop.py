@@ -682,7 +682,7 @@ def command_line(monkeypatch, capsys):
         (["--network.width", "0"], "network.width is 0; it must be at least 1"),
         (["--number-of-games", "3"], "Unrecognized options: --number-of-games"),
         (["--plies", "4"], "error: replay_plies is 18; it must be a multiple of plies, 4"),
-        (["--resume", "--run-dir", "{tmp}/missing"], "holds no run to resume"),
+        (["--resume", "--run-dir", "{tmp}/missing"], "{tmp}/missing holds no run (no config.json)"),
         (["--run-dir", "{tmp}/file/run"], "error: cannot write {tmp}/file/run: Not a directory"),
         (["--run-dir", "{tmp}"], "error: run directory {tmp} is not empty"),
     ],
