@@ -10,18 +10,19 @@ import pytest
 from jzero_envs.blob import Blob
 
 from jzero.algorithms.alphazero import alphazero_loss
-from jzero.algorithms.returns import value_targets
-from jzero.env import init_batch, reveal_batch, step_batch
-from jzero.models.model import by_seat, from_mover
-from jzero.models.plan import SearchSettings, plan, search_root
-from jzero.models.simulator import edge, simulator_model
+from jzero.algorithms.returns import LossSettings, value_targets
+from jzero.env import init_batch, make, reveal_batch, step_batch
+from jzero.env_spec import describe
+from jzero.models.model import by_seat, from_mover, make_edge
+from jzero.models.plan import SearchSettings, make_planner
 from jzero.networks.make import NetworkSettings
-from jzero.registry import make
+from jzero.program import make_mesh
 from jzero.replay import Sample
-from jzero.run.build import build_algorithm
-from jzero.self_play import Transition, self_play, start_games
+from jzero.run.build import build_algorithm, build_program
+from jzero.search import RootFnOutput
+from jzero.self_play import Transition, start_games
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import Race, tiny
+from tests.helpers.tiny import Race, network_of, planned, play_on, simulator, tiny
 
 KEY = jax.random.key(0)
 WORLDS = 3
@@ -67,9 +68,13 @@ def mid_round(env: Blob, batch_size: int, plies: int):
 
 def found_by(env: Blob, states, seen: list | None = None, **changes):
     config = SearchSettings(num_simulations=8, worlds=WORLDS, **changes)
-    model = simulator_model(env, readable_network(seen))
-    run = quick_jit(lambda states: plan(config, model, None, KEY, states, num_simulations=8, explore=False))
-    return jax.tree.map(np.asarray, run(states))
+    planner = make_planner(config, simulator(env, readable_network(seen)))
+
+    def run(states):
+        root = RootFnOutput(prior_logits=None, value=None, embedding=states)  # the network's word is not read
+        return planner.plan(None, KEY, root, ~states.legal_action_mask)
+
+    return jax.tree.map(np.asarray, quick_jit(run)(states))
 
 
 def test_every_batch_of_the_network_is_full():
@@ -106,7 +111,7 @@ def test_values_see_the_worlds_and_the_policy_does_not():
 def test_worlds_are_drawn_next_to_each_other_and_keep_what_the_mover_sees():
     env = Blob(players=4, cards=4)
     states = mid_round(env, 6, 5)
-    resample = simulator_model(env, readable_network()).resample
+    resample = simulator(env, readable_network()).resample
     worlds = quick_jit(lambda states: resample(states, KEY, WORLDS))(states)
     hands = np.asarray(worlds.hands).reshape(6, WORLDS, 4, 2)
     mover = np.asarray(states.current_player)
@@ -154,7 +159,7 @@ def test_vector_values_choose_what_exhaustive_max_n_chooses():
     env = Blob(players=3, cards=2)
     games = 60
     states = mid_round(env, games, 4)  # bids are made, one card lies on the table
-    model = simulator_model(
+    model = simulator(
         env, lambda _, view: (jnp.zeros((len(view.hidden), 66)), jnp.zeros((len(view.hidden), 3)))
     )
     model = model._replace(resample=None)
@@ -162,10 +167,8 @@ def test_vector_values_choose_what_exhaustive_max_n_chooses():
 
     @quick_jit
     def searched(states):
-        root = model.root(None, states)
-        invalid = ~states.legal_action_mask
-        output = search_root(config, model, None, KEY, root, invalid, num_simulations=200, explore=False)
-        return output.action, output.search_tree.root_player_qvalues()
+        found = planned(config, model, None, KEY, states, num_simulations=200, memory=None)
+        return found.action, found.tree.root_player_qvalues()
 
     actions, qvalues = jax.tree.map(np.asarray, searched(states))
     compared = 0
@@ -200,7 +203,7 @@ def test_a_simulators_values_are_by_seat():
         rows = observation.hidden.shape[0]
         return jnp.zeros((rows, env.num_actions)), jnp.broadcast_to(own, (rows, 3))
 
-    value = np.asarray(simulator_model(env, apply).root(None, states).value)
+    value = np.asarray(simulator(env, apply).root(None, states).value)
     mover = np.asarray(states.current_player)
     assert len(set(mover)) > 1
     for row, seat in enumerate(mover):
@@ -239,11 +242,12 @@ def test_an_edge_has_the_rewards_of_all_players_and_no_sign():
     env = Race(num_players=3)
     states = init_batch(env, KEY, 2)
     after = step_batch(env, states, jnp.array([0, 1]), KEY)
-    reward, discount = edge(env, states, after, 0.9)
+    edge = make_edge(describe(env), 0.9)
+    reward, discount = edge(states, after)
     np.testing.assert_allclose(reward, [[0, 0, 0], [-0.25, 0.25, 0.25]])
     np.testing.assert_allclose(discount, [0.9, 0.9])
     last = after._replace(position=jnp.array([3, 2]))  # of the 4 steps to the goal
-    reward, discount = edge(env, last, step_batch(env, last, jnp.array([0, 0]), KEY), 0.9)
+    reward, discount = edge(last, step_batch(env, last, jnp.array([0, 0]), KEY))
     np.testing.assert_allclose(reward, [[-1, 1, -1], [0, 0, 0]])
     np.testing.assert_allclose(discount, [0, 0.9])
 
@@ -261,10 +265,11 @@ def test_the_loss_compares_the_movers_view_with_targets_by_seat():
         value=by_seat(value, states.current_player),
         weight=jnp.ones(16),
     )
-    measure = functools.partial(alphazero_loss, env, network, None, key=KEY, value_weight=1.0, augment=False)
+    settings = LossSettings(augment=False)
+    measure = functools.partial(alphazero_loss, describe(env), network_of(network), settings, None, key=KEY)
     np.testing.assert_allclose(measure(sample)[0], 0, atol=1e-5)
     off = sample._replace(value=sample.value.at[:, 2].add(0.5))
-    np.testing.assert_allclose(measure(off)[1]["value_loss"], 0.5**2 / 4, atol=1e-5)
+    np.testing.assert_allclose(measure(off)[1][0]["value_loss"].value, 0.5**2 / 4, atol=1e-5)
 
 
 def test_self_play_records_values_and_rewards_by_seat():
@@ -277,9 +282,9 @@ def test_self_play_records_values_and_rewards_by_seat():
         temperature_plies=9,
         search=SearchSettings(num_simulations=4, worlds=2),
     )
-    model = simulator_model(env, readable_network())
+    model = simulator(env, readable_network())
     games = start_games(env, config, KEY, 4)
-    run = quick_jit(lambda games: self_play(env, model, config, None, KEY, games))
+    run = quick_jit(lambda games: play_on(env, model, config, None, KEY, games))
     _, transitions, metrics = jax.tree.map(np.asarray, run(games))
     assert transitions.value.shape == transitions.reward.shape == (9, 4, 3)
     assert transitions.ended[-1].all()
@@ -288,9 +293,9 @@ def test_self_play_records_values_and_rewards_by_seat():
     bids, state = transitions.state.bids[-1], transitions.state
     exact = transitions.reward[-1] > 0
     np.testing.assert_allclose(transitions.reward[-1][exact], ((10 + bids) / 12)[exact], atol=1e-6)
-    assert metrics["first_player_return"] == pytest.approx(transitions.reward[-1][:, 0].sum(), abs=1e-5)
+    assert metrics["first_player_return"].total == pytest.approx(transitions.reward[-1][:, 0].sum(), abs=1e-5)
     forced = state.legal_action_mask.sum(axis=-1).max(axis=-1) == 1
-    assert metrics["evaluations"] == np.where(forced, 2, 2 * (1 + 4)).sum() * 4
+    assert metrics["evaluations_per_position"].total == np.where(forced, 2, 2 * (1 + 4)).sum() * 4
     targets, known = value_targets(jax.tree.map(jnp.asarray, transitions), 1.0)
     assert known.all()
     np.testing.assert_allclose(targets, np.broadcast_to(transitions.reward[-1], (9, 4, 3)))
@@ -333,7 +338,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
         (
             "blob",
             {"algorithm": "muzero"},
-            "learns one value, for one player or for two whose rewards sum to 0",
+            "a learned model has one value, for one player or for two whose rewards sum to 0",
         ),
         (
             "blob",
@@ -345,7 +350,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
 def test_options_that_do_not_fit_are_refused(name, changes, says):
     env = make(name)
     with pytest.raises(ValueError, match=says):
-        build_algorithm(env, tiny(env=name, **changes)).init(KEY)
+        build_program(env, tiny(env=name, **changes), make_mesh(jax.devices()[:1]))
 
 
 def test_what_is_revealed_needs_worlds_and_has_no_images():
@@ -364,15 +369,13 @@ def test_what_is_revealed_needs_worlds_and_has_no_images():
 def test_search_worlds_takes_a_temperature_for_each_game():
     env = Blob(players=3, cards=3)
     states = mid_round(env, 64, 3)
-    model = simulator_model(env, readable_network())
+    model = simulator(env, readable_network())
     config = SearchSettings(num_simulations=4, worlds=2)
     temperature = jnp.where(jnp.arange(64) < 32, 0.0, 50.0)
 
     @quick_jit
     def run(key):
-        return plan(
-            config, model, None, key, states, num_simulations=4, explore=False, temperature=temperature
-        )
+        return planned(config, model, None, key, states, temperature=temperature)
 
     found = jax.tree.map(np.asarray, run(KEY))
     best = found.policy.argmax(axis=1)
