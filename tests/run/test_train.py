@@ -169,30 +169,11 @@ def network(spec):
 
     return Network(init, apply)
 """
-OPTIONS = [
-    "--env",
-    "tic_tac_toe",
-    "--network.kind",
-    "own_network_module:network",
-    "--games",
-    "8",
-    "--plies",
-    "6",
-    "--replay-plies",
-    "18",
-    "--batch-size",
-    "16",
-    "--updates",
-    "2",
-    "--iterations",
-    "2",
-    "--warmup-iterations",
-    "1",
-    "--search.num-simulations",
-    "4",
-    "--run-dir",
-    "run",
-]
+TEXT = (
+    "--env tic_tac_toe --network.kind own_network_module:network --games 8 --plies 6 --replay-plies 18 "
+    "--batch-size 16 --updates 2 --iterations 2 --warmup-iterations 1 --search.num-simulations 4 --run-dir run"
+)
+OPTIONS = TEXT.split()
 
 
 def test_a_network_is_named_on_the_command_line(tmp_path, monkeypatch):
@@ -202,8 +183,8 @@ def test_a_network_is_named_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "set_up", lambda **_: None)  # the devices of this process are chosen
     cli.main("train", suited("alphazero"), measure=lambda env: measure, argv=OPTIONS)
     assert jzero.load("run").params["w"].shape == (18, 9)
+    changed = [*OPTIONS, "--network.kind", "own_network_module:other", "--run-dir", "other"]
     with pytest.raises(SystemExit, match=r"network.kind is 'own_network_module:other': .* has no 'other'"):
-        changed = [*OPTIONS, "--network.kind", "own_network_module:other", "--run-dir", "other"]
         cli.main("train", suited("alphazero"), measure=lambda env: measure, argv=changed)
 
 
