@@ -17,6 +17,9 @@ from tests.oracles import search as oracle
 # Compiling takes longer than running these searches.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
+# Many small operations, each compiled by itself otherwise.
+summary_of = quick_jit(lambda tree: tree.summary())
+
 
 class TreeArrays(NamedTuple):
     """A batch of search trees as NumPy arrays [B, N, ...], named as in mctx."""
@@ -35,11 +38,15 @@ class TreeArrays(NamedTuple):
 
     @classmethod
     def of(cls, tree: search.Tree | mctx.Tree) -> "TreeArrays":
-        return cls(*(np.asarray(getattr(tree, name)) for name in cls._fields))
+        return cls(*map(np.asarray, _arrays_of(tree)))
 
     @property
     def qvalues(self) -> np.ndarray:
         return self.children_rewards + self.children_discounts * self.children_values
+
+
+# Ours computes these from its own arrays.
+_arrays_of = quick_jit(lambda tree: [getattr(tree, name) for name in TreeArrays._fields])
 
 
 class Tables(NamedTuple):

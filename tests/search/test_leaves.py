@@ -104,7 +104,8 @@ def test_rounds_visit_what_mctx_visits_where_values_do_not_reorder_them(leaves):
                 **options,
             )
 
-        return search_all(jax.tree.map(jnp.asarray, tables), roots).search_tree.summary().visit_counts
+        output = search_all(jax.tree.map(jnp.asarray, tables), roots)
+        return tables_lib.summary_of(output.search_tree).visit_counts
 
     np.testing.assert_array_equal(run(search, leaves=leaves), run(mctx))
 

@@ -18,6 +18,7 @@ from scipy.special import softmax
 
 from jzero import search
 from tests.helpers import search_tables as tables_lib
+from tests.helpers.search_tables import summary_of
 
 POLICIES = ["muzero_policy", "gumbel_muzero_policy"]
 TRANSFORMS = [
@@ -106,7 +107,8 @@ def test_types_serve_as_annotations_as_those_of_mctx_do():
         assert module.RecurrentFn | None
     tables, roots = _few_games()
     root = tables_lib.jax_root(tables, roots)
-    output = search.gumbel_muzero_policy(tables, jax.random.key(0), root, tables_lib.recurrent_fn, 2)
+    policy = functools.partial(search.gumbel_muzero_policy, recurrent_fn=tables_lib.recurrent_fn)
+    output = jax.eval_shape(lambda key: policy(tables, key, root, num_simulations=2), jax.random.key(0))
     assert isinstance(output.search_tree.extra_data, mctx.GumbelMuZeroExtraData)
 
 
@@ -166,7 +168,7 @@ def test_a_loop_of_the_user_carries_a_key_and_a_tree(policy):
     ours, theirs = (_search_few(module, policy, loop_fn=loop) for module in (search, mctx))
     assert visits == [(3, 4)] * 6
     np.testing.assert_array_equal(ours.action, theirs.action)
-    expected = _search_few(search, policy)
+    expected = _found_few(search, policy)
     np.testing.assert_array_equal(ours.search_tree.children, expected.search_tree.children)
 
 
@@ -198,19 +200,19 @@ def test_no_considered_action_is_one():
     found, expected = (
         _search_few(module, "gumbel_muzero_policy", max_num_considered_actions=0) for module in (search, mctx)
     )
-    visits = [output.search_tree.summary().visit_counts.tolist() for output in (found, expected)]
+    visits = [summary_of(output.search_tree).visit_counts.tolist() for output in (found, expected)]
     assert visits[0] == visits[1]
     assert {3.0} == {max(row) for row in visits[0]}
     assert found.action.tolist() == expected.action.tolist()
 
 
 def test_fields_of_a_tree_are_replaced_as_in_mctx():
-    ours, theirs = (_search_few(module, "muzero_policy").search_tree for module in (search, mctx))
+    ours, theirs = (_found_few(module, "muzero_policy").search_tree for module in (search, mctx))
     smaller = ours.replace(embeddings=None)
     assert isinstance(smaller, search.Tree)
     assert smaller.embeddings is None
     rewards = jnp.ones_like(theirs.children_rewards)
-    summaries = [tree.replace(children_rewards=rewards).summary() for tree in (ours, theirs)]
+    summaries = [summary_of(tree.replace(children_rewards=rewards)) for tree in (ours, theirs)]
     np.testing.assert_allclose(summaries[0].qvalues, summaries[1].qvalues, atol=1e-5)
     for tree in (ours, theirs):
         with pytest.raises(ValueError, match="visit_counts"):
@@ -221,6 +223,12 @@ def _few_games() -> tuple[tables_lib.Tables, jax.Array]:
     """Random tables of four actions, and i32[3] states of them."""
     tables = tables_lib.random_tables(0, 4)
     return jax.tree.map(jnp.asarray, tables), jnp.asarray(tables_lib.random_roots(0, tables, 3))
+
+
+@functools.cache
+def _found_few(module: ModuleType, policy: str) -> mctx.PolicyOutput:
+    """`_search_few` without options."""
+    return _search_few(module, policy)
 
 
 @pytest.mark.parametrize("name", POLICIES + TRANSFORMS)
@@ -311,8 +319,9 @@ def _assert_equal(ours: mctx.PolicyOutput, theirs: mctx.PolicyOutput) -> None:
         else:
             np.testing.assert_allclose(array, expected, atol=1e-5, err_msg=name)
     np.testing.assert_array_equal(ours.search_tree.embeddings, theirs.search_tree.embeddings)
+    summaries = [summary_of(output.search_tree) for output in (ours, theirs)]
     for name in ["visit_counts", "visit_probs", "value", "qvalues"]:
-        array, expected = (getattr(output.search_tree.summary(), name) for output in (ours, theirs))
+        array, expected = (getattr(found, name) for found in summaries)
         np.testing.assert_allclose(array, expected, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(ours.action_weights, theirs.action_weights, atol=1e-4)
     np.testing.assert_array_equal(ours.action, theirs.action)

@@ -187,7 +187,7 @@ def check(output: search.PolicyOutput, expected: list[oracle.Result]) -> None:
     """Compares every game in which no decision was a near tie: most of them."""
     tree = tables_lib.TreeArrays.of(output.search_tree)
     qvalues = tree.qvalues
-    summary = jax.tree.map(np.asarray, output.search_tree.summary())
+    summary = jax.tree.map(np.asarray, tables_lib.summary_of(output.search_tree))
     clear = [row for row, result in enumerate(expected) if result.margin > CLEAR_LEAD]
     assert len(clear) > 0.95 * len(expected)
     for row in clear:

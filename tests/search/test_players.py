@@ -10,7 +10,7 @@ import pytest
 
 from jzero import search
 from tests.helpers import search_tables as tables_lib
-from tests.helpers.search_tables import quick_jit
+from tests.helpers.search_tables import quick_jit, summary_of
 from tests.oracles import search as oracle
 from tests.search.test_oracle import CLEAR_LEAD
 
@@ -56,7 +56,7 @@ def test_every_player_maximises_its_own_value_as_in_the_oracle(num_players):
     tables = random_player_tables(num_players, num_players, 4)
     roots = np.random.default_rng(0).integers(len(tables.value) - 1, size=150).astype(np.int32)
     tree = run(tables, roots, num_players, 40).search_tree
-    summary, values = tree.summary(), np.asarray(tree.player_values)
+    summary, values = summary_of(tree), np.asarray(tree.player_values)
 
     def model(state: int, action: int) -> oracle.PlayersStep:
         after = int(tables.successor[state, action])
@@ -110,8 +110,8 @@ def test_two_players_with_opposite_values_are_one_value_with_discount_minus_one(
         args = (tables, jax.random.key(0), root, tables_lib.recurrent_fn, 48)
         return search.muzero_policy(*args, dirichlet_fraction=0.0, temperature=0.0, leaves=leaves)
 
-    expected = search_one(jax.tree.map(jnp.asarray, one), roots).search_tree.summary()
-    found = run(both, 2 * roots, 2, 48, leaves=leaves).search_tree.summary()
+    expected = summary_of(search_one(jax.tree.map(jnp.asarray, one), roots).search_tree)
+    found = summary_of(run(both, 2 * roots, 2, 48, leaves=leaves).search_tree)
     np.testing.assert_array_equal(found.visit_counts, expected.visit_counts)
     np.testing.assert_allclose(found.qvalues, expected.qvalues, atol=1e-5)
 

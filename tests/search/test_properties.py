@@ -14,7 +14,7 @@ from scipy import special, stats
 
 from jzero import search
 from tests.helpers import search_tables as tables_lib
-from tests.helpers.search_tables import TreeArrays, quick_jit
+from tests.helpers.search_tables import TreeArrays, quick_jit, summary_of
 
 POLICIES = ["muzero_policy", "gumbel_muzero_policy"]
 A, N, B = 5, 32, 256  # of the searches below, unless a test says otherwise
@@ -119,7 +119,7 @@ def test_statistics_are_float32_when_the_network_is_bfloat16(policy):
     rounded = tables_lib.Tables(*(x if x.dtype == np.int32 else x.astype(np.float32) for x in halves))
     key = jax.random.key(0)
     output = compiled(policy)(halves, key, roots, invalid)
-    tree, summary = output.search_tree, output.search_tree.summary()
+    tree, summary = output.search_tree, summary_of(output.search_tree)
     for array in [
         tree.node_values,
         tree.children_values,
@@ -167,7 +167,7 @@ def test_a_single_legal_action_gets_every_visit(policy):
     tables, roots, invalid = random_game()
     only = np.argmin(invalid, axis=1)
     output = compiled(policy)(tables, jax.random.key(0), roots, np.arange(A) != only[:, None], 1.0, 1.0)
-    np.testing.assert_array_equal(output.search_tree.summary().visit_counts, N * np.eye(A)[only])
+    np.testing.assert_array_equal(summary_of(output.search_tree).visit_counts, N * np.eye(A)[only])
     np.testing.assert_array_equal(output.action, only)
     np.testing.assert_allclose(output.action_weights, np.eye(A)[only], atol=1e-6)
 
@@ -307,7 +307,7 @@ def test_muzero_actions_follow_the_visits_to_the_power_of_inverse_temperature(te
     tables = constant_value_tables()
     state, no_mask = np.zeros(B, np.int32), np.zeros((B, A), bool)
     output = compiled("muzero_policy")(tables, jax.random.key(0), state, no_mask)
-    power = np.asarray(output.search_tree.summary().visit_counts[0], np.float64) ** (1 / temperature)
+    power = np.asarray(summary_of(output.search_tree).visit_counts[0], np.float64) ** (1 / temperature)
     assert np.sum(power > 0) > 2
     actions = sampled_actions("muzero_policy", tables, 0, temperature=temperature)
     observed, expected = np.bincount(actions, minlength=A), power / power.sum() * len(actions)
@@ -318,7 +318,7 @@ def test_muzero_actions_follow_the_visits_to_the_power_of_inverse_temperature(te
 def test_muzero_plays_a_most_visited_action_at_temperature_zero():
     tables, roots, invalid = random_game()
     output = compiled("muzero_policy")(tables, jax.random.key(0), roots, invalid, 0.25, 0.0)
-    visits = output.search_tree.summary().visit_counts
+    visits = summary_of(output.search_tree).visit_counts
     np.testing.assert_array_equal(visits[np.arange(B), output.action], visits.max(axis=1))
 
 
@@ -415,7 +415,7 @@ def test_many_simulations_with_a_perfect_model_play_minimax(policy):
     best, chosen = minimax.max(axis=1), (np.arange(num_games), output.action)
     assert 0.2 < np.mean(minimax == best[:, None]) < 0.8  # a random move is often wrong
     np.testing.assert_array_equal(minimax[chosen], best)
-    np.testing.assert_allclose(np.asarray(output.search_tree.summary().qvalues)[chosen], best, atol=0.35)
+    np.testing.assert_allclose(np.asarray(summary_of(output.search_tree).qvalues)[chosen], best, atol=0.35)
 
 
 def tic_tac_toe_positions() -> Any:

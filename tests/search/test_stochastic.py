@@ -11,7 +11,7 @@ import pytest
 
 from jzero import search
 from jzero.search.packed import call_packed
-from tests.helpers.search_tables import TreeArrays, quick_jit
+from tests.helpers.search_tables import TreeArrays, quick_jit, summary_of
 from tests.oracles import search as oracle
 
 S, A, C = 200, 5, 4
@@ -92,7 +92,7 @@ def test_stochastic_policy_equals_that_of_mctx():
 def test_stochastic_policy_equals_the_oracle():
     tables = random_chance_tables(2, share_terminal=0.2)
     roots = np.random.default_rng(3).integers(S, size=150)
-    summary = run(search, tables, roots, 48).search_tree.summary()
+    summary = summary_of(run(search, tables, roots, 48).search_tree)
 
     def decide(state: int, action: int) -> oracle.Afterstate:
         after = int(tables.afterstate[state, action])
@@ -200,7 +200,7 @@ def test_explicit_chance_equals_the_oracle(name, max_depth, leaves):
     num_simulations = 40
     options = options | {"invalid_actions": invalid, "max_depth": max_depth, "leaves": leaves}
     output = run_with_chance(policy, tables, roots, num_simulations, **options)
-    summary = output.search_tree.summary()
+    summary = summary_of(output.search_tree)
     decide, resolve = python_chance(tables)
     compared = 0
     for row, state in enumerate(roots):

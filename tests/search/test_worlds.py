@@ -9,7 +9,7 @@ import pytest
 
 from jzero import search
 from tests.helpers import search_tables as tables_lib
-from tests.helpers.search_tables import quick_jit
+from tests.helpers.search_tables import quick_jit, summary_of
 
 GAMES, WORLDS, A, N = 6, 5, 4, 30
 
@@ -42,7 +42,7 @@ def test_results_are_averages_over_worlds(policy):
     summaries = []
     for world in range(WORLDS):
         output = alone(tables, roots[world::WORLDS])
-        summaries.append(jax.tree.map(np.asarray, output.search_tree.summary()))
+        summaries.append(jax.tree.map(np.asarray, summary_of(output.search_tree)))
     visits = np.mean([summary.visit_counts for summary in summaries], axis=0)
     qvalues = np.zeros((GAMES, A))
     for game_index, action in np.ndindex(GAMES, A):
