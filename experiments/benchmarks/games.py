@@ -137,9 +137,10 @@ def network_batch(env: Env, train: TrainConfig) -> tuple[int, float]:
     def search(states: Any, key: jax.Array) -> Any:
         model = simulator_model(spec, Network(lambda key, observation: None, apply))
         planner = make_planner(train.search, model)
-        return planner.plan(
-            None, key, model.root(None, states), ~states.legal_action_mask, explore=True, memory=()
-        )
+        root = model.root(None, states)
+        if model.resample is not None:
+            seen.clear()  # where worlds are searched, a program leaves this call out
+        return planner.plan(None, key, root, ~states.legal_action_mask, explore=True, memory=())
 
     key = jax.random.key(0)
     states = jax.vmap(env.init)(jax.random.split(key, train.games))
