@@ -72,27 +72,22 @@ class Lane(NamedTuple):
     plies: list
 
 
-@functools.cache
-def compiled_batch(way):
-    """(ring, key) -> (ring, batch), one program for rings of any age."""
-    config, table = config_of(**WAYS[way]), np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
-    learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
-
-    def batch(ring, key):
-        return make_batch(rings.NumberedGame(), config, None, learned, (), ring, key, SAMPLES)
-
-    return quick_jit(batch)
-
-
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("played", [12, LENGTH], ids=["half full", "overwritten"])
 def test_every_sample_is_what_its_game_says(way, played):
     config = config_of(**WAYS[way])
     lanes, transitions = rings.random_lanes(B, LENGTH)
     lanes, transitions = [lane[:played] for lane in lanes], jax.tree.map(lambda x: x[:played], transitions)
-    ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=lookahead(config.muzero))
+    table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
+    learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
+    ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=rings.lookahead(config))
     held = min(played, CAPACITY)
-    kept, found = jax.tree.map(np.asarray, compiled_batch(way)(ring, jax.random.key(0)))
+
+    def batch(ring, key):
+        spec = describe(rings.NumberedGame())
+        return make_batch(spec, config, None, learned, (), ring, key, SAMPLES)
+
+    kept, found = jax.tree.map(np.asarray, quick_jit(batch)(ring, jax.random.key(0)))
     assert same_bits(kept, ring)
     seen, ends = set(), set()
     for row in range(SAMPLES):

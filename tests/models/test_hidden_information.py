@@ -11,12 +11,13 @@ from jzero_envs.blob import Blob
 
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.returns import LossSettings, value_targets
-from jzero.env import init_batch, make, reveal_batch, step_batch
+from jzero.env import init_batch, reveal_batch, step_batch
 from jzero.env_spec import describe
 from jzero.models.model import by_seat, from_mover, make_edge
 from jzero.models.plan import SearchSettings, make_planner
 from jzero.networks.make import NetworkSettings
 from jzero.program import make_mesh
+from jzero.registry import make
 from jzero.replay import Sample
 from jzero.run.build import build_algorithm, build_program
 from jzero.search import RootFnOutput
@@ -66,24 +67,15 @@ def mid_round(env: Blob, batch_size: int, plies: int):
     return player(env, batch_size)(plies)
 
 
-def finder(env: Blob, seen: list | None = None, **changes):
-    config = SearchConfig(num_simulations=8, worlds=WORLDS, **changes)
-    model = simulator_model(env, readable_network(seen))
-    return quick_jit(lambda states: plan(config, model, None, KEY, states, num_simulations=8, explore=False))
-
-
-blind_finder = functools.cache(finder)
-
-
 def found_by(env: Blob, states, seen: list | None = None, **changes):
-    run = blind_finder(env, **changes) if seen is None else finder(env, seen, **changes)
-    return jax.tree.map(np.asarray, run(states))
+    config = SearchSettings(num_simulations=8, worlds=WORLDS, **changes)
+    planner = make_planner(config, simulator(env, readable_network(seen)))
 
+    def run(states):
+        root = RootFnOutput(prior_logits=None, value=None, embedding=states)  # the network's word is not read
+        return planner.plan(None, KEY, root, ~states.legal_action_mask)
 
-def redrawn(env: Blob, states):
-    """`states` [B] with other hidden cards."""
-    keys = jax.random.split(jax.random.key(5), len(states.current_player))
-    return quick_jit(jax.vmap(env.resample))(states, keys)
+    return jax.tree.map(np.asarray, quick_jit(run)(states))
 
 
 def test_every_batch_of_the_network_is_full():
@@ -98,7 +90,7 @@ def test_every_batch_of_the_network_is_full():
 def test_a_search_does_not_see_hidden_cards(policy):
     env = Blob(players=4, cards=4)
     states = mid_round(env, 8, 7)
-    other = redrawn(env, states)
+    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
     assert (np.asarray(other.hands) != np.asarray(states.hands)).any(axis=(1, 2)).all()
     for one, two in zip(
         found_by(env, states, policy=policy), found_by(env, other, policy=policy), strict=True
@@ -109,25 +101,22 @@ def test_a_search_does_not_see_hidden_cards(policy):
 def test_values_see_the_worlds_and_the_policy_does_not():
     env = Blob(players=4, cards=4)
     states = mid_round(env, 8, 7)
-    other = redrawn(env, states)
-    algorithm = make_algorithm(env, tiny(env="blob?players=4&cards=4"))
-    rng = np.random.default_rng(0)
-    first = quick_jit(algorithm.init)(KEY)
-    params = jax.tree.map(lambda x: np.asarray(x + 0.1 * rng.normal(size=x.shape), np.float32), first)
-    root = quick_jit(algorithm.model.root)
-    one, two = (root(params, x) for x in (states, other))
+    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
+    algorithm = build_algorithm(env, tiny(env="blob?players=4&cards=4"))
+    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(KEY, x.shape), algorithm.init(KEY))
+    one, two = (quick_jit(algorithm.model.root)(params, x) for x in (states, other))
     np.testing.assert_array_equal(one.prior_logits, two.prior_logits)
     assert (np.abs(one.value - two.value).max(axis=1) > 1e-4).all()
 
 
 def test_worlds_are_drawn_next_to_each_other_and_keep_what_the_mover_sees():
     env = Blob(players=4, cards=4)
-    states = mid_round(env, 8, 5)
-    resample = simulator_model(env, readable_network()).resample
+    states = mid_round(env, 6, 5)
+    resample = simulator(env, readable_network()).resample
     worlds = quick_jit(lambda states: resample(states, KEY, WORLDS))(states)
-    hands = np.asarray(worlds.hands).reshape(8, WORLDS, 4, 2)
+    hands = np.asarray(worlds.hands).reshape(6, WORLDS, 4, 2)
     mover = np.asarray(states.current_player)
-    for game in range(8):
+    for game in range(6):
         own = np.asarray(states.hands)[game, mover[game]]
         assert (hands[game, :, mover[game]] == own).all()
     assert (hands[:, 0] != hands[:, 1]).any()
@@ -143,7 +132,7 @@ def test_a_ply_that_leaves_no_choice_takes_no_search():
     np.testing.assert_array_equal(found.action, legal.argmax(axis=1))
     np.testing.assert_array_equal(found.policy, legal)
     assert (found.evaluations == WORLDS).all()
-    other = redrawn(env, states)
+    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 4))
     np.testing.assert_allclose(found.value, found_by(env, other).value, atol=1e-6)
     assert found.value.std(axis=0).min() > 1e-3
 
@@ -215,8 +204,7 @@ def test_a_simulators_values_are_by_seat():
         rows = observation.hidden.shape[0]
         return jnp.zeros((rows, env.num_actions)), jnp.broadcast_to(own, (rows, 3))
 
-    root = quick_jit(lambda states: simulator_model(env, apply).root(None, states))
-    value = np.asarray(root(states).value)
+    value = np.asarray(simulator(env, apply).root(None, states).value)
     mover = np.asarray(states.current_player)
     assert len(set(mover)) > 1
     for row, seat in enumerate(mover):
