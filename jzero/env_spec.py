@@ -11,7 +11,15 @@ from typing import Any
 
 import jax
 
-from jzero.env import Env, Symmetry, has_chance, init_batch, observe_batch, reveal_batch
+from jzero.env import (
+    Env,
+    Symmetry,
+    has_chance,
+    init_batch,
+    missing_members,
+    observe_batch,
+    reveal_batch,
+)
 from jzero.pytrees import Observation
 
 
@@ -70,14 +78,26 @@ class EnvSpec:
         return observe_batch(self.env, init_batch(self.env, key, 1))
 
 
-@functools.lru_cache(maxsize=64)
 def describe(env: Env, name: str = "") -> EnvSpec:
-    """Reads an environment.
+    """What there is to know of an environment; of the same one it is the same object.
 
     Args:
       env: keeps the protocol of `jzero.env.Env`.
       name: what `jzero.make` calls it; by default its own `name`, or the name of its class.
+
+    Raises:
+      ValueError: it does not have what an environment needs, a hash included.
     """
+    if missing := missing_members(env):
+        called = name or type(env).__name__
+        raise ValueError(
+            f"env {called!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env"
+        )
+    return _read(env, name)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(env: Env, name: str) -> EnvSpec:
     observation = jax.eval_shape(lambda key: env.observe(env.init(key)), jax.random.key(0))
     return EnvSpec(
         env=env,

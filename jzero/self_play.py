@@ -126,7 +126,7 @@ def start_games(env: Env, settings: SelfPlaySettings, key: jax.Array, batch_size
     return _at_first_ply(settings, opening_key, init_batch(env, init_key, batch_size))
 
 
-def _restart_games(env: Env, settings: SelfPlaySettings, key: jax.Array, finished: Any) -> Games:
+def _restart_games(env: Env, settings: SelfPlaySettings, key: jax.Array, finished: States) -> Games:
     """Games at their first ply in the lanes of the `finished` states [B]."""
     restart_key, opening_key = jax.random.split(key)
     return _at_first_ply(settings, opening_key, restart_batch(env, finished, restart_key))

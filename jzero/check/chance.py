@@ -142,7 +142,7 @@ def _compiled(env: Any, num_games: int) -> tuple[PyTree, PyTree, PyTree]:
 
 
 def _rules(
-    states: States, after: States, logits: np.ndarray, resolved: Any, next_states: Any
+    states: States, after: States, logits: np.ndarray, resolved: Any, next_states: States
 ) -> dict[str, np.ndarray]:
     """Rules and where they are broken: bool[G]. `resolved` has leading axes [C, G]."""
     finished, possible = np.asarray(is_finished(states)), logits > -np.inf

@@ -67,7 +67,7 @@ def _views(game: Any, states: States) -> list[bytes]:
     return row_bytes((game.observe(states), states.legal_action_mask, states.current_player))
 
 
-def _keeps_keys(leaf: PyTree, other: Any) -> bool:
+def _keeps_keys(leaf: PyTree, other: PyTree) -> bool:
     """Whether leaves [G, ...] of two batches are random keys: by their type, or u32[G, 2], no two the same."""
     if is_key(leaf):
         return True

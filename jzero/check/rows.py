@@ -1,7 +1,5 @@
 """Pytrees of numpy arrays with a leading axis [G], compared row by row."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +22,7 @@ def _flat(tree: PyTree) -> list[np.ndarray]:
     return [np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
 
 
-def differ(tree: PyTree, other: Any) -> np.ndarray:
+def differ(tree: PyTree, other: PyTree) -> np.ndarray:
     """bool[G]: rows in which any leaf differs; two NaNs are equal, floats are equal up to rounding."""
     ones, others = _flat(tree), _flat(other)
     if [one.shape for one in ones] != [another.shape for another in others]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jzero.check.rows import differ, finite, row_bytes
 from jzero.env import Env, is_finished, replace
-from jzero.pytrees import Observation, States
+from jzero.pytrees import Observation, PyTree, States
 
 Rules = Iterable[tuple[np.ndarray | jax.Array, str]]  # bool[G], where a rule is broken, and its message
 
@@ -27,7 +27,7 @@ class Game(NamedTuple):
     resample: Callable  # states, key -> states; likewise
 
 
-def start_rules(states: States, again: Any) -> Rules:
+def start_rules(states: States, again: PyTree) -> Rules:
     """Of first states, `again` from the same keys."""
     yield is_finished(states), "init(key) returns a finished state"
     yield (states.rewards != 0).any(axis=-1), "init(key) returns rewards that are not zero"
@@ -45,7 +45,7 @@ def position_rules(env: Env, states: States, observations: Observation) -> Rules
     yield ~finite(observations), "the observation has a NaN or an infinity"
 
 
-def step_rules(env: Env, states: States, next_states: Any) -> Rules:
+def step_rules(env: Env, states: States, next_states: States) -> Rules:
     """Of steps, those from finished states among them."""
     finished, rewards = is_finished(states), next_states.rewards
     mend = "end `step` with `return jzero.env.keep_finished(state, next_state)`"
@@ -77,7 +77,7 @@ def clip_rules(game: Game, states: States, actions: np.ndarray, key: jax.Array, 
     )
 
 
-def repeat_rules(result: Any, again: Any, name: str) -> Rules:
+def repeat_rules(result: Any, again: PyTree, name: str) -> Rules:
     """`again` is the result of the same call, traced a second time."""
     mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
     yield differ(result, again), f"{name} gives two results for the same arguments: {mend}"

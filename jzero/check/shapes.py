@@ -1,7 +1,6 @@
 """What `check_env` says without playing: names, shapes and dtypes, by tracing alone. A actions, P players."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 from jzero.check.chance import chance_trace_problems
 from jzero.check.errors import explain, shapes
 from jzero.env import Env, Symmetry, action_members, action_size, missing_members
-from jzero.pytrees import Observation, OneState, States
+from jzero.pytrees import Observation, OneState, PyTree, States
 
 
 def shape_problems(env: Env) -> list[str]:
@@ -110,7 +109,7 @@ def _field_problems(env: Env, state: OneState) -> Iterator[str]:
             yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}{each}"
 
 
-def _structure_problems(before: Any, after: States) -> Iterator[str]:
+def _structure_problems(before: PyTree, after: States) -> Iterator[str]:
     """Leaves that `step` adds, drops, or gives another shape or dtype than `init` does."""
     old = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(before)}
     new = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(after)}
@@ -130,5 +129,5 @@ def _symmetry_problems(env: Env, index: int, symmetry: Symmetry, observation: Ob
         yield f"symmetries[{index}].observation changes the shape or dtype of the observation"
 
 
-def _describe(array: Any) -> str:
+def _describe(array: PyTree) -> str:
     return f"{array.dtype}[{','.join(map(str, array.shape))}]"

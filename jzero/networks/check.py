@@ -5,8 +5,6 @@ Axes: B rows, A actions, P players.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +102,7 @@ def _one_step(spec: EnvSpec, network: LearnedNetwork) -> PyTree:
     return function
 
 
-def _kind(found: Any) -> str:
+def _kind(found: PyTree) -> str:
     """Shapes and dtypes in words."""
     if isinstance(found, tuple):
         return f"{len(found)} outputs"

@@ -156,7 +156,7 @@ class MuZeroNet(nn.Module):
         value = self.afterstate_value(self.afterstate_value_input(afterstate))
         return self.chance(self.chance_input(afterstate)), value
 
-    def encode(self, before: Any, after: States) -> jax.Array:
+    def encode(self, before: PyTree, after: States) -> jax.Array:
         """What chance did between two observations [B, ...], f32[B, M]: the code is its greatest number.
 
         The encoder sees o_t beside o_t+1, so that what is new can be told from what was there.

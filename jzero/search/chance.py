@@ -218,5 +218,5 @@ def _num_outcomes(decide: Decide, params: Params, rng_key: jax.Array, root: Root
     return logits.shape[1]
 
 
-def _describe(array: Any) -> str:
+def _describe(array: PyTree) -> str:
     return f"{jnp.result_type(array)}{list(jnp.shape(array))}"

@@ -83,7 +83,7 @@ def _capability() -> int:
 # Elements of references. Plain integers become i32, as interpreted kernels need it.
 
 
-def load(ref: Any, *index: Any, mask: jax.Array | None = None, other: Any = None) -> jax.Array:
+def load(ref: Any, *index: Any, mask: jax.Array | None = None, other: PyTree = None) -> jax.Array:
     """What `ref` holds at `index`; `other` where not `mask`."""
     other = None if other is None else jnp.asarray(other).astype(ref.dtype)
     return triton.load(_at(ref, index), mask=mask, other=other)

@@ -43,7 +43,7 @@ def fresh_tree(
     invalid: jax.Array,
     to_play: Callable | None,
     model_state: PyTree,
-    extra_data: Any = None,
+    extra_data: PyTree = None,
 ) -> Tree:
     """A tree that holds only the root, with prior `logits` [B, A]."""
     return init_tree(

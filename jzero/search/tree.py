@@ -260,7 +260,7 @@ def init_tree(
     num_nodes: int,
     invalid_actions: jax.Array,
     to_play: jax.Array | None = None,
-    extra_data: Any = None,
+    extra_data: PyTree = None,
     model_state: PyTree = None,
 ) -> Tree:
     """A tree that holds only its root.

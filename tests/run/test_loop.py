@@ -19,9 +19,9 @@ import orbax.checkpoint as ocp
 import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
+from jzero import env_spec
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.devices import set_up
-from jzero.env_spec import describe
 from jzero.evaluate.record import record_games
 from jzero.metrics import Mean
 from jzero.networks.make import NetworkSettings
@@ -369,8 +369,8 @@ def test_an_emulators_games_begin_anew_where_a_run_goes_on(tmp_path, monkeypatch
     learned = tiny(algorithm="muzero")  # AlphaZero cannot search in an emulator
     before = train(settings(run_dir, 2, train=learned))
     monkeypatch.setattr(TicTacToe, "external", True, raising=False)
-    describe.cache_clear()
-    request.addfinalizer(describe.cache_clear)
+    env_spec._read.cache_clear()
+    request.addfinalizer(env_spec._read.cache_clear)
     with pytest.raises(ValueError, match="'alphazero' searches by stepping states"):
         build_algorithm(TicTacToe(), TINY)
     with Run("tiny", TicTacToe(), settings(run_dir, 2, train=learned, resume=True)) as run:
