@@ -6,6 +6,7 @@ Axes: B states, A actions, D dimensions of a continuous action, L plies.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -84,7 +85,7 @@ class Agent:
         self._last: tuple[Plan, jax.Array] | None = (
             None  # what the last call found and took, for the next one
         )
-        planner = make_planner(search, model)
+        self._model, planner = model, make_planner(search, model)
         self._plan = jax.jit(
             partial(_plan, model, planner), static_argnames=("num_simulations", "leaves", "remember")
         )
@@ -105,6 +106,15 @@ class Agent:
         agent = copy.copy(self)
         agent.params, agent._last = _own_copy(params), None
         return agent
+
+    def with_search(self, search: SearchSettings) -> Agent:
+        """The same agent with another search, such as more simulations, reuse or a cache."""
+        recipe = self._recipe and (
+            self._recipe[0],
+            replace(self._recipe[1], search=search),
+            *self._recipe[2:],
+        )
+        return Agent(self.env, self._model, self.params, search, name=self.name, recipe=recipe)
 
     def act(
         self,

@@ -354,3 +354,10 @@ def test_new_weights_and_other_batches_begin_anew():
     fewer = jax.tree.map(lambda x: x[:2], states)
     agent.act(fewer, KEY)
     assert int(agent._last[0].table.asked) <= 2 * 16
+
+
+def test_another_search_is_that_of_an_agent_made_with_it(states):
+    one, two = opinionated(), opinionated(policy="puct")
+    changed = one.with_search(two.search)
+    np.testing.assert_array_equal(changed.act(states, KEY), two.act(states, KEY))
+    assert pickle.loads(pickle.dumps(changed)).search == two.search
