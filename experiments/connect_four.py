@@ -12,21 +12,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import jax
-
-from jzero.agent import Agent
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, Strength
-from jzero.evaluate.positions import load_positions, score_positions
+from jzero.evaluate.measures import keeps_value
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
 
 POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
-SIMULATIONS = 64
+MEASURE = keeps_value(POSITIONS, num_simulations=64)
 
 PRESET = RunConfig(
     minutes=10,
@@ -58,20 +52,5 @@ ACCELERATED = replace(
 )
 
 
-def keeps_value(env: Env) -> Measure:
-    """Makes the measurement on the solved positions."""
-    positions = load_positions(POSITIONS, env)
-
-    def measure(agent: Agent) -> Strength:
-        def act(states: Any) -> jax.Array:
-            return agent.act(states, jax.random.key(0), num_simulations=SIMULATIONS)
-
-        found = score_positions(env, act, positions)
-        name = f"moves that keep the game's value ({SIMULATIONS} simulations, {found.count} solved positions)"
-        return Strength(name, found.score, found.low, found.high)
-
-    return measure
-
-
 if __name__ == "__main__":
-    main("connect_four", PRESET, measure=keeps_value, accelerated=ACCELERATED)
+    main("connect_four", PRESET, measure=MEASURE, accelerated=ACCELERATED)

@@ -13,14 +13,17 @@ with 64 simulations, plays a move that keeps the game's value; a random player k
 
 from __future__ import annotations
 
-from connect_four import keeps_value
-from tic_tac_toe_muzero import presets
+from pathlib import Path
 
 from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.evaluate.measures import keeps_value
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.presets import learned_presets
+
+POSITIONS = Path(__file__).parent / "data" / "connect_four_positions.json"
 
 GUMBEL_MUZERO = RunConfig(
     minutes=30,
@@ -44,4 +47,5 @@ GUMBEL_MUZERO = RunConfig(
 )
 
 if __name__ == "__main__":
-    main("connect_four_muzero", presets(GUMBEL_MUZERO), measure=keeps_value)
+    measure = keeps_value(POSITIONS, num_simulations=64)
+    main("connect_four_muzero", learned_presets(GUMBEL_MUZERO), measure=measure)

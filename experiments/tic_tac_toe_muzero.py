@@ -11,14 +11,13 @@ share of all games, over every possible opponent in both seats, that the agent d
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.evaluate.measures import share_not_lost
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.presets import learned_presets
 
 GUMBEL_MUZERO = RunConfig(
     minutes=15,
@@ -40,14 +39,5 @@ GUMBEL_MUZERO = RunConfig(
 )
 
 
-def presets(gumbel_muzero: RunConfig) -> dict[str, RunConfig]:
-    """By algorithm: that run, the same with MuZero's search, and the same with a value prefix and consistency."""
-    train = gumbel_muzero.train
-    muzero = replace(train, algorithm="muzero", search=SearchSettings(policy="puct", num_simulations=50))
-    parts = replace(train.muzero, value_prefix=True, consistency_weight=2.0)
-    efficientzero = replace(train, algorithm="efficientzero", muzero=parts)
-    return {one.algorithm: replace(gumbel_muzero, train=one) for one in (train, muzero, efficientzero)}
-
-
 if __name__ == "__main__":
-    main("tic_tac_toe_muzero", presets(GUMBEL_MUZERO), measure=share_not_lost)
+    main("tic_tac_toe_muzero", learned_presets(GUMBEL_MUZERO), measure=share_not_lost)

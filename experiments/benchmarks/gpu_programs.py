@@ -273,7 +273,7 @@ def training_cell(rig: Rig, config: RunConfig, name: str) -> Cell:
     if rig.tiny:
         config = replace(config, minutes=0.05, train=tiny(config.train))
     config = replace(config, evaluate_every=15, checkpoint_every=1e9)
-    measure_strength = connect_four.keeps_value(env)
+    measure_strength = connect_four.MEASURE(env)
     program = build_program(env, config.train)
     futures = _compile_run(rig, program)  # into JAX's cache on disk, where Run finds them
 

@@ -22,12 +22,13 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hardware import provenance
-from tic_tac_toe_muzero import GUMBEL_MUZERO, presets
+from tic_tac_toe_muzero import GUMBEL_MUZERO
 
 from jzero.devices import set_up
 from jzero.registry import make
 from jzero.run.build import build_program
 from jzero.run.config import AlgorithmName
+from jzero.run.presets import learned_presets
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def main(config: Config) -> None:
     """Measures, prints, and writes the file."""
     set_up(cpu_devices=config.cpu_devices)
     train = replace(
-        presets(GUMBEL_MUZERO)[config.algorithm].train, batch_size=config.batch_size, updates=config.updates
+        learned_presets(GUMBEL_MUZERO)[config.algorithm].train,
+        batch_size=config.batch_size,
+        updates=config.updates,
     )
     program = build_program(make(train.env), train)
     state = program.init()

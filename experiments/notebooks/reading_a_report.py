@@ -18,14 +18,14 @@ import matplotlib.pyplot as plt
 from IPython.display import SVG, display
 
 sys.path.insert(0, "experiments")
-from connect_four import PRESET, keeps_value
+from connect_four import MEASURE, PRESET
 
 import jzero
 from jzero.run.cli import main
 from jzero.storage.run_dir import RunDir, read_metrics
 
 strength = main(
-    "report", PRESET, measure=keeps_value, argv=["--minutes", "1", "--games", "256", "--evaluate-every", "20"]
+    "report", PRESET, measure=MEASURE, argv=["--minutes", "1", "--games", "256", "--evaluate-every", "20"]
 )
 path = RunDir.find("report")
 lines = read_metrics(path)

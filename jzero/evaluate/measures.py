@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.exact import prove_never_loses
+from jzero.evaluate.positions import load_positions, score_positions
 from jzero.evaluate.rating import mean_with_interval
 from jzero.pytrees import States
 
@@ -70,6 +72,33 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
         return Strength(name, share, share, share)
 
     return measure
+
+
+def keeps_value(path: str | Path, *, num_simulations: int) -> Callable[[Env], Measure]:
+    """Makes the measurement on solved positions: the share in which the agent's move keeps the game's value.
+
+    Args:
+      path: the file of the positions; see `jzero.evaluate.positions`.
+      num_simulations: simulations per move.
+
+    Returns:
+      environment -> the measurement.
+    """
+
+    def of(env: Env) -> Measure:
+        positions = load_positions(path, env)
+
+        def measure(agent: Agent) -> Strength:
+            def act(states: States) -> jax.Array:
+                return agent.act(states, jax.random.key(0), num_simulations=num_simulations)
+
+            found = score_positions(env, act, positions)
+            said = f"{num_simulations} simulations, {found.count} solved positions"
+            return Strength(f"moves that keep the game's value ({said})", found.score, found.low, found.high)
+
+        return measure
+
+    return of
 
 
 def mean_return(

@@ -61,6 +61,19 @@ def _check_ends(name: str, facts: Facts) -> None:
     warnings.warn(f"{text}; measurements cut episodes short", stacklevel=2)
 
 
+def learned_presets(gumbel_muzero: RunConfig) -> dict[str, RunConfig]:
+    """By algorithm: that run, the same with MuZero's search, and the same with a value prefix and consistency."""
+    train = gumbel_muzero.train
+    muzero = dataclasses.replace(
+        train, algorithm="muzero", search=SearchSettings(policy="puct", num_simulations=50)
+    )
+    parts = dataclasses.replace(train.muzero, value_prefix=True, consistency_weight=2.0)
+    efficientzero = dataclasses.replace(train, algorithm="efficientzero", muzero=parts)
+    return {
+        one.algorithm: dataclasses.replace(gumbel_muzero, train=one) for one in (train, muzero, efficientzero)
+    }
+
+
 def preset(name: str, facts: Facts, algorithm: AlgorithmName = "alphazero") -> TrainConfig:
     """The settings for the environment called `name`."""
     train = _alphazero(facts) if algorithm == "alphazero" else _learned(facts, algorithm)
