@@ -43,6 +43,7 @@ from jzero.run.accelerators import in_bfloat16, widened
 from jzero.run.build import build, build_agent, build_algorithm, build_program
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.loop import Run
+from jzero.run.presets import learned_presets
 from jzero.run.speeds import speeds
 from jzero.self_play import start_games
 from jzero.storage.run_dir import read_metrics
@@ -205,7 +206,7 @@ def _labels(name: str, train: TrainConfig) -> dict[str, Any]:
 
 def updates(rig: Rig) -> list[Cell]:
     """Updates per second, and positions per second that learned models search again."""
-    presets = tic_tac_toe_muzero.presets(tic_tac_toe_muzero.GUMBEL_MUZERO)
+    presets = learned_presets(tic_tac_toe_muzero.GUMBEL_MUZERO)
     muzero = replace(presets["gumbel_muzero"].train, updates=100)
     efficient = replace(presets["efficientzero"].train, updates=20)
     again = replace(efficient, muzero=replace(efficient.muzero, reanalyse=0.99))
