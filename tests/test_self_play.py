@@ -1,6 +1,8 @@
 """Self-play: what it records at the end of games, where it is random, and its metrics. Axes: T plies, B games."""
 
 import functools
+import traceback
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +10,15 @@ import numpy as np
 from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import stats
 
+import jzero
 from jzero.env import is_finished, step_batch
 from jzero.models.plan import SearchSettings
+from jzero.registry import make
 from jzero.run.build import build_algorithm
+from jzero.search import walk
 from jzero.self_play import start_games
 from tests.helpers.search_tables import quick_jit
-from tests.helpers.tiny import Race, play_on, same_bits, simulator, tiny
+from tests.helpers.tiny import TINY, Race, play_on, same_bits, simulator, tiny, uniform_apply
 
 # Compiling is what takes time here, so the tests share these few kinds of self-play.
 KINDS = {
@@ -297,3 +302,24 @@ def test_a_batch_of_games_costs_a_call_of_the_network_for_each_simulation_of_a_p
     assert calls.count(("root", 100)) == 7
     assert calls.count(("recurrent", 100)) == 350
     assert len(calls) == 357
+
+
+def test_a_ply_is_few_calls_above_the_descent(monkeypatch):
+    package, stacks = Path(jzero.__file__).parent, []
+    original = walk.descend
+
+    def spy(*arguments):
+        frames = [
+            frame for frame in traceback.extract_stack() if Path(frame.filename).is_relative_to(package)
+        ]
+        names = [frame.name for frame in frames]
+        stacks.append([*names[names.index("one_ply") :], "descend"])
+        return original(*arguments)
+
+    monkeypatch.setattr(walk, "descend", spy)
+    env, model = make(TINY.env), simulator(make(TINY.env), uniform_apply)
+    games = start_games(env, TINY, jax.random.key(0), 2)
+    jax.make_jaxpr(lambda key: play_on(env, model, TINY, None, key, games)[1].action)(jax.random.key(1))
+    assert stacks
+    for stack in stacks:
+        assert len(stack) <= 7, " > ".join(stack)
