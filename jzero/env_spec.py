@@ -99,6 +99,7 @@ def describe(env: Env, name: str = "") -> EnvSpec:
 @functools.lru_cache(maxsize=64)
 def _read(env: Env, name: str) -> EnvSpec:
     observation = jax.eval_shape(lambda key: env.observe(env.init(key)), jax.random.key(0))
+    resamples = getattr(env, "resample", None) is not None
     return EnvSpec(
         env=env,
         name=name or getattr(env, "name", type(env).__name__),
@@ -108,8 +109,8 @@ def _read(env: Env, name: str) -> EnvSpec:
         values_by_seat=env.num_players > 2 or (env.num_players == 2 and not getattr(env, "zero_sum", True)),
         alternates=getattr(env, "alternates", True),
         chance=has_chance(env),
-        hidden_information=hasattr(env, "resample") or getattr(env, "hidden_information", False),
-        resamples=getattr(env, "resample", None) is not None,
+        hidden_information=resamples or getattr(env, "hidden_information", False),
+        resamples=resamples,
         reveals=hasattr(env, "reveal"),
         external=getattr(env, "external", False),
         records=hasattr(env, "record"),
