@@ -16,7 +16,6 @@ from jzero.env import (
     Symmetry,
     has_chance,
     init_batch,
-    missing_members,
     observe_batch,
     reveal_batch,
 )
@@ -86,13 +85,15 @@ def describe(env: Env, name: str = "") -> EnvSpec:
       name: what `jzero.make` calls it; by default its own `name`, or the name of its class.
 
     Raises:
-      ValueError: it does not have what an environment needs, a hash included.
+      ValueError: it has no hash.
     """
-    if missing := missing_members(env):
-        called = name or type(env).__name__
+    try:
+        hash(env)
+    except TypeError as error:
         raise ValueError(
-            f"env {called!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env"
-        )
+            f"env {name or type(env).__name__!r} has no hash, by which it is known again: make its class "
+            "@dataclass(frozen=True), without lists"
+        ) from error
     return _read(env, name)
 
 

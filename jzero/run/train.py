@@ -10,6 +10,7 @@ from typing import Any
 import optax
 
 from jzero.agent import Agent
+from jzero.check import check_shapes
 from jzero.env import Env
 from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
@@ -65,7 +66,9 @@ def train(
         raise ValueError(
             f"algorithm is {algorithm!r}; expected {', '.join(NAMES)}, or a function that makes one"
         )
-    env, name = (make(env), env) if isinstance(env, str) else (env, describe(env).name)
+    env, name = (make(env), env) if isinstance(env, str) else (env, "")
+    check_shapes(env)
+    name = name or describe(env).name
     kind: Any = algorithm if named else _kind_of(network, env)
     run_settings, train_settings = _sorted(settings)
     config = RunConfig(
