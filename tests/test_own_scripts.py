@@ -11,6 +11,17 @@ from tests.helpers.tiny import REPOSITORY
 EXPERIMENTS = REPOSITORY / "experiments"
 
 
+def test_the_own_training_learns():
+    script = runpy.run_path(str(EXPERIMENTS / "own_training.py"))
+    state = jax.jit(script["init"])(jax.random.key(0))
+    losses = []
+    for number in range(6):
+        state, (_, loss) = script["iteration"](state, jax.random.key(number))
+        losses.append(float(loss.mean()))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.slow
 def test_the_own_training_never_loses_at_tic_tac_toe(capsys):
     script = runpy.run_path(str(EXPERIMENTS / "own_training.py"))
     assert script["main"](iterations=120) == 0
