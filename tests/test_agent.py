@@ -361,3 +361,13 @@ def test_another_search_is_that_of_an_agent_made_with_it(states):
     changed = one.with_search(two.search)
     np.testing.assert_array_equal(changed.act(states, KEY), two.act(states, KEY))
     assert pickle.loads(pickle.dumps(changed)).search == two.search
+
+
+def test_searches_that_keep_nothing_take_no_cache(states):
+    plain, cached = opinionated(), opinionated(cache=256, reuse=True)
+    for simulations in (16, 32):  # more than the settings' 16 keep nothing
+        found = [agent.act(states, KEY, num_simulations=simulations) for agent in (plain, cached)]
+        np.testing.assert_array_equal(*found)
+    found = [agent.analyse(states, KEY) for agent in (plain, cached)]
+    np.testing.assert_array_equal(found[0].visits, found[1].visits)
+    np.testing.assert_array_equal(plain.act(states, KEY, leaves=2), cached.act(states, KEY, leaves=2))

@@ -157,7 +157,6 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
             "hidden information: use 0"
         )
     policies = {explore: _policy(settings, model, explore) for explore in (True, False)}
-    recurrent = model.cache.recurrent_fn if settings.cache and model.cache else model.recurrent
 
     def plan(
         params: Params,
@@ -180,7 +179,10 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
             )
         if settings.policy == "puct":
             options["temperature"] = jnp.reshape(temperature, (-1, 1))
+        recurrent = model.recurrent
         if isinstance(memory, Memory):
+            if memory.table is not None and model.cache is not None:
+                recurrent = model.cache.recurrent_fn
             options |= {"tree": memory.tree, "model_state": memory.table}
             if settings.reuse:  # room for a kept tree and a full search
                 options["num_nodes"] = 2 * settings.num_simulations + 1
