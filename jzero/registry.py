@@ -9,7 +9,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def make(name: str, **kwargs: Any) -> Env:
       ImportError: an adapter's package is not installed.
     """
     name, _, options = name.partition("?")
-    kwargs |= _options(name, options)
+    kwargs |= literal_options(f"env {name!r}", options, "sticky_actions=0.1")
     registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
     prefix, colon, rest = name.partition(":")
     if name in registered:
@@ -50,8 +50,8 @@ def make(name: str, **kwargs: Any) -> Env:
     return env
 
 
-def _options(name: str, text: str) -> dict[str, Any]:
-    """Keyword arguments from "key=literal&key=literal"."""
+def literal_options(what: str, text: str, example: str) -> dict[str, Any]:
+    """Keyword arguments from "key=literal&key=literal"; errors speak of `what` and give the `example`."""
     found = {}
     for option in filter(None, text.split("&")):
         key, _, value = option.partition("=")
@@ -59,14 +59,15 @@ def _options(name: str, text: str) -> dict[str, Any]:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             raise ValueError(
-                f"env {name!r}: cannot read the option {option!r}; expected key=literal, such as sticky_actions=0.1"
+                f"{what}: cannot read the option {option!r}; expected key=literal, such as {example}"
             ) from None
     return found
 
 
 def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
     """What the class or function `target` ("module:attribute") makes of the arguments; errors speak of `name`."""
-    factory = _load(name, target)
+    registered = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
+    factory = load_named(f"env {name!r}", "class", target, here=name == target, known=registered)
     try:
         signature = inspect.signature(factory)
     except ValueError:  # some classes written in C have none
@@ -81,41 +82,51 @@ def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
     return factory(*arguments, **kwargs)
 
 
-def _load(name: str, target: str) -> Callable[..., Env]:
-    """The class or function that `target` ("module:attribute") names; errors speak of the env `name`."""
+def load_named(
+    what: str, kind: str, target: str, *, here: bool = True, known: Iterable[str] = ()
+) -> Callable[..., Any]:
+    """The class or function that `target` ("module:attribute") names.
+
+    Args:
+      what: what it is for, as errors say it: "env 'my_game:MyGame'".
+      kind: what is expected, as errors say it: "class".
+      target: its name.
+      here: the working directory is searched first.
+      known: names that may have been meant in place of the module.
+
+    Raises:
+      ValueError: there is none; the message says what is near.
+    """
     module_name, _, attribute = target.partition(":")
     if module_name.endswith(".py") or "/" in module_name:
         raise ValueError(
-            f"env {name!r}: {module_name!r} is a file; give its module, as Python imports it from the working "
+            f"{what}: {module_name!r} is a file; give its module, as Python imports it from the working "
             f"directory: {_as_module(module_name)}:{attribute}"
         )
     if not module_name or module_name.startswith("."):
         raise ValueError(
-            f"env {name!r}: {module_name!r} names no module; give it as Python imports it from the working "
-            "directory"
+            f"{what}: {module_name!r} names no module; give it as Python imports it from the working directory"
         )
-    if name == target and sys.path[0] not in ("", os.getcwd()):
+    if here and sys.path[0] not in ("", os.getcwd()):
         # A script's path starts at its own folder, whose files must not hide those of where the user stands.
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        known = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
-        known += [path.stem for path in Path().glob("*.py")]
+        near = [*known, *(path.stem for path in Path().glob("*.py"))]
         hint = ""
-        if error.name and f"{module_name}.".startswith(
-            f"{error.name}."
-        ):  # else it was found, and lacks another
-            hint = _package_found(error, module_name) or _did_you_mean(module_name, known, f":{attribute}")
+        # Else the module was found, and lacks another.
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            hint = _package_found(error, module_name) or _did_you_mean(module_name, near, f":{attribute}")
         if not hint and error.name == module_name:
             hint = f"start in the folder of {module_name}.py, or add that to PYTHONPATH"
-        text = f"env {name!r}: cannot import the module {module_name!r}: {error}"
+        text = f"{what}: cannot import the module {module_name!r}: {error}"
         raise ValueError(f"{text}; {hint}".removesuffix("; ")) from error
     found = getattr(module, attribute, None)
     if not callable(found):
         hint = _did_you_mean(attribute, [key for key, value in vars(module).items() if callable(value)])
         hint = hint or f"it was read from {getattr(module, '__file__', None) or 'Python itself'}"
-        raise ValueError(f"env {name!r}: the module {module_name!r} has no class {attribute!r}; {hint}")
+        raise ValueError(f"{what}: the module {module_name!r} has no {kind} {attribute!r}; {hint}")
     return found
 
 

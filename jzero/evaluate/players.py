@@ -15,14 +15,9 @@ The numbers are the defaults and may be left out.
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +31,7 @@ from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, Turn
 from jzero.look import look
 from jzero.models.plan import SearchSettings
-from jzero.registry import unknown_name
+from jzero.registry import literal_options, load_named, unknown_name
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -212,25 +207,8 @@ def _is_own(name: str) -> bool:
 def _own(env: Env, name: str) -> Player:
     """The player that the function `name` ("module:function?key=literal") makes for the environment."""
     target, _, text = name.partition("?")
-    module_name, _, attribute = target.partition(":")
-    if sys.path[0] not in ("", os.getcwd()):
-        # A program's path starts at its own folder; the user's modules are where the user stands.
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        text = f"opponent {name!r}: cannot import the module {module_name!r}: {error}"
-        if module_name.endswith(".py"):
-            text += f"; that is a file, give its module: {module_name.removesuffix('.py')}:{attribute}"
-        elif error.name and f"{module_name}.".startswith(f"{error.name}."):  # else it lacks another module
-            text += "; start in the folder that holds it, or add that to PYTHONPATH"
-        raise ValueError(text) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
-        said = unknown_name("function", attribute, known)
-        raise ValueError(f"opponent {name!r}: {said}; expected a function of the environment")
-    options = _options(name, text)
+    function = load_named(f"opponent {name!r}", "function of the environment", target)
+    options = literal_options(f"opponent {name!r}", text, "depth=2")
     try:
         inspect.signature(function).bind(env, **options)
     except TypeError as error:
@@ -245,17 +223,3 @@ def _own(env: Env, name: str) -> Player:
             "jzero.evaluate.as_player makes one of a function (states, key) -> actions"
         )
     return player
-
-
-def _options(name: str, text: str) -> dict[str, Any]:
-    """Keyword arguments from "key=literal&key=literal"."""
-    found = {}
-    for option in filter(None, text.split("&")):
-        key, _, value = option.partition("=")
-        with contextlib.suppress(ValueError, SyntaxError):
-            found[key] = ast.literal_eval(value)
-        if key not in found:
-            raise ValueError(
-                f"opponent {name!r}: cannot read the option {option!r}; expected key=literal, such as depth=2"
-            )
-    return found

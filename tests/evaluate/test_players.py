@@ -175,9 +175,12 @@ def test_gnu_gos_settings_out_of_range_are_refused(level, seed):
         ("rollouts:0", r"'0' is no number above 0"),
         ("random:3", "random takes no number; give 'random'"),
         ("minimax:99", "expected at most 64 plies"),
-        ("no_module:f", r"cannot import the module 'no_module'.*start in the folder that holds it"),
-        (f"{__name__}.py:f", "that is a file, give its module: "),
-        (f"{__name__}:first_lega", r"did you mean 'first_legal'\?.*expected a function of the environment"),
+        ("no_module:f", r"cannot import the module 'no_module'.*start in the folder of no_module.py"),
+        (f"{__name__}.py:f", "is a file; give its module, as Python imports it"),
+        (
+            f"{__name__}:first_lega",
+            r"no function of the environment 'first_lega'; did you mean 'first_legal'\?",
+        ),
         (
             f"{__name__}:first_legal?colum=3",
             r"got an unexpected keyword argument 'colum'; it takes \(env, col",
