@@ -109,12 +109,11 @@ class Agent:
 
     def with_search(self, search: SearchSettings) -> Agent:
         """The same agent with another search, such as more simulations, reuse or a cache."""
-        recipe = self._recipe and (
-            self._recipe[0],
-            replace(self._recipe[1], search=search),
-            *self._recipe[2:],
-        )
-        return Agent(self.env, self._model, self.params, search, name=self.name, recipe=recipe)
+        if self._recipe is None:
+            return Agent(self.env, self._model, self.params, search, name=self.name)
+        function, config, *rest = self._recipe
+        # Made anew, so that settings that do not fit the environment or the algorithm are refused as in a run.
+        return function(self.env, replace(config, search=search), self.params, *rest)
 
     def act(
         self,

@@ -41,7 +41,7 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    if _launched_as_one_of_many():
+    if _launched_as_one_of_many() and not jax.distributed.is_initialized():
         jax.distributed.initialize(
             coordinator_address=os.environ.get("JAX_COORDINATOR_ADDRESS"),
             num_processes=_number("JAX_NUM_PROCESSES"),

@@ -8,12 +8,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import jax
+
 from jzero.run.config import TrainConfig
 
 ROWS = 4096
 """Rows of the network's batches from which on an H100's throughput grew little for a tower of 6 x 64."""
 MOST = 16
 """Times as many games at most."""
+
+
+def on_this_device(train: TrainConfig) -> TrainConfig:
+    """A preset as it is on a CPU; on a GPU or TPU widened and in bfloat16."""
+    return train if jax.default_backend() == "cpu" else in_bfloat16(widened(train))
 
 
 def in_bfloat16(train: TrainConfig) -> TrainConfig:

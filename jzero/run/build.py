@@ -5,9 +5,6 @@ What was handed in (`Parts`) takes the place of what the settings name.
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,6 +24,7 @@ from jzero.networks.make import learned_network, make_learned_network, policy_va
 from jzero.optimizer import make_optimizer
 from jzero.program import Program, make_program
 from jzero.pytrees import Params
+from jzero.registry import load_named
 from jzero.run.config import TrainConfig
 
 AnyNetwork = Network | LearnedNetwork
@@ -60,7 +58,9 @@ def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) ->
     """The network of a run; one that was handed in is checked first."""
     found: Any = parts.network
     if found is None and ":" in config.network.kind:
-        found = load_object("network.kind", config.network.kind)
+        found = load_named(
+            f"network.kind {config.network.kind!r}", "function of EnvSpec", config.network.kind
+        )
     if found is None:
         return _own_network(spec, config)
     if callable(found) and not isinstance(found, (Network, LearnedNetwork)):
@@ -107,28 +107,22 @@ def build_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Pr
     return build(env, config, mesh)[1]
 
 
-def build_agent(env: Env, config: TrainConfig, params: Params, parts: Parts = NOTHING) -> Agent:
-    """The agent with these weights; it can be pickled where environment and parts can."""
-    model = build_algorithm(env, config, parts).model
-    return Agent(env, model, params, config.search, name=config.env, recipe=(build_agent, config, parts))
+def build_agent(
+    env: Env,
+    config: TrainConfig,
+    params: Params,
+    parts: Parts = NOTHING,
+    algorithm: Algorithm | None = None,
+) -> Agent:
+    """The agent with these weights; it can be pickled where environment and parts can.
 
-
-def load_object(what: str, target: str) -> Any:
-    """The object that `target` ("module:attribute") names; the working directory is searched first.
-
-    Raises:
-      ValueError: there is none; the message names the setting `what`.
+    Args:
+      env: what it plays.
+      config: the settings of its run.
+      params: its weights.
+      parts: what was handed in to its run.
+      algorithm: the algorithm, where it is built already.
     """
-    module_name, _, attribute = target.partition(":")
-    if sys.path[0] not in ("", os.getcwd()):
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(
-            f"{what} is {target!r}: cannot import the module {module_name!r} ({error}); start in its folder, or "
-            "add that to PYTHONPATH"
-        ) from error
-    if not hasattr(module, attribute):
-        raise ValueError(f"{what} is {target!r}: the module {module_name!r} has no {attribute!r}")
-    return getattr(module, attribute)
+    parts = parts._replace(optimizer=None)
+    model = (algorithm or build_algorithm(env, config, parts)).model
+    return Agent(env, model, params, config.search, name=config.env, recipe=(build_agent, config, parts))

@@ -36,6 +36,7 @@ def main(
     final: Callable[[Env], Measure] | None = None,
     accelerated: Presets | None = None,
     argv: Sequence[str] | None = None,
+    command: str | None = None,
 ) -> Strength | None:
     """The command line of an experiment: parses the options, trains, prints the strength.
 
@@ -47,6 +48,7 @@ def main(
       accelerated: the preset where JAX finds a GPU or TPU; by default `default`, `widened`. Either computes in
         bfloat16 there unless the options say otherwise: see `jzero.run.accelerators`.
       argv: the options; by default the process's.
+      command: what starts it on a command line, for the line that says how to go on; by default the script.
 
     Returns:
       The final strength; None if the run was interrupted.
@@ -63,7 +65,7 @@ def main(
         preset = _preset(default, argv)
         if callable(preset) and not config.resume:
             config = parse(experiment, preset(config.train.env, env), argv)
-        with Run(experiment, env, config, _command()) as run:
+        with Run(experiment, env, config, _command() if command is None else command) as run:
             measured = measure(env)
             return run.train(measured, final(env) if final is not None else measured)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -110,7 +112,13 @@ def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
     config = tyro.cli(RunConfig, args=argv, default=default, description=description)
     if not config.resume:
         return config
-    saved, _ = read_config(config.run_dir or RunDir.find(experiment))
+    path = config.run_dir or RunDir.find(experiment)
+    saved, handed = read_config(path)
+    if "env" in handed:
+        raise ValueError(
+            f"the run in {path} was trained with its own env, which no file holds; resume it by jzero.train(env, "
+            "run_dir=..., resume=True)"
+        )
     return tyro.cli(
         RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description
     )

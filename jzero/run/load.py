@@ -12,6 +12,7 @@ from jzero.env import Env
 from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import TrainConfig
+from jzero.run.save import CHECKPOINTS
 from jzero.settings import from_dict
 from jzero.storage import checkpoint as checkpoints
 from jzero.storage.run_dir import CONFIG, read_json
@@ -48,13 +49,14 @@ def load(
         )
     parts = Parts(network, algorithm)
     env = make(config.env) if env is None else env
-    shapes = jax.eval_shape(build_algorithm(env, config, parts).init, jax.random.key(0))
+    algorithm = build_algorithm(env, config, parts)
+    shapes = jax.eval_shape(algorithm.init, jax.random.key(0))
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     averaged = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes)
     _, saved = checkpoints.restore(
-        run_dir / "checkpoints", {"state": {"averaged": averaged}}, partial=True, iteration=checkpoint
+        run_dir / CHECKPOINTS, {"state": {"averaged": averaged}}, partial=True, iteration=checkpoint
     )
-    return build_agent(env, config, saved["state"]["averaged"], parts)
+    return build_agent(env, config, saved["state"]["averaged"], parts, algorithm)
 
 
 def read_config(run_dir: Path) -> tuple[TrainConfig, list[str]]:

@@ -82,14 +82,7 @@ class Run:
         self.saver = Saver(self.path / CHECKPOINTS, config)
         self.seconds, self._first_update = 0.0, config.train.warmup_iterations
         self.state = self._restored() if config.resume else self.program.init()
-        self._agent = Agent(
-            env,
-            self.algorithm.model,
-            self.state.averaged,
-            config.train.search,
-            name=config.train.env,
-            recipe=(build_agent, config.train, parts._replace(optimizer=None)),
-        )
+        self._agent = build_agent(env, config.train, self.state.averaged, parts, self.algorithm)
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None
         self.loggers = []
@@ -113,7 +106,7 @@ class Run:
         if saved.replay is None:
             saved = self.program.init()._replace(**{name: getattr(saved, name) for name in LIGHT})
             self._first_update += int(saved.iteration)
-        if describe_env(self.env).external:
+        elif describe_env(self.env).external:
             renew = jax.jit(partial(begin_new_games, self.env, self.config.train), donate_argnums=0)
             saved = renew(saved)
         return saved
@@ -177,9 +170,9 @@ class Run:
                     bar.set_postfix_str("measuring")
                     metrics |= self._measure(measure)
                 self._log(metrics, bar)
+                if self.config.keep_best and self._all_agree(self.saver.is_best(metrics.get("strength"))):
+                    self._save(best=True)
                 if "strength" in metrics:
-                    if self.saver.is_best(metrics["strength"]):
-                        self._save(best=True)
                     now = time.monotonic() - started
                     spent = now - self.seconds
                     # Where games are long, most of the time is for training all the same; a second does not count.

@@ -5,23 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import jax
 import optax
 
 from jzero.agent import Agent
 from jzero.check import check_shapes
+from jzero.devices import CACHE, set_up
 from jzero.env import Env
 from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
 from jzero.evaluate.measures import Measure
+from jzero.networks import LearnedNetwork, Network
 from jzero.registry import make
+from jzero.run.accelerators import on_this_device
 from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
-from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
 from jzero.run.loop import Run
 from jzero.run.presets import look, preset
 
-NAMES = ("alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2")
+COMMAND = "python -m jzero train"
+"""Goes on with a run whose parts all have names."""
+NAMES = get_args(AlgorithmName)
 
 
 def train(
@@ -30,6 +36,7 @@ def train(
     algorithm: str | MakeAlgorithm = "alphazero",
     network: AnyNetwork | Callable[[EnvSpec], AnyNetwork] | None = None,
     optimizer: optax.GradientTransformation | None = None,
+    like: str | None = None,
     minutes: float = 10.0,
     run_dir: str | Path | None = None,
     measure: Measure | None = None,
@@ -43,9 +50,11 @@ def train(
     Args:
       env: the environment, or what `jzero.make` calls it.
       algorithm: a name, or a function (spec, network, settings) -> `Algorithm` such as `jzero.alphazero`, perhaps
-        with a part replaced. A function whose network is a `LearnedNetwork` gets the settings of MuZero.
+        with a part replaced.
       network: policy and value, or MuZero's functions; or what makes them of the environment's `EnvSpec`.
       optimizer: any optax transformation.
+      like: where `algorithm` is a function, the name of the algorithm whose settings and whose kind of network it
+        gets; by default "gumbel_muzero" with a `LearnedNetwork`, else "alphazero".
       minutes: wall-clock budget; the final measurement comes on top.
       run_dir: where the run is kept; a new directory under runs/ by default.
       measure: agent -> strength, taken while training and at the end; by default that of
@@ -62,32 +71,33 @@ def train(
       FloatingPointError: a metric is not finite.
     """
     named = isinstance(algorithm, str)
-    if named and algorithm not in NAMES:
-        raise ValueError(
-            f"algorithm is {algorithm!r}; expected {', '.join(NAMES)}, or a function that makes one"
-        )
+    for argument, value in (("algorithm", algorithm if named else None), ("like", like)):
+        if value is not None and value not in NAMES:
+            also = ", or a function that makes one" if argument == "algorithm" else ""
+            raise ValueError(f"{argument} is {value!r}; expected {', '.join(NAMES)}{also}")
+    # A user's own compilation cache stays.
+    cache = None if jax.config.jax_compilation_cache_dir else CACHE  # pyrefly: ignore
+    set_up(cpu_devices=settings.get("cpu_devices"), cache=cache)
     env, name = (make(env), env) if isinstance(env, str) else (env, "")
     check_shapes(env)
     name = name or describe(env).name
-    kind: Any = algorithm if named else _kind_of(network, env)
+    kind: Any = algorithm if named else like or _kind_of(network, env)
     run_settings, train_settings = _sorted(settings)
     config = RunConfig(
         minutes=minutes,
         run_dir=None if run_dir is None else Path(run_dir),
-        train=dataclasses.replace(preset(name, look(env), kind), **train_settings),
+        train=dataclasses.replace(on_this_device(preset(name, look(env), kind)), **train_settings),
         **run_settings,
     )
     parts = Parts(network, None if named else algorithm, optimizer)  # pyrefly: ignore
     taken = measure or strength.measure(env)
-    with Run("train", env, config, parts=parts) as run:
+    with Run("train", env, config, COMMAND, parts) as run:
         run.train(taken, measure or strength.final(env))
         return run.agent()
 
 
 def _kind_of(network: Any, env: Env) -> str:
     """Whose settings a function that makes an algorithm gets."""
-    from jzero.networks import LearnedNetwork, Network
-
     if callable(network) and not isinstance(network, (Network, LearnedNetwork)):
         network = network(describe(env))
     return "gumbel_muzero" if isinstance(network, LearnedNetwork) else "alphazero"

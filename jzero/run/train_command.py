@@ -19,10 +19,13 @@ from jzero.evaluate import strength
 from jzero.run.cli import main as run
 from jzero.run.config import AlgorithmName
 from jzero.run.presets import suited
+from jzero.run.train import COMMAND
 
 
 def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     presets = suited(*get_args(AlgorithmName))
-    finished = run("train", presets, measure=strength.measure, final=strength.final, argv=argv)
+    finished = run(
+        "train", presets, measure=strength.measure, final=strength.final, argv=argv, command=COMMAND
+    )
     return 0 if finished is not None else 130

@@ -18,11 +18,12 @@ from jzero.evaluate.measures import Strength
 from jzero.models.plan import SearchSettings
 from jzero.networks import from_flax
 from jzero.run import cli
+from jzero.run import train as train_lib
 from jzero.run.load import read_config
 from jzero.run.presets import suited
-from jzero.storage.run_dir import read_metrics
+from jzero.storage.run_dir import read_metrics, resume_command
 from tests.helpers.env_examples import TwoPiles
-from tests.helpers.tiny import child_environment
+from tests.helpers.tiny import child_environment, same_bits
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -36,6 +37,13 @@ SMALL = {
     "iterations": 3,
     "search": SearchSettings(num_simulations=4),
 }
+
+
+@pytest.fixture(autouse=True)
+def devices_of_this_process(monkeypatch):
+    """Chosen already, for all tests."""
+    monkeypatch.setattr(train_lib, "set_up", lambda **_: None)
+    monkeypatch.setattr(cli, "set_up", lambda **_: None)
 
 
 class Net(nn.Module):
@@ -180,11 +188,12 @@ def test_a_network_is_named_on_the_command_line(tmp_path, monkeypatch):
     (tmp_path / "own_network_module.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(cli, "set_up", lambda **_: None)  # the devices of this process are chosen
     cli.main("train", suited("alphazero"), measure=lambda env: measure, argv=OPTIONS)
     assert jzero.load("run").params["w"].shape == (18, 9)
     changed = [*OPTIONS, "--network.kind", "own_network_module:other", "--run-dir", "other"]
-    with pytest.raises(SystemExit, match=r"network.kind is 'own_network_module:other': .* has no 'other'"):
+    with pytest.raises(
+        SystemExit, match=r"network.kind 'own_network_module:other': .* no function of EnvSpec 'other'"
+    ):
         cli.main("train", suited("alphazero"), measure=lambda env: measure, argv=changed)
 
 
@@ -212,3 +221,44 @@ def test_the_command_trains_from_any_folder(tmp_path, cache):
     assert child.stdout.strip() == "(18,)", child.stderr
     child = run("-m", "jzero", "report", "run")
     assert child.stdout.strip().endswith("report.html")
+
+
+def keeps_the_model_alone(spec, network, settings):
+    """MuZero whose loss is that of the reward."""
+    algorithm = jzero.muzero(spec, network, settings)
+
+    def loss(params, batch, key):
+        _, (metrics, priorities) = algorithm.loss(params, batch, key)
+        return metrics["reward_loss"].value, (metrics, priorities)
+
+    return algorithm._replace(loss=loss)
+
+
+def test_a_learned_models_loss_is_replaced(tmp_path):
+    options = SMALL | {"run_dir": tmp_path / "run", "measure": measure, "replay_plies": 24}
+    agent = jzero.train("tic_tac_toe", algorithm=keeps_the_model_alone, like="gumbel_muzero", **options)
+    loaded = jzero.load(tmp_path / "run", algorithm=keeps_the_model_alone)
+    assert same_bits(loaded.params, agent.params)
+    with pytest.raises(ValueError, match="like is 'alphago'; expected alphazero, muzero"):
+        jzero.train("tic_tac_toe", algorithm=keeps_the_model_alone, like="alphago", **options)
+
+
+def test_a_command_line_cannot_resume_an_environment_without_a_name(tmp_path):
+    class Local(TwoPiles):
+        """A class that nothing can import."""
+
+    run_dir = tmp_path / "run"
+    jzero.train(Local(), run_dir=run_dir, measure=measure, **SMALL)
+    said = r"error: the run in .* its own env, which no file holds; resume it by jzero.train\(env"
+    with pytest.raises(SystemExit, match=said):
+        cli.main(
+            "train", suited("alphazero"), lambda env: measure, argv=["--resume", "--run-dir", str(run_dir)]
+        )
+    assert resume_command("train", run_dir) == f"python -m jzero train --run-dir {run_dir} --resume"
+
+
+def test_the_number_of_cpu_devices_reaches_jax(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train_lib, "set_up", lambda **options: asked.append(options))
+    jzero.train("tic_tac_toe", run_dir=tmp_path / "run", measure=measure, **(SMALL | {"cpu_devices": 3}))
+    assert [each["cpu_devices"] for each in asked] == [3]
