@@ -13,6 +13,7 @@ from jzero.program import TrainState
 from jzero.pytrees import PyTree
 from jzero.run.config import RunConfig
 from jzero.storage import checkpoint
+from jzero.storage.run_dir import write_atomic
 
 CHECKPOINTS = "checkpoints"
 KEPT = "kept.json"
@@ -47,10 +48,10 @@ class Saver:
             state = TrainState(games=None, replay=None, **state)  # pyrefly: ignore
         return state, float(saved["seconds"])
 
-    def is_best(self, strength: float) -> bool:
-        """Whether a checkpoint of this strength is to be kept as the best."""
+    def is_best(self, strength: float | None) -> bool:
+        """Whether a checkpoint of this strength is to be kept as the best; None where nothing was measured."""
         best = self._kept["strength"]
-        if not self.config.keep_best or (best is not None and strength <= best):
+        if strength is None or (best is not None and strength <= best):
             return False
         self._kept["strength"] = strength
         return True
@@ -76,7 +77,7 @@ class Saver:
             )
             self.saved_iteration = iteration
         if jax.process_index() == 0 and (every is not None or self.config.keep_best):
-            (self.directory / KEPT).write_text(json.dumps(self._kept) + "\n", encoding="utf-8")
+            write_atomic(self.directory / KEPT, json.dumps(self._kept) + "\n")
 
 
 def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:

@@ -29,7 +29,7 @@ def saved(directory, state, config, plan):
     """Iterations on disk after saves at (iteration, minutes, strength or None)."""
     saver = Saver(directory, config)
     for iteration, minutes, strength in plan:
-        best = strength is not None and saver.is_best(strength)
+        best = config.keep_best and saver.is_best(strength)
         saver.save(state._replace(iteration=np.int32(iteration)), 60 * minutes, best=best)
     return checkpoint.iterations(directory)
 
