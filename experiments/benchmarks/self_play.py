@@ -2,14 +2,17 @@
 
     python experiments/benchmarks/self_play.py --out experiments/benchmarks/results/self_play_cpu.json
 
-Everything is timed in one process, the contestants in turn, and reported as medians of the rounds. Both plan with
-the same network, simulations, games and minibatches. Needs pgx: `pip install -e ".[test]"`.
+Everything is timed in one process, the contestants in turn, and reported as medians of the rounds. All plan with
+the same network, simulations, games and minibatches; ours without and with the evaluation cache, after some
+iterations of training, since a network that was never trained plays games that share few positions. On a machine
+that is shared, ratios by CPU time say more than those by the clock. Needs pgx: `pip install -e ".[test]"`.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,10 @@ class Config:
     """Simulations a move (N)."""
     plies: int = 16
     """Plies of an iteration (T)."""
+    cache: int = 2**16
+    """Places of the evaluation cache."""
+    iterations: int = 8
+    """Iterations of training before the first round."""
     rounds: int = 5
     """Timed repetitions; medians are reported."""
     out: Path | None = None
@@ -74,10 +81,10 @@ class SameNetwork(nn.Module):
         return self.network(observation.astype(jnp.float32))
 
 
-def train_config(config: Config, network: NetworkSettings) -> TrainConfig:
+def train_config(config: Config, network: NetworkSettings, cache: int = 0) -> TrainConfig:
     """Ours, with as many updates of the same size as the peer's single pass."""
     return TrainConfig(
-        search=SearchSettings(num_simulations=config.simulations),
+        search=SearchSettings(num_simulations=config.simulations, cache=cache),
         network=network,
         games=config.games,
         plies=config.plies,
@@ -104,10 +111,9 @@ class Theirs:
 
 
 def against_peer(config: Config, name: str) -> dict[str, Any]:
-    """Positions a second of self-play and learning, ours and the peer's in turn."""
+    """Positions per second of self-play and learning, ours and the peer's in turn."""
     network = NETWORKS[name]
     train = train_config(config, network)
-    ours = Ours(ENV, train)
     base = PeerConfig(
         batch_size=config.games,
         num_simulations=config.simulations,
@@ -116,32 +122,50 @@ def against_peer(config: Config, name: str) -> dict[str, Any]:
         num_devices=1,
     )
     same = SameNetwork(make_network(network, ENV.num_actions))
-    devices = len(jax.devices())
-    peers = {f"peer, {n} device(s)": Theirs(replace(base, num_devices=n), same) for n in sorted({1, devices})}
-    positions = config.games * config.plies
-    speed: dict[str, list[float]] = {"ours": [], **{peer: [] for peer in peers}}
-    cores, play_seconds = [], []
+    plain = Ours(ENV, train)
+    contestants: dict[str, Ours | Theirs] = {
+        "ours": plain,
+        f"ours, cache {config.cache}": Ours(ENV, train_config(config, network, config.cache)),
+    }
+    for devices in sorted({1, len(jax.devices())}):
+        contestants[f"peer, {devices} device(s)"] = Theirs(replace(base, num_devices=devices), same)
+    for _ in range(config.iterations):
+        for contestant in contestants.values():
+            contestant.both()
+    rounds: dict[str, list[tuple[float, float]]] = {who: [] for who in contestants}
+    play: list[tuple[float, float]] = []
     for _ in range(config.rounds):
-        play_wall, play_cpu = timed(ours.play)
-        learn_wall, _ = timed(ours.learn)
-        speed["ours"].append(positions / (play_wall + learn_wall))
-        cores.append(play_cpu / play_wall)
-        play_seconds.append(play_wall)
-        for peer, theirs in peers.items():
-            speed[peer].append(positions / timed(theirs.both)[0])
+        for who, contestant in contestants.items():
+            rounds[who].append(timed(contestant.both))
+        play.append(timed(plain.play))
+    positions, play_seconds = config.games * config.plies, statistics.median(wall for wall, _ in play)
     alone = network_alone(ENV, train, config.rounds)
     return {
         "network": name,
-        "positions_per_second": {who: round(statistics.median(values)) for who, values in speed.items()},
-        "ours_over": {
-            peer: round(statistics.median(a / b for a, b in zip(speed["ours"], speed[peer], strict=True)), 2)
-            for peer in peers
+        "positions_per_second": _medians(rounds, lambda wall, _: round(positions / wall)),
+        "positions_per_cpu_second": _medians(rounds, lambda _, cpu: round(positions / cpu)),
+        "speed_over": {who: _ratios(rounds, who, clock=0) for who in contestants if who != "ours"},
+        "speed_over_by_cpu_time": {
+            who: _ratios(rounds, who, clock=1) for who in contestants if who != "ours"
         },
-        "cores_busy_in_self_play": round(statistics.median(cores), 2),
-        "self_play_evaluations_per_second": round(
-            positions * (config.simulations + 1) / statistics.median(play_seconds)
-        ),
-        "share_of_self_play_outside_network": round(1 - alone / statistics.median(play_seconds), 3),
+        "cores_busy_in_self_play": round(statistics.median(cpu / wall for wall, cpu in play), 2),
+        "self_play_evaluations_per_second": round(positions * (config.simulations + 1) / play_seconds),
+        "share_of_self_play_outside_network": round(1 - alone / play_seconds, 3),
+    }
+
+
+def _medians(
+    rounds: dict[str, list[tuple[float, float]]], speed: Callable[[float, float], int]
+) -> dict[str, int]:
+    return {who: round(statistics.median(speed(*times) for times in all_)) for who, all_ in rounds.items()}
+
+
+def _ratios(rounds: dict[str, list[tuple[float, float]]], over: str, clock: int) -> dict[str, float]:
+    """How many times as fast as `over` each of the others is, by wall clock (0) or CPU time (1)."""
+    return {
+        who: round(statistics.median(b[clock] / a[clock] for a, b in zip(all_, rounds[over], strict=True)), 2)
+        for who, all_ in rounds.items()
+        if who != over
     }
 
 

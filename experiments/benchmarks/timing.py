@@ -53,6 +53,10 @@ class Ours:
         self.state, metrics = self.program.learn(self.state)
         return metrics
 
+    def both(self) -> Any:
+        """Self-play and updates of one iteration."""
+        return self.play(), self.learn()
+
 
 def network_alone(env: Env, train: TrainConfig, rounds: int) -> float:
     """Seconds that the network calls of one iteration's self-play take by themselves, on the same devices.
