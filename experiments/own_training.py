@@ -68,7 +68,9 @@ def init(key: jax.Array) -> State:
     return State(params, params, optimizer.init(params), games, init_replay(one_ply, RING))
 
 
-play = functools.partial(self_play, env, algorithm.model, algorithm.planner, play_settings)
+play = functools.partial(
+    self_play, env, algorithm.model, algorithm.planner, play_settings, record=algorithm.record
+)
 
 
 def update(state: State, key: jax.Array) -> tuple[State, jax.Array]:

@@ -256,12 +256,6 @@ def restart_batch(env: Env, states: States, key: jax.Array) -> States:
     return jax.vmap(env.init)(keys) if restart is None else jax.vmap(restart)(states, keys)
 
 
-def record_batch(env: Env, states: States) -> States:
-    """What a replay keeps of `states` [B]: all of them, or what the environment's `record` says."""
-    record = getattr(env, "record", None)
-    return states if record is None else jax.vmap(record)(states)
-
-
 def random_actions(states: States, key: jax.Array) -> jax.Array:
     """i32[B], uniform over the legal actions of each of `states` [B]; arbitrary where there is none."""
     logits = jnp.where(states.legal_action_mask, 0.0, -jnp.inf)
@@ -294,10 +288,15 @@ def observe_batch(env: Env, states: States) -> Observation:
     return jax.vmap(env.observe)(states)
 
 
+def shown(env: Env, state: OneState) -> Observation:
+    """What AlphaZero's network is given of one state: an observation, or a `Revealed` one."""
+    reveal, seen = getattr(env, "reveal", None), env.observe(state)
+    return seen if reveal is None else Revealed(seen, reveal(state))
+
+
 def reveal_batch(env: Env, states: States) -> Observation:
-    """What AlphaZero's network is given of B states: observations, or `Revealed` ones."""
-    reveal, seen = getattr(env, "reveal", None), observe_batch(env, states)
-    return seen if reveal is None else Revealed(seen, jax.vmap(reveal)(states))
+    """`shown` of B states."""
+    return jax.vmap(lambda state: shown(env, state))(states)
 
 
 def missing_members(env: Any) -> list[str]:

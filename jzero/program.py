@@ -145,7 +145,14 @@ def make_program(
     def play(state: TrainState) -> tuple[TrainState, Metrics]:
         key = _device_key(state.key, 0, state.iteration)
         games, transitions, metrics = self_play(
-            env, algorithm.model, algorithm.planner, settings, state.averaged, key, state.games
+            env,
+            algorithm.model,
+            algorithm.planner,
+            settings,
+            state.averaged,
+            key,
+            state.games,
+            record=algorithm.record,
         )
         positions = jnp.float32(settings.games * settings.plies / num_devices)
         metrics["lost_share"] = Mean(lost(state.replay, settings.plies), positions)
@@ -238,7 +245,7 @@ def _init_function(
         key = jax.random.key(settings.seed)
         params = algorithm.init(jax.random.fold_in(key, 0))
         games = start_games(env, settings, jax.random.fold_in(key, 1), settings.games)
-        play = partial(self_play, env, algorithm.model, algorithm.planner, settings)
+        play = partial(self_play, env, algorithm.model, algorithm.planner, settings, record=algorithm.record)
         shapes = jax.eval_shape(lambda: play(params, key, games)[1])
         one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
         return TrainState(

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jzero.self_play import Transition
 
 Targets = Callable[[Transition], tuple[jax.Array, jax.Array]]
-"""Plies [R, B] in time order, without states, actions and policies -> the value target of each, f32[R, B], or
+"""Plies [R, B] in time order, without positions, actions and policies -> the value target of each, f32[R, B], or
 [R, B, P] by seat; whether it is known, bool[R, B]: true up to some ply of each lane."""
 
 
@@ -92,8 +92,8 @@ class Draw(NamedTuple):
 class Sample(NamedTuple):
     """Positions to learn from."""
 
-    state: Any
-    """[S] environment states."""
+    position: Any
+    """[S] what the replay keeps of positions; in a batch of AlphaZero's, `jzero.record.Position`s."""
     policy: jax.Array
     """f32[S, A] policy targets."""
     policy_weight: jax.Array
@@ -137,7 +137,7 @@ def add(
     plies = jax.tree.map(write, replay.plies, transitions)
     head = replay.head + num_plies
     held, oldest = jnp.minimum(head, capacity), head % capacity
-    small = plies._replace(state=(), action=(), policy=(), policy_weight=(), candidates=())
+    small = plies._replace(position=(), action=(), policy=(), policy_weight=(), candidates=())
     targets, known = targets_of(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small))
     # Before the ring is full its front, in time order, is empty.
     written = jnp.arange(capacity) >= capacity - held
@@ -158,12 +158,13 @@ def add(
 
 
 def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
-    """`num_samples` positions, drawn uniformly."""
+    """`num_samples` positions, drawn uniformly; they and their policies as the replay keeps them."""
     drawn = draw(replay, key, num_samples)
     index, plies = replay.rows(drawn.age), replay.plies
+    position, policy = jax.tree.map(lambda x: x[index, drawn.lane], (plies.position, plies.policy))
     return Sample(
-        state=jax.tree.map(lambda x: x[index, drawn.lane], plies.state),
-        policy=plies.policy[index, drawn.lane],
+        position=position,
+        policy=policy,
         policy_weight=plies.policy_weight[index, drawn.lane],
         value=replay.targets[index, drawn.lane],
         weight=drawn.weight,

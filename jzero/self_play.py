@@ -8,6 +8,7 @@ values and rewards are [B, P], by seat.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +22,6 @@ from jzero.env import (
     init_batch,
     is_finished,
     random_actions_in,
-    record_batch,
     restart_batch,
     step_batch,
     where_rows,
@@ -29,7 +29,8 @@ from jzero.env import (
 from jzero.metrics import Mean, Metrics
 from jzero.models.model import Model
 from jzero.models.plan import Plan, Planner
-from jzero.pytrees import Params, States
+from jzero.pytrees import Params, PyTree, States
+from jzero.record import pack_policy
 from jzero.settings import check
 
 
@@ -93,12 +94,12 @@ class Games(NamedTuple):
 class Transition(NamedTuple):
     """One ply of every game; the player is the one to move."""
 
-    state: Any
-    """[B] the environment's state before the action, or what its `record` keeps of it."""
+    position: Any
+    """[B] what `record` keeps of the state before the action."""
     action: jax.Array
     """i32[B], or f32[B, D] where actions are continuous: the action taken."""
-    policy: jax.Array
-    """f32[B, A] the search's policy; with continuous actions over the candidates."""
+    policy: Any
+    """f32[B, A] the search's, packed by `record.pack_policy`; with continuous actions over the candidates."""
     policy_weight: jax.Array
     """f32[B] 1 where the policy is a target, 0 after a fast search."""
     value: jax.Array
@@ -153,11 +154,23 @@ def self_play(
     params: Params,
     key: jax.Array,
     games: Games,
+    *,
+    record: Callable[[States], PyTree],
 ) -> tuple[Games, Transition, Metrics]:
     """Advances every game by `settings.plies` plies.
 
     With playout-cap randomisation (KataGo) a ply is searched fully or fast. What searches keep for the next ones is
     forgotten at the end: the weights change.
+
+    Args:
+      env: the game.
+      model: what searches plan with.
+      planner: how they do.
+      settings: how games are played.
+      params: the network's weights.
+      key: consumed.
+      games: the games in progress.
+      record: states [B] -> what is kept of them, such as an algorithm's `record`.
 
     Returns:
       the games; the transitions [T, B]; metrics over these plies.
@@ -190,9 +203,9 @@ def self_play(
         ended = is_finished(after)
         reward, discount = model.edge(games.states, after)
         transition = Transition(
-            state=record_batch(env, games.states),
+            position=record(games.states),
             action=action,
-            policy=found.policy,
+            policy=pack_policy(found.policy),
             policy_weight=jnp.broadcast_to(full, ended.shape).astype(jnp.float32),
             value=found.value,
             qvalue=found.qvalue,

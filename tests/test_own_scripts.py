@@ -1,11 +1,13 @@
 """The scripts that the pages on one's own network and training show: they run, and what they train is strong."""
 
+import functools
 import runpy
 
 import jax
 import pytest
 
 import jzero
+from jzero.algorithms.alphazero import position_of
 from tests.helpers.tiny import REPOSITORY
 
 EXPERIMENTS = REPOSITORY / "experiments"
@@ -39,7 +41,7 @@ def test_the_own_network_has_its_loss(tmp_path, capsys):
     params = plain.init(jax.random.key(0))
     state = jzero.init_batch(env, jax.random.key(1), 4)
     batch = jzero.replay.Sample(
-        state=state,
+        position=jax.vmap(functools.partial(position_of, spec))(state),
         policy=jax.numpy.full((4, 7), 1 / 7),
         policy_weight=jax.numpy.ones(4),
         value=jax.numpy.zeros(4),

@@ -7,13 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jzero.algorithms.alphazero import position_of
 from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.env_spec import describe
 from jzero.metrics import Mean, one, read
+from jzero.models.model import mask_logits
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.program import _repeat, make_mesh
+from jzero.record import make_recorder
 from jzero.registry import make
-from jzero.run.build import build_algorithm, build_program
+from jzero.run.build import build_network, build_program
 from tests.helpers.tiny import (
     Race,
     numbers,
@@ -232,9 +236,11 @@ def test_the_averaged_weights_play():
 def policy_error(params, replay):
     """KL divergence of the recorded policies from the network's, averaged over the whole ring."""
     config, _ = program()
-    states = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), replay.plies.state)
-    root = build_algorithm(make(config.env), config).model.root(params, states)
-    prior = jax.nn.softmax(root.prior_logits, axis=-1)
+    spec = describe(make(config.env))
+    kept = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), replay.plies.position)
+    position = make_recorder(spec.env, functools.partial(position_of, spec)).unpack(kept)
+    logits, _ = build_network(spec, config).apply(params, position.seen)
+    prior = jax.nn.softmax(mask_logits(logits, position.legal), axis=-1)
     target = replay.plies.policy.reshape(-1, 9)
     return float(jnp.mean(jax.scipy.special.rel_entr(target, jnp.maximum(prior, 1e-30)).sum(axis=-1)))
 

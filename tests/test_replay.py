@@ -41,7 +41,7 @@ def targets_by_id(ring):
     found = {}
     for lane, ready in enumerate(np.asarray(ring.ready)):
         rows = (int(ring.head) - held + np.arange(ready)) % capacity
-        ids, targets = np.asarray(ring.plies.state)[rows, lane], np.asarray(ring.targets)[rows, lane]
+        ids, targets = np.asarray(ring.plies.position)[rows, lane], np.asarray(ring.targets)[rows, lane]
         found |= dict(zip(ids.tolist(), targets.tolist(), strict=True))
     return found
 
@@ -127,7 +127,7 @@ def test_self_play_into_the_ring_gives_the_outcome_to_every_ply():
         ends = np.flatnonzero(recorded.ended[:, lane])
         assert int(ring.ready[lane]) == ends[-1] + 1
         for start, end in zip(np.append(0, ends[:-1] + 1), ends, strict=True):
-            boards = recorded.state.board[start : end + 1, lane]
+            boards = recorded.position.board[start : end + 1, lane]
             assert [np.count_nonzero(board) for board in boards] == list(range(len(boards)))
             result = last_result(boards[-1])
             expected = [result * (-1) ** (end - ply) for ply in range(start, end + 1)]
@@ -224,18 +224,18 @@ def test_only_games_that_have_ended_are_sampled_and_all_parts_of_a_sample_belong
     ring = filled(lanes, capacity=24, plies_an_add=8, td_lambda=0.5)
     batch = jax.tree.map(np.asarray, sample(ring, jax.random.key(0), num_samples=20_000))
     kept = batch.weight > 0
-    ids = batch.state[kept]
+    ids = batch.position[kept]
     allowed = {
         1000 * number + ply for number, lane in enumerate(lanes) for ply in oracle.plies_to_sample(lane, 24)
     }
     assert set(ids.tolist()) == allowed
     endless = {number for number, lane in enumerate(lanes) if not oracle.plies_to_sample(lane, 24)}
-    assert set((batch.state[~kept] // 1000).tolist()) == endless
+    assert set((batch.position[~kept] // 1000).tolist()) == endless
     np.testing.assert_allclose((~kept).mean(), len(endless) / 16, atol=0.02)
     expected = targets_by_id(ring)
     assert batch.value[kept].tolist() == [expected[number] for number in ids.tolist()]
-    np.testing.assert_array_equal(batch.policy, batch.state[:, None] + np.array([0.25, 0.5]))
-    np.testing.assert_array_equal(batch.policy_weight, batch.state % 2)
+    np.testing.assert_array_equal(batch.policy, batch.position[:, None] + np.array([0.25, 0.5]))
+    np.testing.assert_array_equal(batch.policy_weight, batch.position % 2)
 
 
 def test_an_empty_ring_gives_samples_without_weight():
@@ -252,13 +252,13 @@ def test_lanes_and_then_their_plies_are_drawn_uniformly():
     ring = filled([lane[12:] + lane for lane in lanes], capacity=24, plies_an_add=12)  # wrapped by half
     samples = 20_000
     batch = sample(ring, jax.random.key(1), num_samples=samples)
-    ids, counts = np.unique(np.asarray(batch.state), return_counts=True)
+    ids, counts = np.unique(np.asarray(batch.position), return_counts=True)
     # Ages count from the ring's oldest ply, which is number 12 of each lane.
     expected = {1000 * lane + 12 + ply: samples / 4 / n for lane, n in enumerate(lengths) for ply in range(n)}
     assert ids.tolist() == sorted(expected)
     assert stats.chisquare(counts, [expected[i] for i in ids.tolist()]).pvalue > 1e-4
-    other = np.asarray(sample(ring, jax.random.key(2), num_samples=samples).state)
-    assert (other != np.asarray(batch.state)).mean() > 0.9
+    other = np.asarray(sample(ring, jax.random.key(2), num_samples=samples).position)
+    assert (other != np.asarray(batch.position)).mean() > 0.9
 
 
 def test_a_running_game_waits_in_the_ring_until_it_ends():

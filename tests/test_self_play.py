@@ -77,14 +77,14 @@ def recorded(kind):
 
 def actions_taken(transitions):
     """Race's actions [T - 1, B], as the next state tells them; -1 where the game ended."""
-    return transitions.state.action[1:]
+    return transitions.position.action[1:]
 
 
 def test_the_same_key_gives_the_same_games_and_another_key_others():
     run, games = player("plain")
     first, again, other = (run(jax.random.key(seed), games) for seed in (0, 0, 1))
     assert same_bits(first, again)
-    assert (np.asarray(first[1].state.board) != np.asarray(other[1].state.board)).any(
+    assert (np.asarray(first[1].position.board) != np.asarray(other[1].position.board)).any(
         axis=(0, 2)
     ).mean() > 0.9
 
@@ -93,7 +93,7 @@ def test_a_game_goes_on_where_the_last_iteration_left_it():
     run, games = player("plain")
     later, first, _ = run(jax.random.key(0), games)
     _, second, _ = run(jax.random.key(1), later)
-    np.testing.assert_array_equal(second.state.board[0], later.states.board)
+    np.testing.assert_array_equal(second.position.board[0], later.states.board)
     np.testing.assert_array_equal(later.ply, np.count_nonzero(later.states.board, axis=1))
     assert len(set(np.asarray(later.ply).tolist())) > 3
     assert first.ended.any(axis=0).all()
@@ -105,24 +105,24 @@ def test_every_ply_is_a_step_of_the_game_and_the_last_one_is_kept():
     ended = transitions.ended
     assert (ended.sum(axis=0) >= 1).all()
     assert {True, False} == set(transitions.truncated[ended].tolist())
-    states = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions.state)
+    states = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions.position)
     assert not np.asarray(is_finished(states)).any()
     # Which action explains a ply: the one that leads to the next state or, at an end, to the recorded reward.
     explained = np.zeros(ended.shape, bool)
     following = jax.tree.map(
-        lambda plies, last: np.concatenate([plies[1:], last[None]]), transitions.state, games.states
+        lambda plies, last: np.concatenate([plies[1:], last[None]]), transitions.position, games.states
     )
     for action in range(3):
         after = jax.tree.map(
             lambda x: np.asarray(x).reshape(*ended.shape, *x.shape[1:]),
             step_batch(env, states, jnp.full(ended.size, action), jax.random.key(0)),
         )
-        mover = transitions.state.current_player[..., None]
+        mover = transitions.position.current_player[..., None]
         reward = np.take_along_axis(after.rewards, mover, -1)[..., 0]
         over = after.terminated | after.truncated
         fits = (reward == transitions.reward) & (over == ended)
         fits &= (after.terminated & ended) == (ended & ~transitions.truncated)
-        same_mover = after.current_player == transitions.state.current_player
+        same_mover = after.current_player == transitions.position.current_player
         sign = np.where(after.terminated, 0.0, np.where(same_mover, 1.0, -1.0))
         fits &= sign == transitions.discount
         goes_on = (after.position == following.position) & (after.ply == following.ply)
@@ -142,7 +142,7 @@ def test_openings_are_random_marked_and_of_every_length():
     assert len(counts) == 4
     assert stats.chisquare(counts).pvalue > 1e-4
     _, transitions, _ = recorded("openings")
-    ply = np.count_nonzero(transitions.state.board, axis=-1)
+    ply = np.count_nonzero(transitions.position.board, axis=-1)
     first_game = np.cumsum(transitions.ended, axis=0) - transitions.ended == 0
     expected = ply < np.asarray(games.opening)
     np.testing.assert_array_equal(transitions.explored[first_game], expected[first_game])
@@ -159,7 +159,7 @@ def test_openings_are_random_marked_and_of_every_length():
     assert 0.1 < (lengths == np.asarray(games.opening)[starts[:, 1]]).mean() < 0.4
     # Uniform over the legal cells.
     rows = np.asarray(games.opening) > 0
-    cells = np.abs(transitions.state.board[1, rows]).argmax(axis=-1)
+    cells = np.abs(transitions.position.board[1, rows]).argmax(axis=-1)
     assert stats.chisquare(np.bincount(cells, minlength=9)).pvalue > 1e-4
 
 
@@ -167,11 +167,11 @@ def test_random_moves_come_at_their_rate_and_are_legal():
     _, transitions, _ = recorded("short race")
     share = transitions.explored.mean()
     np.testing.assert_allclose(share, 0.3, atol=4 * np.sqrt(0.21 / transitions.explored.size))
-    assert not transitions.ended[transitions.state.position == 0].any()  # what an illegal action does
+    assert not transitions.ended[transitions.position.position == 0].any()  # what an illegal action does
     seen = transitions.explored[:-1] & ~transitions.ended[:-1]
     # Halfway no action ends the game: all three are legal there, and two at the start.
     for position, num_legal in ((0, 2), (1, 3), (2, 3)):
-        actions = actions_taken(transitions)[seen & (transitions.state.position[:-1] == position)]
+        actions = actions_taken(transitions)[seen & (transitions.position.position[:-1] == position)]
         counts = np.bincount(actions, minlength=num_legal)
         assert len(counts) == num_legal
         assert stats.chisquare(counts).pvalue > 1e-4
@@ -179,8 +179,8 @@ def test_random_moves_come_at_their_rate_and_are_legal():
 
 def test_a_thousand_games_begin_in_different_ways():
     _, transitions, _ = recorded("plain")
-    board = np.abs(transitions.state.board)
-    first, both = board[1].argmax(-1), transitions.state.board[2].astype(int) @ 3 ** np.arange(9)
+    board = np.abs(transitions.position.board)
+    first, both = board[1].argmax(-1), transitions.position.board[2].astype(int) @ 3 ** np.arange(9)
     assert stats.entropy(np.bincount(first, minlength=9)) > 2.1  # of log 9 = 2.197
     assert stats.entropy(np.unique(both, return_counts=True)[1]) > 4.0  # of log 72 = 4.28
 
@@ -200,14 +200,14 @@ def test_noise_differs_from_ply_to_ply_and_from_row_to_row():
 def test_metrics_are_what_the_transitions_say():
     _, transitions, metrics = recorded("openings")
     assert metrics["games_finished_share"].total == transitions.ended.sum()
-    ply = np.count_nonzero(transitions.state.board, axis=-1)
+    ply = np.count_nonzero(transitions.position.board, axis=-1)
     assert metrics["game_length"].total == (ply + 1)[transitions.ended].sum()
-    first = np.where(transitions.state.current_player == 0, transitions.reward, -transitions.reward)
+    first = np.where(transitions.position.current_player == 0, transitions.reward, -transitions.reward)
     assert (
         metrics["first_player_return"].total == first[transitions.ended].sum()
     )  # tic-tac-toe pays at the end only
     policy = transitions.policy.astype(np.float64)
-    legal = transitions.state.legal_action_mask
+    legal = transitions.position.legal_action_mask
     np.testing.assert_allclose(
         metrics["policy_entropy"].total, stats.entropy(policy, axis=-1).sum(), rtol=1e-4
     )
@@ -246,7 +246,7 @@ def test_without_playout_caps_every_ply_is_a_target():
 def test_who_can_win_at_once_does():
     _, transitions, _ = recorded("puct")
     lines = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
-    boards = transitions.state.board
+    boards = transitions.position.board
     can_win = np.any([boards[..., list(line)].sum(-1) == 2 for line in lines], axis=0)
     wins = transitions.ended & (transitions.reward == 1)
     assert not (wins & ~can_win).any()
@@ -256,7 +256,7 @@ def test_who_can_win_at_once_does():
 
 def test_temperature_draws_early_moves_in_proportion_to_visits():
     _, transitions, _ = recorded("puct")
-    first, second = (np.abs(transitions.state.board[ply]) for ply in (1, 2))
+    first, second = (np.abs(transitions.position.board[ply]) for ply in (1, 2))
     shares = transitions.policy[0, 0].astype(float)  # of every row: the same position, no noise
     counts = np.bincount(first.argmax(-1), minlength=9)
     assert np.count_nonzero(shares) > 5

@@ -65,13 +65,13 @@ def test_a_reused_tree_is_the_one_that_the_search_itself_goes_on_with():
         return search_from(states, Memory(search.subtree(tree, action), None))
 
     at = [jax.tree.map(lambda x, t=t: x[t], transitions) for t in range(PLIES)]
-    found = first(at[0].state)
+    found = first(at[0].position)
     for t in range(PLIES):
         np.testing.assert_allclose(found.policy, at[t].policy, atol=1e-6)
         np.testing.assert_allclose(found.value, at[t].value, atol=1e-5)
         if t + 1 < PLIES:
             kept = np.where(at[t].ended, -1, at[t].action)
-            found = next_one(at[t + 1].state, found.tree, kept)
+            found = next_one(at[t + 1].position, found.tree, kept)
     # What was kept shows: policies are shares of visits, here of more of them than one search makes.
     later = transitions.policy[1:][~transitions.ended[:-1]]
     assert (np.abs(later * SIMULATIONS - np.round(later * SIMULATIONS)) > 1e-3).any()
@@ -139,7 +139,7 @@ def test_who_resigns_loses_and_the_hold_out_plays_on():
     stubborn = games.never_resigns
     assert 4 < stubborn.sum() < 32  # binomial(64, 1/4)
     hopeless = transitions.value < RESIGNING["resign_below"]
-    mover, reward = transitions.state.current_player, transitions.reward
+    mover, reward = transitions.position.current_player, transitions.reward
     resigns, errors, checks = 0, 0, 0
     for lane, plies in finished_games(transitions):
         last = plies[-1]
@@ -153,7 +153,7 @@ def test_who_resigns_loses_and_the_hold_out_plays_on():
             assert transitions.discount[last, lane] == 0
             assert not transitions.truncated[last, lane]
         else:
-            board = transitions.state.board[last, lane].copy()
+            board = transitions.position.board[last, lane].copy()
             board[transitions.action[last, lane]] = 1
             assert (board != 0).all() or reward[last, lane] == 1  # full, or won
             if len(gave_up):

@@ -365,7 +365,9 @@ def games_at_all_plies(config: Config, network: Network) -> Games:
     @jax.jit
     def play(params: Any, key: jax.Array) -> Games:
         games = start_games(ENV, train, key, config.games)
-        return self_play(ENV, *searched_with(train), train, params, key, games)[0]
+        return self_play(ENV, *searched_with(train), train, params, key, games, record=lambda states: states)[
+            0
+        ]
 
     return play(network.params, jax.random.key(config.seed))
 

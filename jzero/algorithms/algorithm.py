@@ -10,6 +10,7 @@ import jax
 from jzero.metrics import Metrics
 from jzero.models.model import Model
 from jzero.models.plan import Planner
+from jzero.pytrees import PyTree, States
 from jzero.replay import Replay, Targets
 
 
@@ -28,6 +29,8 @@ class Algorithm(NamedTuple):
     """How it is searched."""
     init: Callable[[jax.Array], Any]
     """key -> the network's first weights."""
+    record: Callable[[States], PyTree]
+    """States [B] -> what the replay keeps of them; `batch` knows how to read it."""
     targets: Targets
     """Makes the replay's value targets."""
     batch: Callable[[Any, Replay, jax.Array, int], tuple[Replay, Any]]

@@ -15,7 +15,7 @@ from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.algorithms.losses import policy_divergence
 from jzero.algorithms.returns import LossSettings, value_targets
-from jzero.env import reveal_batch
+from jzero.env import shown
 from jzero.env_spec import EnvSpec
 from jzero.metrics import Metrics, mean, one
 from jzero.models.model import from_mover, mask_logits
@@ -23,7 +23,8 @@ from jzero.models.plan import SearchSettings, make_planner
 from jzero.models.simulator import simulator_model
 from jzero.networks.network import Network
 from jzero.networks.supports import to_unit
-from jzero.pytrees import Params
+from jzero.pytrees import OneState, Params
+from jzero.record import Position, make_recorder, unpack_policy
 from jzero.replay import Replay, Sample, sample
 
 
@@ -43,19 +44,29 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
     _check(spec, settings)
     model = simulator_model(spec, network, discount=settings.discount)
 
+    recorder = make_recorder(spec.env, partial(position_of, spec))
+
     def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
         del averaged
-        return replay, sample(replay, key, num_samples)
+        drawn = sample(replay, key, num_samples)
+        policy = unpack_policy(drawn.policy, spec.num_actions)
+        return replay, drawn._replace(position=recorder.unpack(drawn.position), policy=policy)
 
     return Algorithm(
         model=model,
         planner=make_planner(settings.search, model),
         init=lambda key: network.init(key, spec.seen(key)),
+        record=recorder.pack,
         targets=partial(value_targets, td_lambda=settings.td_lambda),
         batch=batch,
         loss=partial(alphazero_loss, spec, network, settings),
         lookahead=settings.td_lookahead or None,
     )
+
+
+def position_of(spec: EnvSpec, state: OneState) -> Position:
+    """What AlphaZero learns from of one state."""
+    return Position(shown(spec.env, state), state.legal_action_mask, state.current_player)
 
 
 def alphazero_loss(
@@ -64,20 +75,20 @@ def alphazero_loss(
     """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean).
 
     Args:
-      spec: gives observations and symmetries.
+      spec: gives symmetries.
       network: policy and value; errors of values are those of `supports.to_unit` with its limit.
       settings: the weight of the value loss; whether each position is replaced by a random symmetric image (the
         identity included).
       params: of the network.
-      batch: positions [S].
+      batch: `Position`s [S].
       key: draws the symmetries.
 
     Returns:
       the loss; its parts: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
       `value_loss`.
     """
-    observation = reveal_batch(spec.env, batch.state)
-    policy, legal = batch.policy, batch.state.legal_action_mask
+    observation, legal, mover = batch.position
+    policy = batch.policy
     if settings.augment and spec.symmetries:
         image = draw_images(spec.symmetries, key, policy.shape[0])
         observation = image_of_observation(spec.symmetries, image, observation)
@@ -85,7 +96,7 @@ def alphazero_loss(
     logits, value = network.apply(params, observation)
     divergence = policy_divergence(policy, mask_logits(logits, legal))
     policy_loss = mean(divergence, batch.weight * batch.policy_weight)
-    target = batch.value if value.ndim == 1 else from_mover(batch.value, batch.state.current_player)
+    target = batch.value if value.ndim == 1 else from_mover(batch.value, mover)
     error = jnp.square(to_unit(value, network.value_limit) - to_unit(target, network.value_limit))
     value_loss = mean(jnp.mean(error.reshape(*batch.weight.shape, -1), axis=-1), batch.weight)
     loss = policy_loss.value + settings.value_weight * value_loss.value

@@ -22,7 +22,14 @@ from jzero.algorithms.chance_codes import chance_losses, code_information, encod
 from jzero.algorithms.losses import cross_entropy, policy_divergence
 from jzero.algorithms.returns import value_targets
 from jzero.algorithms.targets import Targets, merge_axes
-from jzero.algorithms.unrolled import Batch, LearnedSettings, Unrolled, make_batch, searched_again
+from jzero.algorithms.unrolled import (
+    Batch,
+    LearnedSettings,
+    Unrolled,
+    make_batch,
+    recorder_of,
+    searched_again,
+)
 from jzero.env_spec import EnvSpec
 from jzero.metrics import Mean, Metrics, one
 from jzero.models.learned import Latent, LearnedModel, learned_model
@@ -55,6 +62,7 @@ def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) ->
         model=model,
         planner=planner,
         init=lambda key: network.init(key, spec.observed(key)),
+        record=recorder_of(spec).pack,
         targets=partial(value_targets, td_lambda=settings.td_lambda),
         batch=batch,
         loss=partial(muzero_loss, learned, settings),

@@ -48,7 +48,7 @@ def unroll_targets(plies: Transition, value: jax.Array, key: jax.Array, unroll_s
       key: draws the actions past the end.
       unroll_steps: K.
     """
-    first = jax.tree.map(lambda x: x[:, : unroll_steps + 1], plies._replace(state=()))
+    first = jax.tree.map(lambda x: x[:, : unroll_steps + 1], plies._replace(position=()))
     num_samples, num_actions = first.policy.shape[0], first.policy.shape[-1]
 
     def before(flags: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ Axes: S samples, K unrolled steps, H states an observation looks back on, L succ
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
@@ -15,11 +16,11 @@ import jax.numpy as jnp
 from jzero.algorithms.augment import draw_images, image_of_action, image_of_observation, image_of_policy
 from jzero.algorithms.returns import LossSettings
 from jzero.algorithms.targets import Targets, merge_axes, n_step_returns, unroll_targets
-from jzero.env import observe_batch
 from jzero.env_spec import EnvSpec
 from jzero.models.learned import LearnedModel
 from jzero.models.plan import Planner, SearchSettings
 from jzero.pytrees import Observation, Params, PyTree
+from jzero.record import Position, Recorder, make_recorder, pack_policy, unpack_policy
 from jzero.replay import Draw, Replay, draw
 from jzero.self_play import SelfPlaySettings, Transition
 from jzero.settings import check
@@ -209,7 +210,7 @@ def make_batch(
             spec, settings, planner, learned, averaged, replay, searched, drawn.lane[:count], search_key
         )
 
-    plies = _plies_at(replay, window, drawn.lane)
+    plies = _plies_at(spec, replay, window, drawn.lane)
     value = _value_targets(spec, settings, learned, averaged, replay, plies, window, drawn)
     targets = unroll_targets(plies, value, action_key, steps)
     observation = observations(spec, replay, window[:, :1], drawn.lane)
@@ -229,6 +230,20 @@ def make_batch(
     return replay, Batch(first[0], later, targets, drawn, _roots(settings, replay, first[1], drawn))
 
 
+@functools.lru_cache(maxsize=64)
+def recorder_of(spec: EnvSpec) -> Recorder:
+    """Keeps what a learned model learns from: observations, or the records that they are made of; legal actions."""
+    if spec.recalls:
+        return make_recorder(spec.env, lambda record: record)
+    return make_recorder(spec.env, lambda state: Position(spec.env.observe(state), state.legal_action_mask))
+
+
+def _legal(spec: EnvSpec, kept: PyTree) -> jax.Array:
+    """bool[S, A] of positions on record."""
+    found = recorder_of(spec).unpack(kept)
+    return found.legal_action_mask if spec.recalls else found.legal
+
+
 def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Observation:
     """Observations [S, L, ...] of the plies with ages i32[S, L] in the lanes i32[S].
 
@@ -236,16 +251,17 @@ def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array)
     """
     history = spec.history
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
-    if history == 1 and not spec.recalls:
-        found = observe_batch(spec.env, _at(replay, flat, lanes, replay.plies.state))
+    recorder = recorder_of(spec)
+    if not spec.recalls:
+        found = recorder.unpack(_at(replay, flat, lanes, replay.plies.position)).seen
     else:
         back = flat[:, None] - jnp.arange(history - 1, -1, -1)  # [S * L, H], the ply itself last
         ended = _at(replay, back, lanes[:, None], replay.plies.ended) | (back < 0)
         # How many of the plies just before it belong to the same game: up to the last end among them.
         inside = jnp.cumprod(~ended[:, :-1][:, ::-1], axis=1)
         back = jnp.maximum(back, (flat - jnp.sum(inside, axis=1))[:, None])
-        records = _at(replay, back, lanes[:, None], replay.plies.state)
-        found = jax.vmap(cast(Any, spec.env).recall)(records)
+        records = _at(replay, back, lanes[:, None], replay.plies.position)
+        found = jax.vmap(cast(Any, spec.env).recall)(recorder.unpack(records))
     return jax.tree.map(lambda x: x.reshape(*age.shape, *x.shape[1:]), found)
 
 
@@ -265,7 +281,7 @@ def _reanalyse(
     With continuous actions a policy is over candidates drawn anew, which replace those on record.
     """
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
-    legal = _at(replay, flat, lanes, replay.plies.state.legal_action_mask)
+    legal = _legal(spec, _at(replay, flat, lanes, replay.plies.position))
     observation = merge_axes(observations(spec, replay, age, lane))
     found = planner.plan(
         averaged, key, learned.root(averaged, observation, legal), ~legal, explore=True, memory=()
@@ -277,7 +293,9 @@ def _reanalyse(
     found = jax.tree.map(lambda x: x[last], found)
     return replay._replace(
         plies=plies._replace(
-            policy=plies.policy.at[rows, lanes].set(found.policy),
+            policy=jax.tree.map(
+                lambda ring, new: ring.at[rows, lanes].set(new), plies.policy, pack_policy(found.policy)
+            ),
             policy_weight=plies.policy_weight.at[rows, lanes].set(1.0),
             value=plies.value.at[rows, lanes].set(found.value),
             candidates=jax.tree.map(
@@ -331,9 +349,10 @@ def _roots(settings: LearnedSettings, replay: Replay, plies: Transition, drawn: 
     return Roots(plies.value, outcome, known)
 
 
-def _plies_at(replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:
-    """The plies [S, L] without their states."""
-    return _at(replay, age, lane[:, None], replay.plies._replace(state=()))
+def _plies_at(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:
+    """The plies [S, L] without their positions."""
+    plies = _at(replay, age, lane[:, None], replay.plies._replace(position=()))
+    return plies._replace(policy=unpack_policy(plies.policy, spec.num_actions))
 
 
 def _at(replay: Replay, age: jax.Array, lane: jax.Array, part: PyTree) -> PyTree:

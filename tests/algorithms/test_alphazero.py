@@ -12,8 +12,10 @@ from scipy import special
 
 from jzero.algorithms.alphazero import alphazero_loss
 from jzero.algorithms.returns import LossSettings
+from jzero.env import observe_batch
 from jzero.env_spec import describe
 from jzero.metrics import mean
+from jzero.record import Position
 from jzero.replay import Sample
 from tests.helpers.positions import mid_games
 from tests.helpers.search_tables import quick_jit
@@ -22,9 +24,7 @@ from tests.helpers.tiny import network_of
 S, A = 7, 9
 
 
-class Position(NamedTuple):
-    """What the loss reads of a state."""
-
+class PlainState(NamedTuple):
     board: jax.Array
     legal_action_mask: jax.Array
 
@@ -35,7 +35,7 @@ class PlainGame:
     num_actions, num_players = A, 1
 
     def init(self, key):
-        return Position(jnp.int32(0), jnp.ones(A, bool))
+        return PlainState(jnp.int32(0), jnp.ones(A, bool))
 
     def observe(self, state):
         return state.board
@@ -56,7 +56,7 @@ def random_sample(seed):
     policy[:, 3] += 0.1
     policy /= policy.sum(axis=1, keepdims=True)
     batch = Sample(
-        state=Position(jnp.arange(S), jnp.asarray(legal)),
+        position=Position(jnp.arange(S), jnp.asarray(legal)),
         policy=jnp.asarray(policy, jnp.float32),
         policy_weight=jnp.asarray(rng.random(S) < 0.6, jnp.float32),
         value=jnp.asarray(rng.uniform(-1, 1, S), jnp.float32),
@@ -77,7 +77,7 @@ def numpy_loss(batch, params, value_weight):
     policy_loss = value_loss = 0.0
     logit_grads, value_grads = np.zeros((S, A)), np.zeros(S)
     for row in range(S):
-        legal = np.flatnonzero(batch.state.legal_action_mask[row])
+        legal = np.flatnonzero(batch.position.legal[row])
         target = np.asarray(batch.policy[row], np.float64)[legal]
         prior = special.softmax(logits[row, legal])
         policy_loss += both[row] * special.rel_entr(target, prior).sum() / max(both.sum(), 1)
@@ -147,9 +147,9 @@ def test_illegal_actions_never_make_nan(scale):
     batch, params = random_sample(1)
     only = jnp.zeros((S, A), bool).at[:, 3].set(True)  # a single legal action
     none = jnp.zeros((S, A), bool)  # a finished state
-    for legal in (batch.state.legal_action_mask, only, none):
+    for legal in (batch.position.legal, only, none):
         policy = jnp.where(legal, batch.policy, 0.0)
-        changed = batch._replace(state=batch.state._replace(legal_action_mask=legal), policy=policy)
+        changed = batch._replace(position=batch.position._replace(legal=legal), policy=policy)
         (loss, parts), grads = compiled_loss()((scale * params[0], params[1]), changed)
         assert np.isfinite([loss, *parts.values()]).all()
         assert all(np.isfinite(grad).all() for grad in grads)
@@ -161,7 +161,7 @@ def test_weights_take_samples_out_and_an_empty_batch_is_zero():
     batch, params = random_sample(2)
     keep = np.flatnonzero(batch.weight)
     spoiled = batch._replace(value=jnp.where(batch.weight > 0, batch.value, 1e6))
-    other_policy = batch.state.legal_action_mask / batch.state.legal_action_mask.sum(axis=1, keepdims=True)
+    other_policy = batch.position.legal / batch.position.legal.sum(axis=1, keepdims=True)
     spoiled = spoiled._replace(policy=jnp.where(batch.weight[:, None] > 0, batch.policy, other_policy))
     (loss, _), grads = compiled_loss()(params, batch)
     (other, _), other_grads = compiled_loss()(params, spoiled)
@@ -186,8 +186,9 @@ def test_augmentation_can_be_switched_off_and_changes_only_the_view():
     env = TicTacToe()
     states, _, _ = mid_games(env, 32, 3, seed=3)
     legal = states.legal_action_mask
+    position = Position(observe_batch(env, states), legal)
     batch = Sample(
-        states, legal / legal.sum(axis=1, keepdims=True), jnp.ones(32), jnp.zeros(32), jnp.ones(32)
+        position, legal / legal.sum(axis=1, keepdims=True), jnp.ones(32), jnp.zeros(32), jnp.ones(32)
     )
     weights = jax.random.normal(jax.random.key(0), (18, 10))
 

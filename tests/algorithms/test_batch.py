@@ -81,6 +81,7 @@ def test_every_sample_is_what_its_game_says(way, played):
     table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
     learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
     ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=rings.lookahead(config))
+    ring = rings.packed(rings.NumberedGame(), ring)
     held = min(played, CAPACITY)
 
     def batch(ring, key):
@@ -145,6 +146,7 @@ def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end():
 
         noting = learned._replace(network=learned.network._replace(represent=represent))
         make = functools.partial(make_batch, describe(rings.NumberedGame()), config, None)
+        ring = rings.packed(rings.NumberedGame(), ring)
         made = quick_jit(lambda key: make(noting, (), ring, key, 500)[1])
         return made(jax.random.key(2))
 
@@ -262,7 +264,7 @@ def reanalysed(share=0.25):
     def batch(params, ring, key):
         return make_batch(spec, config, make_planner(search, model), learned, params, ring, key, 16)
 
-    after, found = quick_jit(batch)(params, ring, jax.random.key(3))
+    after, found = quick_jit(batch)(params, rings.packed(VectorGame(), ring), jax.random.key(3))
     return config, model, params, ring, after, jax.tree.map(np.asarray, found)
 
 
@@ -288,7 +290,7 @@ def test_reanalyse_writes_what_a_search_with_the_averaged_weights_says():
     before = {name: rings.by_age(ring, getattr(ring.plies, name)) for name in ("policy", "value")}
     now = {name: rings.by_age(after, getattr(after.plies, name)) for name in ("policy", "value")}
     weight = rings.by_age(after, after.plies.policy_weight)
-    state = jax.tree.map(lambda x: rings.by_age(ring, x).reshape(-1, *x.shape[2:]), ring.plies.state)
+    state = jax.tree.map(lambda x: rings.by_age(ring, x).reshape(-1, *x.shape[2:]), ring.plies.position)
     searched = quick_jit(
         lambda params, states: planned(config.search, model, params, jax.random.key(9), states)
     )(params, state)
@@ -306,7 +308,7 @@ def test_reanalyse_writes_what_a_search_with_the_averaged_weights_says():
     restored = after.plies._replace(
         policy=ring.plies.policy, value=ring.plies.value, policy_weight=ring.plies.policy_weight
     )
-    assert same_bits(after._replace(plies=restored), ring)
+    assert same_bits(after._replace(plies=restored), rings.packed(VectorGame(), ring))
 
 
 def test_the_batch_learns_what_was_searched_again():
@@ -397,12 +399,13 @@ def test_stacks_of_frames_are_what_the_player_saw_and_never_cross_a_games_start(
     # A stack that looks back beyond the ring cannot be made again.
     age, lane = (x.ravel() for x in np.mgrid[0 if iterations == 3 else 2 : 18, 0:16])
     read = quick_jit(functools.partial(observations, describe(Trail())))
-    found = read(ring, age[:, None], lane)
-    expected = rings.by_age(ring, ring.plies.state.observed)[age, lane]
+    packed = rings.packed(Trail(), ring)
+    found = read(packed, age[:, None], lane)
+    expected = rings.by_age(ring, ring.plies.position.values)[age, lane]
     np.testing.assert_array_equal(found[:, 0], expected)
     assert (expected[:, 0] != expected[:, 2]).mean() > 0.5
     # Windows of several plies are the same plies.
-    pair = read(ring, np.stack([age, age], 1)[:, ::-1], lane)
+    pair = read(packed, np.stack([age, age], 1)[:, ::-1], lane)
     np.testing.assert_array_equal(pair[:, 1], expected)
 
 
@@ -412,7 +415,7 @@ def test_no_stack_that_was_cut_by_the_rings_end_is_learned_from():
     config = tiny(algorithm="muzero", augment=False, games=16, muzero=MuZeroSettings(unroll_steps=2))
     run = quick_jit(lambda key: rings.batch_of(Trail(), config, ring, key, 1000))
     found = jax.tree.map(np.asarray, run(jax.random.key(0)))
-    expected = rings.by_age(ring, ring.plies.state.observed)[found.drawn.age, found.drawn.lane]
+    expected = rings.by_age(ring, ring.plies.position.values)[found.drawn.age, found.drawn.lane]
     right = (found.observation == expected).all(axis=1) | (found.drawn.weight == 0)
     assert right.all(), f"{(~right).mean():.1%} of the samples see frames that the player did not see"
 

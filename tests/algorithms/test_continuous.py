@@ -144,7 +144,7 @@ def test_self_play_records_the_vector_and_the_candidates():
     assert plies.policy.shape == (8, 64, C)
     assert {plies.action.dtype, plies.candidates.dtype, plies.policy.dtype} == {jnp.dtype(jnp.float32)}
     # What was recorded is what was done.
-    error = np.square(np.asarray(plies.action) - np.asarray(plies.state.goal)).sum(-1)
+    error = np.square(np.asarray(plies.action) - np.asarray(plies.position.goal)).sum(-1)
     np.testing.assert_allclose(plies.reward, -error, rtol=1e-5)
     among = (np.asarray(plies.candidates) == np.asarray(plies.action)[:, :, None]).all(-1).any(-1)
     np.testing.assert_array_equal(among, ~np.asarray(plies.explored))
@@ -163,7 +163,7 @@ def test_batches_hold_what_was_played_and_reanalyse_replaces_candidates_with_the
     rng = np.random.default_rng(1)  # a network with a say
     params = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)
     ring = init_replay(jax.tree.map(lambda x: x[0], plies), 8)
-    ring = rings.add(ring, plies, td_lambda=1.0, lookahead=5)
+    ring = rings.packed(Aim(), rings.add(ring, plies, td_lambda=1.0, lookahead=5))
     after, batch = quick_jit(
         lambda ring, key: make_batch(describe(Aim()), settings, planner, learned, params, ring, key, 32)
     )(ring, KEY)
@@ -200,6 +200,7 @@ def test_a_reanalysed_policy_belongs_to_the_candidates_beside_it():
     settings = dataclasses.replace(settings, muzero=dataclasses.replace(settings.muzero, reanalyse=1.0))
     plies = jax.tree.map(lambda x: x[:, :4], plies)  # few lanes, so that nearly all is drawn
     ring = rings.add(init_replay(jax.tree.map(lambda x: x[0], plies), 8), plies, td_lambda=1.0, lookahead=5)
+    ring = rings.packed(Aim(), ring)
     learned = exact_model()
     model = learned_model(describe(Aim()), learned)
     planner = make_planner(settings.search, model)
@@ -208,14 +209,16 @@ def test_a_reanalysed_policy_belongs_to_the_candidates_beside_it():
     )(ring, KEY)
     changed = np.asarray((after.plies.candidates != plies.candidates).any((2, 3)))
     assert changed.mean() > 0.8
-    error = np.square(np.asarray(after.plies.candidates) - np.asarray(plies.state.goal)[:, :, None]).sum(-1)
+    error = np.square(np.asarray(after.plies.candidates) - np.asarray(plies.position.goal)[:, :, None]).sum(
+        -1
+    )
     best = np.asarray(after.plies.policy).argmax(-1)
     np.testing.assert_array_equal(best[changed], error.argmin(-1)[changed])
 
 
 def test_actions_past_the_end_are_uniform():
     _, _, _, _, plies = played()
-    lanes = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), plies._replace(state=()))
+    lanes = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), plies._replace(position=()))
     targets = unroll_targets(lanes, lanes.value[:, :4], KEY, 3)
     past = np.asarray(targets.action)[~np.asarray(targets.alive)[:, :-1]]
     assert len(past) > 50

@@ -58,7 +58,7 @@ def tic_tac_toe_games():
         )  # search values, which outcomes do not depend on
         reward, discount = make_edge(describe(env), 1.0)(states, after)
         ply = Transition(
-            state=states,
+            position=states,
             action=action,
             policy=(legal / legal.sum(axis=1, keepdims=True)).astype(np.float32),
             policy_weight=np.ones(64, np.float32),
@@ -130,7 +130,7 @@ def test_bug_02_rewards_actions_and_values_of_a_game_with_reward_t_at_step_t():
         transitions = rings.lanes_lib.transitions([lane])
         number = np.arange(8, dtype=np.int32)[:, None]
         transitions = transitions._replace(
-            state=rings.Numbered(number, np.ones((8, 1, 3), bool)),
+            position=rings.Numbered(number, np.ones((8, 1, 3), bool)),
             action=number % 3,
             policy=np.eye(8, dtype=np.float32)[:, None],
             policy_weight=np.ones((8, 1), np.float32),
@@ -401,7 +401,7 @@ def test_bug_07_zero_at_a_terminal_and_the_bootstrap_at_a_time_limit(td_steps):
     lane = [*terminal, *cut, *terminal, *terminal, *terminal, *terminal]
     transitions = rings.lanes_lib.transitions([lane])
     transitions = transitions._replace(
-        state=rings.Numbered(np.arange(12, dtype=np.int32)[:, None], np.ones((12, 1, 2), bool))
+        position=rings.Numbered(np.arange(12, dtype=np.int32)[:, None], np.ones((12, 1, 2), bool))
     )
     muzero = MuZeroSettings(unroll_steps=3, td_steps=td_steps)
     config = tiny(algorithm="muzero", augment=False, muzero=muzero)

@@ -17,7 +17,7 @@ def transitions(lanes, first_id=0):
     floats = {name: fields[name].astype(np.float32) for name in ("reward", "discount", "value", "qvalue")}
     flags = {name: fields[name].astype(bool) for name in ("ended", "truncated", "explored")}
     return Transition(
-        state=ids.astype(np.int32),
+        position=ids.astype(np.int32),
         action=(ids % 7).astype(np.int32),
         policy=(ids[..., None] + np.array([0.25, 0.5])).astype(np.float32),
         policy_weight=(ids % 2).astype(np.float32),

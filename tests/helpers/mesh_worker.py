@@ -26,7 +26,6 @@ from jzero.models.plan import SearchSettings
 from jzero.optimizer import make_optimizer
 from jzero.program import AXIS, make_mesh
 from jzero.registry import make
-from jzero.replay import sample
 from jzero.run.build import build_algorithm, build_network, build_program
 from tests.helpers.tiny import numbers, tiny
 
@@ -87,13 +86,13 @@ def one_update_by_hand(env, config, state, num_devices):
     """The parameters after one update, the gradient being the mean of what each device computes on its lanes."""
     lanes = config.games // num_devices
     spec = describe(env)
-    network = build_network(spec, config)
+    network, algorithm = build_network(spec, config), build_algorithm(env, config)
 
     @jax.jit
     def gradient(params, replay, device):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.updates)
         sample_key, image_key = jax.random.split(jax.random.fold_in(key, device))
-        batch = sample(replay, sample_key, config.batch_size // num_devices)
+        _, batch = algorithm.batch(params, replay, sample_key, config.batch_size // num_devices)
         loss = functools.partial(alphazero_loss, spec, network, config)
         return jax.grad(lambda params: loss(params, batch, image_key)[0])(params)
 
@@ -161,7 +160,7 @@ def main(iterations, more_checks):
         "devices": jax.device_count(),
         "weights": by_device(weights),
         "learned": digest(state.params) != digest(program.init().params),
-        "lanes": by_device(state.replay.plies.state.board),
+        "lanes": by_device(state.replay.plies.position),
         "keys": by_device(state.key),
         "updates": int(state.updates),
         "log": log,
@@ -181,7 +180,7 @@ def main(iterations, more_checks):
         half, half_log = train(build_program(env, config, make_mesh(jax.devices()[:2])), iterations)
         report["two devices"] = {
             "weights": by_device((half.params, half.averaged, half.opt_state)),
-            "lanes": by_device(half.replay.plies.state.board),
+            "lanes": by_device(half.replay.plies.position),
             "log": half_log,
         }
     print(json.dumps(report))

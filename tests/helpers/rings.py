@@ -12,7 +12,7 @@ import numpy as np
 
 from jzero import replay as replay_lib
 from jzero.algorithms.returns import value_targets
-from jzero.algorithms.unrolled import make_batch
+from jzero.algorithms.unrolled import make_batch, recorder_of
 from jzero.env_spec import describe
 from jzero.run.build import build_algorithm
 from tests.helpers import lanes as lanes_lib
@@ -35,8 +35,15 @@ def lookahead(config):
 
 
 def batch_of(env, config, ring, key, size):
-    """What the learned model of the settings learns from; nothing is searched again."""
-    return make_batch(describe(env), config, None, learned_of(env, config), (), ring, key, size)[1]
+    """What the learned model of the settings learns from a ring of whole states; nothing is searched again."""
+    ring, learned = packed(env, ring), learned_of(env, config)
+    return make_batch(describe(env), config, None, learned, (), ring, key, size)[1]
+
+
+def packed(env, ring):
+    """The ring with its states as a learned model's replay keeps them."""
+    pack = jax.vmap(recorder_of(describe(env)).pack)
+    return ring._replace(plies=ring.plies._replace(position=pack(ring.plies.position)))
 
 
 class Numbered(NamedTuple):
@@ -68,7 +75,7 @@ def random_lanes(batch, length, seed=0):
     legal[..., 1] = True
     policy = legal * rng.random(legal.shape) + 1e-3 * legal
     return lanes, lanes_lib.transitions(lanes)._replace(
-        state=Numbered((np.arange(length)[:, None] + length * np.arange(batch)).astype(np.int32), legal),
+        position=Numbered((np.arange(length)[:, None] + length * np.arange(batch)).astype(np.int32), legal),
         action=rng.integers(ACTIONS, size=(length, batch)).astype(np.int32),
         policy=(policy / policy.sum(-1, keepdims=True)).astype(np.float32),
     )

@@ -80,7 +80,8 @@ def play_on(
     env: Env, model: Model, config: TrainConfig, params: Any, key: jax.Array, games: Games
 ) -> tuple[Games, Transition, Metrics]:
     """Self-play by the search of the settings."""
-    return self_play(env, model, make_planner(config.search, model), config, params, key, games)
+    planner = make_planner(config.search, model)
+    return self_play(env, model, planner, config, params, key, games, record=lambda states: states)
 
 
 class RaceState(NamedTuple):

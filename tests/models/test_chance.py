@@ -226,7 +226,7 @@ def test_self_play_searches_with_chance_nodes(num_players):
     assert metrics["games_finished_share"].total > 0
     assert plies.policy.shape == (config.plies, 8, 3)
     np.testing.assert_allclose(plies.policy.sum(axis=-1), 1, atol=1e-5)
-    illegal = ~np.asarray(plies.state.legal_action_mask)
+    illegal = ~np.asarray(plies.position.legal_action_mask)
     assert (np.asarray(plies.policy)[illegal] == 0).all()
     assert metrics["evaluations_per_position"].total == config.plies * 8 * (1 + config.search.num_simulations)
 

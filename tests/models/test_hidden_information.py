@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jzero_envs.blob import Blob
 
-from jzero.algorithms.alphazero import alphazero_loss
+from jzero.algorithms.alphazero import alphazero_loss, position_of
 from jzero.algorithms.returns import LossSettings, value_targets
 from jzero.env import init_batch, reveal_batch, step_batch
 from jzero.env_spec import describe
@@ -260,7 +260,7 @@ def test_the_loss_compares_the_movers_view_with_targets_by_seat():
     network = readable_network()
     logits, value = network(None, reveal_batch(env, states))
     sample = Sample(
-        state=states,
+        position=jax.vmap(functools.partial(position_of, describe(env)))(states),
         policy=jax.nn.softmax(jnp.where(states.legal_action_mask, logits, -jnp.inf)),
         policy_weight=jnp.ones(16),
         value=by_seat(value, states.current_player),
@@ -291,7 +291,7 @@ def test_self_play_records_values_and_rewards_by_seat():
     assert transitions.ended[-1].all()
     assert not transitions.ended[:-1].any()
     assert not transitions.reward[:-1].any()
-    bids, state = transitions.state.bids[-1], transitions.state
+    bids, state = transitions.position.bids[-1], transitions.position
     exact = transitions.reward[-1] > 0
     np.testing.assert_allclose(transitions.reward[-1][exact], ((10 + bids) / 12)[exact], atol=1e-6)
     assert metrics["first_player_return"].total == pytest.approx(transitions.reward[-1][:, 0].sum(), abs=1e-5)
