@@ -68,6 +68,16 @@ class EnvSpec:
         """Values that a network predicts: P where every player has one, else 1."""
         return self.num_players if self.values_by_seat else 1
 
+    @property
+    def one_value_serves(self) -> bool:
+        """A value whose sign changes at every step, or never, serves all players: what learned models have."""
+        return self.num_players == 1 or (self.alternates and not self.values_by_seat)
+
+    @property
+    def searchable(self) -> bool:
+        """A search may step its states: they hide nothing, or what they hide can be redrawn."""
+        return self.resamples or not self.hidden_information
+
     def seen(self, key: jax.Array) -> Observation:
         """What a network of policy and value reads of one first state, with a batch axis of 1."""
         return reveal_batch(self.env, init_batch(self.env, key, 1))

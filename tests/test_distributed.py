@@ -11,7 +11,8 @@ import pytest
 from jzero.program import make_mesh
 from jzero.registry import make
 from jzero.run.build import build_program
-from jzero.storage import checkpoint
+from jzero.run.config import RunConfig
+from jzero.run.save import Saver
 from jzero.storage.run_dir import read_metrics
 from tests.helpers.tiny import CHILD, TINY, finish, numbers, start_python, wait_for, worker_report
 
@@ -71,10 +72,10 @@ def test_they_compute_the_bits_of_one_process_with_two_devices(reports, four_dev
 def restored(run_dir):
     """(iteration, state) of a run's newest checkpoint on the one device of this process."""
     program = build_program(make(TINY.env), TINY, make_mesh())
-    template = {"state": program.abstract, "seconds": np.float32(0)}
-    iteration, saved = checkpoint.restore(run_dir / "checkpoints", template)
-    assert all(np.isfinite(leaf).all() for leaf in numbers(saved["state"].params))
-    assert int(program.play(saved["state"])[0].iteration) == iteration + 1  # one process can go on with it
+    saved, _ = Saver(run_dir / "checkpoints", RunConfig()).restore(program.abstract)
+    assert all(np.isfinite(leaf).all() for leaf in numbers(saved.params))
+    iteration = int(saved.iteration)
+    assert int(program.play(saved)[0].iteration) == iteration + 1  # one process can go on with it
     return iteration
 
 

@@ -80,15 +80,20 @@ def make_learned(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettin
     Raises:
       ValueError: its single value cannot serve the environment's players.
     """
+    instead = "use AlphaZero (experiments/alphazero.py)"
+    if not spec.searchable:
+        instead = (
+            f"AlphaZero can play it once {spec.name!r} has resample(state, key), since it hides information"
+        )
     if spec.values_by_seat:
         raise ValueError(
             f"a learned model has one value, for one player or for two whose rewards sum to 0, and each of the "
-            f"{spec.num_players} players of {spec.name!r} needs its own; use AlphaZero (experiments/alphazero.py)"
+            f"{spec.num_players} players of {spec.name!r} needs its own; {instead}"
         )
-    if spec.num_players == 2 and not spec.alternates:
+    if not spec.one_value_serves:
         raise ValueError(
-            f"in a learned model two players take turns, and in {spec.name!r} one may move twice in a row; use "
-            "AlphaZero (experiments/alphazero.py)"
+            f"in a learned model two players take turns, and in {spec.name!r} one may move twice in a row; "
+            f"{instead}"
         )
     options = settings.muzero
     return LearnedModel(

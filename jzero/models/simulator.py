@@ -78,11 +78,13 @@ def current_player(states: States) -> jax.Array:
 
 def check_hidden(spec: EnvSpec) -> None:
     """Raises ValueError where a search that steps states would see what is hidden."""
-    if spec.hidden_information and not spec.resamples:
+    if not spec.searchable:
+        learn = (
+            ", or learn a model (experiments/muzero.py, efficientzero.py)" if spec.one_value_serves else ""
+        )
         raise ValueError(
             f"a state of {spec.name!r} holds what its player to move may not see, and a search that steps states "
-            "(AlphaZero, rollouts) would see it: add resample(state, key), or learn a model "
-            "(experiments/muzero.py, efficientzero.py)"
+            f"(AlphaZero, rollouts) would see it: add resample(state, key){learn}"
         )
 
 

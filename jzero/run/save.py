@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from jzero.storage.run_dir import write_atomic
 
 CHECKPOINTS = "checkpoints"
 KEPT = "kept.json"
+REPLAY = "replay"
 LIGHT = ("params", "averaged", "opt_state", "key", "iteration", "updates")
-"""What a checkpoint without replay and games holds of the state."""
+"""What a checkpoint holds of the state."""
+HEAVY = ("games", "replay")
+"""What lies beside the newest checkpoints, in `REPLAY`: a hundred times the weights of some runs."""
 
 
 class Saver:
@@ -39,14 +43,29 @@ class Saver:
     def restore(self, abstract: TrainState) -> tuple[TrainState, float]:
         """The newest state and the seconds it took; its replay and games are None where they were not saved."""
         saved_shapes = (checkpoint.shapes(self.directory) or {}).get("state", {})
+        if "replay" in saved_shapes:
+            raise ValueError(
+                f"{self.directory} holds checkpoints of jzero before 0.2, whose replay this version cannot read: "
+                "go on with that version, or use the weights (jzero.load) and start a new run"
+            )
         _check_optimizer(saved_shapes.get("opt_state"), abstract.opt_state, self.directory)
-        wanted = abstract if "replay" in saved_shapes or not saved_shapes else _light(abstract)
-        template = {"state": wanted, "seconds": np.float32(0)}
+        template = {"state": _parts(abstract, LIGHT), "seconds": np.float32(0)}
         self.saved_iteration, saved = checkpoint.restore(self.directory, template)
-        state = saved["state"]
-        if not isinstance(state, TrainState):
-            state = TrainState(games=None, replay=None, **state)  # pyrefly: ignore
-        return state, float(saved["seconds"])
+        return TrainState(**saved["state"], **self._heavy(abstract)), float(saved["seconds"])
+
+    def _heavy(self, abstract: TrainState) -> dict[str, Any]:
+        """Games and replay of the checkpoint that was read; None each where they are not there."""
+        directory, nothing = self.directory / REPLAY, dict.fromkeys(HEAVY)
+        if self.saved_iteration not in checkpoint.iterations(directory):
+            return nothing
+        template = _parts(abstract, HEAVY)
+        try:
+            return checkpoint.restore(directory, template, iteration=self.saved_iteration)[1]
+        except FileNotFoundError:
+            warnings.warn(
+                "the replay cannot be read; the run goes on and fills another one first", stacklevel=2
+            )
+            return nothing
 
     def is_best(self, strength: float | None) -> bool:
         """Whether a checkpoint of this strength is to be kept as the best; None where nothing was measured."""
@@ -66,15 +85,14 @@ class Saver:
         if best:
             self._kept["best"] = iteration
         if iteration != self.saved_iteration:
-            parts = state if self.config.save_replay else _light(state)
-            kept = {*self._kept["every"], self._kept["best"]}
+            newest, kept = self.config.keep_newest, {*self._kept["every"], self._kept["best"]}
+            if self.config.save_replay:  # before what speaks of it
+                checkpoint.save(self.directory / REPLAY, iteration, _parts(state, HEAVY))
             checkpoint.save(
-                self.directory,
-                iteration,
-                {"state": parts, "seconds": np.float32(seconds)},
-                newest=self.config.keep_newest,
-                kept=kept,
+                self.directory, iteration, {"state": _parts(state, LIGHT), "seconds": np.float32(seconds)}
             )
+            checkpoint.trim(self.directory, newest=newest, kept=kept)
+            checkpoint.trim(self.directory / REPLAY, newest=newest)
             self.saved_iteration = iteration
         if jax.process_index() == 0 and (every is not None or self.config.keep_best):
             write_atomic(self.directory / KEPT, json.dumps(self._kept) + "\n")
@@ -96,5 +114,5 @@ def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:
         )
 
 
-def _light(state: TrainState) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in LIGHT}
+def _parts(state: TrainState, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in names}

@@ -1,6 +1,6 @@
 """Checkpoints: the whole state of a run, by orbax, behind two functions.
 
-`<directory>/<iteration>/` holds one checkpoint; by default the newest two are kept, so that a damaged one has a
+`<directory>/<iteration>/` holds one checkpoint; by default `trim` keeps the newest two, so that a damaged one has a
 predecessor.
 """
 
@@ -23,17 +23,8 @@ from jzero.pytrees import OneState, PyTree
 NEWEST = 2
 
 
-def save(
-    directory: str | Path,
-    iteration: int,
-    state: OneState,
-    *,
-    newest: int = NEWEST,
-    kept: Collection[Any] = (),
-) -> None:
+def save(directory: str | Path, iteration: int, state: OneState) -> None:
     """Writes `state` (a pytree of arrays) as the checkpoint of `iteration` and waits until it is on disk.
-
-    Of the others the `newest` are left, this one among them, and those of the iterations `kept`.
 
     Raises:
       OSError: the disk is full or not writable; earlier checkpoints stay.
@@ -52,6 +43,11 @@ def save(
             f"earlier checkpoints are intact"
         ) from error
     _remove_unfinished(directory)
+
+
+def trim(directory: str | Path, *, newest: int = NEWEST, kept: Collection[Any] = ()) -> None:
+    """Removes all checkpoints but the `newest` and those of the iterations `kept`."""
+    directory = Path(directory)
     if jax.process_index() == 0:
         for old in set(iterations(directory)[:-newest]) - set(kept):
             shutil.rmtree(directory / str(old), ignore_errors=True)

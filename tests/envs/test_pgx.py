@@ -321,6 +321,15 @@ def test_a_search_that_would_see_hidden_cards_is_refused():
         rollout_model(describe(make(name)))
 
 
+def test_refusals_name_only_what_would_be_taken():
+    """Three players with hidden tiles: neither algorithm sends one to the other."""
+    env = make("pgx:sparrow_mahjong")
+    with pytest.raises(ValueError, match=r"add resample\(state, key\)$"):
+        build_algorithm(env, config_of("pgx:sparrow_mahjong"))
+    with pytest.raises(ValueError, match=r"AlphaZero can play it once .* has resample"):
+        build_algorithm(env, config_of("pgx:sparrow_mahjong", "muzero"))
+
+
 def test_hidden_cards_that_can_be_drawn_are_searched_in_worlds():
     algorithm = build_algorithm(make("pgx:leduc_holdem"), config_of("pgx:leduc_holdem"))
     assert algorithm.model.resample is not None

@@ -1,6 +1,7 @@
 """Which checkpoints are kept, and checkpoints without replay and games."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from jzero.run.export import export
 from jzero.run.loop import Run
 from jzero.run.save import Saver
 from jzero.storage import checkpoint
-from tests.helpers.tiny import TINY
+from tests.helpers.tiny import TINY, same_bits
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -84,6 +85,32 @@ def test_a_run_without_its_replay_goes_on_with_new_games_and_is_shared(tmp_path)
         run.train(measure, measure)
         # The first iteration after the warm-up again: the replay was empty.
         assert int(run.state.updates) == updates + TINY.updates
+
+
+def test_the_replay_lies_beside_the_newest_checkpoints_and_comes_back_to_the_bit(tmp_path, state):
+    config = RunConfig(train=TINY, keep_best=True, keep_newest=2)
+    state = state._replace(replay=state.replay._replace(ready=state.replay.ready + 3))
+    assert saved(tmp_path, state, config, PLAN) == [2, 6, 7]
+    assert checkpoint.iterations(tmp_path / "replay") == [6, 7]
+    abstract = jzero.run.build.build_program(make(TINY.env), TINY).abstract
+    found, seconds = Saver(tmp_path, config).restore(abstract)
+    assert seconds == 60 * 7
+    assert same_bits(found, state._replace(iteration=np.int32(7)))
+    # Without the weights' checkpoint of 7, that of 6 has its own; a damaged replay is filled anew.
+    shutil.rmtree(tmp_path / "7")
+    assert same_bits(Saver(tmp_path, config).restore(abstract)[0].replay, state.replay)
+    (tmp_path / "replay" / "6" / "_METADATA").unlink()
+    shutil.rmtree(tmp_path / "replay" / "6" / "d", ignore_errors=True)
+    with pytest.warns(UserWarning, match="the replay cannot be read; the run goes on"):
+        found, _ = Saver(tmp_path, config).restore(abstract)
+    assert (int(found.iteration), found.replay, found.games) == (6, None, None)
+
+
+def test_checkpoints_with_the_replay_among_the_weights_are_of_another_version(tmp_path, state):
+    checkpoint.save(tmp_path, 3, {"state": state, "seconds": np.float32(1)})
+    abstract = jzero.run.build.build_program(make(TINY.env), TINY).abstract
+    with pytest.raises(ValueError, match=r"of jzero before 0.2.*jzero.load"):
+        Saver(tmp_path, RunConfig(train=TINY)).restore(abstract)
 
 
 def test_a_checkpoint_by_its_number(tmp_path, state):

@@ -84,6 +84,7 @@ def test_every_kind_of_leaf_comes_back(two_checkpoints):
 def test_the_newest_two_are_kept_in_the_order_of_their_numbers(tmp_path):
     for iteration in (8, 9, 10, 11):
         checkpoint.save(tmp_path, iteration, small_state(iteration))
+        checkpoint.trim(tmp_path)
     assert checkpoint.iterations(tmp_path) == [10, 11]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "11"]
     assert checkpoint.restore(tmp_path, TEMPLATE)[0] == 11
