@@ -14,10 +14,13 @@
 # %%
 import json
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-sys.path.insert(0, "experiments")
+import jzero
+
+sys.path.append(str(Path(jzero.__file__).parents[1] / "experiments"))  # of the clone that is installed
 from cartpole import PRESETS, final, measure
 
 from jzero.run.cli import main

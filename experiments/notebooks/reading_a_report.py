@@ -13,14 +13,16 @@
 
 # %%
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from IPython.display import SVG, display
 
-sys.path.insert(0, "experiments")
+import jzero
+
+sys.path.append(str(Path(jzero.__file__).parents[1] / "experiments"))  # of the clone that is installed
 from connect_four import MEASURE, PRESET
 
-import jzero
 from jzero.run.cli import main
 from jzero.storage.run_dir import RunDir, read_metrics
 
