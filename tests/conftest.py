@@ -11,6 +11,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from jzero import look
 from tests.helpers.tiny import start_python, worker_report
 
 # Most of the tests' time is compilation, a fifth as long so. Later versions end at an option that they lack.
@@ -30,6 +31,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _looks(cache: Path) -> None:
+    """What is seen of environments is not kept in the user's folder."""
+    look.CACHE = cache / "looks"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """What random play shows of an environment is compared with what is known of the games."""
 
+import itertools
 from functools import cache
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,9 @@ import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
+from jzero import look as look_lib
 from jzero.env import init_batch
-from jzero.look import LOOKS, look
+from jzero.look import LOOKS, MOST_PLIES, Facts, look
 from tests.helpers.env_examples import Aim, Dice, TwoPiles
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -65,3 +68,52 @@ class Seats(TwoPiles):
 def test_seats_that_are_drawn_are_no_chance():
     assert 0 < init_batch(Seats(), jax.random.key(0), LOOKS).current_player.sum() < LOOKS
     assert not look(Seats()).chance
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """The folder that keeps what is seen."""
+    monkeypatch.setattr(look_lib, "CACHE", tmp_path / "looks")
+    monkeypatch.setattr(look_lib, "_known", {})
+    return tmp_path / "looks"
+
+
+def played(env) -> tuple[Facts, bool]:
+    """The facts of an environment that this process has not seen yet, and whether games were played for them."""
+    look_lib._known.clear()
+    said = []
+    return look(env, say=said.append), any("playing" in line for line in said)
+
+
+def test_what_was_seen_is_kept_by_what_an_environment_computes(files):
+    first, was_played = played(TwoPiles())
+    assert was_played
+    assert played(TwoPiles()) == (first, False)
+    assert played(Seats())[1]
+    assert len(list(files.iterdir())) == 2
+    for content in ("", "[]", '{"chance": true}'):
+        for path in files.iterdir():
+            path.write_text(content)
+        assert played(TwoPiles()) == (first, True)
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(files):
+    files.write_text("a file")
+    assert played(TwoPiles())[1]
+    assert played(TwoPiles())[1]
+
+
+def test_games_that_take_too_long_are_taken_for_the_longest(files, monkeypatch):
+    clock = itertools.count(step=5)
+    monkeypatch.setattr(look_lib, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(look_lib, "ROUND", 2)
+    facts, _ = played(TwoPiles())
+    assert facts.ended
+    assert facts.longest == MOST_PLIES
+
+
+def test_few_of_long_games_are_played(files, monkeypatch):
+    said = []
+    monkeypatch.setattr(look_lib, "ENOUGH_PLIES", 30)
+    look(TwoPiles(), say=said.append)
+    assert said[-1].startswith("8 random games")

@@ -19,11 +19,12 @@ from jzero.algorithms.alphazero import check_numbered
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.env import Env
 from jzero.env_spec import describe
-from jzero.look import LOOKS, MOST_PLIES, Facts, look
+from jzero.look import MOST_PLIES, Facts, look
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import scale
 from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
+from jzero.run.progress import working
 
 LOOKAHEAD = 24
 """Later plies that make a position of a game in progress ready, where games are long."""
@@ -41,11 +42,17 @@ def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConf
     def run(algorithm: AlgorithmName, name: str, env: Env) -> RunConfig:
         if algorithm == "alphazero":
             check_numbered(describe(env, name))
-        facts = look(env)
+        facts = seen(name, env)
         _check_ends(name, facts)
         return RunConfig(train=preset(name, facts, algorithm))
 
     return {algorithm: partial(run, algorithm) for algorithm in algorithms}
+
+
+def seen(name: str, env: Env) -> Facts:
+    """What random play shows of the environment called `name`; says what it does."""
+    with working(f"{name}: looks at random games") as step:
+        return look(env, say=lambda text: step(f"{name}: {text}"))
 
 
 def _check_ends(name: str, facts: Facts) -> None:
@@ -53,7 +60,7 @@ def _check_ends(name: str, facts: Facts) -> None:
     if facts.ended:
         return
     text = (
-        f"none of {LOOKS} random games of {name!r} ended within {MOST_PLIES:,} plies; let every game end: count "
+        f"no random game of {name!r} ended within {MOST_PLIES:,} plies; let every game end: count "
         "plies in the state and set `truncated` at a limit"
     )
     if facts.num_players > 1:

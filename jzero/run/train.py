@@ -23,7 +23,7 @@ from jzero.run.accelerators import on_this_device
 from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
 from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
 from jzero.run.loop import Run
-from jzero.run.presets import look, preset
+from jzero.run.presets import preset, seen
 
 COMMAND = "python -m jzero train"
 """Goes on with a run whose parts all have names."""
@@ -86,7 +86,7 @@ def train(
     config = RunConfig(
         minutes=minutes,
         run_dir=None if run_dir is None else Path(run_dir),
-        train=dataclasses.replace(on_this_device(preset(name, look(env), kind)), **train_settings),
+        train=dataclasses.replace(on_this_device(preset(name, seen(name, env), kind)), **train_settings),
         **run_settings,
     )
     parts = Parts(network, None if named else algorithm, optimizer)  # pyrefly: ignore

@@ -1,0 +1,44 @@
+"""What a run says while it prepares."""
+
+import time
+
+import pytest
+
+from jzero.look import look
+from jzero.run.presets import seen
+from jzero.run.progress import working
+from tests.helpers.env_examples import TwoPiles
+
+
+def test_a_step_that_takes_long_is_said_again(capsys):
+    with working("compiling", every=0.05) as step:
+        time.sleep(0.12)
+        step("playing")
+        time.sleep(0.12)
+    lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "compiling"
+    assert "compiling (0 s so far)" in lines
+    assert "playing" in lines
+    assert "playing (0 s so far)" in lines
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_step_that_fails_is_not_said_again(capsys):
+    with pytest.raises(ValueError, match="no"), working("failing", every=0.05):
+        raise ValueError("no")
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_first_look_at_an_environment_is_said_before_it_is_taken(capsys, monkeypatch):
+    said = []
+
+    def looked(env, say):
+        said.append(capsys.readouterr().out)
+        return look(env, say=say)
+
+    monkeypatch.setattr("jzero.run.presets.look", looked)
+    assert seen("piles", TwoPiles()).num_players == 2
+    assert said[0].endswith("] piles: looks at random games\n")
