@@ -21,14 +21,14 @@ def cpu_name() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
-def commit() -> str:
-    """The commit of this code: what JZERO_COMMIT says, or git, or nothing.
+def commit(code: Path = Path(__file__).parents[2]) -> str:
+    """The commit of the checkout `code`: what JZERO_COMMIT says, or git, or nothing.
 
     A machine that is lent for an hour often has a copy of the files, with no git or that of another day.
     """
     said = os.environ.get("JZERO_COMMIT", "")
     with contextlib.suppress(OSError):  # no git
-        command = ["git", "-C", str(Path(__file__).parents[2]), "rev-parse", "HEAD"]
+        command = ["git", "-C", str(code), "rev-parse", "HEAD"]
         said = said or subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return said
 
