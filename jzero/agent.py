@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jzero.env import Env, where_rows
 from jzero.env_spec import describe
 from jzero.models.model import Model, at_rows
-from jzero.models.plan import Memory, Plan, Planner, SearchSettings, make_planner
+from jzero.models.plan import Memory, Plan, Planner, SearchSettings, make_planner, untied
 from jzero.networks import squashed
 from jzero.pytrees import Params, PyTree, States
 from jzero.search import Tree, subtree
@@ -87,7 +87,8 @@ class Agent:
         )
         self._model, planner = model, make_planner(search, model)
         self._plan = jax.jit(
-            partial(_plan, model, planner), static_argnames=("num_simulations", "leaves", "remember")
+            partial(_plan, model, planner),
+            static_argnames=("num_simulations", "leaves", "break_ties", "remember"),
         )
         self._analyse = jax.jit(partial(_analysis, model, planner), static_argnames="num_simulations")
         self._root = jax.jit(model.root)
@@ -123,6 +124,7 @@ class Agent:
         num_simulations: int | None = None,
         temperature: float | jax.Array = 0.0,
         leaves: int = 1,
+        break_ties: bool = False,
     ) -> jax.Array:
         """Actions i32[B] for a batch of states; f32[B, D] in [-1, 1] where they are continuous.
 
@@ -136,6 +138,7 @@ class Agent:
             temperature a draw of its own.
           leaves: leaves of each tree in one call of the network, for quick answers in few games; with PUCT it
             divides `num_simulations`.
+          break_ties: between actions that are as good take a random one, by the key; by default the lowest.
 
         Raises:
           ValueError: the states are not a batch, or an argument is out of range.
@@ -150,9 +153,10 @@ class Agent:
         found = None
         if number == 0:
             policy = self.evaluate(states)[0]
-            action, candidates = jnp.argmax(policy, axis=-1).astype(jnp.int32), None
+            best = untied(jnp.log(policy), key) if break_ties else policy
+            action, candidates = jnp.argmax(best, axis=-1).astype(jnp.int32), None
         else:
-            found = self._search(states, key, number, leaves)
+            found = self._search(states, key, number, leaves, break_ties)
             policy, action = found.policy, found.action
             candidates = found.candidates if self._spec.action_size else None
         if heat.any():
@@ -163,7 +167,9 @@ class Agent:
             self._last = found, action
         return action
 
-    def _search(self, states: States, key: jax.Array, num_simulations: int, leaves: int) -> Plan:
+    def _search(
+        self, states: States, key: jax.Array, num_simulations: int, leaves: int, break_ties: bool
+    ) -> Plan:
         """The search of `act`. With reuse or a cache it goes on with what the last call of as many states found."""
         # A kept tree has room for a search of the settings' simulations, one leaf at a time.
         remember = leaves == 1 and num_simulations <= self.search.num_simulations
@@ -171,7 +177,7 @@ class Agent:
         if last is not None and last[1].shape[0] != states.terminated.shape[0]:
             last = None
         options = {"num_simulations": num_simulations, "leaves": leaves, "remember": remember}
-        return self._plan(self.params, key, states, last, **options)
+        return self._plan(self.params, key, states, last, break_ties=break_ties, **options)
 
     def analyse(self, states: States, key: jax.Array, num_simulations: int | None = None) -> Analysis:
         """What a search finds in a batch of states; its action is that of `act` without temperature.

@@ -5,6 +5,7 @@ Axes: G games, P = G / 2 pairs, A actions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -73,6 +74,7 @@ def play_match(
     num_games: int,
     key: jax.Array,
     opening_plies: int | tuple[int, int] = 0,
+    limit: Callable[[], None] = lambda: None,
 ) -> MatchResult:
     """Plays `num_games` games side by side, in pairs that share opening and chance but swap the seats.
 
@@ -88,6 +90,7 @@ def play_match(
         key: decides openings, the game's chance and the players' keys.
         opening_plies: random legal moves before the players begin, or (low, high) to draw their number
             uniformly for each pair. An opening stops early before a move that would end the game.
+        limit: called after each ply; what it raises ends the match.
 
     Raises:
         ValueError: a malformed argument, or a player chose an illegal action.
@@ -98,7 +101,7 @@ def play_match(
     openings = np.asarray(opening).T.repeat(2, axis=0)
     histories = [row[row >= 0].tolist() for row in openings]
     seats = np.arange(num_games) % 2
-    rewards = play_out(env, states, seats, player, opponent, histories, play_key, group=2)
+    rewards = play_out(env, states, seats, player, opponent, histories, play_key, group=2, limit=limit)
     return _summarise(rewards, seats, np.asarray(first), histories)
 
 

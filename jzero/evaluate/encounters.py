@@ -128,6 +128,6 @@ def _returns(env: Env, player: Player, games: int, key: jax.Array) -> Record:
             histories[row].append(actions[row].tolist())
         return jax.numpy.asarray(actions)
 
-    returns, cut = play_episodes(env, act, key, games, max_plies=MOST_PLIES)
+    returns, cut, _ = play_episodes(env, act, key, games, max_plies=MOST_PLIES)
     value, low, high = mean_with_interval(returns)
     return {"games": games, "value": value, "low": low, "high": high, "cut": cut}

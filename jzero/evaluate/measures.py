@@ -5,7 +5,9 @@ Axes: B episodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +20,7 @@ from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.exact import prove_never_loses
 from jzero.evaluate.positions import load_positions, score_positions
 from jzero.evaluate.rating import mean_with_interval
+from jzero.evaluate.turns import Limit, TimeIsUp
 from jzero.pytrees import States
 
 if TYPE_CHECKING:
@@ -36,11 +39,38 @@ class Strength(NamedTuple):
 
     def __str__(self) -> str:
         """One line."""
+        if math.isnan(self.value):
+            return self.name
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.name}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{unit}"
 
 
 Measure = Callable[["Agent"], Strength]
+
+
+@dataclass(frozen=True)
+class TimedMeasure:
+    """A measurement that fits itself into the seconds that it is given, beside compiling."""
+
+    take: Callable[[Agent, float], Strength]
+
+    def __call__(self, agent: Agent) -> Strength:
+        """Takes as long as it likes."""
+        return self.take(agent, math.inf)
+
+
+def take(measure: Measure, agent: Agent, seconds: float) -> Strength:
+    """The measurement, within `seconds` if it can."""
+    return measure.take(agent, seconds) if isinstance(measure, TimedMeasure) else measure(agent)
+
+
+def not_measured(seconds: float) -> Strength:
+    """What a measurement says that had too little time."""
+    nan = float("nan")
+    text = (
+        f"not measured: it takes longer than the {seconds:.0f} s that such a run has for it; raise --minutes"
+    )
+    return Strength(text, nan, nan, nan)
 
 
 def _simulations(agent: Agent, asked: int | None) -> int:
@@ -125,14 +155,18 @@ def mean_return(
 
     def measure(agent: Agent) -> Strength:
         act = partial(agent.act, num_simulations=num_simulations)
-        returns, cut = play_episodes(env, act, jax.random.key(seed), episodes, max_plies=max_plies)
-        simulations = _simulations(agent, num_simulations)
-        name = f"mean return of {episodes} episodes, {simulations} simulations"
-        if cut:
-            name += f", {cut} of the episodes cut short after {max_plies:,} plies"
-        return Strength(name, *mean_with_interval(returns))
+        found = play_episodes(env, act, jax.random.key(seed), episodes, max_plies=max_plies)
+        return strength_of(found, _simulations(agent, num_simulations))
 
     return measure
+
+
+def strength_of(found: Episodes, simulations: int) -> Strength:
+    """The mean return of these episodes, played with so many simulations a move."""
+    name = f"mean return of {len(found.returns)} episodes, {simulations} simulations"
+    if found.cut:
+        name += f", {found.cut} of the episodes cut short after {found.plies:,} plies"
+    return Strength(name, *mean_with_interval(found.returns))
 
 
 class Episodes(NamedTuple):
@@ -142,6 +176,8 @@ class Episodes(NamedTuple):
     """f64[B]: the sums of rewards."""
     cut: int
     """How many of the episodes were cut short."""
+    plies: int
+    """After how many plies."""
 
 
 def play_episodes(
@@ -151,15 +187,18 @@ def play_episodes(
     episodes: int,
     *,
     max_plies: int | None = None,
+    seconds: float = math.inf,
 ) -> Episodes:
     """Player 0 in `episodes` episodes played side by side, to their ends or for `max_plies` plies.
+
+    They are cut short too where they take more than `seconds` after the first ply.
 
     `act` moves for all players.
 
     `act` is (states [B], key) -> actions i32[B] or f32[B, D].
     """
     states = jax.jit(partial(init_batch, env), static_argnums=1)(jax.random.fold_in(key, 0), episodes)
-    total, ply = jnp.zeros(episodes), 0
+    total, ply, limit = jnp.zeros(episodes), 0, Limit(seconds)
     while going := int((~np.asarray(is_finished(states))).sum()):
         if ply == max_plies:
             break
@@ -167,7 +206,12 @@ def play_episodes(
         act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
         states, earned = _step(env, states, act(states, act_key), step_key)
         total += earned
-    return Episodes(np.asarray(total, np.float64), going)
+        try:
+            limit()
+        except TimeIsUp:
+            going = int((~np.asarray(is_finished(states))).sum())
+            break
+    return Episodes(np.asarray(total, np.float64), going, ply)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -73,10 +73,14 @@ def agent_player(agent: Agent, num_simulations: int | None) -> Player:
     Args:
         agent: the agent.
         num_simulations: simulations per move; None for those of its run, 0 for the raw policy.
+
+    Between moves that are as good for it, it takes a random one: an untrained agent would else play the lowest
+    numbers in a row, which wins games such as Gomoku.
     """
 
     def play(turn: Turn) -> np.ndarray:
-        return np.asarray(agent.act(turn.states, turn.key, num_simulations=num_simulations))
+        options = {"num_simulations": num_simulations, "break_ties": True}
+        return np.asarray(agent.act(turn.states, turn.key, **options))
 
     return play
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,15 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import is_finished, seeded_key
+from jzero.evaluate.turns import Limit, TimeIsUp
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
 
 
 def record_games(
-    agent: Agent, *, num_games: int, key: jax.Array, opening_plies: int = 2, max_plies: int = 500
+    agent: Agent,
+    *,
+    num_games: int,
+    key: jax.Array,
+    opening_plies: int = 2,
+    max_plies: int = 500,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Games of the agent against itself, each opened by `opening_plies` of its policy at temperature 1.
+
+    They end after `max_plies`, or `seconds` after the first ply.
 
     Returns:
       `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome"}]}`; `values` are the network's,
@@ -38,6 +48,7 @@ def record_games(
         for index, seed in enumerate(seeds)
     ]
     outcome = np.zeros((num_games, env.num_players))
+    limit = Limit(seconds)
     for ply in range(max_plies):
         running = ~np.asarray(is_finished(states))
         if not running.any():
@@ -53,6 +64,10 @@ def record_games(
             games[index]["values"].append(round(float(values[index]), 4))
         states = step(states, jnp.asarray(actions), seeds, ply + 1)
         outcome += np.asarray(states.rewards)
+        try:
+            limit()
+        except TimeIsUp:
+            break
     for game, total in zip(games, outcome, strict=True):
         game["outcome"] = total.tolist()
     return {"env": agent.name, "games": games}

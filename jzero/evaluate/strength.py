@@ -6,23 +6,36 @@ This is what a run measures by default.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import jax
+import numpy as np
 
 from jzero.env import Env, random_actions_in
 from jzero.env_spec import describe
 from jzero.evaluate.arena import play_match
 from jzero.evaluate.engines import random_player
-from jzero.evaluate.measures import Measure, Strength, mean_return, play_episodes
+from jzero.evaluate.measures import (
+    Measure,
+    Strength,
+    TimedMeasure,
+    not_measured,
+    play_episodes,
+    strength_of,
+)
 from jzero.evaluate.players import Opponent, agent_player, rollouts, searchable
+from jzero.evaluate.rating import mean_interval, mean_with_interval
 from jzero.evaluate.table import play_tables
+from jzero.evaluate.turns import Limit, TimeIsUp
 from jzero.look import look
 from jzero.show.words import whole_number
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
 
+Result = TypeVar("Result")
 Contest = Literal["returns", "tables", "pairs"]
 """How players of a game are compared: see `contest`."""
 
@@ -34,6 +47,8 @@ MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
 MEANWHILE = 1000
 """The same in measurements while a run trains."""
+GAMES, DEALS = 20, 16
+"""Games, or deals at tables, that a measurement plays side by side; it has the time for so many, or for more."""
 LONGEST = 100
 """Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
 
@@ -63,6 +78,8 @@ def openings(env: Env) -> tuple[int, int]:
 def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies: int = MEANWHILE) -> Measure:
     """A measurement that fits the environment's `contest`, taken while a run trains; `final` takes more games.
 
+    Between actions that are as good for it the agent takes a random one. Where time is short it plays fewer games.
+
     Returns: the mean return of `episodes` of at most `max_plies`, with that of random play beside it. Pairs: the
     score in `games`, both seats, against Monte-Carlo tree search with random rollouts. Tables: the return above the
     mean of the others', who are such players, the same deals in every seat.
@@ -79,16 +96,17 @@ def final(env: Env) -> Measure:
 
 
 def _beside_random(env: Env, episodes: int, max_plies: int) -> Measure:
-    measured = mean_return(env, episodes=episodes, max_plies=max_plies)
-    if describe(env).external:  # an emulator's games take minutes
-        return measured
-    earned = _random_return(env)
+    def take(agent: Agent, seconds: float) -> Strength:
+        act = partial(agent.act, break_ties=True)
+        key = jax.random.key(0)
+        found = play_episodes(env, act, key, episodes, max_plies=max_plies, seconds=seconds)
+        strength = strength_of(found, agent.search.num_simulations)
+        if describe(env).external:  # an emulator's games take minutes
+            return strength
+        earned = whole_number(_random_return(env))
+        return strength._replace(name=f"{strength.name} (random play earns {earned})")
 
-    def take(agent: Agent) -> Strength:
-        strength = measured(agent)
-        return strength._replace(name=f"{strength.name} (random play earns {whole_number(earned)})")
-
-    return take
+    return TimedMeasure(take)
 
 
 @functools.cache
@@ -107,31 +125,49 @@ def _opponent(env: Env) -> Opponent:
 def _score(env: Env, games: int) -> Measure:
     opponent = _opponent(env)
 
-    def take(agent: Agent) -> Strength:
+    def take(agent: Agent, seconds: float) -> Strength:
         simulations = agent.search.num_simulations
-        result = play_match(
-            env,
-            agent_player(agent, simulations),
-            opponent.player,
-            num_games=games,
-            key=jax.random.key(0),
-            opening_plies=openings(env),
+        player = agent_player(agent, simulations)
+        match = partial(
+            play_match, env, player, opponent.player, num_games=GAMES, opening_plies=openings(env)
         )
-        name = f"score in {games} games against {opponent.words}, {simulations} simulations"
-        return Strength(name, result.score, *result.interval)
+        results = _within(seconds, match, -(-games // GAMES))
+        if not results:
+            return not_measured(seconds)
+        scores = (np.concatenate([result.outcomes for result in results]) + 1) / 2
+        name = f"score in {len(scores)} games against {opponent.words}, {simulations} simulations"
+        return Strength(name, float(scores.mean()), *mean_interval(scores.reshape(-1, 2).mean(axis=1)))
 
-    return take
+    return TimedMeasure(take)
 
 
 def _above_others(env: Env) -> Measure:
     opponent = _opponent(env)
 
-    def take(agent: Agent) -> Strength:
+    def take(agent: Agent, seconds: float) -> Strength:
         simulations = agent.search.num_simulations
         player = agent_player(agent, simulations)
-        result = play_tables(env, player, opponent.player, num_deals=64, key=jax.random.key(0))
-        games = f"{result.own.size} games, {simulations} simulations"
+        table = partial(play_tables, env, player, opponent.player, num_deals=DEALS)
+        results = _within(seconds, table, 64 // DEALS)
+        if not results:
+            return not_measured(seconds)
+        above = np.concatenate([result.own - result.others for result in results])
+        games = f"{above.size} games, {simulations} simulations"
         name = f"return above {opponent.words} at the same table ({games})"
-        return Strength(name, *result.compare())
+        return Strength(name, *mean_with_interval(above.mean(axis=1)))
 
-    return take
+    return TimedMeasure(take)
+
+
+def _within(seconds: float, play: Callable[..., Result], times: int) -> list[Result]:
+    """Results of `play`, at most `times` of them, those that are there in time.
+
+    Games that the time cuts off do not count, nor do those that began with them: the shortest would come first.
+    """
+    limit, results = Limit(seconds), []
+    for number in range(times):
+        try:
+            results.append(play(key=jax.random.fold_in(jax.random.key(0), number), limit=limit))
+        except TimeIsUp:
+            break
+    return results

@@ -5,6 +5,7 @@ Axes: D deals, P seats, G = D x P games.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,7 +44,15 @@ class TableResult:
         return mean_with_interval((self.own - self.others).mean(axis=1))
 
 
-def play_tables(env: Env, player: Player, opponent: Player, *, num_deals: int, key: jax.Array) -> TableResult:
+def play_tables(
+    env: Env,
+    player: Player,
+    opponent: Player,
+    *,
+    num_deals: int,
+    key: jax.Array,
+    limit: Callable[[], None] = lambda: None,
+) -> TableResult:
     """Plays `num_deals` deals side by side, each P times: with `player` in one seat and `opponent` in all others.
 
     The P games of a deal share their first state and all chance of the game.
@@ -54,6 +63,7 @@ def play_tables(env: Env, player: Player, opponent: Player, *, num_deals: int, k
         opponent: sits in the other seats.
         num_deals: D, at least 1.
         key: decides the deals and the players' keys.
+        limit: called after each ply; what it raises ends the games.
 
     Raises:
         ValueError: a malformed argument, or a player chose an illegal action.
@@ -67,7 +77,7 @@ def play_tables(env: Env, player: Player, opponent: Player, *, num_deals: int, k
     states = _deal(env, num_deals, deal_key)
     own_seat = np.tile(np.arange(seats), num_deals)
     histories: list[list[int]] = [[] for _ in own_seat]
-    returns = play_out(env, states, own_seat, player, opponent, histories, play_key, group=seats)
+    returns = play_out(env, states, own_seat, player, opponent, histories, play_key, group=seats, limit=limit)
     return TableResult(returns.reshape(num_deals, seats, seats))
 
 

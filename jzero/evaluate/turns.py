@@ -5,6 +5,8 @@ Axes: G games (in `Turn`, rows), A actions.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,6 +33,28 @@ Player = Callable[[Turn], np.ndarray]
 """Returns i32[G] actions; those of unmarked rows may be anything."""
 
 
+class TimeIsUp(Exception):
+    """A measurement takes longer than it may."""
+
+
+class Limit:
+    """Called after each ply of a measurement; raises `TimeIsUp` `seconds` after the first call.
+
+    What comes before that is compiled then.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self._end = seconds, math.inf
+
+    def __call__(self) -> None:
+        """Raises TimeIsUp."""
+        now = time.monotonic()
+        if self._end == math.inf:
+            self._end = now + self.seconds
+        if now > self._end:
+            raise TimeIsUp
+
+
 def as_player(act: Callable[[Any, jax.Array], jax.Array]) -> Player:
     """A player of a pure function: (states [G], key) -> actions i32[G]."""
     act = jax.jit(act)
@@ -47,6 +71,7 @@ def play_out(
     key: jax.Array,
     *,
     group: int,
+    limit: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Plays games side by side to their ends: `player` in one seat, `opponent` in all others.
 
@@ -61,6 +86,7 @@ def play_out(
         histories: of each game, the actions so far; those of the games are added.
         key: decides the game's chance and the players' keys.
         group: games in a row that share all chance of the game; divides G.
+        limit: called after each ply; what it raises ends the games.
 
     Returns:
         f64[G, P]: what every seat earned.
@@ -84,6 +110,7 @@ def play_out(
         returns += np.asarray(states.rewards)
         for row in np.flatnonzero(~finished):
             histories[row].append(int(actions[row]))
+        limit()
         ply += 1
 
 

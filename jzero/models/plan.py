@@ -25,6 +25,9 @@ from jzero.search.chance import Decide
 from jzero.search.tree import Tree
 from jzero.settings import check
 
+TIES = 1e-4
+"""Scale of the noise on logits by which ties are broken: far less than what a policy has learned."""
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -143,6 +146,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
       explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT); false by default.
       temperature: PUCT or worlds, [] or [B]: actions are drawn in proportion to `policy ** (1 / temperature)`.
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
+      break_ties: between actions that are as good a random one is chosen; by default the lowest.
       memory: what `begin` or `keep` gave. By default nothing was searched before, and the plan has its tree.
 
     With hidden information `settings.worlds` worlds of each game are searched and their roots averaged. Of `root`
@@ -168,14 +172,19 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
         explore: bool = False,
         temperature: float | jax.Array = 0.0,
         leaves: int = 1,
+        break_ties: bool = False,
         memory: Memory | tuple[()] | None = None,
     ) -> Plan:
         number = settings.num_simulations if num_simulations is None else num_simulations
+        tie_key = None
+        if break_ties and model.sample is None:
+            key, tie_key = jax.random.split(key)
+            root = _untied_root(root, tie_key)
         options: dict[str, Any] = {"leaves": leaves, "to_play": model.to_play}
         if model.resample is not None:
             policy = functools.partial(policies[explore], **options)
             return _plan_worlds(
-                settings, model, policy, params, key, root.embedding, invalid, number, temperature
+                settings, model, policy, params, key, root.embedding, invalid, number, temperature, tie_key
             )
         if settings.policy == "puct":
             options["temperature"] = jnp.reshape(temperature, (-1, 1))
@@ -218,6 +227,15 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
     return Planner(settings, plan, begin, keep)
 
 
+def untied(logits: jax.Array, key: jax.Array) -> jax.Array:
+    """Logits f32[B, A] with a little noise, so that no two are equal."""
+    return logits + TIES * jax.random.gumbel(key, logits.shape, logits.dtype)
+
+
+def _untied_root(root: search.RootFnOutput, key: jax.Array) -> search.RootFnOutput:
+    return dataclasses.replace(root, prior_logits=untied(jnp.asarray(root.prior_logits), key))
+
+
 def _kept(tree: Tree, action: jax.Array, table: search.CacheState | None) -> Memory:
     """The trees below the actions i32[B], none below -1, and the table by itself."""
     return Memory(dataclasses.replace(search.subtree(tree, action), model_state=None), table)
@@ -246,6 +264,7 @@ def _plan_worlds(
     invalid: jax.Array,
     num_simulations: int,
     temperature: float | jax.Array,
+    tie_key: jax.Array | None,
 ) -> Plan:
     """Searches `settings.worlds` worlds of each game by `policy` and averages their roots.
 
@@ -256,6 +275,8 @@ def _plan_worlds(
     world_key, search_key = jax.random.split(key)
     assert model.resample is not None
     worlds = model.root(params, model.resample(states, world_key, num_worlds))
+    if tie_key is not None:
+        worlds = _untied_root(worlds, tie_key)
 
     def mean(rows: PyTree) -> jax.Array:
         return jnp.mean(jnp.reshape(rows, (-1, num_worlds, *jnp.shape(rows)[1:])), axis=1)

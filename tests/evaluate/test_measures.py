@@ -53,7 +53,7 @@ class Walk:
 def agent(choose):
     """An agent of one rule, `choose(states, num_simulations)`, that says it searches 7 times."""
     return SimpleNamespace(
-        act=lambda states, key, *, num_simulations=None: choose(states, num_simulations),
+        act=lambda states, key, *, num_simulations=None, break_ties=False: choose(states, num_simulations),
         search=SimpleNamespace(num_simulations=7),
     )
 
@@ -63,7 +63,7 @@ def always(action):
 
 
 def test_returns_are_the_sums_of_whole_episodes():
-    returns, cut = play_episodes(Walk(), always(0).act, jax.random.key(3), 200)
+    returns, cut, _ = play_episodes(Walk(), always(0).act, jax.random.key(3), 200)
     sums = {sum(range(1, length + 1)): length for length in range(1, 6)}
     assert set(returns.tolist()) == set(sums)
     assert cut == 0
@@ -74,7 +74,7 @@ def test_episodes_are_cut_short_where_one_says_and_it_is_said():
     lengths = np.asarray(
         jax.vmap(Walk().init)(jax.random.split(jax.random.fold_in(jax.random.key(3), 0), 200)).length
     )
-    returns, cut = play_episodes(Walk(), always(0).act, jax.random.key(3), 200, max_plies=3)
+    returns, cut, _ = play_episodes(Walk(), always(0).act, jax.random.key(3), 200, max_plies=3)
     assert returns.tolist() == [sum(range(1, min(length, 3) + 1)) for length in lengths.tolist()]
     assert cut == (lengths > 3).sum() > 0
     found = mean_return(Walk(), episodes=200, seed=3, max_plies=3)(always(0))

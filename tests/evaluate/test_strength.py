@@ -1,18 +1,26 @@
 """What a run says of an agent by default."""
 
+import itertools
 import re
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jzero.env import keep_finished
-from jzero.evaluate import strength
+from jzero.agent import Agent
+from jzero.env import init_batch, keep_finished, random_actions_in
+from jzero.evaluate import strength, turns
+from jzero.evaluate.measures import take
+from jzero.evaluate.players import Opponent, agent_player
+from jzero.evaluate.turns import Turn, as_player
 from jzero.look import look
+from jzero.models.plan import SearchSettings
 from jzero.registry import make
 from tests.evaluate.test_measures import Walk, always
 from tests.helpers.env_examples import TwoPiles
+from tests.helpers.tiny import simulator
 
 
 class Together(TwoPiles):
@@ -63,7 +71,7 @@ def test_players_who_earn_the_same_are_measured_by_what_they_earn():
 
 @pytest.mark.parametrize(
     ("name", "said", "openings"),
-    [("tic_tac_toe", "score in 40 games against", [(0, 2)]), ("pgx:kuhn_poker", "return above", [])],
+    [("tic_tac_toe", "score in 40 games against", [(0, 2)] * 2), ("pgx:kuhn_poker", "return above", [])],
 )
 def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
     monkeypatch, name, said, openings
@@ -73,10 +81,94 @@ def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
 
     def play_match(*_, opening_plies, **__):
         matches.append(opening_plies)
-        return SimpleNamespace(score=0.5, interval=(0.4, 0.6))
+        return SimpleNamespace(outcomes=np.zeros(20))
 
-    table = SimpleNamespace(own=np.zeros((64, 2)), compare=lambda: (0.5, 0.4, 0.6))
+    table = SimpleNamespace(own=np.zeros((16, 2)), others=np.zeros((16, 2)))
     monkeypatch.setattr(strength, "play_match", play_match)
     monkeypatch.setattr(strength, "play_tables", lambda *_, **__: table)
     assert strength.measure(make(name))(always(0)).name.startswith(said)
     assert matches == openings
+
+
+class Row(TwoPiles):
+    """Two take cells of a row in turn, at most twice each; who has two neighbouring cells wins."""
+
+    num_actions, symmetries = 6, ()
+
+    def init(self, key):
+        return super().init(key)._replace(piles=jnp.zeros(6, jnp.int32), legal_action_mask=jnp.ones(6, bool))
+
+    def step(self, state, action, key):
+        cells = state.piles.at[action].set(1 + state.current_player)
+        won = ((cells[1:] == cells[:-1]) & (cells[1:] == 1 + state.current_player)).any()
+        mover = jnp.arange(2) == state.current_player
+        after = state._replace(
+            piles=cells,
+            current_player=1 - state.current_player,
+            legal_action_mask=cells == 0,
+            rewards=jnp.where(won, jnp.where(mover, 1.0, -1.0), 0.0),
+            terminated=won | ((cells > 0).sum() == 4),
+        )
+        return keep_finished(state, after)
+
+
+def untrained(env):
+    """An agent whose network finds all moves equal."""
+
+    def apply(params, observation):
+        rows = observation.shape[0]
+        return jnp.zeros((rows, env.num_actions)), jnp.zeros(rows)
+
+    return Agent(env, simulator(env, apply), (jnp.zeros(1),), SearchSettings(num_simulations=2))
+
+
+@pytest.mark.parametrize("simulations", [0, 2])
+def test_an_untrained_agent_takes_any_move_where_it_is_measured(simulations):
+    env = Row()
+    agent, states = untrained(env), init_batch(env, jax.random.key(0), 64)
+
+    def turn(seed):
+        return Turn(states, [[]] * 64, np.ones(64, bool), jax.random.key(seed))
+
+    player = agent_player(agent, simulations)
+    assert set(player(turn(0)).tolist()) == set(range(6))
+    assert (player(turn(0)) == player(turn(0))).all()
+    assert (player(turn(0)) != player(turn(1))).any()
+    # The search itself keeps to the lowest of equal moves.
+    assert not agent.act(states, jax.random.key(0), num_simulations=simulations).any()
+
+
+def test_ties_alone_are_broken():
+    env = Row()
+
+    def apply(params, observation):
+        rows = observation.shape[0]
+        return jnp.broadcast_to(0.01 * jnp.arange(6.0), (rows, 6)), jnp.zeros(rows)
+
+    agent = Agent(env, simulator(env, apply), (jnp.zeros(1),), SearchSettings(num_simulations=2))
+    states = init_batch(env, jax.random.key(0), 64)
+    assert set(agent.act(states, jax.random.key(0), num_simulations=0, break_ties=True).tolist()) == {5}
+
+
+def test_a_measurement_takes_as_many_games_as_there_is_time_for(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    player = as_player(lambda states, key: random_actions_in(make("tic_tac_toe"), states, key))
+    monkeypatch.setattr(strength, "agent_player", lambda *_: player)
+    monkeypatch.setattr(strength, "_opponent", lambda env: Opponent("random", "random play", player))
+    measure = strength.final(make("tic_tac_toe"))
+    plies = 9  # of the longest of twenty games, a second each
+    found = take(measure, always(0), 2 * plies + 2)
+    assert found.name.startswith("score in 40 games against random play")
+    assert 0 < found.low < found.value < found.high < 1
+    missed = take(measure, always(0), 3)
+    assert np.isnan(missed.value)
+    assert str(missed).startswith("not measured: it takes longer than the 3 s")
+    assert measure(always(0)).name.startswith("score in 100 games")
+
+
+def test_episodes_are_cut_short_by_the_time(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    found = take(strength.measure(Walk()), always(0), 1)
+    assert "cut short after 3 plies" in found.name
