@@ -1,15 +1,42 @@
-"""Warnings of a run whose settings do not suit its games, each given once."""
+"""What a run says where its settings do not suit its games or its time."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
+import jax
+
 from jzero.run.config import TrainConfig
+from jzero.show.words import duration
+
+SOON = 0.1
+"""Share of a run's time within which the first update is to come."""
+
+
+def late_update(train: TrainConfig, seconds: float, budget: float) -> str | None:
+    """Which option makes the first update come soon; None where it does.
+
+    Args:
+      train: the settings.
+      seconds: of an iteration's self-play.
+      budget: seconds of the run.
+    """
+    iterations = train.warmup_iterations + 1
+    needed = iterations * seconds
+    if needed <= SOON * budget:
+        return None
+    text = (
+        f"LITTLE TIME: the first update comes after {iterations} iterations, {duration(needed)} of this run's "
+        f"{duration(budget)}; give --minutes {math.ceil(needed / SOON / 60)}"
+    )
+    games = 2 ** math.floor(math.log2(max(train.games * SOON * budget / needed, 1)))
+    return f"{text} or --games {games} (now {train.games})" if games >= jax.device_count() else text
 
 
 class Advice:
-    """Looks at the metrics of each iteration."""
+    """Warns by the metrics of each iteration, of each thing once."""
 
     def __init__(self, train: TrainConfig) -> None:
         self._train = train

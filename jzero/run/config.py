@@ -54,7 +54,8 @@ class RunConfig:
     """One run: how long, where, how often it reports, and what it trains."""
 
     minutes: float = 10.0
-    """Wall-clock budget in minutes, over all resumes; the final evaluation comes on top."""
+    """Minutes of training, over all resumes: compiling does not count, nor does the first run of anything that is
+    compiled; the final measurement comes on top, with at least a tenth of this time."""
     iterations: int | None = None
     """Stop after this many iterations even if time is left."""
     target: float | None = None
@@ -64,8 +65,8 @@ class RunConfig:
     resume: bool = False
     """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
     evaluate_every: float = 60.0
-    """Seconds between measurements of strength; at least twice what the last one and its report took, if that is
-    more than a second."""
+    """Seconds between measurements of strength; at least nine times what the last one and its report took, if that
+    is more than a second."""
     checkpoint_every: float = 120.0
     """Seconds between checkpoints."""
     keep_newest: int = 2

@@ -22,13 +22,23 @@ from jzero.search import tree_nbytes
 from jzero.search.chance import Decide
 
 
-def describe(model: Model, train: TrainConfig, state: TrainState) -> str:
+def least_seconds(model: Model, train: TrainConfig, state: TrainState) -> float | None:
+    """What the network alone takes of an iteration's self-play, at this device's speed of matrix products.
+
+    None where JAX has no CPU to count on. For the arguments see `describe`.
+    """
+    flops = _play_flops(train, model, state)
+    return None if flops is None else flops / _flops_per_second()
+
+
+def describe(model: Model, train: TrainConfig, state: TrainState, least: float | None) -> str:
     """What is trained with what; the memory of trees and replay; the time that the network takes an iteration.
 
     Args:
       model: what is planned with.
       train: the settings.
       state: arrays, or their shapes and dtypes alone.
+      least: what `least_seconds` says.
     """
     size = sum(x.size for x in jax.tree.leaves(state.params))
     search = train.search
@@ -36,18 +46,14 @@ def describe(model: Model, train: TrainConfig, state: TrainState) -> str:
     replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     trees = _tree_bytes(train, model, state)
     narrow = " in bfloat16" if train.network.bf16 else ""
-    flops = _play_flops(train, model, state)
-    least = ""
-    if flops is not None:
-        seconds = flops / _flops_per_second()
-        least = f": at least {seconds:.2g} s at this device's speed of matrix products"
+    bound = "" if least is None else f": at least {least:.2g} s at this device's speed of matrix products"
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
         f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
         f"simulations (trees of {_mebibytes(trees)} a device), replay of "
         f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
         f"{train.network.kind} network of {size:,} parameters{narrow} (an iteration plays "
-        f"{train.games * train.plies:,} positions{least}), seed {train.seed}"
+        f"{train.games * train.plies:,} positions{bound}), seed {train.seed}"
     )
 
 

@@ -9,6 +9,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,15 @@ from tqdm import tqdm
 from jzero.agent import Agent
 from jzero.env import Env
 from jzero.env_spec import describe as describe_env
-from jzero.evaluate.measures import Measure, Strength
+from jzero.evaluate.measures import Measure, Strength, TimedMeasure, take
 from jzero.evaluate.record import record_games
 from jzero.metrics import read
 from jzero.program import TrainState, begin_new_games
-from jzero.run.advice import Advice
+from jzero.run.advice import Advice, late_update
 from jzero.run.build import NOTHING, Parts, build, build_agent
 from jzero.run.config import RunConfig
-from jzero.run.describe import check_memory, describe
+from jzero.run.describe import check_memory, describe, least_seconds
+from jzero.run.progress import say, working
 from jzero.run.resume import check_resumable, handed_in
 from jzero.run.save import CHECKPOINTS, LIGHT, Saver
 from jzero.run.speeds import speeds
@@ -37,6 +40,11 @@ from jzero.show.report import write_report
 from jzero.show.words import duration, short_number
 from jzero.storage.loggers import make_loggers
 from jzero.storage.run_dir import RunDir, read_metrics, resume_command
+
+MEASURING = 0.2
+"""Share of a run's time that measurements of its strength may take, half of it the final one."""
+EACH = MEASURING / 6
+"""The same of each measurement that is taken meanwhile."""
 
 
 class Run:
@@ -59,6 +67,8 @@ class Run:
           ValueError: a setting does not fit the devices, the environment, or the checkpoint.
         """
         self.experiment, self.env, self.config = experiment, env, config
+        self._begun, self._ran = 0.0, set[str]()  # when the clock was at 0; what has run and is compiled
+        say(f"{experiment}: makes the network and the program")
         self.algorithm, self.program = build(env, config.train, parts=parts)
         self.leads = jax.process_index() == 0
         if jax.process_count() > 1 and config.run_dir is None:
@@ -77,11 +87,15 @@ class Run:
             )
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         if self.leads:  # before any of the memory that it speaks of is taken
-            said = describe(self.algorithm.model, config.train, self.program.abstract)
-            print(f"{experiment}: {said}\nrun directory: {self.path}")
+            least = least_seconds(self.algorithm.model, config.train, self.program.abstract)
+            said = describe(self.algorithm.model, config.train, self.program.abstract, least)
+            print(f"{experiment}: {said}\nrun directory: {self.path}", flush=True)
+            if not config.resume:
+                self._say_if_late(least or 0.0)
         self.saver = Saver(self.path / CHECKPOINTS, config)
         self.seconds, self._first_update = 0.0, config.train.warmup_iterations
-        self.state = self._restored() if config.resume else self.program.init()
+        with working("makes the first state"):
+            self.state = self._restored() if config.resume else self.program.init()
         self._agent = build_agent(env, config.train, self.state.averaged, parts, self.algorithm)
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None
@@ -155,59 +169,95 @@ class Run:
         Raises:
           FloatingPointError: a metric is not finite; nothing of that iteration is saved.
         """
-        started = time.monotonic() - self.seconds
+        self._begun = time.monotonic() - self.seconds
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
-        spent = 0.0  # by the last measurement and its report
+        spent = measuring = 0.0  # by the last measurement with its report, and by all of them
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)
         with bar:
             bar.set_postfix_str("compiling")
             while not self._all_agree(self._stop or self._finished(budget)):
                 metrics = self._one_iteration()
-                self.seconds = time.monotonic() - started
+                self.seconds = self._clock()
                 # One that would end after the time is up is left to the final one.
                 if self.leads and self.seconds >= next_measure and self.seconds + spent < budget:
                     bar.set_postfix_str("measuring")
-                    metrics |= self._measure(measure)
-                self._log(metrics, bar)
+                    begun = time.monotonic()
+                    with self._compiling("a measurement"):
+                        metrics |= self._measure(measure, EACH * budget)
+                        self._log(metrics, bar)
+                    spent = time.monotonic() - begun
+                    if isinstance(measure, TimedMeasure):  # all beyond that was compiling
+                        spent = min(spent, EACH * budget)
+                    measuring += spent
+                    # Most of the time is for training, however long games are; a second does not count.
+                    pause = max(self.config.evaluate_every, (2 / MEASURING - 1) * (spent - 1))
+                    next_measure = self._clock() + pause
+                else:
+                    self._log(metrics, bar)
                 if self.config.keep_best and self._all_agree(self.saver.is_best(metrics.get("strength"))):
                     self._save(best=True)
-                if "strength" in metrics:
-                    now = time.monotonic() - started
-                    spent = now - self.seconds
-                    # Where games are long, most of the time is for training all the same; a second does not count.
-                    next_measure = now + max(self.config.evaluate_every, 2 * (spent - 1))
                 if self._all_agree(self.seconds >= next_save):
                     self._save()
-                    next_save = time.monotonic() - started + self.config.checkpoint_every
+                    next_save = self._clock() + self.config.checkpoint_every
         self._save()
         if self._all_agree(self._stop):
             if self.leads:
                 print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")
             return None
-        strength = self._finish(final) if self.leads else None
+        left = budget * MEASURING
+        strength = self._finish(final, max(left / 2, left - measuring)) if self.leads else None
         self._all_agree(True)  # a process that ends early would end the one that still measures
         return strength
 
-    def _measure(self, measure: Measure) -> dict[str, float]:
-        """Strength for the metrics; new sample games for the report."""
+    def _clock(self) -> float:
+        """Seconds of the run."""
+        return time.monotonic() - self._begun
+
+    @contextmanager
+    def _compiling(self, name: str) -> Iterator[None]:
+        """Around what is compiled when it runs for the first time: then it is said, and the clock stands still."""
+        if name in self._ran:
+            yield
+            return
+        self._ran.add(name)
+        begun = time.monotonic()
+        with working(f"first run of {name}: compiles"):
+            yield
+        self._begun += time.monotonic() - begun
+
+    def _say_if_late(self, seconds: float) -> None:
+        """Says what the run needs where iterations of so many seconds bring no update soon; once."""
+        late = late_update(self.config.train, seconds, 60 * self.config.minutes)
+        if late and "advice" not in self._ran:
+            self._ran.add("advice")
+            say(late)
+
+    def _measure(self, measure: Measure, seconds: float) -> dict[str, float]:
+        """Strength for the metrics, if it can be had in `seconds`; new sample games once something was learned."""
         agent = self.agent()
-        strength = measure(agent)
+        strength = take(measure, agent, seconds)
         tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
-        self._record_games(agent)
+        if int(self.state.updates):
+            with self._compiling("sample games"):
+                self._record_games(agent, seconds)
+        if math.isnan(strength.value):
+            return {}
         return {
             "strength": strength.value,
             "strength_low": strength.low,
             "strength_high": strength.high,
         }
 
-    def _record_games(self, agent: Agent) -> None:
-        """Games for the report, where the environment can draw them."""
+    def _record_games(self, agent: Agent, seconds: float) -> None:
+        """Games of at most a quarter of `seconds` for the report, where the environment can draw them."""
         assert self.dir is not None
         spec = describe_env(self.env)
         if not spec.draws or spec.action_size:  # a record is of numbered actions
             return
-        games = record_games(agent, num_games=4, key=jax.random.key(self.config.train.seed))
+        games = record_games(
+            agent, num_games=4, key=jax.random.key(self.config.train.seed), seconds=seconds / 4
+        )
         self.dir.write_json("games.json", games)
 
     def _recall(self, metrics: list[dict[str, Any]]) -> None:
@@ -230,17 +280,21 @@ class Run:
     def _one_iteration(self) -> dict[str, Any]:
         """Self-play and updates; metrics of both, with speeds."""
         train = self.config.train
-        begun = time.monotonic()
-        self.state, metrics = self.program.play(self.state)
-        play_metrics = read(metrics)
+        begun, compiled = time.monotonic(), "self-play" in self._ran
+        with self._compiling("self-play"):
+            self.state, metrics = self.program.play(self.state)
+            play_metrics = read(metrics)
         self._check_finite(play_metrics, "self-play")
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
-            self.state, metrics = self.program.learn(self.state)
-            losses = read(metrics)
+            with self._compiling("the updates"):
+                self.state, metrics = self.program.learn(self.state)
+                losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
             self._check_finite(losses, f"update {int(self.state.updates) - later}")
+        elif compiled:
+            self._say_if_late(played - begun)
         learned = time.monotonic()
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
@@ -292,14 +346,14 @@ class Run:
     def _save(self, *, best: bool = False) -> None:
         self.saver.save(self.state, self.seconds, best=best)
 
-    def _finish(self, final: Measure) -> Strength:
-        print("final measurement:", end=" ", flush=True)
+    def _finish(self, final: Measure, seconds: float) -> Strength:
         agent = self.agent()
         begun = time.monotonic()
-        strength = final(agent)
-        print(duration(time.monotonic() - begun))
+        with working("final measurement"):
+            strength = take(final, agent, seconds)
+        print(f"final measurement: {duration(time.monotonic() - begun)}")
         assert self.dir is not None
-        self._record_games(agent)
+        self._record_games(agent, seconds)
         self.dir.write_json(
             "result.json",
             {
@@ -315,7 +369,7 @@ class Run:
         print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}")
         if not int(self.state.updates):
             first = self.config.train.warmup_iterations + 1
-            print(f"nothing was learned: the first update is in iteration {first}; give it more time")
+            print(f"NOTHING WAS LEARNED: the first update is in iteration {first}; give it more --minutes")
         print(strength)
         return strength
 

@@ -55,7 +55,7 @@ def train(
       optimizer: any optax transformation.
       like: where `algorithm` is a function, the name of the algorithm whose settings and whose kind of network it
         gets; by default "gumbel_muzero" with a `LearnedNetwork`, else "alphazero".
-      minutes: wall-clock budget; the final measurement comes on top.
+      minutes: of training, without compiling; the final measurement comes on top.
       run_dir: where the run is kept; a new directory under runs/ by default.
       measure: agent -> strength, taken while training and at the end; by default that of
         `jzero.evaluate.strength` for the environment.

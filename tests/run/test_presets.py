@@ -219,7 +219,8 @@ def test_a_run_says_what_it_will_take(monkeypatch):
 
     def said_of(config):
         algorithm, program = build(env, config)
-        return estimate.describe(algorithm.model, config, program.init())
+        run = algorithm.model, config, program.abstract
+        return estimate.describe(*run, estimate.least_seconds(*run))
 
     def seconds(said):
         return float(said.partition("at least ")[2].split(" ")[0])
