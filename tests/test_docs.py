@@ -15,6 +15,8 @@ import pytest
 from jzero import check_env, make
 from jzero.__main__ import COMMANDS
 from jzero.evaluate import open_opponent, play_match, random_player
+from jzero.evaluate.strength import contest
+from jzero.look import look
 from tests.helpers.tiny import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -62,6 +64,17 @@ def test_the_game_of_the_readme_keeps_the_protocol(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     played = check_env(make("readme_module:Nim"), num_games=8, max_plies=30)
     assert played.finished == 8
+
+
+def test_the_game_of_the_page_about_playing_together_is_seen_to_be_one(monkeypatch, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", text_of(REPOSITORY / "docs" / "cooperative.md"), re.DOTALL)
+    (game,) = [block for block in blocks if "class Meet" in block]
+    (tmp_path / "together_module.py").write_text(game, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    env = make("together_module:Meet")
+    assert check_env(env, num_games=8, max_plies=30).finished == 8
+    assert look(env).shared
+    assert contest(env) == "returns"
 
 
 def test_the_player_of_the_page_about_opponents_plays_with_its_option(monkeypatch, tmp_path):

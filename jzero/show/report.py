@@ -113,13 +113,17 @@ def _strength(metrics: Metrics, final: Record) -> str:
         lines = [line for line in metrics if number(line.get("strength")) is not None]
         name, values = "Strength so far", [number((lines or [{}])[-1].get(key)) for key in STRENGTH]
     value, low, high = ("" if value is None else whole_number(value) for value in values)
+    untrained = ""
+    if _last(metrics, final, "updates") == 0:
+        untrained = '<p class="big">NOTHING WAS LEARNED</p><p>No update was made: the agent is untrained.</p>'
     if not value:
-        return '<div class="card strength"><p>Strength</p><p class="note">Not measured yet.</p></div>'
+        note = escape(str(final.get("name") or "Not measured yet."))
+        return f'<div class="card strength">{untrained}<p>Strength</p><p class="note">{note}</p></div>'
     interval = f"<p>95 % interval {low} to {high}</p>" if low and high else ""
     extra = {key: item for key, item in final.items() if key not in ("name", "value", "low", "high", "unit")}
     settings = " · ".join(f"{key.replace('_', ' ')} {item}" for key, item in flat(extra))
     return (
-        f'<div class="card strength"><p class="what">{escape(name[:1].upper() + name[1:])}</p>'
+        f'<div class="card strength">{untrained}<p class="what">{escape(name[:1].upper() + name[1:])}</p>'
         f'<p class="big">{value} <small>{escape(str(final.get("unit") or ""))}</small></p>{interval}'
         f'<p class="settings">{escape(settings)}</p></div>'
     )

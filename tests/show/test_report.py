@@ -218,6 +218,22 @@ def test_before_the_end_it_says_the_latest_strength(full_run):
     assert "Not finished; this is the state after 2 min." in text
 
 
+def test_a_run_without_an_update_says_so_in_large_letters(full_run):
+    large = '<p class="big">NOTHING WAS LEARNED</p>'
+    assert large not in write_report(full_run).read_text()
+    (full_run / "result.json").unlink()
+    line = {"iteration": 1, "seconds": 2.0, "updates": 0, "strength": 0.9}
+    (full_run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    assert large in write_report(full_run).read_text()
+    strength = {"name": "not measured: no time", "value": None, "low": None, "high": None, "unit": ""}
+    result = {"seconds": 3.0, "updates": 0, "strength": strength}
+    (full_run / "result.json").write_text(json.dumps(result))
+    (full_run / "metrics.jsonl").write_text(json.dumps(line | {"strength": None}) + "\n")
+    text = write_report(full_run).read_text()
+    assert large in text
+    assert "not measured: no time" in text
+
+
 def test_a_result_from_before_the_run_was_resumed_is_not_shown(full_run):
     with open(full_run / "metrics.jsonl", "a") as file:
         file.write(json.dumps(metrics_line(20, strength=900.0) | {"seconds": 606.0}) + "\n")
