@@ -33,10 +33,10 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
     try:
         jax.config.update("jax_num_cpu_devices", cpu_devices)
     except RuntimeError as error:
-        if asked not in (None, jax.local_device_count("cpu")):
+        if asked not in (None, found := jax.local_device_count("cpu")):
             raise ValueError(
-                f"cpu_devices is {asked}, but JAX is in use with {jax.local_device_count('cpu')}: give it before "
-                "the first array is made (in a notebook: restart the kernel), or leave it out"
+                f"cpu_devices is {asked}, but JAX is in use with {found}: give it before the first array is made "
+                f"(in a notebook: restart the kernel), or give {found}"
             ) from error
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))

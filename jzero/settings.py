@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, TypeVar, get_type_hints
 
 from jzero.pytrees import PyTree
@@ -34,7 +35,9 @@ def check(
 
 
 def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
-    """The dataclass `cls` from a (nested) dictionary, as `dataclasses.asdict` makes it.
+    """The dataclass `cls` from a (nested) dictionary, as `dataclasses.asdict` makes it and JSON keeps it.
+
+    JSON has no infinity: where a number is expected, null is one.
 
     Raises:
       ValueError: a key is not a field of `cls`.
@@ -45,10 +48,13 @@ def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
         raise ValueError(
             f"{cls.__name__} has no field {', '.join(unknown)}; was it saved by another version?"
         )
-    nested = {name for name in values if dataclasses.is_dataclass(hints[name])}
-    return cls(
-        **{name: from_dict(hints[name], value) if name in nested else value for name, value in values.items()}
-    )
+
+    def read(hint: Any, value: Any) -> Any:
+        if dataclasses.is_dataclass(hint):
+            return from_dict(hint, value)
+        return math.inf if value is None and hint is float else value
+
+    return cls(**{name: read(hints[name], value) for name, value in values.items()})
 
 
 def differences(old: PyTree, new: PyTree, prefix: str = "") -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from jzero.evaluate.measures import Measure, Strength
 from jzero.registry import make
 from jzero.run.accelerators import in_bfloat16, widened
 from jzero.run.config import RunConfig, TrainConfig
-from jzero.run.load import read_config
+from jzero.run.load import read_run_config
 from jzero.run.loop import Run
 from jzero.storage.run_dir import RunDir
 
@@ -91,37 +92,41 @@ def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Pre
 
 
 @dataclass(frozen=True)
-class _Environment:
-    """The options that say what is played, and on what."""
+class _First:
+    """The options that the others depend on: what is played, on what, and which run goes on."""
 
     env: str = TrainConfig.env
     cpu_devices: int | None = None
+    run_dir: Path | None = None
+    resume: bool = False
 
 
 def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
     """The options `argv` over the preset or, with --resume, over the settings of the run to go on with.
 
-    Of a preset that follows from the environment only `_Environment` is read: the other options may fit it alone.
+    Of a preset that follows from the environment only `_First` is read: the other options may fit it alone.
     """
     preset = _preset(presets, argv)
-    if callable(preset) and not {"-h", "--help", "--resume"} & set(argv):
-        played, _ = tyro.cli(_Environment, args=argv, return_unknown_args=True)
-        return RunConfig(cpu_devices=played.cpu_devices, train=TrainConfig(env=played.env))
     default = RunConfig() if callable(preset) else preset
+    if not {"-h", "--help"} & set(argv):
+        first, _ = tyro.cli(_First, args=argv, return_unknown_args=True)
+        if first.resume:
+            default = _begun(first.run_dir or RunDir.find(experiment))
+        elif callable(preset):
+            return RunConfig(cpu_devices=first.cpu_devices, train=TrainConfig(env=first.env))
     description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
-    config = tyro.cli(RunConfig, args=argv, default=default, description=description)
-    if not config.resume:
-        return config
-    path = config.run_dir or RunDir.find(experiment)
-    saved, handed = read_config(path)
+    return tyro.cli(RunConfig, args=argv, default=default, description=description)
+
+
+def _begun(path: Path) -> RunConfig:
+    """The settings of the run in `path`."""
+    saved, handed = read_run_config(path)
     if "env" in handed:
         raise ValueError(
             f"the run in {path} was trained with its own env, which no file holds; resume it by jzero.train(env, "
             "run_dir=..., resume=True)"
         )
-    return tyro.cli(
-        RunConfig, args=argv, default=dataclasses.replace(default, train=saved), description=description
-    )
+    return saved
 
 
 def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
@@ -144,4 +149,4 @@ def _command() -> str:
         return ""
     here = Path.cwd()
     script = script.resolve()
-    return f"python {script.relative_to(here) if script.is_relative_to(here) else script}"
+    return shlex.join(["python", str(script.relative_to(here) if script.is_relative_to(here) else script)])

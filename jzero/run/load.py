@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jzero.agent import Agent
 from jzero.env import Env
 from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
-from jzero.run.config import TrainConfig
+from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.save import CHECKPOINTS
 from jzero.settings import from_dict
 from jzero.storage import checkpoint as checkpoints
@@ -65,9 +66,27 @@ def read_config(run_dir: Path) -> tuple[TrainConfig, list[str]]:
     Raises:
       FileNotFoundError: `run_dir` holds no run.
     """
+    values = _read(run_dir)
+    return from_dict(TrainConfig, values["train"]), values.get("handed_in", [])
+
+
+def read_run_config(run_dir: Path) -> tuple[RunConfig, list[str]]:
+    """All settings of the run in `run_dir`, to go on with it, and which of its parts were handed in.
+
+    Raises:
+      FileNotFoundError: `run_dir` holds no run.
+    """
+    values = _read(run_dir)
+    handed = values.pop("handed_in", [])
+    saved = from_dict(RunConfig, values | {"run_dir": None, "resume": True})
+    return dataclasses.replace(saved, run_dir=run_dir), handed
+
+
+def _read(run_dir: Path) -> dict[str, Any]:
+    """What config.json says was chosen."""
     record = read_json(run_dir / CONFIG)
     if record is None:
         raise FileNotFoundError(
             f"{run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
         )
-    return from_dict(TrainConfig, record["config"]["train"]), record["config"].get("handed_in", [])
+    return record["config"]

@@ -22,8 +22,10 @@ from jzero.registry import make
 from jzero.run.accelerators import on_this_device
 from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
 from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
+from jzero.run.load import read_run_config
 from jzero.run.loop import Run
 from jzero.run.presets import preset, seen
+from jzero.storage.run_dir import RunDir
 
 COMMAND = "python -m jzero train"
 """Goes on with a run whose parts all have names."""
@@ -33,11 +35,11 @@ NAMES = get_args(AlgorithmName)
 def train(
     env: Env | str,
     *,
-    algorithm: str | MakeAlgorithm = "alphazero",
+    algorithm: str | MakeAlgorithm | None = None,
     network: AnyNetwork | Callable[[EnvSpec], AnyNetwork] | None = None,
     optimizer: optax.GradientTransformation | None = None,
     like: str | None = None,
-    minutes: float = 10.0,
+    minutes: float | None = None,
     run_dir: str | Path | None = None,
     measure: Measure | None = None,
     **settings: Any,
@@ -45,17 +47,17 @@ def train(
     """Trains an agent; in a script, a notebook or a thread.
 
     What is not given follows from the environment, as on the command line: random games show how long a game is and
-    what it pays (`jzero.run.presets`).
+    what it pays (`jzero.run.presets`). With `resume=True` it is as the run in `run_dir` has it.
 
     Args:
       env: the environment, or what `jzero.make` calls it.
-      algorithm: a name, or a function (spec, network, settings) -> `Algorithm` such as `jzero.alphazero`, perhaps
-        with a part replaced.
+      algorithm: a name, by default "alphazero", or a function (spec, network, settings) -> `Algorithm` such as
+        `jzero.alphazero`, perhaps with a part replaced.
       network: policy and value, or MuZero's functions; or what makes them of the environment's `EnvSpec`.
       optimizer: any optax transformation.
       like: where `algorithm` is a function, the name of the algorithm whose settings and whose kind of network it
         gets; by default "gumbel_muzero" with a `LearnedNetwork`, else "alphazero".
-      minutes: of training, without compiling; the final measurement comes on top.
+      minutes: of training over all resumes, without compiling, by default 10; the final measurement comes on top.
       run_dir: where the run is kept; a new directory under runs/ by default.
       measure: agent -> strength, taken while training and at the end; by default that of
         `jzero.evaluate.strength` for the environment.
@@ -70,33 +72,38 @@ def train(
         does not fit it.
       FloatingPointError: a metric is not finite.
     """
-    named = isinstance(algorithm, str)
-    for argument, value in (("algorithm", algorithm if named else None), ("like", like)):
+    named = algorithm if isinstance(algorithm, str) else None
+    for argument, value in (("algorithm", named), ("like", like)):
         if value is not None and value not in NAMES:
             also = ", or a function that makes one" if argument == "algorithm" else ""
             raise ValueError(f"{argument} is {value!r}; expected {', '.join(NAMES)}{also}")
+    run_settings, train_settings = _sorted(settings)
+    run_settings |= {} if minutes is None else {"minutes": minutes}
+    path = None if run_dir is None else Path(run_dir)
+    goes_on = run_settings.get("resume", False)
+    begun = read_run_config(path or RunDir.find("train"))[0] if goes_on else RunConfig(run_dir=path)
+    run_config = dataclasses.replace(begun, **run_settings)
     # A user's own compilation cache stays.
     cache = None if jax.config.jax_compilation_cache_dir else CACHE  # pyrefly: ignore
-    set_up(cpu_devices=settings.get("cpu_devices"), cache=cache)
+    set_up(cpu_devices=run_config.cpu_devices, cache=cache)
     env, name = (make(env), env) if isinstance(env, str) else (env, "")
     check_shapes(env)
-    name = name or describe(env).name
-    kind: Any = algorithm if named else like or _kind_of(network, env)
-    run_settings, train_settings = _sorted(settings)
-    config = RunConfig(
-        minutes=minutes,
-        run_dir=None if run_dir is None else Path(run_dir),
-        train=dataclasses.replace(on_this_device(preset(name, seen(name, env), kind)), **train_settings),
-        **run_settings,
-    )
-    parts = Parts(network, None if named else algorithm, optimizer)  # pyrefly: ignore
+    train_settings["env"] = name or describe(env).name
+    kind: Any = named or like
+    if goes_on:
+        default = dataclasses.replace(begun.train, algorithm=kind or begun.train.algorithm)
+    else:
+        kind = kind or ("alphazero" if algorithm is None else _kind_of(network, env))
+        default = on_this_device(preset(train_settings["env"], seen(train_settings["env"], env), kind))
+    config = dataclasses.replace(run_config, train=dataclasses.replace(default, **train_settings))
+    parts = Parts(network, algorithm if callable(algorithm) else None, optimizer)
     taken = measure or strength.measure(env)
     with Run("train", env, config, COMMAND, parts) as run:
         run.train(taken, measure or strength.final(env))
         return run.agent()
 
 
-def _kind_of(network: Any, env: Env) -> str:
+def _kind_of(network: Any, env: Env) -> AlgorithmName:
     """Whose settings a function that makes an algorithm gets."""
     if callable(network) and not isinstance(network, (Network, LearnedNetwork)):
         network = network(describe(env))

@@ -21,6 +21,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
@@ -192,9 +193,9 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def resume_command(experiment: str, path: str | Path) -> str:
-    """The command line that continues the run in `path`: with the script that began it, if recorded."""
+    """The line for a shell that continues the run in `path`: with the script that began it, if recorded."""
     command = (read_json(Path(path) / CONFIG) or {}).get("command") or f"python experiments/{experiment}.py"
-    return f"{command} --run-dir {path} --resume"
+    return f"{command} --run-dir {shlex.quote(str(path))} --resume"
 
 
 def versions(device: str = "") -> dict[str, str]:

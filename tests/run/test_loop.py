@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+import shlex
 import shutil
 import signal
 import warnings
@@ -37,7 +38,7 @@ from jzero.run.loop import Run, Strength
 from jzero.run.speeds import speeds
 from jzero.show.report import write_report
 from jzero.storage import checkpoint
-from jzero.storage.run_dir import RunDirError, read_json, read_metrics
+from jzero.storage.run_dir import RunDir, RunDirError, read_json, read_metrics, resume_command
 from tests.helpers.tiny import CHILD, TINY, finish, same_bits, start_python, tiny, wait_for
 
 pytestmark = [
@@ -583,6 +584,41 @@ def test_a_resumed_run_takes_its_own_settings_and_the_options_given(reference, t
     assert config.train == tiny(learning_rate=0.5)
     assert config.minutes == 7
     assert cli.parse("tiny", preset, options[:2]).train == preset.train
+
+
+OTHER_SETTINGS = RunConfig(
+    minutes=60,
+    iterations=5000,
+    target=0.9,
+    resume=True,
+    evaluate_every=math.inf,  # JSON has no infinity
+    checkpoint_every=30,
+    keep_newest=3,
+    keep_every=5,
+    keep_best=True,
+    save_replay=False,
+    tensorboard=True,
+    wandb=True,
+    cpu_devices=1,
+    train=tiny(games=64, max_grad_norm=math.inf),
+)
+
+
+def test_the_pasted_line_restores_every_setting_of_a_run(tmp_path):
+    path = tmp_path / "it's my run"
+    begun = dataclasses.replace(OTHER_SETTINGS, run_dir=path, resume=False)
+    RunDir.create(path, "demo", begun, command="python 'my demo.py'").close()
+    program, script, *options = shlex.split(resume_command("demo", path))
+    assert (program, script) == ("python", "my demo.py")
+    default = RunConfig(train=tiny(plies=3))
+    for field in dataclasses.fields(RunConfig):
+        assert getattr(OTHER_SETTINGS, field.name) != getattr(default, field.name) or field.name == "run_dir"
+    expected = dataclasses.replace(OTHER_SETTINGS, run_dir=path)
+    assert cli.parse("demo", default, options) == expected
+    assert cli.parse("demo", lambda name, env: default, options) == expected
+    given = ["--minutes", "70", "--target", "None", "--no-tensorboard", "--cpu-devices", "None"]
+    changes = {"minutes": 70, "target": None, "tensorboard": False, "cpu_devices": None}
+    assert cli.parse("demo", default, options + given) == dataclasses.replace(expected, **changes)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])

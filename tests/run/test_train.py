@@ -19,7 +19,7 @@ from jzero.models.plan import SearchSettings
 from jzero.networks import from_flax
 from jzero.run import cli
 from jzero.run import train as train_lib
-from jzero.run.load import read_config
+from jzero.run.load import read_config, read_run_config
 from jzero.run.presets import suited
 from jzero.storage.run_dir import read_metrics, resume_command
 from tests.helpers.env_examples import TwoPiles
@@ -255,6 +255,23 @@ def test_a_command_line_cannot_resume_an_environment_without_a_name(tmp_path):
             "train", suited("alphazero"), lambda env: measure, argv=["--resume", "--run-dir", str(run_dir)]
         )
     assert resume_command("train", run_dir) == f"python -m jzero train --run-dir {run_dir} --resume"
+
+
+def test_a_resumed_run_takes_its_own_settings_and_what_is_given(tmp_path, monkeypatch):
+    devices = []
+    monkeypatch.setattr(train_lib, "set_up", lambda **options: devices.append(options["cpu_devices"]))
+    own = {"run_dir": tmp_path / "run", "measure": measure}
+    jzero.train("tic_tac_toe", minutes=30, cpu_devices=1, keep_newest=3, **own, **SMALL)
+    monkeypatch.setattr(train_lib, "look", lambda env: pytest.fail("nothing is left to find out"))
+    jzero.train("tic_tac_toe", resume=True, iterations=4, **own)
+    config, _ = read_run_config(tmp_path / "run")
+    assert (config.minutes, config.iterations, config.cpu_devices, config.keep_newest) == (30, 4, 1, 3)
+    assert config.train.games == SMALL["games"]
+    assert devices == [1, 1]
+    assert len(read_metrics(tmp_path / "run")) == 4
+    for other in ({"algorithm": "muzero"}, {"seed": 7}):
+        with pytest.raises(ValueError, match=f"does not fit: {next(iter(other))} was"):
+            jzero.train("tic_tac_toe", resume=True, **own, **other)
 
 
 def test_the_number_of_cpu_devices_reaches_jax(tmp_path, monkeypatch):
