@@ -1,13 +1,19 @@
-"""Sets JAX up before its first use: cores as devices, several hosts, the compilation cache."""
+"""Sets JAX up before its first use: cores as devices, several hosts, the compilation cache.
+
+What the user has set of these by JAX's own means, variables or `jax.config`, stays.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import jax
 
 CACHE = Path("~/.cache/jzero/xla")
+JAX_THRESHOLD = 1.0
+"""Seconds that a program must take to compile, at JAX's default, before it is kept."""
 
 
 def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) -> None:
@@ -19,14 +25,15 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
     join into one mesh.
 
     Args:
-      cpu_devices: CPU devices of this process; None for one a core.
-      cache: folder of compiled programs, so that the next start is quick; None for no cache.
+      cpu_devices: CPU devices of this process; None for what JAX_NUM_CPU_DEVICES or XLA_FLAGS say, else one a core.
+      cache: folder of compiled programs, so that the next start is quick, where JAX has none yet
+        (JAX_COMPILATION_CACHE_DIR) and this one can be written; None for no cache.
 
     Raises:
       ValueError: JAX is in use with another number of CPU devices than `cpu_devices`.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked, cpu_devices = cpu_devices, cpu_devices or count
+    asked, cpu_devices = cpu_devices, cpu_devices or _users_cpu_devices() or count
     # The size of XLA's thread pool. A device that waits in a collective holds a thread, so with one thread a core
     # the devices can wait for each other for ever. Twice as many is enough, and more is slower (measured).
     os.environ.setdefault("NPROC", str(2 * max(count, cpu_devices)))
@@ -38,9 +45,8 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
                 f"cpu_devices is {asked}, but JAX is in use with {found}: give it before the first array is made "
                 f"(in a notebook: restart the kernel), or give {found}"
             ) from error
-    if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if cache is not None and not jax.config.values["jax_compilation_cache_dir"]:
+        _keep_programs(Path(cache))
     if _launched_as_one_of_many() and not jax.distributed.is_initialized():
         jax.distributed.initialize(
             coordinator_address=os.environ.get("JAX_COORDINATOR_ADDRESS"),
@@ -49,10 +55,37 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
         )
 
 
+def _users_cpu_devices() -> int | None:
+    """The number of CPU devices that the user's settings of JAX and XLA name."""
+    if (number := jax.config.values["jax_num_cpu_devices"]) > 0:
+        return number
+    flag = re.search(r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
+    return int(flag[1]) if flag else None
+
+
+def _keep_programs(folder: Path) -> None:
+    """Compiled programs are kept in `folder`, unless there is no home or it cannot be written."""
+    try:
+        folder = folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if jax.config.values["jax_persistent_cache_min_compile_time_secs"] == JAX_THRESHOLD:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
 def _launched_as_one_of_many() -> bool:
+    # No public function tells an allocation of Slurm, where a process is alone, from a step that srun started.
+    from jax._src.clusters.slurm_cluster import SlurmCluster
+
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         return True
-    return int(os.environ.get("SLURM_NTASKS", 1)) > 1 or int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1)) > 1
+    if SlurmCluster.is_env_present() and int(os.environ["SLURM_NTASKS"]) > 1:
+        return True
+    return int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1)) > 1
 
 
 def _number(name: str) -> int | None:

@@ -296,17 +296,23 @@ def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
 
 
 def compiler_options(mesh: Mesh, *, loops: bool = False) -> dict[str, str] | None:
-    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA's cards, unless XLA_FLAGS says what they hold.
+    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA's cards.
 
     With `loops` they hold those of unknown length too, which the host would drive (pgx's Go counts its stones by
     one), where that was seen to give the same results: on Hopper, with jax 0.11.2.
     """
     device = mesh.devices.flat[0]
-    if "NVIDIA" not in device.device_kind or GRAPH_OPTION in os.environ.get("XLA_FLAGS", ""):
+    if "NVIDIA" not in device.device_kind:
         return None
     capability = float(getattr(device, "compute_capability", 0))
     loops = loops and capability >= 9 and jax.__version_info__ >= (0, 11, 2)
-    return {GRAPH_OPTION: GRAPHS + ",WHILE" * loops}
+    return unless_chosen({GRAPH_OPTION: GRAPHS + ",WHILE" * loops})
+
+
+def unless_chosen(options: dict[str, str]) -> dict[str, str] | None:
+    """XLA's `options` without those that the user's XLA_FLAGS name, which would not be heeded."""
+    flags = {flag.lstrip("-").partition("=")[0] for flag in os.environ.get("XLA_FLAGS", "").split()}
+    return {name: value for name, value in options.items() if name not in flags} or None
 
 
 def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, str] | None = None) -> Callable:
@@ -324,7 +330,7 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, st
 
         return jax.jit(scanned, donate_argnums=0, compiler_options=options)
 
-    one = jax.jit(update, donate_argnums=0, compiler_options=KEEP_BARRIERS)
+    one = jax.jit(update, donate_argnums=0, compiler_options=unless_chosen(KEEP_BARRIERS))
     stack_mean = jax.jit(lambda metrics: finite_sum(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
 
     def dispatched(state: TrainState) -> tuple[TrainState, Metrics]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from jzero.pytrees import PyTree
@@ -32,6 +33,20 @@ def check(
     if any(not holds(bound) for bound, _, holds in given):
         wanted = " and ".join(f"{words} {bound:g}" for bound, words, _ in given)
         raise ValueError(f"{name} is {value!r}; it must be {wanted}")
+
+
+def full_path(path: str | Path) -> Path:
+    """`path` with the home folder in place of `~`, which a shell leaves in `--run-dir=~/run`.
+
+    Raises:
+      ValueError: there is no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"path {str(path)!r}: this process has no home folder for ~; give the path in full"
+        ) from error
 
 
 def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:

@@ -9,6 +9,7 @@ result and decides: the host drives the loop. It waits at a conditional too. In 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -28,7 +29,8 @@ FREE = ("kAsyncDone", "kCopyDone", "kWaitForStreams", "kReplicaId", "kPartitionI
 
 def variables(dump: Path) -> dict[str, str]:
     """Environment variables of a process that compiles for a GPU; XLA's dump goes to the folder `dump`."""
-    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_dump_to={dump} --xla_dump_hlo_as_text"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_dump_to={dump} --xla_dump_hlo_as_text"
+    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
 
 
 def missing_plugin() -> str:

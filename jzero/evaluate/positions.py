@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, in_batches
 from jzero.evaluate.rating import wilson_interval
 from jzero.pytrees import OneState, States
+from jzero.settings import full_path
 
 ILLEGAL = -128
 """Marks an illegal action in an i8 array of values or scores."""
@@ -76,13 +76,13 @@ class PositionScore(NamedTuple):
         return f"{self.score:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.count} positions"
 
 
-def load_positions(path: str | PathLike[str], env: Env | None = None) -> PositionSet:
+def load_positions(path: str | Path, env: Env | None = None) -> PositionSet:
     """Reads a file of positions; with `env`, also replays them to check that they belong to that game.
 
     Raises:
         ValueError: the file is not as this module's text says, or does not fit `env`.
     """
-    content = json.loads(Path(path).read_text())
+    content = json.loads(full_path(path).read_text())
     try:
         positions = content["positions"]
         histories = [[int(action) for action in position["moves"]] for position in positions]

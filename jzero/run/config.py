@@ -13,7 +13,7 @@ from jzero.algorithms.unrolled import LearnedSettings
 from jzero.networks.make import NetworkSettings
 from jzero.optimizer import OptimizerSettings
 from jzero.program import ProgramSettings
-from jzero.settings import check
+from jzero.settings import check, full_path
 
 AlgorithmName = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2"]
 """AlphaZero plans with the environment itself, the others with a learned model; they differ in their presets."""
@@ -88,6 +88,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
+        if self.run_dir is not None:
+            object.__setattr__(self, "run_dir", full_path(self.run_dir))
         check("minutes", self.minutes, above=0)
         check("evaluate_every", self.evaluate_every, above=0)
         check("checkpoint_every", self.checkpoint_every, above=0)

@@ -18,6 +18,7 @@ from jzero.evaluate.turns import Player
 from jzero.pytrees import Params
 from jzero.registry import make, unknown_name
 from jzero.run.load import load
+from jzero.settings import full_path
 
 
 class Entrant(NamedTuple):
@@ -56,15 +57,16 @@ def named_run(text: str, simulations: int | None) -> Run | None:
     path, colon, number = text.rpartition(":")
     if not colon or not number.isdecimal():
         path, number = text, ""
-    if not Path(path).is_dir():
+    directory = full_path(path)
+    if not directory.is_dir():
         raise ValueError(
             f"player {text!r}: no run is there, and {unknown_name('opponent', text, list(DEFAULTS))}; or give "
             "module:function"
         )
-    agent = load(path)
+    agent = load(directory)
     if not number:
-        return Run(Path(path), agent.search.num_simulations if simulations is None else simulations, agent)
-    return Run(Path(path), int(number), agent)
+        return Run(directory, agent.search.num_simulations if simulations is None else simulations, agent)
+    return Run(directory, int(number), agent)
 
 
 def game_of(name: str | None, runs: dict[str, Run]) -> tuple[Env, str]:

@@ -16,6 +16,7 @@ from typing import Annotated
 import tyro
 
 from jzero.run.save import CHECKPOINTS
+from jzero.settings import full_path
 from jzero.storage import checkpoint as checkpoints
 from jzero.storage.run_dir import CONFIG
 
@@ -35,13 +36,14 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=argv, prog="python -m jzero export", description=__doc__)
-    if config.out.exists():
-        raise SystemExit(f"error: --out is {config.out}, which exists; expected a new folder")
+    out = full_path(config.out)
+    if out.exists():
+        raise SystemExit(f"error: --out is {out}, which exists; expected a new folder")
     try:
-        export(config.weights, config.out, config.checkpoint)
+        export(full_path(config.weights), out, config.checkpoint)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
-    print(config.out)
+    print(out)
     return 0
 
 

@@ -14,7 +14,7 @@ from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.save import CHECKPOINTS
-from jzero.settings import from_dict
+from jzero.settings import from_dict, full_path
 from jzero.storage import checkpoint as checkpoints
 from jzero.storage.run_dir import CONFIG, read_json
 
@@ -40,7 +40,7 @@ def load(
       FileNotFoundError: `run_dir` holds no run or no checkpoint that can be read.
       ValueError: the run's own environment or network is needed and not given.
     """
-    run_dir = Path(run_dir)
+    run_dir = full_path(run_dir)
     config, handed = read_config(run_dir)
     given = {"env": env, "network": network, "algorithm": algorithm}
     if missing := [name for name in handed if name in given and given[name] is None]:
@@ -84,6 +84,7 @@ def read_run_config(run_dir: Path) -> tuple[RunConfig, list[str]]:
 
 def _read(run_dir: Path) -> dict[str, Any]:
     """What config.json says was chosen."""
+    run_dir = full_path(run_dir)
     record = read_json(run_dir / CONFIG)
     if record is None:
         raise FileNotFoundError(

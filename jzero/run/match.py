@@ -50,6 +50,7 @@ from jzero.evaluate.gtp import GtpError
 from jzero.evaluate.players import DEFAULTS
 from jzero.evaluate.strength import Contest, contest, openings
 from jzero.run.entrants import Entrant, entrants_of, game_of, named_run
+from jzero.settings import full_path
 from jzero.show.match import match_page, rating_lines, result_line
 from jzero.storage.run_dir import read_json, to_json, write_atomic
 
@@ -75,6 +76,11 @@ class Config:
     """Of openings, deals, episodes and opponents."""
     out: Path | None = None
     """Folder of match.json and match.html; by default the first run's directory, or ./match."""
+
+    def __post_init__(self) -> None:
+        """The home folder is meant by `~`."""
+        if self.out is not None:
+            object.__setattr__(self, "out", full_path(self.out))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import tyro
 
+from jzero.settings import full_path
 from jzero.show.report import write_report
 from jzero.storage.run_dir import CONFIG
 
@@ -27,8 +28,9 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=argv, prog="python -m jzero report", description=__doc__)
-    if not (config.run_dir / CONFIG).is_file():
-        text = f"{config.run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
+    run_dir = full_path(config.run_dir)
+    if not (run_dir / CONFIG).is_file():
+        text = f"{run_dir} holds no run (no {CONFIG}); give the directory that a run printed"
         raise SystemExit(f"error: {text}")
-    print(write_report(config.run_dir))
+    print(write_report(run_dir))
     return 0

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-import jax
 import optax
 
 from jzero.agent import Agent
 from jzero.check import check_shapes
-from jzero.devices import CACHE, set_up
+from jzero.devices import set_up
 from jzero.env import Env
 from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
@@ -83,9 +82,7 @@ def train(
     goes_on = run_settings.get("resume", False)
     begun = read_run_config(path or RunDir.find("train"))[0] if goes_on else RunConfig(run_dir=path)
     run_config = dataclasses.replace(begun, **run_settings)
-    # A user's own compilation cache stays.
-    cache = None if jax.config.jax_compilation_cache_dir else CACHE  # pyrefly: ignore
-    set_up(cpu_devices=run_config.cpu_devices, cache=cache)
+    set_up(cpu_devices=run_config.cpu_devices)
     env, name = (make(env), env) if isinstance(env, str) else (env, "")
     check_shapes(env)
     train_settings["env"] = name or describe(env).name

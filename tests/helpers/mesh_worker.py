@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import re
 import sys
 
@@ -187,7 +186,7 @@ def main(iterations, more_checks):
 
 
 if __name__ == "__main__":
-    set_up(cpu_devices=int(sys.argv[1]), cache=os.environ["JAX_COMPILATION_CACHE_DIR"])
+    set_up(cpu_devices=int(sys.argv[1]))
     if sys.argv[3:] == ["options"]:
         print(
             json.dumps({name: trained_with(changes, int(sys.argv[2])) for name, changes in OPTIONS.items()})
