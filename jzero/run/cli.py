@@ -69,6 +69,9 @@ def main(
         with Run(experiment, env, config, _command() if command is None else command) as run:
             measured = measure(env)
             return run.train(measured, final(env) if final is not None else measured)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was saved after the last checkpoint", file=sys.stderr)
+        raise SystemExit(130) from None
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         if os.environ.get("JZERO_TRACEBACK"):
             raise

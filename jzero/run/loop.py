@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import signal
 import sys
 import threading
@@ -79,12 +78,24 @@ class Run:
             check_resumable(config.run_dir or RunDir.find(experiment), config.train, parts)
         check_memory(self.algorithm.model, config.train, self.program.abstract)
         self.dir: RunDir | None = None
+        self.loggers = []
+        self._stop, self._obeys_at_once = False, False
+        self._advice = Advice(config.train)
         if self.leads:
             device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
             written = dataclasses.asdict(config) | {"handed_in": handed_in(env, config.train, parts)}
             self.dir = RunDir.create(
                 config.run_dir, experiment, written, config.resume, device=device, command=command
             )
+        try:
+            self._begin(parts)
+        except BaseException:
+            self._close()
+            raise
+
+    def _begin(self, parts: Parts) -> None:
+        """Restores or makes the state in the directory that this process has taken."""
+        experiment, env, config = self.experiment, self.env, self.config
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         if self.leads:  # before any of the memory that it speaks of is taken
             least = least_seconds(self.algorithm.model, config.train, self.program.abstract)
@@ -99,7 +110,6 @@ class Run:
         self._agent = build_agent(env, config.train, self.state.averaged, parts, self.algorithm)
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None
-        self.loggers = []
         if self.dir is not None:
             if config.resume:
                 self.dir.rewind_metrics(self.iteration)
@@ -111,7 +121,6 @@ class Run:
                 dataclasses.asdict(config),
                 resumed_at=self.iteration if config.resume else None,
             )
-        self._stop, self._advice = False, Advice(config.train)
 
     def _restored(self) -> TrainState:
         """The state of the newest checkpoint. Where that has no replay, new games fill another one first."""
@@ -137,6 +146,9 @@ class Run:
         """Gives the signals, the loggers and the directory back."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self._close()
+
+    def _close(self) -> None:
         for logger in self.loggers:
             logger.close()
         if self.dir is not None:
@@ -164,16 +176,19 @@ class Run:
           final: taken at the end.
 
         Returns:
-          The final strength; None if a signal stopped the run, which then was saved.
+          The final strength; None if a signal stopped the run, which then was saved. A measurement is left at
+          once, an iteration ends.
 
         Raises:
           FloatingPointError: a metric is not finite; nothing of that iteration is saved.
+          KeyboardInterrupt: of the second Ctrl-C, at once.
         """
         self._begun = time.monotonic() - self.seconds
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
         spent = measuring = 0.0  # by the last measurement with its report, and by all of them
-        bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=not self.leads)
+        hidden = None if self.leads else True  # None: unless there is a terminal
+        bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=hidden)
         with bar:
             bar.set_postfix_str("compiling")
             while not self._all_agree(self._stop or self._finished(budget)):
@@ -201,13 +216,13 @@ class Run:
                     self._save()
                     next_save = self._clock() + self.config.checkpoint_every
         self._save()
-        if self._all_agree(self._stop):
-            if self.leads:
-                print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")
-            return None
-        left = budget * MEASURING
-        strength = self._finish(final, max(left / 2, left - measuring)) if self.leads else None
-        self._all_agree(True)  # a process that ends early would end the one that still measures
+        strength = None
+        if not self._all_agree(self._stop):
+            left = budget * MEASURING
+            strength = self._finish(final, max(left / 2, left - measuring)) if self.leads else None
+            self._all_agree(True)  # a process that ends early would end the one that still measures
+        if self.leads and strength is None:
+            print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")
         return strength
 
     def _clock(self) -> float:
@@ -215,16 +230,38 @@ class Run:
         return time.monotonic() - self._begun
 
     @contextmanager
-    def _compiling(self, name: str) -> Iterator[None]:
-        """Around what is compiled when it runs for the first time: then it is said, and the clock stands still."""
+    def _compiling(self, name: str, *, alone: bool = False) -> Iterator[None]:
+        """Around what is compiled when it runs for the first time: then it is said, and the clock stands still.
+
+        Python's handlers wait until XLA has compiled, which may take longer than a cluster waits after SIGTERM.
+        Where that is all that is done (`alone`) the process ends by the signal, as it would without a run.
+        """
         if name in self._ran:
             yield
             return
         self._ran.add(name)
-        begun = time.monotonic()
-        with working(f"first run of {name}: compiles"):
-            yield
+        begun, number = time.monotonic(), signal.SIGTERM
+        ends = alone and number in self._handlers
+        if ends:
+            signal.signal(number, self._handlers[number])
+        try:
+            with working(f"first run of {name}: compiles"):
+                yield
+        finally:
+            if ends:
+                signal.signal(number, self._on_signal)
         self._begun += time.monotonic() - begun
+
+    @contextmanager
+    def _left_at_once(self) -> Iterator[None]:
+        """The first signal leaves what runs here, between two compiled programs."""
+        self._obeys_at_once = True
+        try:
+            yield
+        except _LeftError:
+            pass
+        finally:
+            self._obeys_at_once = False
 
     def _say_if_late(self, seconds: float) -> None:
         """Says what the run needs where iterations of so many seconds bring no update soon; once."""
@@ -234,20 +271,23 @@ class Run:
             say(late)
 
     def _measure(self, measure: Measure, seconds: float) -> dict[str, float]:
-        """Strength for the metrics, if it can be had in `seconds`; new sample games once something was learned."""
+        """Strength for the metrics, {} if it cannot be had in `seconds` or a signal came; new sample games once
+        something was learned.
+        """
         agent = self.agent()
-        strength = take(measure, agent, seconds)
-        tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
-        if int(self.state.updates):
-            with self._compiling("sample games"):
-                self._record_games(agent, seconds)
-        if math.isnan(strength.value):
-            return {}
-        return {
-            "strength": strength.value,
-            "strength_low": strength.low,
-            "strength_high": strength.high,
-        }
+        with self._left_at_once():
+            strength = take(measure, agent, seconds)
+            tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
+            if int(self.state.updates):
+                with self._compiling("sample games"):
+                    self._record_games(agent, seconds)
+            if not math.isnan(strength.value):
+                return {
+                    "strength": strength.value,
+                    "strength_low": strength.low,
+                    "strength_high": strength.high,
+                }
+        return {}
 
     def _record_games(self, agent: Agent, seconds: float) -> None:
         """Games of at most a quarter of `seconds` for the report, where the environment can draw them."""
@@ -281,14 +321,14 @@ class Run:
         """Self-play and updates; metrics of both, with speeds."""
         train = self.config.train
         begun, compiled = time.monotonic(), "self-play" in self._ran
-        with self._compiling("self-play"):
+        with self._compiling("self-play", alone=True):
             self.state, metrics = self.program.play(self.state)
             play_metrics = read(metrics)
         self._check_finite(play_metrics, "self-play")
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
-            with self._compiling("the updates"):
+            with self._compiling("the updates", alone=True):
                 self.state, metrics = self.program.learn(self.state)
                 losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
@@ -346,14 +386,18 @@ class Run:
     def _save(self, *, best: bool = False) -> None:
         self.saver.save(self.state, self.seconds, best=best)
 
-    def _finish(self, final: Measure, seconds: float) -> Strength:
-        agent = self.agent()
+    def _finish(self, final: Measure, seconds: float) -> Strength | None:
+        """The final strength, with its files; None if a signal came."""
+        agent, strength = self.agent(), None
         begun = time.monotonic()
-        with working("final measurement"):
-            strength = take(final, agent, seconds)
-        print(f"final measurement: {duration(time.monotonic() - begun)}")
+        with self._left_at_once():
+            with working("final measurement"):
+                strength = take(final, agent, seconds)
+            print(f"final measurement: {duration(time.monotonic() - begun)}")
+            self._record_games(agent, seconds)
+        if strength is None:
+            return None
         assert self.dir is not None
-        self._record_games(agent, seconds)
         self.dir.write_json(
             "result.json",
             {
@@ -374,12 +418,19 @@ class Run:
         return strength
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        """The first signal lets the iteration end and saves; a second one ends the process at once."""
+        """The first signal saves and ends the run, after the iteration; a second one ends it at once, unsaved."""
         del frame
         if self._stop:
-            os._exit(128 + number)
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         self._stop = True
-        print("\nstopping after this iteration (again to quit at once without saving)", file=sys.stderr)
+        when = "" if self._obeys_at_once else " after this iteration"
+        print(f"\nstopping{when} (again to quit at once without saving)", file=sys.stderr)
+        if self._obeys_at_once:
+            raise _LeftError
+
+
+class _LeftError(KeyboardInterrupt):
+    """A signal came where it is obeyed at once."""
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

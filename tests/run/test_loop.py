@@ -6,10 +6,12 @@ import functools
 import itertools
 import json
 import math
+import os
 import re
 import shlex
 import shutil
 import signal
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -538,6 +540,7 @@ def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_pa
         resume = f"python experiments/tiny.py --run-dir {run_dir} --resume"
         assert out.splitlines()[-2:] == [f"stopped and saved; go on with: {resume}", "the end"]
         assert "Traceback" not in err
+        assert "pos/s" not in err  # no bar where there is no terminal
         assert checkpoint.iterations(run_dir / "checkpoints")[-1] == last
         assert not (run_dir / "result.json").exists()
         total = float(saved(run_dir)[1]["seconds"])
@@ -554,7 +557,7 @@ def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_pa
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path, cache):
     run_dir = tmp_path / "run"
-    child = start_python("-c", CHILD, "measurement 1", "--run-dir", run_dir, cache=cache)
+    child = start_python("-c", CHILD, "iteration 1", "--run-dir", run_dir, cache=cache)
     while child.stdout.readline() != "hangs\n":
         assert child.poll() is None
     child.send_signal(signal.SIGINT)
@@ -566,6 +569,66 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path, cache):
     assert child.wait(60) == 128 + signal.SIGINT  # it would hang for ten minutes
     child.communicate()
     assert checkpoint.iterations(run_dir / "checkpoints") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", ["while it trains", "at its end"])
+def test_a_measurement_is_left_at_once(tmp_path, capfd, number, when):
+    def interrupted(agent):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+        pytest.fail("the measurement goes on")
+
+    def never(agent):
+        pytest.fail("a run that was stopped measures again")
+
+    measures = (interrupted, never) if when == "while it trains" else (nothing, interrupted)
+    before = signal.getsignal(number)
+    begun = time.monotonic()
+    state = train(settings(tmp_path / "run", 2), *measures)
+    assert time.monotonic() - begun < 50
+    assert signal.getsignal(number) == before
+    assert checkpoint.iterations(tmp_path / "run" / "checkpoints")[-1] == int(state.iteration)
+    assert "stopped and saved; go on with: " in capfd.readouterr().out
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_the_second_interrupt_is_one_of_python(tmp_path):
+    def impatient(run):
+        play = run.program.play
+
+        def interrupted(state):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+            return play(state)
+
+        run.program = run.program._replace(play=interrupted)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(tmp_path / "run", 2), prepare=impatient)
+    assert signal.getsignal(signal.SIGINT) == before
+    RunDir.create(tmp_path / "run", "tiny", {}, resume=True).close()  # nobody holds its lock
+
+
+def test_sigterm_ends_the_process_while_a_program_compiles_and_saves_later(tmp_path):
+    found = []
+
+    def watch(run):
+        def watched(name):
+            function = getattr(run.program, name)
+            before = run._handlers[signal.SIGTERM]
+            return lambda state: (
+                found.append((name, signal.getsignal(signal.SIGTERM) == before)) or function(state)
+            )
+
+        run.program = run.program._replace(play=watched("play"), learn=watched("learn"))
+
+    train(settings(tmp_path / "run", 3), prepare=watch)
+    assert found == [
+        *[("play", True), ("play", False), ("learn", True), ("play", False), ("learn", False)],
+    ]
 
 
 def test_resuming_a_finished_run_changes_nothing(reference, tmp_path):
