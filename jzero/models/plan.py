@@ -416,7 +416,15 @@ def _with_evaluated_afterstates(
                 "search.policy gumbel"
             )
         return search.stochastic_muzero_policy(
-            params, key, root, decision, outcome, num_simulations, **_puct(settings, explore), **options
+            params,
+            key,
+            root,
+            decision,
+            outcome,
+            num_simulations,
+            packed=True,
+            **_puct(settings, explore),
+            **options,
         )
 
     return policy

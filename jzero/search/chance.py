@@ -91,7 +91,11 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
             chance=Chance(decide_edges, num_actions),
             **options,
         )
-        return of_actions(output, num_actions, illegal)
+        return PolicyOutput(
+            action=output.action,
+            action_weights=cast(jax.Array, output.action_weights)[:, :num_actions],
+            search_tree=cast(Any, actions_alone(cast(Tree, output.search_tree), num_actions, illegal)),
+        )
 
     return policy_with_chance
 
@@ -177,26 +181,20 @@ def add_afterstates(
     )
 
 
-def of_actions(output: PolicyOutput, num_actions: int, illegal: jax.Array) -> PolicyOutput:
-    """The result of a search in a tree of A + C edges, with those of the A actions alone.
+def actions_alone(tree: Tree, num_actions: int, illegal: jax.Array) -> Tree:
+    """A tree of A + C edges a node with those of the A actions alone.
 
     `illegal` [B, A] are the actions that may not be chosen at the root.
     """
-    tree = cast(Tree, output.search_tree)
     extra = tree.extra_data
     if isinstance(extra, GumbelMuZeroExtraData):
         gumbel = cast(jax.Array, extra.root_gumbel)
         extra = GumbelMuZeroExtraData(root_gumbel=gumbel[:, :num_actions])
-    tree = dataclasses.replace(
+    return dataclasses.replace(
         tree,
         open_priors=tree.open_priors[..., :num_actions],
         root_invalid_actions=illegal,
         extra_data=extra,
-    )
-    return PolicyOutput(
-        action=output.action,
-        action_weights=cast(jax.Array, output.action_weights)[:, :num_actions],
-        search_tree=cast(Any, tree),
     )
 
 

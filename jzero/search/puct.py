@@ -118,17 +118,15 @@ def muzero_policy(
         chance=chance,
     )
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
-    tree = noisy_root(
+    logits, invalid = noisy_logits(
         noise_key,
         root,
-        size,
         invalid_actions,
         dirichlet_fraction=dirichlet_fraction,
         dirichlet_alpha=dirichlet_alpha,
-        tree=tree,
-        to_play=to_play,
-        model_state=model_state,
     )
+    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state)
+    tree = fresh if tree is None else reuse.with_root(tree, fresh, size.start)
     search = root_lib.search_by(leaves, loop_fn)
     tree = search(params, search_key, tree, rules, num_simulations=num_simulations, start=size.start)
     if check:
@@ -178,28 +176,22 @@ def puct_rules(
     )
 
 
-def noisy_root(
+def noisy_logits(
     rng_key: jax.Array,
     root: RootFnOutput,
-    size: arguments.Size,
     invalid_actions: jax.Array | None,
     *,
     dirichlet_fraction: float | jax.Array,
     dirichlet_alpha: float | jax.Array,
-    tree: Tree | None = None,
-    to_play: Callable | None = None,
-    model_state: PyTree = None,
-) -> Tree:
-    """A tree that holds the root with noise in its prior, and what is kept of an earlier `tree`."""
+) -> tuple[jax.Array, jax.Array]:
+    """`root.legal_logits` with noise in the prior."""
     logits, invalid = root_lib.legal_logits(root, invalid_actions)
     prior = jax.nn.softmax(logits, axis=-1)
     noisy = prior
     if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
         noise = dirichlet_over_legal(rng_key, logits > -jnp.inf, dirichlet_alpha)
         noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
-    noisy_logits = root_lib.mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid)
-    fresh = root_lib.fresh_tree(noisy_logits, root, size, invalid, to_play, model_state)
-    return fresh if tree is None else reuse.with_root(tree, fresh, size.start)
+    return root_lib.mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid), invalid
 
 
 def by_visits(rng_key: jax.Array, tree: Tree, temperature: float | jax.Array) -> PolicyOutput:

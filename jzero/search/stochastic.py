@@ -15,7 +15,8 @@ from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
 from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import arguments, puct, simulate
-from jzero.search.chance import of_actions, where_chance
+from jzero.search import root as root_lib
+from jzero.search.chance import actions_alone, where_chance
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
@@ -50,12 +51,12 @@ def stochastic_muzero_policy(
     pb_c_init: float | jax.Array = 1.25,
     pb_c_base: float | jax.Array = 19652,
     temperature: float | jax.Array = 1.0,
+    packed: bool = False,
 ) -> PolicyOutput:
     """PUCT search in which chance answers every action.
 
     A decision node chooses by PUCT; a chance node takes the outcome of greatest `P(c) / (N(c) + 1)`, so that
-    visits follow the model's probabilities. Each simulation expands one node, of either kind; each model is
-    called for the rows that need it only (mctx: both for all).
+    visits follow the model's probabilities. Each simulation expands one node, of either kind.
 
     Args:
       params: passed to the models.
@@ -75,6 +76,8 @@ def stochastic_muzero_policy(
       pb_c_init: c_1 of PUCT.
       pb_c_base: c_2 of PUCT.
       temperature: as in `muzero_policy`.
+      packed: call each model for the rows that need it only, in batches of a quarter of B, a half, three quarters
+        or B; a model must then take batches of any size. Without it both are called for all rows, as in mctx.
 
     Returns:
       `action` [B], `action_weights` [B, A], `search_tree` (with the edges of actions, not those of chance).
@@ -83,6 +86,7 @@ def stochastic_muzero_policy(
       ValueError: an argument does not fit.
     """
     arguments.check(root, num_simulations, invalid_actions)
+    call = call_packed if packed else _call_all
     batch_size, num_actions = jnp.shape(root.prior_logits)
     none = jnp.zeros(batch_size, jnp.int32)
     decided, afterstate = jax.eval_shape(decision_recurrent_fn, params, rng_key, none, root.embedding)
@@ -114,10 +118,8 @@ def stochastic_muzero_policy(
 
     def recurrent_fn(_: Any, key: jax.Array, edge: jax.Array, node: State) -> tuple[RecurrentFnOutput, State]:
         is_decision = node.is_decision_node
-        decided, after = call_packed(
-            lambda rows: decide((key, *rows)), is_decision, (edge, node.state_embedding)
-        )
-        resolved, state = call_packed(
+        decided, after = call(lambda rows: decide((key, *rows)), is_decision, (edge, node.state_embedding))
+        resolved, state = call(
             lambda rows: resolve((key, *rows)), ~is_decision, (edge - num_actions, node.afterstate_embedding)
         )
         step = jax.tree.map(
@@ -133,30 +135,38 @@ def stochastic_muzero_policy(
         is_chance = (node.reached_by >= 0) & (node.reached_by < num_actions)
         return where_chance(is_chance, node, by_puct(tree, node))
 
-    illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
+    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
+    logits, illegal = puct.noisy_logits(
+        noise_key,
+        root,
+        invalid_actions,
+        dirichlet_fraction=dirichlet_fraction,
+        dirichlet_alpha=dirichlet_alpha,
+    )
     state = State(
         state_embedding=root.embedding,
         afterstate_embedding=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), afterstate),
         is_decision_node=jnp.ones(batch_size, dtype=bool),
     )
-    root = RootFnOutput(
-        prior_logits=padded(root.prior_logits, 0, num_outcomes, -jnp.inf), value=root.value, embedding=state
-    )
     size = arguments.Size(1 + num_simulations, num_simulations)
     rules = puct.puct_rules(
         recurrent_fn, select, of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base), max_depth=max_depth
     )
-    invalid = padded(illegal, 0, num_outcomes, 1.0)
-    rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
-    tree = puct.noisy_root(
-        noise_key,
-        root,
+    tree = root_lib.fresh_tree(
+        padded(logits, 0, num_outcomes, -jnp.inf),
+        RootFnOutput(prior_logits=root.prior_logits, value=root.value, embedding=state),
         size,
-        invalid,
-        dirichlet_fraction=dirichlet_fraction,
-        dirichlet_alpha=dirichlet_alpha,
+        padded(illegal, 0, num_outcomes, 1.0),
+        to_play=None,
+        model_state=None,
     )
     tree = simulate.search(
         params, search_key, tree, rules, num_simulations=num_simulations, start=size.start, loop_fn=loop_fn
     )
-    return of_actions(puct.by_visits(rng_key, tree, temperature), num_actions, illegal)
+    return puct.by_visits(rng_key, actions_alone(tree, num_actions, illegal), temperature)
+
+
+def _call_all(function: Callable[[Any], Any], wanted: jax.Array, rows: PyTree) -> PyTree:
+    """`packed.call_packed` without the packing: rows that are not wanted are evaluated too."""
+    del wanted
+    return function(rows)

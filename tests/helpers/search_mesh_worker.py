@@ -81,7 +81,7 @@ def main():
         record(name, tables, tables_lib.jax_root, run)
 
     def stochastic(tables, key, root):
-        return search.stochastic_muzero_policy(tables, key, root, decision_fn, chance_fn, N)
+        return search.stochastic_muzero_policy(tables, key, root, decision_fn, chance_fn, N, packed=True)
 
     chance = jax.tree.map(jnp.asarray, random_chance_tables(0))
     record(

@@ -1,4 +1,4 @@
-"""Search with chance nodes equals mctx's and the oracle's; each model is called for its own rows."""
+"""Search with chance nodes equals mctx's and the oracle's, whatever rows each model is called for."""
 
 import functools
 from typing import NamedTuple
@@ -65,23 +65,22 @@ def chance_fn(tables, key, outcome, after):
     ), state
 
 
-def run(module, tables, roots, num_simulations, **options):
+QUIET = {"dirichlet_fraction": 0.0, "temperature": 0.0}
+
+
+def run(module, tables, roots, num_simulations, models=(decision_fn, chance_fn), **options):
     @quick_jit
     def search_all(tables, roots):
         root = mctx.RootFnOutput(
             prior_logits=tables.prior_logits[roots], value=tables.value[roots], embedding=roots
         )
-        args = (tables, jax.random.key(0), root, decision_fn, chance_fn, num_simulations)
-        return module.stochastic_muzero_policy(*args, dirichlet_fraction=0.0, temperature=0.0, **options)
+        args = (tables, jax.random.key(0), root, *models, num_simulations)
+        return module.stochastic_muzero_policy(*args, **options)
 
     return search_all(jax.tree.map(jnp.asarray, tables), roots)
 
 
-def test_stochastic_policy_equals_that_of_mctx():
-    tables = random_chance_tables(0)
-    roots = np.random.default_rng(1).integers(S, size=48)
-    invalid = jnp.asarray(np.arange(A) == (roots % A)[:, None])
-    ours, theirs = (run(module, tables, roots, 60, invalid_actions=invalid) for module in (search, mctx))
+def assert_same_search(ours, theirs):
     np.testing.assert_allclose(ours.action_weights, theirs.action_weights, atol=1e-6)
     np.testing.assert_array_equal(ours.action, theirs.action)
     ours, theirs = (TreeArrays.of(output.search_tree) for output in (ours, theirs))
@@ -89,10 +88,44 @@ def test_stochastic_policy_equals_that_of_mctx():
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["all-rows", "packed"])
+def test_stochastic_policy_equals_that_of_mctx(packed):
+    tables = random_chance_tables(0)
+    roots = np.random.default_rng(1).integers(S, size=48)
+    invalid = jnp.asarray(np.arange(A) == (roots % A)[:, None])
+    expected = run(mctx, tables, roots, 60, invalid_actions=invalid, **QUIET)
+    found = run(search, tables, roots, 60, invalid_actions=invalid, packed=packed, **QUIET)
+    assert_same_search(found, expected)
+
+
+def test_a_key_draws_the_noise_and_the_actions_of_mctx_and_models_know_the_batch():
+    """Both models hold an array and draw by a key of each game, as those of mctx may."""
+    tables = random_chance_tables(9)
+    roots = np.random.default_rng(9).integers(S, size=40)
+    scale = jnp.linspace(0.5, 1.0, len(roots))
+
+    def noise(key):
+        return scale * jax.vmap(jax.random.normal)(jax.random.split(key, len(roots)))
+
+    def decide(tables, key, action, state):
+        step, after = decision_fn(tables, key, action, state)
+        assert action.shape == roots.shape
+        return step.replace(afterstate_value=step.afterstate_value + noise(key)), after
+
+    def resolve(tables, key, outcome, after):
+        step, state = chance_fn(tables, key, outcome, after)
+        assert outcome.shape == roots.shape
+        return step.replace(reward=step.reward + noise(key)), state
+
+    found, expected = (run(module, tables, roots, 24, (decide, resolve)) for module in (search, mctx))
+    assert_same_search(found, expected)
+    assert (np.asarray(found.action) != np.argmax(found.action_weights, axis=-1)).any()
+
+
 def test_stochastic_policy_equals_the_oracle():
     tables = random_chance_tables(2, share_terminal=0.2)
     roots = np.random.default_rng(3).integers(S, size=150)
-    summary = summary_of(run(search, tables, roots, 48).search_tree)
+    summary = summary_of(run(search, tables, roots, 48, **QUIET).search_tree)
 
     def decide(state: int, action: int) -> oracle.Afterstate:
         after = int(tables.afterstate[state, action])
