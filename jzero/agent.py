@@ -259,7 +259,12 @@ def follow(tree: Tree, states: States) -> Tree:
     """
     index = jnp.asarray(tree.children_index)[:, Tree.ROOT_INDEX]  # [B, A]
     nodes = jnp.concatenate([jnp.zeros_like(index[:, :1]), index], axis=1)
-    there = jnp.asarray(tree.node_visits)[jnp.arange(nodes.shape[0])[:, None], jnp.maximum(nodes, 0)] > 0
+    there = (
+        jnp.asarray(tree.node_visits)[
+            jnp.arange(nodes.shape[0], dtype=jnp.int32)[:, None], jnp.maximum(nodes, 0)
+        ]
+        > 0
+    )
     same = (nodes >= 0) & there
 
     def compare(same: jax.Array, pair: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -302,7 +307,7 @@ def _analysis(
 def principal_variation(tree: Tree) -> jax.Array:
     """i32[B, L]: the most visited actions of trees with L + 1 nodes, from the root on; -1 after the last one."""
     index, visits = jnp.asarray(tree.children_index), jnp.asarray(tree.children_visits)
-    rows = jnp.arange(index.shape[0])
+    rows = jnp.arange(index.shape[0], dtype=jnp.int32)
 
     def one_ply(node: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
         count = visits[rows, jnp.maximum(node, 0)]

@@ -196,7 +196,7 @@ def keep_finished(state: StateT, next_state: StateT) -> StateT:
 
 def forfeit(state: StateT, illegal: jax.Array, next_state: StateT) -> StateT:
     """`next_state`, unless `illegal` (bool[]): then `state`, lost by its mover (-1, everyone else +1)."""
-    mover = jnp.arange(state.rewards.shape[-1]) == state.current_player
+    mover = jnp.arange(state.rewards.shape[-1], dtype=jnp.int32) == state.current_player
     lost = replace(
         state,
         legal_action_mask=jnp.zeros_like(state.legal_action_mask),
@@ -219,7 +219,7 @@ def step_by_chance(env: Any, state: OneState, action: jax.Array, key: jax.Array)
 
 def certainty(num_outcomes: int) -> jax.Array:
     """Chance logits f32[C] of an afterstate after which only the outcome 0 is possible."""
-    return jnp.where(jnp.arange(num_outcomes) == 0, 0.0, -jnp.inf)
+    return jnp.where(jnp.arange(num_outcomes, dtype=jnp.int32) == 0, jnp.float32(0), -jnp.inf)
 
 
 def replace(state: OneState, **fields: Any) -> PyTree:
@@ -258,7 +258,7 @@ def restart_batch(env: Env, states: States, key: jax.Array) -> States:
 
 def random_actions(states: States, key: jax.Array) -> jax.Array:
     """i32[B], uniform over the legal actions of each of `states` [B]; arbitrary where there is none."""
-    logits = jnp.where(states.legal_action_mask, 0.0, -jnp.inf)
+    logits = jnp.where(states.legal_action_mask, jnp.float32(0), -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
@@ -271,7 +271,7 @@ def random_actions_in(env: Env, states: States, key: jax.Array) -> jax.Array:
 
 def random_vectors(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """f32[*shape]: continuous actions, uniform in [-1, 1]."""
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return jax.random.uniform(key, shape, dtype=jnp.float32, minval=-1.0, maxval=1.0)
 
 
 def where_rows(rows: jax.Array, new: PyTree, old: PyTree) -> PyTree:

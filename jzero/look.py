@@ -202,7 +202,7 @@ def _begin(env: Env, key: jax.Array) -> _Batch:
     # What is seen, not the states: who sits where is often drawn (pgx), and games begin alike all the same.
     first = (observe_batch(env, states), states.legal_action_mask)
     alike = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), first)
-    nothing = jnp.zeros(SIDE_BY_SIDE)
+    nothing = jnp.zeros(SIDE_BY_SIDE, jnp.float32)
     seen = _Seen(
         _differ(first, alike),
         nothing.astype(jnp.int32),

@@ -45,7 +45,7 @@ class Replay(NamedTuple):
     def ages(self) -> jax.Array:
         """i32[R] of every row of the ring."""
         capacity = self.targets.shape[0]
-        return (jnp.arange(capacity) - (self.head - self.held)) % capacity
+        return (jnp.arange(capacity, dtype=jnp.int32) - (self.head - self.held)) % capacity
 
     @property
     def finished(self) -> jax.Array:
@@ -140,7 +140,7 @@ def add(
     small = plies._replace(position=(), action=(), policy=(), policy_weight=(), candidates=())
     targets, known = targets_of(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small))
     # Before the ring is full its front, in time order, is empty.
-    written = jnp.arange(capacity) >= capacity - held
+    written = jnp.arange(capacity, dtype=jnp.int32) >= capacity - held
     ready = jnp.sum(known & written[:, None], axis=0, dtype=jnp.int32)
     priority = replay.priority
     if not isinstance(priority, tuple):
@@ -185,8 +185,10 @@ def draw(
     oldest = jnp.where(replay.head > capacity, history - 1, 0)
     choices = jnp.maximum(replay.ready - oldest, 0)  # [B]
     if isinstance(replay.priority, tuple):
-        lane = jax.random.randint(lane_key, (num_samples,), 0, batch_size)
-        age = oldest + jax.random.randint(ply_key, (num_samples,), 0, jnp.maximum(choices[lane], 1))
+        lane = jax.random.randint(lane_key, (num_samples,), 0, batch_size, jnp.int32)
+        age = oldest + jax.random.randint(
+            ply_key, (num_samples,), 0, jnp.maximum(choices[lane], 1), jnp.int32
+        )
         return Draw(age, lane, (choices[lane] > 0).astype(jnp.float32))
     age = replay.ages
     mass = jnp.where((age >= oldest)[:, None] & (age[:, None] < replay.ready), replay.priority, 0.0)
@@ -211,7 +213,7 @@ def update_priorities(replay: Replay, drawn: Draw, priority: jax.Array, exponent
 
 def _first_above(up_to: jax.Array, column: jax.Array, key: jax.Array) -> jax.Array:
     """i32[S]: rows of cumulative masses f32[N, M], each in proportion to the masses of its column i32[S]."""
-    point = jax.random.uniform(key, column.shape) * up_to[-1, column]
+    point = jax.random.uniform(key, column.shape, jnp.float32) * up_to[-1, column]
     low, high = jnp.zeros_like(column), jnp.full_like(column, up_to.shape[0] - 1)
     for _ in range((up_to.shape[0] - 1).bit_length()):
         middle = (low + high) // 2

@@ -139,8 +139,8 @@ def _at_first_ply(settings: SelfPlaySettings, key: jax.Array, states: States) ->
     return Games(
         states=states,
         ply=jnp.zeros(batch_size, jnp.int32),
-        opening=jax.random.randint(opening_key, (batch_size,), 0, settings.opening_plies + 1),
-        earned=jnp.zeros(batch_size),
+        opening=jax.random.randint(opening_key, (batch_size,), 0, settings.opening_plies + 1, jnp.int32),
+        earned=jnp.zeros(batch_size, jnp.float32),
         never_resigns=jax.random.bernoulli(resign_key, settings.resign_holdout, (batch_size,)),
         gave_up=jnp.full(batch_size, -1, jnp.int32),
     )

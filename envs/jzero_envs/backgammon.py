@@ -93,7 +93,7 @@ class Backgammon:
         playable = jnp.where(passes, -1, playable).astype(jnp.int32)
         won = jnp.asarray(rules._is_all_off(board))
         points = jnp.where(won, rules._calc_win_score(board), 0) / self.score_scale
-        mover = jnp.arange(2) == state.current_player
+        mover = jnp.arange(2, dtype=jnp.int32) == state.current_player
         after = state._replace(
             board=board,
             playable=playable,
@@ -102,7 +102,7 @@ class Backgammon:
             rewards=jnp.where(mover, points, -points).astype(jnp.float32),
             terminated=won,
         )
-        legal = (jnp.arange(NUM_ACTIONS) == action) & state.legal_action_mask
+        legal = (jnp.arange(NUM_ACTIONS, dtype=jnp.int32) == action) & state.legal_action_mask
         return keep_finished(state, forfeit(state, ~legal.any(), after))
 
     def chance_logits(self, afterstate: BackgammonState) -> jax.Array:
@@ -126,7 +126,7 @@ class Backgammon:
 
     def observe(self, state: BackgammonState) -> jax.Array:
         """f32[34]: checkers of every place over 15, and how often each die may be played over 4."""
-        counts = (state.playable[:, None] == jnp.arange(6)).sum(axis=0)
+        counts = (state.playable[:, None] == jnp.arange(6, dtype=jnp.int32)).sum(axis=0, dtype=jnp.int32)
         return jnp.concatenate([state.board / 15, counts / 4]).astype(jnp.float32)
 
 

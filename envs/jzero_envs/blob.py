@@ -104,7 +104,7 @@ class Blob:
         """The first round, dealt; the dealer is random and so is the trump of a game of one round."""
         deal_key, dealer_key, trump_key = jax.random.split(key, 3)
         seats = self.players
-        trump = jax.random.randint(trump_key, (), 0, NO_TRUMP + 1) if self.rounds is None else 0
+        trump = jax.random.randint(trump_key, (), 0, NO_TRUMP + 1, jnp.int32) if self.rounds is None else 0
         blank = BlobState(
             hands=jnp.zeros((seats, 2), jnp.uint32),
             played=jnp.zeros((seats, 2), jnp.uint32),
@@ -123,7 +123,7 @@ class Blob:
             terminated=jnp.bool_(False),
             truncated=jnp.bool_(False),
         )
-        dealer = jax.random.randint(dealer_key, (), 0, seats)
+        dealer = jax.random.randint(dealer_key, (), 0, seats, jnp.int32)
         state = self._deal(blank, jnp.int32(0), dealer, jnp.asarray(trump), deal_key)
         return state._replace(legal_action_mask=self._legal(state))
 
@@ -165,7 +165,7 @@ class Blob:
         suit_key, card_key = jax.random.split(key)
         counts = _draw_suits(hidden, ways, self.max_cards, suit_key)
         hands = _draw_cards(hidden, counts, card_key)
-        mover = jnp.arange(self.players)[:, None] == state.current_player
+        mover = jnp.arange(self.players, dtype=jnp.int32)[:, None] == state.current_player
         return state._replace(hands=jnp.where(mover, state.hands, hands))
 
     def text(self, state: BlobState) -> str:
@@ -194,7 +194,7 @@ class Blob:
         place = jax.random.permutation(key, CARDS)  # of every card in the shuffled deck
         first = (dealer + 1) % self.players
         return state._replace(
-            hands=_pack(place // size == jnp.arange(self.players)[:, None]),
+            hands=_pack(place // size == jnp.arange(self.players, dtype=jnp.int32)[:, None]),
             played=jnp.zeros_like(state.played),
             trick=jnp.full_like(state.trick, -1),
             bids=jnp.full_like(state.bids, -1),
@@ -211,7 +211,7 @@ class Blob:
         """Clears a full table and scores the round after its last trick; also bool[], the round is over."""
         full = (state.trick >= 0).all()
         taker = _winner(state)
-        tricks = state.tricks + (full & (jnp.arange(self.players) == taker)).astype(jnp.int8)
+        tricks = state.tricks + (full & (jnp.arange(self.players, dtype=jnp.int32) == taker)).astype(jnp.int8)
         round_over = full & (tricks.sum() == self._hand_size(state))
         points = jnp.where(round_over & (tricks == state.bids), 10 + state.bids.astype(jnp.int16), 0)
         state = state._replace(
@@ -310,14 +310,14 @@ def _size(words: jax.Array) -> jax.Array:
 
 def _bid(state: BlobState, action: jax.Array) -> BlobState:
     """The mover's bid, if `action` is one."""
-    mover = jnp.arange(state.bids.shape[0]) == state.current_player
+    mover = jnp.arange(state.bids.shape[0], dtype=jnp.int32) == state.current_player
     bid = (action - CARDS).astype(jnp.int8)
     return state._replace(bids=jnp.where(mover & (action >= CARDS), bid, state.bids))
 
 
 def _play(state: BlobState, action: jax.Array) -> BlobState:
     """The mover's card on the table, if `action` is one; who does not follow suit shows a void."""
-    mover = (jnp.arange(state.bids.shape[0]) == state.current_player) & (action < CARDS)
+    mover = (jnp.arange(state.bids.shape[0], dtype=jnp.int32) == state.current_player) & (action < CARDS)
     card = (np.arange(2) == action // 26) * (jnp.uint32(1) << (action % 26).astype(jnp.uint32))
     card = jnp.where(mover[:, None], card, jnp.uint32(0))
     trick = jnp.where(mover, action.astype(jnp.int8), state.trick)
@@ -433,7 +433,7 @@ def _table_features(state: BlobState, size: jax.Array, max_cards: int, num_round
         (CARDS - seats * size) / CARDS,
         (num_rounds - 1 - state.round) / num_rounds,
     ]
-    trump = jnp.arange(NO_TRUMP + 1) == state.trump
+    trump = jnp.arange(NO_TRUMP + 1, dtype=jnp.int32) == state.trump
     return jnp.concatenate([trump, jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers])])
 
 
@@ -455,7 +455,7 @@ class _Hidden(NamedTuple):
 
 def _hidden(state: BlobState, size: jax.Array) -> _Hidden:
     """What the mover knows, from nothing but what it sees. `size` is T of this round."""
-    seats = jnp.arange(state.bids.shape[0])
+    seats = jnp.arange(state.bids.shape[0], dtype=jnp.int32)
     own = seats == state.current_player
     seen = _unpack(state.played).any(axis=0) | _unpack(state.hands[state.current_player])
     sizes = jnp.where(own, 0, size - _size(state.played))
@@ -470,7 +470,7 @@ def _hidden(state: BlobState, size: jax.Array) -> _Hidden:
 def _slot_owners(sizes: jax.Array, num_slots: int) -> jax.Array:
     """bool[num_slots, P]: whose slot it is, hands of `sizes` (i32[P]) one after the other; then nobody's."""
     ends = jnp.cumsum(sizes)
-    slots = jnp.arange(num_slots)[:, None]
+    slots = jnp.arange(num_slots, dtype=jnp.int32)[:, None]
     return (slots >= ends - sizes) & (slots < ends)
 
 
@@ -551,7 +551,7 @@ def _draw_suits(hidden: _Hidden, ways: jax.Array, max_cards: int, key: jax.Array
         suit = jnp.argmax(up_to > chance * up_to[-1])
         return (following[suit], left - (np.arange(SUITS) == suit)), suit
 
-    chances = jax.random.uniform(key, slots.shape)
+    chances = jax.random.uniform(key, slots.shape, jnp.float32)
     _, suits = jax.lax.scan(draw, (jnp.int32(1), unseen), (levels, allowed, chances))
     return (owners[:, :, None] & (suits[:, None] == np.arange(SUITS))[:, None]).sum(axis=0)
 

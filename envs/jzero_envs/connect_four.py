@@ -63,7 +63,7 @@ class ConnectFour:
         open_columns = (~(own | other)[1] >> (8 + np.arange(COLUMNS, dtype=np.uint32))) & 1 == 1
         won = _has_line(own)
         over = won | ~open_columns.any()
-        mover = jnp.arange(2) == state.current_player
+        mover = jnp.arange(2, dtype=jnp.int32) == state.current_player
         next_state = ConnectFourState(
             stones=jnp.stack([other, own]),
             current_player=1 - state.current_player,

@@ -93,26 +93,28 @@ class Game2048:
         """The board after the move, without the new tile."""
         moved, gains = slide_left(_turned(state.board)[action])
         board = jnp.stack([jnp.rot90(moved, -turns) for turns in range(NUM_ACTIONS)])[action]
-        gain = gains.sum()
+        gain = gains.sum(dtype=jnp.int32)
         after = state._replace(
             board=board,
             score=state.score + gain,
             rewards=(gain / self.score_scale).astype(jnp.float32)[None],
         )
-        legal = (jnp.arange(NUM_ACTIONS) == action) & state.legal_action_mask
+        legal = (jnp.arange(NUM_ACTIONS, dtype=jnp.int32) == action) & state.legal_action_mask
         # What is lost by an illegal action is 1 to everyone else, and there is nobody.
         return keep_finished(state, forfeit(state, ~legal.any(), after))
 
     def chance_logits(self, afterstate: Game2048State) -> jax.Array:
         """f32[2 * size * size]: the new tile's place and kind."""
         empty = afterstate.board.reshape(-1, 1) == 0
-        kinds = jnp.log(jnp.array([1 - CHANCE_OF_FOUR, CHANCE_OF_FOUR]))
-        logits = jnp.where(empty, kinds - jnp.log(jnp.maximum(empty.sum(), 1)), -jnp.inf).ravel()
+        kinds = jnp.log(jnp.array([1 - CHANCE_OF_FOUR, CHANCE_OF_FOUR], jnp.float32))
+        logits = jnp.where(
+            empty, kinds - jnp.log(jnp.maximum(empty.sum(dtype=jnp.float32), 1)), -jnp.inf
+        ).ravel()
         return jnp.where(is_finished(afterstate), certainty(self.num_outcomes), logits)
 
     def resolve(self, afterstate: Game2048State, outcome: jax.Array) -> Game2048State:
         """The board with the new tile."""
-        cell = jnp.arange(self.size**2).reshape(self.size, self.size) == outcome // 2
+        cell = jnp.arange(self.size**2, dtype=jnp.int32).reshape(self.size, self.size) == outcome // 2
         board = jnp.where(cell, (1 + outcome % 2).astype(jnp.int8), afterstate.board)
         legal = can_slide_left(_turned(board))
         state = afterstate._replace(board=board, legal_action_mask=legal, terminated=~legal.any())
@@ -121,7 +123,7 @@ class Game2048:
 
     def observe(self, state: Game2048State) -> jax.Array:
         """f32[size, size, size * size + 2]: which tile lies on each cell, the empty one first."""
-        return jax.nn.one_hot(state.board, self.num_tiles)
+        return jax.nn.one_hot(state.board, self.num_tiles, dtype=jnp.float32)
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
@@ -132,7 +134,7 @@ class Game2048:
         """u32[2]: a hash of the board (Zobrist 1970)."""
         shape = (self.size**2, self.num_tiles, 2)
         codes = np.random.default_rng(0).integers(2**32, size=shape, dtype=np.uint32)
-        cells = jnp.asarray(codes)[jnp.arange(self.size**2), state.board.ravel()]
+        cells = jnp.asarray(codes)[jnp.arange(self.size**2, dtype=jnp.int32), state.board.ravel()]
         return jax.lax.reduce(cells, jnp.uint32(0), jax.lax.bitwise_xor, (0,))
 
     def svg(self, state: Game2048State) -> str:
@@ -161,8 +163,8 @@ def can_slide_left(boards: jax.Array) -> jax.Array:
 
 def _packed(lines: jax.Array) -> jax.Array:
     """Lines [..., n] with their empty cells moved to the end."""
-    place = jnp.cumsum(lines > 0, axis=-1) - 1
-    goes = (place[..., None] == jnp.arange(lines.shape[-1])) & (lines > 0)[..., None]
+    place = jnp.cumsum(lines > 0, axis=-1, dtype=jnp.int32) - 1
+    goes = (place[..., None] == jnp.arange(lines.shape[-1], dtype=jnp.int32)) & (lines > 0)[..., None]
     return jnp.where(goes, lines[..., None], 0).sum(axis=-2, dtype=lines.dtype)
 
 

@@ -191,7 +191,7 @@ class Quoridor:
 
         # The board turns, and the opponent moves. The mask comes last, for the state that is left after all; until
         # then one bit stands for it, whether any action is legal.
-        mover = jnp.arange(2) == state.current_player
+        mover = jnp.arange(2, dtype=jnp.int32) == state.current_player
         next_state = QuoridorState(
             walls=jnp.stack([jnp.stack(_reversed(words, anchors)) for words in (horizontal, vertical)]),
             pawns=(cells - 1 - jnp.stack([state.pawns[1].astype(jnp.int32), own])).astype(jnp.uint16),
@@ -233,7 +233,7 @@ class Quoridor:
         - with `openspiel_limit`: the share of the ply limit that is used up.
         """
         size = self.size
-        pawns = jnp.arange(size**2).reshape(size, size) == state.pawns[:, None, None]
+        pawns = jnp.arange(size**2, dtype=jnp.int32).reshape(size, size) == state.pawns[:, None, None]
         walls = _anchors(size, state.walls)  # [2, M, M]
         padded = jnp.pad(walls, ((0, 0), (1, 1), (1, 1)))
         corners = [padded[:, 1 + r : 1 + r + size, 1 + c : 1 + c + size] for r, c in CORNERS]
@@ -242,7 +242,7 @@ class Quoridor:
         if self.distances:
             lengths = _way_lengths_of_rows(size, 3 * size)(state.walls[None])[0] / size
             planes.append(lengths)
-            constants.append(lengths.reshape(2, -1)[jnp.arange(2), state.pawns])
+            constants.append(lengths.reshape(2, -1)[jnp.arange(2, dtype=jnp.int32), state.pawns])
         if self.openspiel_limit:
             constants.append(state.ply[None] / self.ply_limit)
         constant = jnp.concatenate(constants)
@@ -442,7 +442,7 @@ def _legal_words(size: int) -> Callable[..., Words]:
     def in_chunks(walls: Words, pawns: Words, can_wall: jax.Array, words: Words) -> Words:
         rows = can_wall.shape[0]
         chunk = min(rows, max(CHUNK, rows // 8))
-        rank = jnp.cumsum(can_wall) - 1
+        rank = jnp.cumsum(can_wall, dtype=jnp.int32) - 1
         order = jnp.full(rows + chunk, rows, jnp.int32)
         target = jnp.where(can_wall, rank, rows + chunk)
         order = order.at[target].set(jnp.arange(rows, dtype=jnp.int32), mode="drop")

@@ -50,12 +50,12 @@ class TicTacToe:
     def step(self, state: TicTacToeState, action: jax.Array, key: jax.Array) -> TicTacToeState:
         """The position after the mover takes the cell `action` (i32[]); `key` is not used."""
         del key
-        cell = jnp.arange(9) == action
+        cell = jnp.arange(9, dtype=jnp.int32) == action
         legal = (cell & state.legal_action_mask).any()
         board = jnp.where(cell, jnp.int8(1), state.board)
         won = (board[LINES] == 1).all(axis=1).any()
         over = won | (board != 0).all()
-        mover = jnp.arange(2) == state.current_player
+        mover = jnp.arange(2, dtype=jnp.int32) == state.current_player
         next_state = TicTacToeState(
             board=-board,
             current_player=1 - state.current_player,

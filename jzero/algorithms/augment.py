@@ -17,7 +17,7 @@ Symmetries = tuple
 
 def draw_images(symmetries: Symmetries, key: jax.Array, num_samples: int) -> jax.Array:
     """i32[S]: which image each sample becomes."""
-    return jax.random.randint(key, (num_samples,), 0, len(symmetries) + 1)
+    return jax.random.randint(key, (num_samples,), 0, len(symmetries) + 1, jnp.int32)
 
 
 def image_of_observation(symmetries: Symmetries, image: jax.Array, observation: Observation) -> PyTree:
@@ -62,9 +62,9 @@ def shift_and_dim(key: jax.Array, pixels: jax.Array, *, shift: int = 4, intensit
     shift_key, scale_key = jax.random.split(key)
     num_samples = pixels.shape[0]
     padded = jnp.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
-    corner = jax.random.randint(shift_key, (num_samples, 2), 0, 2 * shift + 1)
+    corner = jax.random.randint(shift_key, (num_samples, 2), 0, 2 * shift + 1, jnp.int32)
     moved = jax.vmap(lambda x, c: jax.lax.dynamic_slice(x, (c[0], c[1], 0), pixels.shape[1:]))(padded, corner)
-    noise = jnp.clip(jax.random.normal(scale_key, (num_samples, 1, 1, 1)), -2.0, 2.0)
+    noise = jnp.clip(jax.random.normal(scale_key, (num_samples, 1, 1, 1), jnp.float32), -2.0, 2.0)
     return moved.astype(jnp.float32) * (1 + intensity * noise)
 
 

@@ -44,7 +44,9 @@ def encode(
     before = jax.tree.map(lambda x, y: jnp.concatenate([x[:, None], y[:, :-1]], axis=1), observation, later)
     embedding = learned.afterstate.encode(params, merge_axes(before), merge_axes(later))
     embedding = embedding.reshape(*alive[:, 1:].shape, -1)
-    return Codes(embedding, jax.nn.one_hot(jnp.argmax(embedding, axis=-1), embedding.shape[-1]))
+    return Codes(
+        embedding, jax.nn.one_hot(jnp.argmax(embedding, axis=-1), embedding.shape[-1], dtype=jnp.float32)
+    )
 
 
 def straight_through(codes: Codes) -> jax.Array:

@@ -272,7 +272,7 @@ def _consistency(
 
 def _mean_sample(loss: jax.Array, weight: jax.Array, steps: int) -> Mean:
     """The mean sample's loss, from losses f32[S, K + 1] of the steps: the root's and the mean of the others."""
-    scale = jnp.full(steps + 1, 1.0 / steps).at[0].set(1.0)
+    scale = jnp.full(steps + 1, 1.0 / steps, jnp.float32).at[0].set(1.0)
     return Mean(jnp.sum(weight * (loss @ scale)), jnp.sum(weight > 0, dtype=jnp.float32))
 
 

@@ -54,7 +54,7 @@ def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.A
         """[B] as it stands beside `like`, [B] or [B, P]."""
         return of_ply.reshape(of_ply.shape + (1,) * (like.ndim - of_ply.ndim))
 
-    newest = jnp.arange(plies.ended.shape[0]) == plies.ended.shape[0] - 1
+    newest = jnp.arange(plies.ended.shape[0], dtype=jnp.int32) == plies.ended.shape[0] - 1
     plies = plies._replace(truncated=plies.truncated | newest[:, None] & ~plies.ended)
 
     def one_ply(later: tuple, ply: Transition) -> tuple:

@@ -61,7 +61,7 @@ def unroll_targets(plies: Transition, value: jax.Array, key: jax.Array, unroll_s
     known = ~before(first.truncated & alive)
     taken = first.action[:, :-1]
     if taken.ndim == 2:
-        random = jax.random.randint(key, (num_samples, unroll_steps), 0, num_actions)
+        random = jax.random.randint(key, (num_samples, unroll_steps), 0, num_actions, jnp.int32)
     else:
         random = random_vectors(key, taken.shape)
     return Targets(
@@ -119,6 +119,6 @@ def merge_axes(tree: PyTree) -> PyTree:
 
 def prefix_sums(reward: jax.Array, horizon: int) -> jax.Array:
     """f32[S, K]: sums of rewards since the last multiple of `horizon` steps (EfficientZero's value prefix)."""
-    step = jnp.arange(reward.shape[1])
+    step = jnp.arange(reward.shape[1], dtype=jnp.int32)
     same = (step[:, None] // horizon == step // horizon) & (step <= step[:, None])
     return jnp.einsum("sj,kj->sk", reward, same.astype(reward.dtype))

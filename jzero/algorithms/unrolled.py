@@ -202,7 +202,7 @@ def make_batch(
     history = spec.history
     drawn = draw(replay, draw_key, num_samples, correction=muzero.priority_correction, history=history)
     length = steps + muzero.td_steps + 1
-    window = jnp.minimum(drawn.age[:, None] + jnp.arange(length), replay.held - 1)  # [S, L]
+    window = jnp.minimum(drawn.age[:, None] + jnp.arange(length, dtype=jnp.int32), replay.held - 1)  # [S, L]
     if muzero.reanalyse:
         count = _reanalysed(muzero, num_samples)
         searched = window[:count, : steps + 1]
@@ -255,11 +255,13 @@ def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array)
     if not spec.recalls:
         found = recorder.unpack(_at(replay, flat, lanes, replay.plies.position)).seen
     else:
-        back = flat[:, None] - jnp.arange(history - 1, -1, -1)  # [S * L, H], the ply itself last
+        back = flat[:, None] - jnp.arange(
+            history - 1, -1, -1, dtype=jnp.int32
+        )  # [S * L, H], the ply itself last
         ended = _at(replay, back, lanes[:, None], replay.plies.ended) | (back < 0)
         # How many of the plies just before it belong to the same game: up to the last end among them.
         inside = jnp.cumprod(~ended[:, :-1][:, ::-1], axis=1)
-        back = jnp.maximum(back, (flat - jnp.sum(inside, axis=1))[:, None])
+        back = jnp.maximum(back, (flat - jnp.sum(inside, axis=1, dtype=jnp.int32))[:, None])
         records = _at(replay, back, lanes[:, None], replay.plies.position)
         found = jax.vmap(cast(Any, spec.env).recall)(recorder.unpack(records))
     return jax.tree.map(lambda x: x.reshape(*age.shape, *x.shape[1:]), found)
@@ -289,7 +291,7 @@ def _reanalyse(
     rows, plies = replay.rows(flat), replay.plies
     # A ply may have been drawn twice: all that is written of it must come from one search.
     same = (flat[:, None] == flat) & (lanes[:, None] == lanes)
-    last = jnp.max(jnp.where(same, jnp.arange(flat.size), 0), axis=1)
+    last = jnp.max(jnp.where(same, jnp.arange(flat.size, dtype=jnp.int32), 0), axis=1)
     found = jax.tree.map(lambda x: x[last], found)
     return replay._replace(
         plies=plies._replace(

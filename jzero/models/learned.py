@@ -142,7 +142,11 @@ def learned_model(spec: EnvSpec, learned: LearnedModel) -> Model:
     def recurrent(
         params: Params, key: jax.Array, action: jax.Array, latent: Latent
     ) -> tuple[RecurrentFnOutput, Latent]:
-        taken = jax.nn.one_hot(action, num_codes) if num_codes else learned.taken(latent, action)
+        taken = (
+            jax.nn.one_hot(action, num_codes, dtype=jnp.float32)
+            if num_codes
+            else learned.taken(latent, action)
+        )
         after, reward_logits = learned.step(params, latent, taken)
         reward = learned.earned(latent, after, reward_logits)
         policy, value = learned.evaluate(params, after)

@@ -87,7 +87,9 @@ def from_mover(values: jax.Array, mover: jax.Array) -> jax.Array:
 
 def _rolled(values: jax.Array, shift: jax.Array) -> jax.Array:
     num_players = values.shape[-1]
-    return jnp.take_along_axis(values, (jnp.arange(num_players) + shift[:, None]) % num_players, axis=-1)
+    return jnp.take_along_axis(
+        values, (jnp.arange(num_players, dtype=jnp.int32) + shift[:, None]) % num_players, axis=-1
+    )
 
 
 def make_edge(spec: EnvSpec, discount: float) -> Edge:
@@ -95,9 +97,9 @@ def make_edge(spec: EnvSpec, discount: float) -> Edge:
 
     def edge(states: States, after: States) -> tuple[jax.Array, jax.Array]:
         if spec.values_by_seat:
-            return after.rewards, jnp.where(after.terminated, 0.0, discount)
+            return after.rewards, jnp.where(after.terminated, jnp.float32(0), discount)
         reward = jnp.take_along_axis(after.rewards, states.current_player[:, None], axis=-1)[:, 0]
-        sign = jnp.where(after.current_player == states.current_player, 1.0, -1.0)
+        sign = jnp.where(after.current_player == states.current_player, jnp.float32(1), -1.0)
         return reward, jnp.where(after.terminated, 0.0, sign * discount)
 
     return edge

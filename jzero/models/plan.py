@@ -271,7 +271,7 @@ def _plan_worlds(
     A ply at which no game of the batch leaves a choice takes no search.
     """
     num_worlds = settings.worlds
-    choices = jnp.sum(~invalid, axis=-1)
+    choices = jnp.sum(~invalid, axis=-1, dtype=jnp.int32)
     world_key, search_key = jax.random.split(key)
     assert model.resample is not None
     worlds = model.root(params, model.resample(states, world_key, num_worlds))
@@ -312,12 +312,12 @@ def _plan_worlds(
         legal = (~invalid).astype(jnp.float32)
         action = jnp.argmax(legal, axis=-1).astype(jnp.int32)
         value = jnp.asarray(root.value)
-        nothing = jnp.zeros((*legal.shape, *value.shape[1:]))
+        nothing = jnp.zeros((*legal.shape, *value.shape[1:]), jnp.float32)
         return Plan(
             action=action,
             policy=legal,
             value=value,
-            visits=jnp.zeros(legal.shape),
+            visits=jnp.zeros(legal.shape, jnp.float32),
             qvalues=nothing,
             qvalue=value,
             prior=legal,

@@ -66,7 +66,7 @@ def random_returns(env: Env, states: States, key: jax.Array, discount: float) ->
 def _equal_priors(states: States) -> jax.Array:
     """f32[B, A]: logits of the legal actions."""
     legal = states.legal_action_mask
-    return mask_logits(jnp.zeros(legal.shape), legal)
+    return mask_logits(jnp.zeros(legal.shape, jnp.float32), legal)
 
 
 def _for_mover(spec: EnvSpec, states: States, returns: jax.Array) -> jax.Array:

@@ -128,7 +128,7 @@ def make_decide(spec: EnvSpec) -> Decide:
         after = jax.vmap(chance.decide)(states, action)
         logits = jax.vmap(chance.chance_logits)(after)
         # A search tries equally likely outcomes in their order: one that favours none spares it a bias.
-        return logits + TIE_BREAK * jax.random.uniform(key, logits.shape), after
+        return logits + TIE_BREAK * jax.random.uniform(key, logits.shape, logits.dtype), after
 
     return decide
 

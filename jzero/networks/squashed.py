@@ -39,7 +39,7 @@ def mode(policy: jax.Array) -> jax.Array:
 def draw(policy: jax.Array, key: jax.Array, count: int) -> jax.Array:
     """f32[B, K, D]: `count` independent actions of each policy f32[B, 2 D]."""
     mean, std = moments(policy)
-    noise = jax.random.normal(key, (mean.shape[0], count, mean.shape[1]))
+    noise = jax.random.normal(key, (mean.shape[0], count, mean.shape[1]), jnp.float32)
     return jnp.tanh(mean[:, None] + std[:, None] * noise)
 
 

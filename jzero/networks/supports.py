@@ -48,7 +48,7 @@ class Support(NamedTuple):
     def positions(self) -> jax.Array:
         """f32[atoms]: the atoms, on the scale of h."""
         end = scale(jnp.float32(self.limit))
-        return jnp.linspace(-end, end, self.atoms)
+        return jnp.linspace(-end, end, self.atoms, dtype=jnp.float32)
 
     def two_hot(self, values: jax.Array) -> jax.Array:
         """Distributions f32[..., atoms] whose mean is h(values); values [...] beyond the limit are clamped.
@@ -57,7 +57,7 @@ class Support(NamedTuple):
         """
         end = scale(jnp.float32(self.limit))
         place = (jnp.clip(scale(values), -end, end) + end) / (2 * end) * (self.atoms - 1)
-        return jnp.maximum(1 - jnp.abs(place[..., None] - jnp.arange(self.atoms)), 0.0)
+        return jnp.maximum(1 - jnp.abs(place[..., None] - jnp.arange(self.atoms, dtype=jnp.float32)), 0.0)
 
     def decode(self, logits: jax.Array) -> jax.Array:
         """Values f32[...] from logits [..., atoms]: h's inverse of the mean atom."""

@@ -83,8 +83,8 @@ class EvaluationCache:
         return CacheState(
             keys=jnp.zeros((size, 2), jnp.uint32),
             filled=jnp.zeros(size, bool),
-            logits=jnp.zeros((size, logits.shape[-1])),
-            values=jnp.zeros((size, *values.shape[1:])),
+            logits=jnp.zeros((size, logits.shape[-1]), jnp.float32),
+            values=jnp.zeros((size, *values.shape[1:]), jnp.float32),
             asked=jnp.int32(0),
             hits=jnp.int32(0),
             shared=jnp.int32(0),
@@ -129,9 +129,9 @@ class EvaluationCache:
             filled=state.filled.at[write].set(True, mode="drop"),
             logits=state.logits.at[write].set(logits, mode="drop"),
             values=state.values.at[write].set(values, mode="drop"),
-            asked=state.asked + jnp.sum(wanted),
-            hits=state.hits + jnp.sum(is_hit),
-            shared=state.shared + jnp.sum(is_shared),
+            asked=state.asked + jnp.sum(wanted, dtype=jnp.int32),
+            hits=state.hits + jnp.sum(is_hit, dtype=jnp.int32),
+            shared=state.shared + jnp.sum(is_shared, dtype=jnp.int32),
         )
         return logits, values, state
 

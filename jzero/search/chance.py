@@ -56,9 +56,9 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
             raise ValueError(
                 "tree is set; a search with chance cannot go on with an earlier one: leave it out"
             )
-        batch_size, num_actions = jnp.shape(root.prior_logits)
+        num_actions = jnp.shape(root.prior_logits)[1]
         num_outcomes = _num_outcomes(decide, params, rng_key, root)
-        illegal = jnp.zeros((batch_size, num_actions)) if invalid_actions is None else invalid_actions
+        illegal = jnp.zeros_like(root.prior_logits) if invalid_actions is None else invalid_actions
 
         def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:
             return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)
@@ -143,14 +143,14 @@ def add_afterstates(
       the tree; the paths, each with an outcome as its last edge, or with a node that exists.
     """
     chance = cast(Chance, rules.chance)
-    rows, num_nodes = jnp.arange(tree.nodes.shape[0]), tree.nodes.shape[1]
+    rows, num_nodes = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
     edge = layout.untried_action(path.child)
     is_new = layout.is_untried(path.child) & (edge < chance.num_actions)
     action = jnp.where(is_new, edge, 0)
     embedding = jax.tree.map(lambda x: layout.rows_at(x, path.last_node), tree.embeddings)
     logits, after = chance.decide(params, rng_key, action, embedding)
     player = None if rules.to_play is None else rules.to_play(after)
-    one = vary_like(jnp.ones(rows.shape), tree.nodes)
+    one = vary_like(jnp.ones(rows.shape, jnp.float32), tree.nodes)
     nothing = one * 0 if player is None else jnp.zeros_like(one, shape=(*one.shape, tree.num_players))
     fields = layout.node_rows(nothing, nothing, one, path.last_node, action, logits, player)
     fields = fields.at[:, layout.NODE_VISITS].set(0.0)

@@ -107,7 +107,7 @@ def gumbel_muzero_policy(
     reused = tree is not None
     if tree is None:
         tree, num_slots = give_root_slots(fresh, order, logits), width
-        earlier = jnp.zeros((logits.shape[0], width))
+        earlier = jnp.zeros((logits.shape[0], width), jnp.float32)
     else:  # behind the considered actions' slots are those of actions that an earlier search tried
         tree, num_slots = reuse.with_root(tree, fresh, size.start, order), tree.children.shape[2]
         earlier = walk.root_node(tree, num_slots).row.visits
@@ -168,12 +168,12 @@ def _halving(
 ) -> _Halving:
     """Draws the root's noise and with it the considered actions; `logits` f32[B, A]."""
     illegal = logits == -jnp.inf
-    gumbel = gumbel_scale * jax.random.gumbel(rng_key, logits.shape, logits.dtype)
+    gumbel = root_lib.as_float32(gumbel_scale) * jax.random.gumbel(rng_key, logits.shape, logits.dtype)
     max_num_considered_actions = max(1, max_num_considered_actions)
     # Untried actions share one value, so those of a halving are the first of this order, whatever is found.
     width = min(max_num_considered_actions, logits.shape[1], size.max_num_simulations)
     keys, order = jax.lax.top_k(gumbel + logits, width)
-    num_considered = jnp.minimum(max_num_considered_actions, jnp.sum(~illegal, axis=-1))
+    num_considered = jnp.minimum(max_num_considered_actions, jnp.sum(~illegal, axis=-1, dtype=jnp.int32))
     table = scores.considered_visits(max_num_considered_actions, num_simulations, size.max_num_simulations)
     rounds = jnp.asarray(table)[num_considered].T
     # Relative to the best logit, so that the floor of a score lies below every considered action.

@@ -154,7 +154,7 @@ EMPTY_NODE = tuple(-1.0 if field in (PARENT, ACTION) else 0.0 for field in range
 
 def empty_node_row(num_fields: int) -> jax.Array:
     """The row f32[num_fields] of a node that does not exist."""
-    return jnp.zeros(num_fields, jnp.float32).at[jnp.array([PARENT, ACTION])].set(NO_PARENT)
+    return jnp.zeros(num_fields, jnp.float32).at[jnp.array([PARENT, ACTION], jnp.int32)].set(NO_PARENT)
 
 
 def by_action(

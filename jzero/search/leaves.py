@@ -58,7 +58,7 @@ def search_leaves(
     batch_size, num_nodes = tree.nodes.shape[:2]
     buffers = walk.path_buffers(tree, rules)
     nothing = vary_like(jnp.zeros((leaves, batch_size), jnp.int32), tree.nodes)
-    games = jnp.arange(batch_size)
+    games = jnp.arange(batch_size, dtype=jnp.int32)
 
     def may_go(done: jax.Array, k: jax.Array) -> jax.Array:
         go = done + k < num_simulations
@@ -109,7 +109,7 @@ def search_leaves(
             return walk.backup(dataclasses.replace(tree, nodes=nodes), path, jnp.maximum(leaf, 0))
 
         tree = jax.lax.fori_loop(0, most, one_backup, tree)
-        return key, tree, done + jnp.sum(paths.path.depth > 0, axis=0)
+        return key, tree, done + jnp.sum(paths.path.depth > 0, axis=0, dtype=jnp.int32)
 
     done = nothing[0]
     _, tree, _ = jax.lax.while_loop(
@@ -123,7 +123,7 @@ def _expand(
 ) -> Tree:
     """Evaluates the last edges of the first `most` paths in one call and fills in the new nodes."""
     leaves, batch_size = paths.leaf.shape
-    path, games = paths.path, jnp.arange(batch_size)
+    path, games = paths.path, jnp.arange(batch_size, dtype=jnp.int32)
     action = jnp.where(paths.is_new, layout.untried_action(path.child), 0)
 
     def among(count: int, model_state: PyTree) -> tuple[tuple[NewNodes, PyTree], PyTree]:

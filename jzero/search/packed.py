@@ -39,7 +39,7 @@ def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: PyTree)
         found = function(jax.tree.map(lambda x: x[taken], rows))
         return jax.tree.map(lambda zeros, x: zeros.at[taken].set(x), nothing, found)
 
-    count = jnp.sum(wanted)
+    count = jnp.sum(wanted, dtype=jnp.int32)
     branch = sum((count > size).astype(jnp.int32) for size in sizes[:-1])
     found = jax.lax.switch(branch, [lambda size=size: first(size) for size in sizes])
 

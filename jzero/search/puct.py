@@ -143,6 +143,7 @@ def puct_select(
     num_actions: int | None = None,
 ) -> Select:
     """Chooses the greatest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
+    pb_c_init, pb_c_base = root_lib.as_float32(pb_c_init), root_lib.as_float32(pb_c_base)
 
     def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         counts = node.row
@@ -189,8 +190,9 @@ def noisy_logits(
     prior = jax.nn.softmax(logits, axis=-1)
     noisy = prior
     if not (isinstance(dirichlet_fraction, float) and dirichlet_fraction == 0):  # the sampler compiles slowly
-        noise = dirichlet_over_legal(rng_key, logits > -jnp.inf, dirichlet_alpha)
-        noisy = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
+        noise = dirichlet_over_legal(rng_key, logits > -jnp.inf, root_lib.as_float32(dirichlet_alpha))
+        fraction = root_lib.as_float32(dirichlet_fraction)
+        noisy = (1 - fraction) * prior + fraction * noise
     return root_lib.mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid), invalid
 
 
@@ -204,4 +206,4 @@ def by_visits(rng_key: jax.Array, tree: Tree, temperature: float | jax.Array) ->
 def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:
     """Logits [B, A] of `weights ** (1 / temperature)`, safe at temperature 0."""
     logits = jnp.log(weights) - jnp.log(jnp.max(weights, axis=-1, keepdims=True))
-    return logits / jnp.maximum(temperature, 1e-6)
+    return logits / jnp.maximum(root_lib.as_float32(temperature), 1e-6)

@@ -104,7 +104,11 @@ def _transform_dense(qtransform: QTransform, tree: Tree, node: Node, num_actions
     def one(tree: Tree, index: jax.Array, fields: jax.Array, slots: jax.Array) -> tuple[jax.Array, ...]:
         view = TreeView(tree, index, fields, slots, num_actions)
         found = call(qtransform, view)
-        return found, view.children_visits[view.node], view.children_prior_logits[view.node]
+        return (
+            found.astype(jnp.float32),
+            view.children_visits[view.node],
+            view.children_prior_logits[view.node],
+        )
 
     found, visits, logits = jax.vmap(one)(tree, node.index, node.fields, node.slots)
     # Any legal action without visits speaks for all of them.
@@ -120,7 +124,7 @@ def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
     """The trees and their nodes with the nodes' rows as parallel descents see them."""
     if node.in_flight is None:
         return tree, node
-    row, games = node.row, jnp.arange(node.index.shape[0])
+    row, games = node.row, jnp.arange(node.index.shape[0], dtype=jnp.int32)
     fields = node.fields.at[:, layout.NODE_VISITS].set(row.node_visits)
     slots = node.slots.at[..., layout.VISITS].set(row.visits).at[..., layout.QVALUE].set(row.qvalues)
     # Costs nothing unless the transform reads rows by another index than the one it is handed.

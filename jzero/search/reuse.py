@@ -57,14 +57,14 @@ def _subtree(
         inside, above = inside | inside[above], above[above]
     moved = jnp.cumsum(inside, dtype=jnp.int32) - 1
     source = jnp.zeros_like(index).at[jnp.where(inside, moved, num_nodes)].set(index, mode="drop")
-    exists = index < jnp.sum(inside)
+    exists = index < jnp.sum(inside, dtype=jnp.int32)
 
     nodes = jnp.where(exists[:, None], nodes[source], layout.empty_node_row(nodes.shape[-1]))
     parent = nodes[:, layout.PARENT].astype(jnp.int32)
     nodes = nodes.at[:, layout.PARENT].set(
         jnp.where(exists, moved[parent], Tree.NO_PARENT).astype(jnp.float32)
     )
-    at_root = jnp.array([layout.PARENT, layout.ACTION])
+    at_root = jnp.array([layout.PARENT, layout.ACTION], jnp.int32)
     nodes = nodes.at[Tree.ROOT_INDEX, at_root].set(Tree.NO_PARENT)
 
     children = jnp.where(exists[:, None, None], children[source], layout.empty_slot())
@@ -108,7 +108,7 @@ def with_root(tree: Tree, fresh: Tree, start: int, considered: jax.Array | None 
 
 def _drop_from(tree: Tree, start: int) -> Tree:
     """The trees without the nodes from `start` on; their edges are untried again."""
-    is_late = jnp.arange(tree.nodes.shape[1]) >= start
+    is_late = jnp.arange(tree.nodes.shape[1], dtype=jnp.int32) >= start
     code = tree.children[..., layout.CHILD].astype(jnp.int32)
     dropped = ~layout.is_untried(code) & (layout.node_index(code) >= start)
     open_priors = layout.by_action(
@@ -135,7 +135,7 @@ def _root(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The root's slots [B, S, CHILD_FIELDS], row [B, NODE_FIELDS] and open priors [B, A]; see `with_root`."""
     old, num_slots = tree.children[:, Tree.ROOT_INDEX], tree.children.shape[2]
-    games = jnp.arange(old.shape[0])[:, None]
+    games = jnp.arange(old.shape[0], dtype=jnp.int32)[:, None]
     used, actions = old[..., layout.VISITS] > 0, tree.actions_of(old)
 
     def dense(field: int) -> jax.Array:

@@ -30,6 +30,11 @@ def legal_logits(root: RootFnOutput, invalid_actions: jax.Array | None) -> tuple
     return mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid), invalid
 
 
+def as_float32(number: float | jax.Array) -> Any:
+    """`number` as it is if it is one of Python's, which gives way to any dtype; an array as float32."""
+    return number.astype(jnp.float32) if isinstance(number, jax.Array) else number
+
+
 def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
     """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
     masked = jnp.where(layout.is_set(invalid_actions), -jnp.inf, logits)

@@ -93,7 +93,7 @@ def first_play_urgency(row: Row, fpu: Fpu) -> jax.Array:
     visited = row.visits > 0
     if fpu == "mean":
         known = jnp.sum(jnp.where(visited, row.qvalues, 0.0), axis=-1)
-        return (row.node_value + known) / (1 + jnp.sum(visited, axis=-1))
+        return (row.node_value + known) / (1 + jnp.sum(visited, axis=-1, dtype=jnp.float32))
     explored = jnp.sum(jnp.where(visited, row.priors(), 0.0), axis=-1)
     return row.node_value - float(cast(float, fpu)) * jnp.sqrt(explored)
 
@@ -305,7 +305,9 @@ def considered_visits(
       i32[m + 1, cap]: row k is the schedule with k considered actions. Every considered action of a round is
       visited the same number of times, so "the actions with this many visits" is the round's candidate set.
     """
-    xp = np if isinstance(num_simulations, int) else jnp
+    xp = np
+    if not isinstance(num_simulations, int):
+        xp, num_simulations = jnp, num_simulations.astype(jnp.int32)
     considered = np.arange(max_num_considered_actions + 1)[:, None]
     num_rounds = np.ceil(np.log2(np.maximum(considered, 2))).astype(np.int32)
     simulation = np.arange(cap, dtype=np.int32)

@@ -160,8 +160,8 @@ class Tree(Generic[T]):
         if self.nodes.ndim == 2:
             at = self.children[indices]
         else:
-            rows = jnp.arange(self.nodes.shape[0])
-            at = self.children[rows, jnp.broadcast_to(jnp.asarray(indices), rows.shape)]
+            rows = jnp.arange(self.nodes.shape[0], dtype=jnp.int32)
+            at = self.children[rows, jnp.broadcast_to(jnp.asarray(indices, jnp.int32), rows.shape)]
         return layout.by_action(
             at[..., layout.QVALUE], self.actions_of(at), at[..., layout.VISITS] > 0, self.num_actions, 0.0
         )
@@ -195,7 +195,7 @@ class Tree(Generic[T]):
         """The tree with an array for each field, as mctx has it, whose fields can be replaced; also unbatched."""
         names = [field.name for field in dataclasses.fields(mctx.Tree)]
         fields = {name: getattr(self, name) for name in names}
-        nodes = jnp.arange(self.nodes.shape[-2])[:, None]
+        nodes = jnp.arange(self.nodes.shape[-2], dtype=jnp.int32)[:, None]
         fields["children_prior_logits"] = finite_at_root(
             self.children_prior_logits, nodes, self.root_invalid_actions[..., None, :]
         )
@@ -277,7 +277,7 @@ def init_tree(
     """
     batch_size, num_actions = prior_logits.shape
     num_slots = min(num_actions, num_nodes - 1)
-    no_parent = jnp.full(batch_size, Tree.NO_PARENT)
+    no_parent = jnp.full(batch_size, Tree.NO_PARENT, jnp.int32)
     zero = jnp.zeros_like(prior_logits[:, 0])
     reward = jnp.zeros_like(value, dtype=jnp.float32)
     root = layout.node_rows(value, reward, zero, no_parent, no_parent, prior_logits, to_play)

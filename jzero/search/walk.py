@@ -76,7 +76,7 @@ def follow(
     Returns:
       the path; `in_flight` with this descent's edges added.
     """
-    rows, num_nodes = jnp.arange(tree.nodes.shape[0]), tree.nodes.shape[1]
+    rows, num_nodes = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
     cap = path_nodes.shape[0]
     max_depth = jnp.minimum(cap, cap if rules.max_depth is None else rules.max_depth)
 
@@ -232,7 +232,7 @@ def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> T
       found: what the model says of the paths' last edges.
       new_index: i32[] where the new nodes go.
     """
-    rows = jnp.arange(tree.nodes.shape[0])
+    rows = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32)
     is_new = layout.is_untried(path.child)
     action = jnp.where(is_new, layout.untried_action(path.child), 0)
     new = new_nodes(found, path.last_node, action)
@@ -250,7 +250,7 @@ def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> T
     nodes = write(tree.nodes, new.rows, layout.empty_node_row(new.rows.shape[-1]))
     leaf = jnp.where(is_new, new_index, layout.node_index(path.child))
     # A new node's row counts its first visit.
-    nodes = nodes.at[rows, leaf, layout.NODE_VISITS].add(jnp.where(is_new, 0.0, 1.0), unique_indices=True)
+    nodes = nodes.at[rows, leaf, layout.NODE_VISITS].add((~is_new).astype(jnp.float32), unique_indices=True)
     tree = dataclasses.replace(tree, nodes=nodes, open_priors=open_priors, embeddings=embeddings)
     return backup(tree, path, leaf)
 
@@ -260,7 +260,7 @@ def open_edges(
 ) -> Tree:
     """Enters the nodes `new_index` i32[] or [B] as children of the paths' last edges, where `is_new` [B]."""
     parent, slot = path.last_node, path.last_slot
-    rows, num_nodes = jnp.arange(parent.shape[0]), tree.nodes.shape[1]
+    rows, num_nodes = jnp.arange(parent.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
     fields, logits = layout.rows_at(tree.nodes, parent), layout.rows_at(tree.open_priors, parent)
     action = layout.untried_action(path.child)
     is_action = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1) == action[:, None]
@@ -312,7 +312,7 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
     the new value of its child, and it has as many visits as its child.
     """
     num_nodes, num_players = tree.nodes.shape[1], tree.num_players
-    rows = jnp.arange(tree.nodes.shape[0])
+    rows = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32)
 
     def for_each(x: jax.Array) -> jax.Array:
         return x if num_players == 1 else x[:, None]

@@ -113,7 +113,7 @@ def search_worlds(
     prior = mean(jax.nn.softmax(_masked(root.prior_logits, invalid_actions), axis=-1))
     logits = jnp.where(prior > 0, jnp.log(jnp.maximum(prior, scores.TINY)), -jnp.inf)
     logits = logits + _improvement(logits, visits, qvalues, raw_value, mean(summary.value), improve)
-    temperature = jnp.broadcast_to(jnp.asarray(temperature), (batch_size,))
+    temperature = jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), (batch_size,))
     tempered = logits - jnp.max(logits, axis=-1, keepdims=True)
     drawn = jax.random.categorical(action_key, tempered / jnp.maximum(temperature, 1e-6)[:, None])
     action = jnp.where(temperature > 0, drawn, jnp.argmax(logits, axis=-1))

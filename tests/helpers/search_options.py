@@ -13,7 +13,7 @@ A, B, C, N = 3, 4, 2, 6
 
 def logits_of(state: Any, width: int) -> jax.Array:
     """f32[B, width]"""
-    return jax.vmap(lambda key: jax.random.normal(key, (width,)))(state["key"])
+    return jax.vmap(lambda key: jax.random.normal(key, (width,), jnp.float32))(state["key"])
 
 
 def value_of(state: Any) -> jax.Array:

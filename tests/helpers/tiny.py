@@ -115,16 +115,16 @@ class Race:
             action=jnp.int32(-1),
             current_player=jnp.int32(0),
             legal_action_mask=jnp.array([True, True, False]),
-            rewards=jnp.zeros(self.num_players),
+            rewards=jnp.zeros(self.num_players, jnp.float32),
             terminated=jnp.bool_(False),
             truncated=jnp.bool_(False),
         )
 
     def step(self, state, action, key):
-        position = state.position + (action < 2)
+        position = state.position + (action < 2).astype(jnp.int32)
         won = position >= self.goal
-        mover = jnp.arange(self.num_players) == state.current_player
-        earned = won - 0.25 * (action == 1)
+        mover = jnp.arange(self.num_players, dtype=jnp.int32) == state.current_player
+        earned = won.astype(jnp.float32) - jnp.where(action == 1, jnp.float32(0.25), 0.0)
         after = RaceState(
             position=position,
             ply=state.ply + 1,
@@ -140,13 +140,13 @@ class Race:
         return keep_finished(state, forfeit(state, ~state.legal_action_mask[action], after))
 
     def observe(self, state):
-        return jax.nn.one_hot(state.position, self.goal + 1)
+        return jax.nn.one_hot(state.position, self.goal + 1, dtype=jnp.float32)
 
 
 def uniform_apply(params: Any, observation: Any) -> tuple[jax.Array, jax.Array]:
     """A "network" for tic-tac-toe that knows nothing: equal logits [B, 9], value 0 [B]."""
     batch = jax.tree.leaves(observation)[0].shape[0]
-    return jnp.zeros((batch, 9)), jnp.zeros(batch)
+    return jnp.zeros((batch, 9), jnp.float32), jnp.zeros(batch, jnp.float32)
 
 
 # A process that trains for ever and says what it does; its options come after the first argument, which tells where

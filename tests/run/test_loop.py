@@ -37,6 +37,7 @@ from jzero.run.build import NOTHING, build_algorithm
 from jzero.run.cli import main
 from jzero.run.config import RunConfig
 from jzero.run.loop import Run, Strength
+from jzero.run.save import Saver
 from jzero.run.speeds import speeds
 from jzero.show.report import write_report
 from jzero.storage import checkpoint
@@ -86,9 +87,8 @@ def train(config, measure=nothing, final=nothing, prepare=lambda run: None):
 def saved(path):
     """(iteration, everything the newest checkpoint holds) of a run of `TINY` on one device."""
     _, program = run_lib.build(make(TINY.env), TINY, parts=NOTHING)  # shared with the runs
-    return checkpoint.restore(
-        Path(path) / "checkpoints", {"state": program.abstract, "seconds": np.float32(0)}
-    )
+    state, seconds = Saver(Path(path) / "checkpoints", RunConfig()).restore(program.abstract)
+    return int(state.iteration), {"state": state, "seconds": seconds}
 
 
 def lines(path):
@@ -830,7 +830,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, refe
     with pytest.raises(OSError, match=r"checkpoint of iteration 3 .*No space left .*earlier .* are intact"):
         train(settings(run_dir, 6, checkpoint_every=1e-9))
     monkeypatch.undo()
-    assert sorted(entry.name for entry in (run_dir / "checkpoints").iterdir()) == ["1", "2"]
+    assert sorted(entry.name for entry in (run_dir / "checkpoints").iterdir()) == ["1", "2", "replay"]
     assert same_bits(train(settings(run_dir, 6, resume=True)), reference(6)[1])
     assert lines(run_dir) == lines(reference(6)[0])
 

@@ -262,7 +262,7 @@ def test_a_resumed_run_takes_its_own_settings_and_what_is_given(tmp_path, monkey
     monkeypatch.setattr(train_lib, "set_up", lambda **options: devices.append(options["cpu_devices"]))
     own = {"run_dir": tmp_path / "run", "measure": measure}
     jzero.train("tic_tac_toe", minutes=30, cpu_devices=1, keep_newest=3, **own, **SMALL)
-    monkeypatch.setattr(train_lib, "look", lambda env: pytest.fail("nothing is left to find out"))
+    monkeypatch.setattr(train_lib, "seen", lambda *named: pytest.fail("nothing is left to find out"))
     jzero.train("tic_tac_toe", resume=True, iterations=4, **own)
     config, _ = read_run_config(tmp_path / "run")
     assert (config.minutes, config.iterations, config.cpu_devices, config.keep_newest) == (30, 4, 1, 3)

@@ -72,7 +72,7 @@ class PgxEnv:
     def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
         """The state after `action` (i32[]); `key` is the only chance."""
         action = jnp.asarray(action, jnp.int32)
-        legal = ((jnp.arange(self.num_actions) == action) & state.legal_action_mask).any()
+        legal = ((jnp.arange(self.num_actions, dtype=jnp.int32) == action) & state.legal_action_mask).any()
         next_state = _without_observation(self.inner.step(state, action, key))
         return keep_finished(state, forfeit(state, ~legal, next_state))
 
@@ -101,7 +101,7 @@ class PgxCards(PgxEnv):
         own_first = jnp.where(
             state.current_player == 0, state._cards, state._cards.at[:2].set(state._cards[1::-1])
         )
-        return jax.nn.one_hot(own_first, 3)
+        return jax.nn.one_hot(own_first, 3, dtype=jnp.float32)
 
     def resample(self, state: Any, key: jax.Array) -> Any:
         """The state with the cards unseen by its player to move drawn uniformly from the rest of the pack."""
@@ -111,7 +111,7 @@ class PgxCards(PgxEnv):
 def _redraw_kuhn_poker(state: Any, key: jax.Array) -> Any:
     """The pack is one card of each of three ranks; `_cards` i32[2] is each player's."""
     mover = state.current_player
-    pack = jnp.ones(3).at[state._cards[mover]].set(0)
+    pack = jnp.ones(3, jnp.float32).at[state._cards[mover]].set(0)
     return replace(state, _cards=state._cards.at[1 - mover].set(_draw(pack, key)))
 
 
@@ -119,7 +119,7 @@ def _redraw_leduc_holdem(state: Any, key: jax.Array) -> Any:
     """The pack is a pair of each of three ranks; `_cards` i32[3] is each player's and one seen in round 1 only."""
     mover, cards, shown = state.current_player, state._cards, state._round > 0
     other_key, public_key = jax.random.split(key)
-    pack = jnp.full(3, 2.0).at[cards[mover]].add(-1).at[cards[2]].add(-shown.astype(jnp.float32))
+    pack = jnp.full(3, 2.0, jnp.float32).at[cards[mover]].add(-1).at[cards[2]].add(-shown.astype(jnp.float32))
     other = _draw(pack, other_key)
     public = jnp.where(shown, cards[2], _draw(pack.at[other].add(-1), public_key))
     return replace(state, _cards=cards.at[1 - mover].set(other).at[2].set(public))
