@@ -47,7 +47,7 @@ MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
 MEANWHILE = 1000
 """The same in measurements while a run trains."""
-GAMES, DEALS = 20, 16
+GAMES, DEALS = 10, 8
 """Games, or deals at tables, that a measurement plays side by side; it has the time for so many, or for more."""
 LONGEST = 100
 """Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""

@@ -22,6 +22,7 @@ from jzero.run.accelerators import in_bfloat16, widened
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.load import read_run_config
 from jzero.run.loop import Run
+from jzero.run.progress import say
 from jzero.storage.run_dir import RunDir
 
 Preset = RunConfig | Callable[[str, Env], RunConfig]
@@ -62,6 +63,7 @@ def main(
             default = _each(default, widened) if accelerated is None else accelerated
             default = _each(default, in_bfloat16)
             config = parse(experiment, default, argv)
+        say(f"{config.train.env}: loads the environment")
         env = make(config.train.env)
         preset = _preset(default, argv)
         if callable(preset) and not config.resume:

@@ -24,6 +24,7 @@ from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
 from jzero.run.load import read_run_config
 from jzero.run.loop import Run
 from jzero.run.presets import preset, seen
+from jzero.run.progress import say
 from jzero.storage.run_dir import RunDir
 
 COMMAND = "python -m jzero train"
@@ -83,6 +84,7 @@ def train(
     begun = read_run_config(path or RunDir.find("train"))[0] if goes_on else RunConfig(run_dir=path)
     run_config = dataclasses.replace(begun, **run_settings)
     set_up(cpu_devices=run_config.cpu_devices)
+    say(f"{env if isinstance(env, str) else type(env).__name__}: loads the environment")
     env, name = (make(env), env) if isinstance(env, str) else (env, "")
     check_shapes(env)
     train_settings["env"] = name or describe(env).name

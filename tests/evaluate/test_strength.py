@@ -71,7 +71,7 @@ def test_players_who_earn_the_same_are_measured_by_what_they_earn():
 
 @pytest.mark.parametrize(
     ("name", "said", "openings"),
-    [("tic_tac_toe", "score in 40 games against", [(0, 2)] * 2), ("pgx:kuhn_poker", "return above", [])],
+    [("tic_tac_toe", "score in 40 games against", [(0, 2)] * 4), ("pgx:kuhn_poker", "return above", [])],
 )
 def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
     monkeypatch, name, said, openings
@@ -81,9 +81,9 @@ def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
 
     def play_match(*_, opening_plies, **__):
         matches.append(opening_plies)
-        return SimpleNamespace(outcomes=np.zeros(20))
+        return SimpleNamespace(outcomes=np.zeros(10))
 
-    table = SimpleNamespace(own=np.zeros((16, 2)), others=np.zeros((16, 2)))
+    table = SimpleNamespace(own=np.zeros((8, 2)), others=np.zeros((8, 2)))
     monkeypatch.setattr(strength, "play_match", play_match)
     monkeypatch.setattr(strength, "play_tables", lambda *_, **__: table)
     assert strength.measure(make(name))(always(0)).name.startswith(said)
@@ -157,9 +157,9 @@ def test_a_measurement_takes_as_many_games_as_there_is_time_for(monkeypatch):
     monkeypatch.setattr(strength, "agent_player", lambda *_: player)
     monkeypatch.setattr(strength, "_opponent", lambda env: Opponent("random", "random play", player))
     measure = strength.final(make("tic_tac_toe"))
-    plies = 9  # of the longest of twenty games, a second each
+    plies = 9  # of the longest of ten games, a second each
     found = take(measure, always(0), 2 * plies + 2)
-    assert found.name.startswith("score in 40 games against random play")
+    assert found.name.startswith("score in 20 games against random play")
     assert 0 < found.low < found.value < found.high < 1
     missed = take(measure, always(0), 3)
     assert np.isnan(missed.value)
