@@ -104,7 +104,7 @@ def try_one(config: Config, env: str, at: Path) -> Row:
         ],
         "said": [f"{seconds:.0f} s: {line}" for seconds, line in said],
         "exit_code": child.returncode,
-        "error": (at / "stderr").read_text()[-500:] if child.returncode else "",
+        "error": (at / "stderr").read_text().splitlines()[-1:] if child.returncode else [],
         "load_before": load,
     }
 
@@ -135,7 +135,9 @@ def show(rows: list[Row]) -> None:
         cells = ["-" if seconds is None else f"{seconds:.0f} s" for seconds in times]
         strength = row["strength"]
         last = f"exit code {row['exit_code']}"
-        if strength:
+        if strength and strength["value"] is None:
+            last = strength["name"]
+        elif strength:
             last = (
                 f"{strength['value']:.3g} [{strength['low']:.3g}, {strength['high']:.3g}], {strength['name']}"
             )
