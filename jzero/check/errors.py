@@ -67,11 +67,11 @@ def explain(call: str, error: Exception, how: str = "fails under jax.jit") -> st
         return f"{call} {error}"
     reason = next(iter(str(error).strip().splitlines()), "")
     hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
-    parts = [f"{call} {how}: {type(error).__name__}: {reason}", _place(error)]
+    parts = [f"{call} {how}: {type(error).__name__}: {reason}", place(error)]
     return " ".join(filter(None, parts)) + (f": {hint}" if hint else "")
 
 
-def _place(error: Exception) -> str:
+def place(error: BaseException) -> str:
     """The innermost line of the environment's own code; "" where the error was raised outside of it."""
     others = [Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):

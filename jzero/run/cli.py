@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import tyro
 
+from jzero.check.errors import place
 from jzero.devices import set_up
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
@@ -23,7 +24,7 @@ from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.load import read_run_config
 from jzero.run.loop import Run
 from jzero.run.progress import say
-from jzero.storage.run_dir import RunDir
+from jzero.storage.run_dir import TRACEBACK, RunDir
 
 Preset = RunConfig | Callable[[str, Env], RunConfig]
 """Settings, or a function that makes them of an environment's name and the environment."""
@@ -56,6 +57,7 @@ def main(
       The final strength; None if the run was interrupted.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    whole = "JZERO_TRACEBACK=1 shows the whole traceback"
     try:
         config = parse(experiment, default, argv)
         set_up(cpu_devices=config.cpu_devices)
@@ -69,15 +71,24 @@ def main(
         if callable(preset) and not config.resume:
             config = parse(experiment, preset(config.train.env, env), argv)
         with Run(experiment, env, config, _command() if command is None else command) as run:
+            whole = f"the whole traceback is in {run.path / TRACEBACK}"
             measured = measure(env)
             return run.train(measured, final(env) if final is not None else measured)
     except KeyboardInterrupt:
         print("interrupted; nothing was saved after the last checkpoint", file=sys.stderr)
         raise SystemExit(130) from None
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        if os.environ.get("JZERO_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("JZERO_TRACEBACK") or not (said := _in_short(error, whole)):
             raise
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {said}") from error
+
+
+def _in_short(error: Exception, whole: str) -> str:
+    """One line: what is wrong, or what failed at which line of the user's own code; "" for a defect of jzero."""
+    if where := place(error):
+        reason = next(iter(str(error).strip().splitlines()), "")
+        return f"{type(error).__name__}: {reason} {where}; {whole}"
+    return str(error) if isinstance(error, ValueError | OSError | ImportError | FloatingPointError) else ""
 
 
 def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Presets:

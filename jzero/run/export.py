@@ -15,10 +15,9 @@ from typing import Annotated
 
 import tyro
 
-from jzero.run.save import CHECKPOINTS
 from jzero.settings import full_path
 from jzero.storage import checkpoint as checkpoints
-from jzero.storage.run_dir import CONFIG
+from jzero.storage.run_dir import CHECKPOINTS, CONFIG
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from jzero.env import Env
 from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
-from jzero.run.save import CHECKPOINTS
 from jzero.settings import from_dict, full_path
 from jzero.storage import checkpoint as checkpoints
-from jzero.storage.run_dir import CONFIG, read_json
+from jzero.storage.run_dir import CHECKPOINTS, CONFIG, read_json
 
 
 def load(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -32,13 +34,21 @@ from jzero.run.config import RunConfig
 from jzero.run.describe import check_memory, describe, least_seconds
 from jzero.run.progress import say, working
 from jzero.run.resume import check_resumable, handed_in
-from jzero.run.save import CHECKPOINTS, LIGHT, Saver
+from jzero.run.save import LIGHT, Saver
 from jzero.run.speeds import speeds
 from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
 from jzero.show.words import duration, short_number
 from jzero.storage.loggers import make_loggers
-from jzero.storage.run_dir import RunDir, read_metrics, resume_command
+from jzero.storage.run_dir import (
+    CHECKPOINTS,
+    TRACEBACK,
+    RunDir,
+    has_checkpoint,
+    read_metrics,
+    resume_command,
+    write_atomic,
+)
 
 MEASURING = 0.2
 """Share of a run's time that measurements of its strength may take, half of it the final one."""
@@ -105,13 +115,14 @@ class Run:
                 self._say_if_late(least or 0.0)
         self.saver = Saver(self.path / CHECKPOINTS, config)
         self.seconds, self._first_update = 0.0, config.train.warmup_iterations
+        resumed = config.resume and has_checkpoint(self.path)
         with working("makes the first state"):
-            self.state = self._restored() if config.resume else self.program.init()
+            self.state = self._restored() if resumed else self.program.init()
         self._agent = build_agent(env, config.train, self.state.averaged, parts, self.algorithm)
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None
         if self.dir is not None:
-            if config.resume:
+            if resumed:
                 self.dir.rewind_metrics(self.iteration)
                 self._recall(read_metrics(self.path))
             self.loggers = make_loggers(
@@ -119,7 +130,7 @@ class Run:
                 config.tensorboard,
                 config.wandb,
                 dataclasses.asdict(config),
-                resumed_at=self.iteration if config.resume else None,
+                resumed_at=self.iteration if resumed else None,
             )
 
     def _restored(self) -> TrainState:
@@ -142,8 +153,10 @@ class Run:
             self._handlers = {number: signal.signal(number, self._on_signal) for number in signals}
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Gives the signals, the loggers and the directory back."""
+    def __exit__(self, kind: object, error: BaseException | None, place: object) -> None:
+        """Gives the signals, the loggers and the directory back, and writes an error's traceback there."""
+        if self.dir is not None and isinstance(error, Exception):
+            write_atomic(self.path / TRACEBACK, "".join(traceback.format_exception(error)))
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._close()
@@ -324,7 +337,7 @@ class Run:
         with self._compiling("self-play", alone=True):
             self.state, metrics = self.program.play(self.state)
             play_metrics = read(metrics)
-        self._check_finite(play_metrics, "self-play")
+        self._check_finite(play_metrics, "self-play", learned=int(self.state.updates) > 0)
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
@@ -332,7 +345,8 @@ class Run:
                 self.state, metrics = self.program.learn(self.state)
                 losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
-            self._check_finite(losses, f"update {int(self.state.updates) - later}")
+            number = int(self.state.updates) - later
+            self._check_finite(losses, f"update {number}", learned=number > 1)
         elif compiled:
             self._say_if_late(played - begun)
         learned = time.monotonic()
@@ -355,14 +369,27 @@ class Run:
             **play_metrics,
         }
 
-    def _check_finite(self, metrics: dict[str, float], where: str) -> None:
+    def _check_finite(self, metrics: dict[str, float], where: str, *, learned: bool) -> None:
+        """Raises FloatingPointError for a metric that is not finite; before anything was `learned` the environment
+        is the cause.
+        """
         bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
-        if bad:
-            raise FloatingPointError(
-                f"{', '.join(bad)} in iteration {self.iteration} ({where}); the run was "
-                f"stopped and this iteration not saved: lower --learning-rate or --max-grad-norm, then "
-                f"{resume_command(self.experiment, self.path)}"
+        if not bad:
+            return
+        if learned:
+            advice = "lower --learning-rate or --max-grad-norm"
+        else:
+            checked = shlex.quote(self.config.train.env)
+            advice = (
+                "nothing was learned before, so an observation or a reward of the environment is not finite; "
+                f"`python -m jzero check {checked}` says which"
             )
+        if self.saver.saved_iteration >= 0:
+            advice += f", then {resume_command(self.experiment, self.path)}"
+        raise FloatingPointError(
+            f"{', '.join(bad)} in iteration {self.iteration} ({where}); the run was stopped and this iteration not "
+            f"saved: {advice}"
+        )
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:

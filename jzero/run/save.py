@@ -16,7 +16,6 @@ from jzero.run.config import RunConfig
 from jzero.storage import checkpoint
 from jzero.storage.run_dir import write_atomic
 
-CHECKPOINTS = "checkpoints"
 KEPT = "kept.json"
 REPLAY = "replay"
 LIGHT = ("params", "averaged", "opt_state", "key", "iteration", "updates")

@@ -6,6 +6,8 @@
       metrics.jsonl   one line per iteration
       result.json     the final strength and totals
       games.json      sample games
+      traceback.txt   of the error that ended the run
+      checkpoints/    see `jzero.storage.checkpoint`
 
 JSON files are replaced as a whole (temporary file, fsync, rename): a reader, a full disk or a power cut finds
 the old file or the new one, never half of one. Numbers that JSON does not have (nan, inf) are written as null.
@@ -22,9 +24,10 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +40,21 @@ try:
 except ImportError:  # Windows: runs work there, without the check for a second process
     fcntl = None
 
-LOCK, CONFIG, METRICS = "lock", "config.json", "metrics.jsonl"
+LOCK, CONFIG, METRICS, TRACEBACK, CHECKPOINTS = (
+    *("lock", "config.json", "metrics.jsonl", "traceback.txt", "checkpoints"),
+)
+UNSAVED = {
+    CONFIG,
+    METRICS,
+    TRACEBACK,
+    CHECKPOINTS,
+    "games.json",
+    "report.html",
+    "tensorboard",
+    "wandb",
+    "wandb_id",
+}
+"""What may be left of a run that ended before its first checkpoint."""
 PACKAGES = ("jzero", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -68,6 +85,8 @@ class RunDir:
         root: str | Path = "runs",
     ) -> Self:
         """Takes a run directory, new or (with `resume`) an existing one, and writes its config.json.
+
+        A directory whose run ended before its first checkpoint is as good as new: what is left there is removed.
 
         Args:
           path: the directory; None for a new `<root>/<experiment>/<YYYYmmdd-HHMMSS>`, or with `resume` for
@@ -111,7 +130,9 @@ class RunDir:
     def _check_content(self, experiment: str, resume: bool) -> None:
         with _explained(self.path):
             content = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
-        if content and not resume:
+        if CONFIG in content and UNSAVED.issuperset(content) and not has_checkpoint(self.path):
+            self._remove(set(content) - {CONFIG})
+        elif content and not resume:
             found = ", ".join(content[:3]) + ", ..." * (len(content) > 3)
             command = resume_command(experiment, self.path)
             raise RunDirError(
@@ -123,6 +144,14 @@ class RunDir:
                 f"run directory {self.path} holds no run to resume (no {CONFIG}): "
                 "give the directory of a run, or leave out --resume"
             )
+
+    def _remove(self, names: Collection[str]) -> None:
+        with _explained(self.path):
+            for entry in (self.path / name for name in names):
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
 
     def write_json(self, name: str, value: PyTree) -> None:
         """Replaces the file `name` in the directory by `value` as JSON, all of it or nothing."""
@@ -190,6 +219,11 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             metrics.append(json.loads(line))
     return [line for line in metrics if isinstance(line, dict)]
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether the run in `path` has saved one; an unfinished one has another name than a number."""
+    return any(entry.name.isdigit() for entry in (path / CHECKPOINTS).glob("*"))
 
 
 def resume_command(experiment: str, path: str | Path) -> str:

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import signal
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -719,9 +720,35 @@ def test_a_run_in_use_is_refused(tmp_path):
         for resume in (True, False):
             with pytest.raises(RunDirError, match="in use by process"):
                 Run("tiny", make(TINY.env), dataclasses.replace(config, resume=resume))
-    # Left, it is free again, but holds no checkpoint.
-    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
-        Run("tiny", make(TINY.env), dataclasses.replace(config, resume=True))
+    # Left, it is free again.
+    with Run("tiny", make(TINY.env), dataclasses.replace(config, resume=True)) as run:
+        assert run.iteration == 0
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_ended_before_its_first_checkpoint_starts_anew(tmp_path, reference, resume):
+    def fail(agent):
+        raise ZeroDivisionError("of the user's measure")
+
+    path = tmp_path / "run"
+    with pytest.raises(ZeroDivisionError):
+        train(settings(path, 6, keep_best=True), fail)
+    assert "ZeroDivisionError: of the user's measure" in (path / "traceback.txt").read_text()
+    (path / "metrics.jsonl").write_text('{"iteration": 4, "games": 99}\n')
+    (path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir(parents=True)
+    assert same_bits(train(settings(path, 6, resume=resume)), reference(6)[1])
+    assert lines(path) == lines(reference(6)[0])
+    assert not (path / "traceback.txt").exists()
+
+
+def test_a_run_that_fails_while_it_begins_gives_its_directory_back(tmp_path, monkeypatch):
+    config = settings(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_lib, "build_agent", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Run("tiny", make(TINY.env), config)
+    with Run("tiny", make(TINY.env), config):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -769,6 +796,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_
     assert "policy_loss is nan" in str(error.value)
     assert "in iteration 4 (update 5)" in str(error.value)
     assert "lower --learning-rate" in str(error.value)
+    assert "environment" not in str(error.value)
     assert f"--run-dir {run_dir} --resume" in str(error.value)
     assert "\n" not in str(error.value)
     # The last good iteration is there to go on with.
@@ -793,6 +821,7 @@ def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
         train(settings(tmp_path / "run", 6), prepare=spoil_targets)
     named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run was stopped"
     assert str(error.value).startswith(named)
+    assert "observation or a reward of the environment" in str(error.value)
 
 
 def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
@@ -805,8 +834,13 @@ def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
 
         run.program = run.program._replace(play=spoiled)
 
-    with pytest.raises(FloatingPointError, match=r"^policy_entropy is nan in iteration 1 \(self-play\)"):
+    with pytest.raises(
+        FloatingPointError, match=r"^policy_entropy is nan in iteration 1 \(self-play\)"
+    ) as error:
         train(settings(tmp_path / "run", 6), prepare=spoil_play)
+    # No weight has changed, and no checkpoint is there.
+    assert "observation or a reward of the environment" in str(error.value)
+    assert str(error.value).endswith("`python -m jzero check tic_tac_toe` says which")
 
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path):
@@ -895,6 +929,51 @@ def test_a_loss_that_is_not_finite_is_one_line_too(tmp_path, command_line, monke
     found = command_line("--run-dir", tmp_path / "run", "--iterations", 3)
     assert found.startswith("error: ")
     assert "loss is nan" in found
+
+
+USERS_GAME = """
+from jzero_envs.tic_tac_toe import TicTacToe
+
+class Game(TicTacToe):
+    def {function}(self, *arguments):
+        return 1 / 0  # a mistake
+"""
+
+
+@pytest.mark.parametrize("function", ["init", "step", "observe", "__init__"])
+def test_an_error_of_the_users_code_is_one_line_that_names_theirs(
+    tmp_path, command_line, monkeypatch, function
+):
+    module = f"users_game_{function.strip('_')}"
+    (tmp_path / f"{module}.py").write_text(USERS_GAME.format(function=function))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    found = command_line("--env", f"{module}:Game", "--run-dir", tmp_path / "run")
+    assert f"({module}.py, line 6: `return 1 / 0  # a mistake`)" in found
+    assert len(found.splitlines()) <= 2  # of check_env's errors each has a line
+
+
+def test_an_error_of_the_users_measure_has_its_traceback_in_the_run_directory(tmp_path, monkeypatch):
+    def broken(agent):
+        return {}["strength"]
+
+    monkeypatch.setattr(cli, "set_up", lambda **_: None)
+    monkeypatch.delenv("JZERO_TRACEBACK", raising=False)
+    preset = RunConfig(iterations=2, train=TINY)
+    options = ["--run-dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as error:
+        main("tiny", preset, lambda env: broken, argv=options)
+    line = "KeyError: 'strength' (test_loop.py, line "
+    assert str(error.value).startswith(f"error: {line}")
+    assert str(error.value).endswith(f"the whole traceback is in {tmp_path / 'run' / 'traceback.txt'}")
+    assert 'return {}["strength"]' in (tmp_path / "run" / "traceback.txt").read_text()
+    monkeypatch.setenv("JZERO_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        main("tiny", preset, lambda env: broken, argv=options)
+    # A defect of jzero is shown as it is.
+    monkeypatch.delenv("JZERO_TRACEBACK")
+    monkeypatch.setattr(run_lib, "speeds", None)
+    with pytest.raises(TypeError):
+        main("tiny", preset, lambda env: broken, argv=options)
 
 
 def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):

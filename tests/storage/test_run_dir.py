@@ -76,12 +76,27 @@ def test_config_holds_what_was_chosen_and_the_versions(tmp_path):
 
 def test_an_existing_run_is_not_overwritten_without_resume(tmp_path):
     RunDir.create(tmp_path, "connect_four", {"seed": 1}).close()
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     with pytest.raises(RunDirError, match=re.escape(f"--run-dir {tmp_path} --resume")) as error:
         RunDir.create(tmp_path, "connect_four", {"seed": 2})
     assert "\n" not in str(error.value)
     assert read_json(tmp_path / "config.json")["config"] == {"seed": 1}
     with RunDir.create(tmp_path, "connect_four", {"seed": 2}, resume=True):
         assert read_json(tmp_path / "config.json")["config"] == {"seed": 2}
+
+
+@pytest.mark.parametrize("other", ["checkpoints/3", "result.json", "thesis.tex"])
+def test_only_what_ended_before_its_first_checkpoint_is_removed(tmp_path, other):
+    with RunDir.create(tmp_path, "connect_four", {"seed": 1}) as run:
+        run.append_metrics({"iteration": 1})
+    (tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp").mkdir(parents=True)
+    with RunDir.create(tmp_path, "connect_four", {"seed": 2}) as run:
+        assert {entry.name for entry in tmp_path.iterdir()} == {"lock", "config.json"}
+        run.append_metrics({"iteration": 1})
+    (tmp_path / other).mkdir(parents=True)
+    with pytest.raises(RunDirError, match="is not empty"):
+        RunDir.create(tmp_path, "connect_four", {"seed": 3})
+    assert len(read_metrics(tmp_path)) == 1
 
 
 def test_somebody_elses_directory_is_left_alone(tmp_path):
