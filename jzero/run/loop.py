@@ -122,7 +122,7 @@ class Run:
         self._totals = {"games": 0.0, "evaluations": 0.0}
         self._strength: float | None = None
         if self.dir is not None:
-            if resumed:
+            if config.resume:
                 self.dir.rewind_metrics(self.iteration)
                 self._recall(read_metrics(self.path))
             self.loggers = make_loggers(

@@ -110,6 +110,7 @@ class RunDir:
         try:
             run._check_content(experiment, resume)
             if resume:
+                run._remove({TRACEBACK} & {entry.name for entry in chosen.iterdir()})
                 run.rewind_metrics(math.inf)
             record = {"experiment": experiment, "config": config, "versions": versions(device)}
             run.write_json(CONFIG, record | ({"command": command} if command else {}))
@@ -130,7 +131,7 @@ class RunDir:
     def _check_content(self, experiment: str, resume: bool) -> None:
         with _explained(self.path):
             content = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
-        if CONFIG in content and UNSAVED.issuperset(content) and not has_checkpoint(self.path):
+        if not resume and CONFIG in content and UNSAVED.issuperset(content) and not has_checkpoint(self.path):
             self._remove(set(content) - {CONFIG})
         elif content and not resume:
             found = ", ".join(content[:3]) + ", ..." * (len(content) > 3)
