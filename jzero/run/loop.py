@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -28,13 +24,14 @@ from jzero.evaluate.measures import Measure, Strength, TimedMeasure, take
 from jzero.evaluate.record import record_games
 from jzero.metrics import read
 from jzero.program import TrainState, begin_new_games
-from jzero.run.advice import Advice, late_update
+from jzero.run.advice import Advice, check_finite, late_update
 from jzero.run.build import NOTHING, Parts, build, build_agent
 from jzero.run.config import RunConfig
 from jzero.run.describe import check_memory, describe, least_seconds
 from jzero.run.progress import say, working
 from jzero.run.resume import check_resumable, handed_in
 from jzero.run.save import LIGHT, Saver
+from jzero.run.signals import Signals
 from jzero.run.speeds import speeds
 from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
@@ -89,8 +86,7 @@ class Run:
         check_memory(self.algorithm.model, config.train, self.program.abstract)
         self.dir: RunDir | None = None
         self.loggers = []
-        self._stop, self._obeys_at_once = False, False
-        self._advice = Advice(config.train)
+        self.signals, self._advice = Signals(), Advice(config.train)
         if self.leads:
             device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
             written = dataclasses.asdict(config) | {"handed_in": handed_in(env, config.train, parts)}
@@ -146,19 +142,15 @@ class Run:
         return saved
 
     def __enter__(self) -> Run:
-        """Catches Ctrl-C and SIGTERM until the run is left; Python lets the main thread alone do so."""
-        self._handlers = {}
-        if threading.current_thread() is threading.main_thread():
-            signals = (signal.SIGINT, signal.SIGTERM)
-            self._handlers = {number: signal.signal(number, self._on_signal) for number in signals}
+        """Catches Ctrl-C and SIGTERM until the run is left."""
+        self.signals.take()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, place: object) -> None:
         """Gives the signals, the loggers and the directory back, and writes an error's traceback there."""
         if self.dir is not None and isinstance(error, Exception):
             write_atomic(self.path / TRACEBACK, "".join(traceback.format_exception(error)))
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self.signals.give_back()
         self._close()
 
     def _close(self) -> None:
@@ -204,7 +196,7 @@ class Run:
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=hidden)
         with bar:
             bar.set_postfix_str("compiling")
-            while not self._all_agree(self._stop or self._finished(budget)):
+            while not self._all_agree(self.signals.stop or self._finished(budget)):
                 metrics = self._one_iteration()
                 self.seconds = self._clock()
                 # One that would end after the time is up is left to the final one.
@@ -230,7 +222,7 @@ class Run:
                     next_save = self._clock() + self.config.checkpoint_every
         self._save()
         strength = None
-        if not self._all_agree(self._stop):
+        if not self._all_agree(self.signals.stop):
             left = budget * MEASURING
             strength = self._finish(final, max(left / 2, left - measuring)) if self.leads else None
             self._all_agree(True)  # a process that ends early would end the one that still measures
@@ -243,38 +235,25 @@ class Run:
         return time.monotonic() - self._begun
 
     @contextmanager
-    def _compiling(self, name: str, *, alone: bool = False) -> Iterator[None]:
-        """Around what is compiled when it runs for the first time: then it is said, and the clock stands still.
-
-        Python's handlers wait until XLA has compiled, which may take longer than a cluster waits after SIGTERM.
-        Where that is all that is done (`alone`) the process ends by the signal, as it would without a run.
-        """
+    def _compiling(self, name: str) -> Iterator[None]:
+        """Around what is compiled when it runs for the first time: then it is said, and the clock stands still."""
         if name in self._ran:
             yield
             return
         self._ran.add(name)
-        begun, number = time.monotonic(), signal.SIGTERM
-        ends = alone and number in self._handlers
-        if ends:
-            signal.signal(number, self._handlers[number])
-        try:
-            with working(f"first run of {name}: compiles"):
-                yield
-        finally:
-            if ends:
-                signal.signal(number, self._on_signal)
+        begun = time.monotonic()
+        with working(f"first run of {name}: compiles"):
+            yield
         self._begun += time.monotonic() - begun
 
     @contextmanager
-    def _left_at_once(self) -> Iterator[None]:
-        """The first signal leaves what runs here, between two compiled programs."""
-        self._obeys_at_once = True
-        try:
+    def _program(self, name: str) -> Iterator[None]:
+        """Around a use of one of the compiled programs."""
+        if name in self._ran:
             yield
-        except _LeftError:
-            pass
-        finally:
-            self._obeys_at_once = False
+            return
+        with self.signals.end_by_sigterm(), self._compiling(name):
+            yield
 
     def _say_if_late(self, seconds: float) -> None:
         """Says what the run needs where iterations of so many seconds bring no update soon; once."""
@@ -288,7 +267,7 @@ class Run:
         something was learned.
         """
         agent = self.agent()
-        with self._left_at_once():
+        with self.signals.leave_at_once():
             strength = take(measure, agent, seconds)
             tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
             if int(self.state.updates):
@@ -334,14 +313,14 @@ class Run:
         """Self-play and updates; metrics of both, with speeds."""
         train = self.config.train
         begun, compiled = time.monotonic(), "self-play" in self._ran
-        with self._compiling("self-play", alone=True):
+        with self._program("self-play"):
             self.state, metrics = self.program.play(self.state)
             play_metrics = read(metrics)
         self._check_finite(play_metrics, "self-play", learned=int(self.state.updates) > 0)
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
-            with self._compiling("the updates", alone=True):
+            with self._program("the updates"):
                 self.state, metrics = self.program.learn(self.state)
                 losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
@@ -370,26 +349,10 @@ class Run:
         }
 
     def _check_finite(self, metrics: dict[str, float], where: str, *, learned: bool) -> None:
-        """Raises FloatingPointError for a metric that is not finite; before anything was `learned` the environment
-        is the cause.
-        """
-        bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
-        if not bad:
-            return
-        if learned:
-            advice = "lower --learning-rate or --max-grad-norm"
-        else:
-            checked = shlex.quote(self.config.train.env)
-            advice = (
-                "nothing was learned before, so an observation or a reward of the environment is not finite; "
-                f"`python -m jzero check {checked}` says which"
-            )
-        if self.saver.saved_iteration >= 0:
-            advice += f", then {resume_command(self.experiment, self.path)}"
-        raise FloatingPointError(
-            f"{', '.join(bad)} in iteration {self.iteration} ({where}); the run was stopped and this iteration not "
-            f"saved: {advice}"
-        )
+        saved = self.saver.saved_iteration >= 0
+        go_on = resume_command(self.experiment, self.path) if saved else ""
+        where = f"iteration {self.iteration} ({where})"
+        check_finite(metrics, where, self.config.train.env if not learned else None, go_on)
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:
@@ -417,7 +380,7 @@ class Run:
         """The final strength, with its files; None if a signal came."""
         agent, strength = self.agent(), None
         begun = time.monotonic()
-        with self._left_at_once():
+        with self.signals.leave_at_once():
             with working("final measurement"):
                 strength = take(final, agent, seconds)
             print(f"final measurement: {duration(time.monotonic() - begun)}")
@@ -443,21 +406,6 @@ class Run:
             print(f"NOTHING WAS LEARNED: the first update is in iteration {first}; give it more --minutes")
         print(strength)
         return strength
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        """The first signal saves and ends the run, after the iteration; a second one ends it at once, unsaved."""
-        del frame
-        if self._stop:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        self._stop = True
-        when = "" if self._obeys_at_once else " after this iteration"
-        print(f"\nstopping{when} (again to quit at once without saving)", file=sys.stderr)
-        if self._obeys_at_once:
-            raise _LeftError
-
-
-class _LeftError(KeyboardInterrupt):
-    """A signal came where it is obeyed at once."""
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

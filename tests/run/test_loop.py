@@ -614,12 +614,11 @@ def test_the_second_interrupt_is_one_of_python(tmp_path):
 
 
 def test_sigterm_ends_the_process_while_a_program_compiles_and_saves_later(tmp_path):
-    found = []
+    found, before = [], signal.getsignal(signal.SIGTERM)
 
     def watch(run):
         def watched(name):
             function = getattr(run.program, name)
-            before = run._handlers[signal.SIGTERM]
             return lambda state: (
                 found.append((name, signal.getsignal(signal.SIGTERM) == before)) or function(state)
             )
