@@ -241,10 +241,10 @@ class Run:
             yield
             return
         self._ran.add(name)
-        begun = time.monotonic()
+        stopped, at = time.monotonic(), self._begun
         with working(f"first run of {name}: compiles"):
             yield
-        self._begun += time.monotonic() - begun
+        self._begun = at + time.monotonic() - stopped  # also where it stood still within
 
     @contextmanager
     def _program(self, name: str) -> Iterator[None]:
