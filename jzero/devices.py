@@ -12,6 +12,8 @@ from pathlib import Path
 import jax
 
 CACHE = Path("~/.cache/jzero/xla")
+HEARTBEAT = 20
+"""Seconds of silence after which a process counts as dead and the others end; JAX's own threads send it."""
 JAX_THRESHOLD = 1.0
 """Seconds that a program must take to compile, at JAX's default, before it is kept."""
 
@@ -52,6 +54,7 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
             coordinator_address=os.environ.get("JAX_COORDINATOR_ADDRESS"),
             num_processes=_number("JAX_NUM_PROCESSES"),
             process_id=_number("JAX_PROCESS_ID"),
+            heartbeat_timeout_seconds=HEARTBEAT,
         )
 
 

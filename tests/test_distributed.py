@@ -113,3 +113,21 @@ def test_a_signal_to_both_processes_saves_their_run(tmp_path, cache):
     assert said[1][0].endswith("the end\n")
     assert "stopped and saved" not in said[1][0]
     assert restored(run_dir) == len(read_metrics(run_dir))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_others_and_one_process_can_go_on(tmp_path, cache, victim):
+    run_dir = tmp_path / "run"
+    options = ["--run-dir", run_dir, "--cpu-devices", 2, "--checkpoint-every", 1e-9]
+    pair = start_pair("-c", CHILD, "never", *options, cache=cache)
+    try:
+        wait_for(lambda: len(read_metrics(run_dir)) >= 3, pair[0])
+        pair[victim].kill()
+        _, said = finish(pair[1 - victim], seconds=60)
+    finally:
+        end(pair)
+    assert pair[1 - victim].returncode != 0
+    if victim == 1:  # who coordinates knows which one is silent
+        assert "Task 1 heartbeat timeout" in said
+    assert len(read_metrics(run_dir)) - restored(run_dir) <= 1
