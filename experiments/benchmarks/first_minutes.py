@@ -122,8 +122,13 @@ def _events(run_dir: Path) -> dict[str, bool]:
     metrics = read_metrics(run_dir)
     return {
         "update": any(line.get("updates") for line in metrics),
-        "strength": any("strength" in line for line in metrics) or (run_dir / "result.json").is_file(),
+        "strength": any("strength" in line for line in metrics) or _strength(run_dir) is not None,
     }
+
+
+def _strength(run_dir: Path) -> float | None:
+    """The final strength, where there is one."""
+    return ((read_json(run_dir / "result.json") or {}).get("strength") or {}).get("value")
 
 
 def show(rows: list[Row]) -> None:
