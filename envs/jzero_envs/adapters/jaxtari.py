@@ -1,0 +1,161 @@
+"""Atari 2600 games written anew in JAX, by JAXtari: `jzero.make("jaxtari:pong")`. No emulator, no ROM.
+
+An action is held for `frame_skip` frames (4) and the player earns the sum of their rewards, not clipped. The
+actions are the game's own set, none is sticky; a game begins at its first frame, and a lost life does not end it.
+The game's end is `terminated`, after `max_frames` (108,000, which are 27,000 steps) it is `truncated`.
+
+The observation is f32[4, F] (`stack`): for each of the last 4 steps, the oldest first, the game's objects as
+JAXtari's `ObjectCentricWrapper` writes them in a row, in pixels; Pong's 26 numbers are x, y, width, height,
+activity, look, state and angle of player, enemy and ball, and the score. A state keeps the 4 states of the game
+that they are made from.
+
+These games need no sprites as long as nobody looks at pixels; a few compute with them, which an error says. Sprites
+are installed by `python -m jaxtari.install_sprites`, which asks whether one owns the ROMs and downloads them. With
+them "jaxtari:pong?pixels=True" shows uint8 [210, 160, 12], the colours of 4 steps' last frames, the oldest first,
+and games that compute with them are made by "jaxtari:alien?sprites=True".
+
+In `SHOWN` games nothing is secret and nothing is left to chance. The others may hide cards or draw chance from what
+they keep, so AlphaZero is refused there: learn a model.
+Source: https://github.com/k4ntz/JAXAtari (Delfosse et al.); the package `jaxatari` is an older name of `jaxtari`.
+"""
+
+import contextlib
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+
+from jzero.env import where_rows
+from jzero.registry import unknown_name
+from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome
+
+SHOWN = ("breakout", "pong")
+"""Games without chance and without secrets."""
+_SPRITES = "python -m jaxtari.install_sprites"
+
+
+class JaxtariGame(NamedTuple):
+    """What a game goes on from. K steps in an observation."""
+
+    states: Any  # JAXtari's, [K, ...]: the newest last, the first repeated where the game is younger
+    frames: jax.Array  # i32[]: played so far
+
+
+def make(
+    name: str,
+    *,
+    pixels: bool = False,
+    sprites: bool = False,
+    frame_skip: int = 4,
+    stack: int = 4,
+    max_frames: int = 108_000,
+) -> OnePlayerEnv:
+    """The game `name` of JAXtari, such as "pong".
+
+    With `pixels` the observation is a picture; that, and `sprites`, for games that compute with them, need sprites.
+
+    Raises:
+      ImportError: jaxtari is not installed.
+      ValueError: it has no such game, the game's sprites are needed and missing, or a number is below 1.
+    """
+    try:
+        from jaxtari.core import GAME_MODULES
+    except ImportError as error:
+        raise ImportError(f"games of JAXtari need it ({error}): pip install jaxtari") from error
+    if name not in GAME_MODULES:
+        raise ValueError(unknown_name("game of JAXtari", name, list(GAME_MODULES)))
+    for option, value in (("frame_skip", frame_skip), ("stack", stack), ("max_frames", max_frames)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"game of JAXtari {name!r}: {option} is {value!r}; expected an int of at least 1"
+            )
+    inner = _game(name, GAME_MODULES[name], pixels or sprites)
+
+    def reset(key: jax.Array) -> JaxtariGame:
+        _, first = inner.reset(key)
+        return JaxtariGame(
+            jax.tree.map(lambda x: jnp.broadcast_to(x, (stack, *jnp.shape(x))), first), jnp.int32(0)
+        )
+
+    def advance(game: JaxtariGame, action: jax.Array, key: jax.Array) -> Outcome:
+        del key  # it stands in the state
+
+        def frame(now: tuple[Any, jax.Array], _: None) -> tuple[tuple[Any, jax.Array], jax.Array]:
+            state, done = now
+            _, after, reward, over, _ = inner.step(state, action)
+            reward = jnp.where(done, 0.0, reward).astype(jnp.float32)
+            return (where_rows(done, state, after), done | jnp.asarray(over, bool)), reward
+
+        newest = jax.tree.map(lambda x: x[-1], game.states)
+        (newest, done), rewards = jax.lax.scan(frame, (newest, jnp.bool_(False)), length=frame_skip)
+        states = jax.tree.map(lambda old, new: jnp.concatenate([old[1:], new[None]]), game.states, newest)
+        frames = game.frames + frame_skip
+        return Outcome(JaxtariGame(states, frames), rewards.sum(), done, frames >= max_frames)
+
+    def objects(game: JaxtariGame) -> jax.Array:
+        def row(state: Any) -> jax.Array:
+            return jax.flatten_util.ravel_pytree(inner._get_observation(state))[0].astype(jnp.float32)
+
+        return jax.vmap(row)(game.states)
+
+    def picture(game: JaxtariGame) -> jax.Array:
+        frames = jnp.moveaxis(jax.vmap(inner.render)(game.states), 0, 2)
+        return frames.reshape(*frames.shape[:2], -1)
+
+    look: Callable[[JaxtariGame], jax.Array] = picture if pixels else objects
+    return OnePlayerEnv(
+        f"jaxtari:{name}", int(inner.action_space().n), reset, advance, look, name not in SHOWN
+    )
+
+
+def _game(name: str, module_name: str, sprites: bool) -> Any:
+    """JAXtari's environment, with or without its renderer.
+
+    Raises:
+      ValueError: it needs sprites, and they are missing.
+    """
+    from jaxtari.environment import JaxEnvironment
+
+    # Not `jaxtari.make`, which refuses to start without sprites and may ask at the keyboard.
+    try:
+        module = importlib.import_module(module_name)
+        kind = _classes(module, JaxEnvironment)[0]
+        with contextlib.nullcontext() if sprites else _without_renderer(module):
+            return kind()
+    except (OSError, AttributeError) as error:
+        raise ValueError(
+            f"game of JAXtari {name!r} needs its sprites ({error}): {_SPRITES}"
+            + ("" if sprites else f", then jaxtari:{name}?sprites=True")
+        ) from error
+
+
+def _classes(module: Any, base: type) -> list[type]:
+    """The classes derived from `base` in a module, by name; JAXtari takes the first one too."""
+    found = (value for _, value in inspect.getmembers(module, inspect.isclass))
+    return [kind for kind in found if issubclass(kind, base) and kind is not base]
+
+
+@contextlib.contextmanager
+def _without_renderer(module: Any) -> Iterator[None]:
+    """While it lasts, games of the module are built with a renderer that loads nothing."""
+    from jaxtari.renderers import JAXGameRenderer
+
+    with contextlib.ExitStack() as patches:
+        for kind in _classes(module, JAXGameRenderer):
+            patches.enter_context(mock.patch.object(module, kind.__name__, _NoRenderer))
+        yield
+
+
+class _NoRenderer:
+    """Stands in for a renderer."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Loads no sprites."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the renderer's {name} comes from sprites: {_SPRITES}, then ?sprites=True")

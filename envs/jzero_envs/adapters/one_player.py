@@ -1,0 +1,122 @@
+"""What adapters of one player's games share: an environment of three functions of a package's own states.
+
+`OnePlayerEnv(name, num_actions, reset, advance, look)` keeps the protocol for them: all actions are legal, a
+finished state stays as it is, and chance is the key of the step alone. Packages that keep a random key in their
+state (of `jax.random.key`'s type) are given the step's in its place, and it is taken out after: a search cannot see
+the dice of the game. docs/environments.md has an adapter in 20 lines.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.env import keep_finished
+
+
+class OnePlayerState(NamedTuple):
+    """A state of a package and what jzero reads. A actions."""
+
+    inner: Any  # the package's, without keys
+    current_player: jax.Array  # i32[]: 0
+    legal_action_mask: jax.Array  # bool[A]: always all of them
+    rewards: jax.Array  # f32[1]: of the last step
+    terminated: jax.Array  # bool[]: ended by the game's rules
+    truncated: jax.Array  # bool[]: a limit of steps is reached, and the game not ended
+
+
+class Outcome(NamedTuple):
+    """What a package's step leads to."""
+
+    inner: Any  # its state
+    reward: Any  # a number
+    terminated: Any  # bool[]: ended by the game's rules
+    truncated: Any = (
+        False  # bool[]: a limit of steps is reached; where the game has ended too, the end counts
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class OnePlayerEnv:
+    """A game for one player from the functions of another package."""
+
+    name: str
+    """What `jzero.make` calls it."""
+    num_actions: int
+    """A."""
+    reset: Callable[[jax.Array], Any]
+    """key -> the package's first state."""
+    advance: Callable[[Any, jax.Array, jax.Array], Outcome]
+    """(the package's state, action i32[], key) -> what the action leads to, without a new game at the end."""
+    look: Callable[[Any], Any]
+    """The package's state, without keys -> the observation."""
+    hidden_information: bool = False
+    """Whether a state holds what the player may not see."""
+
+    num_players = 1
+
+    def init(self, key: jax.Array) -> OnePlayerState:
+        """A first state, drawn by the package."""
+        return OnePlayerState(
+            inner=without_keys(self.reset(key)),
+            current_player=jnp.int32(0),
+            legal_action_mask=jnp.ones(self.num_actions, bool),
+            rewards=jnp.zeros(1, jnp.float32),
+            terminated=jnp.bool_(False),
+            truncated=jnp.bool_(False),
+        )
+
+    def step(self, state: OnePlayerState, action: jax.Array, key: jax.Array) -> OnePlayerState:
+        """The state after `action` (i32[]); `key` is the only chance."""
+        action = jnp.asarray(action, jnp.int32)
+        outcome = self.advance(with_keys(state.inner, key), action, key)
+        terminated = jnp.asarray(outcome.terminated, bool)
+        next_state = state._replace(
+            inner=without_keys(outcome.inner),
+            rewards=jnp.reshape(outcome.reward, 1).astype(jnp.float32),
+            terminated=terminated,
+            truncated=~terminated & jnp.asarray(outcome.truncated, bool),
+        )
+        return keep_finished(state, next_state)
+
+    def observe(self, state: OnePlayerState) -> Any:
+        """What the package shows of the state."""
+        return self.look(state.inner)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class KeyPlace:
+    """Where a package keeps random keys [*shape] in its state; it stands in for them between steps."""
+
+    shape: tuple[int, ...]
+
+
+def without_keys(tree: Any) -> Any:
+    """`tree` of arrays whose dtype does not depend on Python numbers, with a `KeyPlace` for all random keys."""
+
+    def plain(leaf: Any) -> Any:
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            return KeyPlace(leaf.shape)
+        return jnp.asarray(leaf, jnp.result_type(leaf))
+
+    return jax.tree.map(plain, tree)
+
+
+def with_keys(tree: Any, key: jax.Array) -> Any:
+    """`tree` with keys of `key` in its places for them: the key itself where there is one place for one."""
+    leaves, structure = jax.tree.flatten(tree, is_leaf=_is_place)
+    places = sum(map(_is_place, leaves))
+    keys = iter([key] if places < 2 else jax.random.split(key, places))
+    filled = [_keys(next(keys), leaf.shape) if _is_place(leaf) else leaf for leaf in leaves]
+    return jax.tree.unflatten(structure, filled)
+
+
+def _is_place(leaf: Any) -> bool:
+    return isinstance(leaf, KeyPlace)
+
+
+def _keys(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return jax.random.split(key, shape) if shape else key

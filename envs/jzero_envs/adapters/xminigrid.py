@@ -1,0 +1,64 @@
+"""Grid worlds of XLand-MiniGrid: `jzero.make("xminigrid:MiniGrid-Empty-5x5")`.
+
+Actions are its six: forward, turn right, turn left, pick up, put down, toggle. The player earns
+1 - 0.9 steps / max_steps at the goal. Reaching the goal is `terminated`, the limit of steps `truncated`. Its
+parameters may stand in the name: "xminigrid:MiniGrid-DoorKey-8x8?max_steps=100&view_size=5".
+
+The observation is what the agent sees ahead of it, uint8 [view_size, view_size, 2] (what stands there and its
+colour), the agent in the middle of the last row. What is behind it, where it looks and what it carries are not
+shown, so AlphaZero is refused: learn a model.
+
+An XLand environment has no goal until it is given a ruleset, from one of the benchmarks that
+`xminigrid.load_benchmark` downloads: jzero.make("xminigrid:XLand-MiniGrid-R1-9x9", ruleset=ruleset).
+Source: https://github.com/dunnolab/xland-minigrid (Nikulin et al. 2023).
+"""
+
+from dataclasses import fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jzero.registry import unknown_name
+from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome
+
+
+def make(name: str, **options: Any) -> OnePlayerEnv:
+    """The environment `name` of XLand-MiniGrid, such as "MiniGrid-Empty-5x5"; `options` are its parameters.
+
+    Raises:
+      ImportError: xminigrid is not installed.
+      ValueError: it has no such environment, or no such parameter.
+    """
+    try:
+        import xminigrid
+        from xminigrid.core.observation import transparent_field_of_view
+        from xminigrid.types import StepType, TimeStep
+    except ImportError as error:
+        raise ImportError(
+            f"environments of XLand-MiniGrid need it ({error}): pip install xminigrid"
+        ) from error
+    known = xminigrid.registered_environments()
+    if name not in known:
+        raise ValueError(unknown_name("environment of XLand-MiniGrid", name, list(known)))
+    inner, params = xminigrid.make(name)
+    parameters = sorted(field.name for field in fields(params))
+    for option in options:
+        if option not in parameters:
+            raise ValueError(unknown_name(f"parameter of XLand-MiniGrid's {name!r}", option, parameters))
+    params = params.replace(**options)
+    size = params.view_size
+
+    def reset(key: jax.Array) -> Any:
+        return inner.reset(params, key).state
+
+    def advance(state: Any, action: jax.Array, key: jax.Array) -> Outcome:
+        del key  # nothing is left to chance after the first state
+        now = TimeStep(state, StepType.MID, jnp.float32(0), jnp.float32(1), jnp.int32(0))
+        after = inner.step(params, now, action)
+        return Outcome(after.state, after.reward, after.last() & (after.discount == 0), after.last())
+
+    def look(state: Any) -> jax.Array:
+        return transparent_field_of_view(state.grid, state.agent, size, size)
+
+    return OnePlayerEnv(f"xminigrid:{name}", inner.num_actions(params), reset, advance, look, True)
