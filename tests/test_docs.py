@@ -89,6 +89,16 @@ def test_the_player_of_the_page_about_opponents_plays_with_its_option(monkeypatc
         assert result.histories[0][0] == opening
 
 
+def test_the_adapter_of_the_page_about_environments_keeps_the_protocol(monkeypatch, tmp_path):
+    pytest.importorskip("jumanji", exc_type=ImportError)
+    blocks = re.findall(r"```python\n(.*?)```", text_of(REPOSITORY / "docs" / "environments.md"), re.DOTALL)
+    (adapter,) = [block for block in blocks if "OnePlayerEnv" in block]
+    (tmp_path / "adapter_of_the_page.py").write_text(adapter, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert check_env(make("adapter_of_the_page:make"), num_games=8, max_plies=60).finished
+    assert make("adapter_of_the_page:make?time_limit=50").name == "my:Snake-v1"
+
+
 def test_every_registered_environment_is_listed():
     project = tomllib.loads(text_of(REPOSITORY / "pyproject.toml"))["project"]
     overview = text_of(REPOSITORY / "docs" / "environments.md").partition("\n## ")[0]
