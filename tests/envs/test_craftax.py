@@ -50,7 +50,7 @@ def compare_with(name, shape, options="", *, num_games, num_plies, limit):
 
 @pytest.mark.slow
 def test_classic_is_craftaxs_own(craftax):
-    compared = compare_with(CLASSIC, (7, 9, 21), "?max_timesteps=250", num_games=8, num_plies=255, limit=250)
+    compared = compare_with(CLASSIC, (7, 9, 21), "?max_timesteps=120", num_games=8, num_plies=125, limit=120)
     ended = compared.states.terminated[-1], compared.states.truncated[-1]
     assert (ended[0] | ended[1]).all()
     assert ended[1].any()
