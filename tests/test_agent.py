@@ -363,6 +363,7 @@ def test_another_search_is_that_of_an_agent_made_with_it(states):
     assert pickle.loads(pickle.dumps(changed)).search == two.search
 
 
+@pytest.mark.slow
 def test_searches_that_keep_nothing_take_no_cache(states):
     plain, cached = opinionated(), opinionated(cache=256, reuse=True)
     for simulations in (16, 32):  # more than the settings' 16 keep nothing

@@ -11,7 +11,7 @@ from tests.helpers.tiny import REPOSITORY
 
 LAYERS = (
     {"devices", "env", "metrics", "pytrees", "registry", "search", "settings"},
-    {"check", "env_spec"},
+    {"check", "env_spec", "record"},
     {"networks"},
     {"models", "optimizer"},
     {"replay", "self_play"},

@@ -331,7 +331,11 @@ ONE_PLAYER = {
     ("env", "changes"),
     [
         (Race(num_players=1), ONE_PLAYER),
-        (make("connect_four"), {"network": NetworkSettings(kind="resnet", width=8, blocks=1, bf16=True)}),
+        pytest.param(
+            make("connect_four"),
+            {"network": NetworkSettings(kind="resnet", width=8, blocks=1, bf16=True)},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["one player", "bfloat16 tower"],
 )

@@ -420,6 +420,7 @@ def test_no_stack_that_was_cut_by_the_rings_end_is_learned_from():
     assert right.all(), f"{(~right).mean():.1%} of the samples see frames that the player did not see"
 
 
+@pytest.mark.slow
 def test_a_small_share_reanalyses_one_sample():
     _, _, _, ring, after, found = reanalysed(0.01)
     changed = rings.by_age(after, after.plies.value) != rings.by_age(ring, ring.plies.value)

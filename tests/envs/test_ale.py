@@ -97,7 +97,10 @@ def breakout():
     ("game", "kwargs", "settings", "largest_reward"),
     [
         ("pong", {}, {}, 0),
-        ("assault", {"sticky_actions": 0.25}, {"repeat_action_probability": 0.25}, 1),
+        pytest.param(
+            *("assault", {"sticky_actions": 0.25}, {"repeat_action_probability": 0.25}, 1),
+            marks=pytest.mark.slow,
+        ),
         (
             "assault",
             {"max_frames": 200, "evaluation": True},

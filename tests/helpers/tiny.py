@@ -121,6 +121,7 @@ class Race:
         )
 
     def step(self, state, action, key):
+        action = jnp.asarray(action, jnp.int32)
         position = state.position + (action < 2).astype(jnp.int32)
         won = position >= self.goal
         mover = jnp.arange(self.num_players, dtype=jnp.int32) == state.current_player

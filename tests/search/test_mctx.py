@@ -154,7 +154,7 @@ def _search_few(
     return tables_lib.quick_jit(search_all)()
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [POLICIES[0], pytest.param(POLICIES[1], marks=pytest.mark.slow)])
 def test_a_loop_of_the_user_carries_a_key_and_a_tree(policy):
     visits = []
 
@@ -296,7 +296,15 @@ def test_tree_equals_that_of_mctx_on_a_grid(policy, num_actions, num_simulations
     test_tree_equals_that_of_mctx(case)
 
 
-@pytest.mark.parametrize("name", ["muzero", "muzero_qtransform", "gumbel_muzero", "gumbel_muzero_reward"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "muzero",
+        pytest.param("muzero_qtransform", marks=pytest.mark.slow),
+        "gumbel_muzero",
+        pytest.param("gumbel_muzero_reward", marks=pytest.mark.slow),
+    ],
+)
 def test_golden_trees_of_mctx(name):
     data = resources.files("mctx") / "_src" / "tests" / "test_data" / f"{name}_tree.json"
     golden = json.loads(data.read_text())
