@@ -13,6 +13,8 @@ they were opened and, of all others, only the best. A hop reads two short contig
 
 `open_priors[B, N, A]` is read once a simulation, to find what comes after the action just opened.
 
+Trees may have more leading axes, as those that `jax.vmap` of a policy returns, or none, as inside of it.
+
 Numbers are float32, integers exact up to 2^24. The Q-value of an edge is `reward + discount * value of the
 child`, seen by the player who moves at the edge's parent. The names of mctx's `Tree` are properties.
 """
@@ -20,6 +22,8 @@ child`, seen by the player who moves at the edge's parent. The names of mctx's `
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import chex
@@ -49,6 +53,24 @@ class SearchSummary:
 
 
 T = TypeVar("T")
+
+
+def _compiled(read: Callable) -> Callable:
+    """`read(tree, ...)`, which reads no more than packed arrays, as one program also outside of `jit`.
+
+    There each of its operations would be dispatched, and traced, by itself.
+    """
+    program = jax.jit(read, inline=True)
+
+    @functools.wraps(read)
+    def call(tree: Tree, *args: Any) -> Any:
+        return program(dataclasses.replace(tree, **dict.fromkeys(_KEPT)), *args)
+
+    return call
+
+
+_KEPT = ("embeddings", "root_invalid_actions", "extra_data", "model_state")
+"""Fields that a tree keeps for others."""
 
 
 @chex.dataclass(frozen=True)
@@ -123,45 +145,49 @@ class Tree(Generic[T]):
         return self.nodes[..., layout.ACTION].astype(jnp.int32)
 
     @property
+    @_compiled
     def children_prior_logits(self) -> jax.Array:
         """f32[B, N, A] prior logits; -inf where the model masked an action."""
         return self._by_action(self.children[..., layout.PRIOR], self.open_priors)
 
     @property
+    @_compiled
     def children_index(self) -> jax.Array:
         """i32[B, N, A] node index of each child, UNVISITED where there is none."""
         return self._by_action(layout.child_nodes(self.children), self.UNVISITED)
 
     @property
+    @_compiled
     def children_visits(self) -> jax.Array:
         """i32[B, N, A] visits of each edge."""
         return self._by_action(self.children[..., layout.VISITS].astype(jnp.int32), 0)
 
     @property
+    @_compiled
     def children_values(self) -> jax.Array:
         """f32[B, N, A] value of each child for the player to move there, 0 where unvisited."""
         return self._by_action(self._of_child_nodes(layout.NODE_VALUE), 0.0)
 
     @property
+    @_compiled
     def children_rewards(self) -> jax.Array:
         """f32[B, N, A] reward of each edge, 0 where unvisited."""
         return self._by_action(self._of_child_nodes(layout.REWARD), 0.0)
 
     @property
+    @_compiled
     def children_discounts(self) -> jax.Array:
         """f32[B, N, A] discount of each edge, 0 where unvisited."""
         return self._by_action(self._of_child_nodes(layout.DISCOUNT), 0.0)
 
+    @_compiled
     def qvalues(self, indices: jax.Array | int) -> jax.Array:
         """Q-values [B, A] at the nodes `indices` [B] or at one index for all, 0 where unvisited.
 
         Of an unbatched tree, as inside `jax.vmap`, [A] at a scalar index.
         """
-        if self.nodes.ndim == 2:
-            at = self.children[indices]
-        else:
-            rows = jnp.arange(self.nodes.shape[0], dtype=jnp.int32)
-            at = self.children[rows, jnp.broadcast_to(jnp.asarray(indices, jnp.int32), rows.shape)]
+        indices = jnp.broadcast_to(jnp.asarray(indices, jnp.int32), self.nodes.shape[:-2])
+        at = self._rows(self.children, indices)
         return layout.by_action(
             at[..., layout.QVALUE], self.actions_of(at), at[..., layout.VISITS] > 0, self.num_actions, 0.0
         )
@@ -170,12 +196,13 @@ class Tree(Generic[T]):
         """Actions i32[B, ...] of the edges `children` [B, ..., CHILD_FIELDS]; arbitrary where unused."""
         code = children[..., layout.CHILD].astype(jnp.int32)
         node = jnp.maximum(layout.node_index(code), 0)
-        reached = _gather(self.nodes[..., layout.ACTION], node).astype(jnp.int32)
+        reached = self._rows(self.nodes[..., layout.ACTION], node).astype(jnp.int32)
         return jnp.where(layout.is_untried(code), layout.untried_action(code), reached)
 
+    @_compiled
     def summary(self) -> SearchSummary:
         """Visit counts, value and Q-values of the root."""
-        root = self.children[:, self.ROOT_INDEX]
+        root = self.children[..., self.ROOT_INDEX, :, :]
         visits = layout.by_action(
             root[..., layout.VISITS],
             self.actions_of(root),
@@ -187,7 +214,7 @@ class Tree(Generic[T]):
         return SearchSummary(
             visit_counts=visits,
             visit_probs=jnp.where(total > 0, visits / jnp.maximum(total, 1), 1 / self.num_actions),
-            value=self.nodes[:, self.ROOT_INDEX, layout.NODE_VALUE],
+            value=self.nodes[..., self.ROOT_INDEX, layout.NODE_VALUE],
             qvalues=self.qvalues(self.ROOT_INDEX),
         )
 
@@ -195,32 +222,43 @@ class Tree(Generic[T]):
         """The tree with an array for each field, as mctx has it, whose fields can be replaced; also unbatched."""
         names = [field.name for field in dataclasses.fields(mctx.Tree)]
         fields = {name: getattr(self, name) for name in names}
-        nodes = jnp.arange(self.nodes.shape[-2], dtype=jnp.int32)[:, None]
+        logits = fields["children_prior_logits"]
+        nodes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 2)
         fields["children_prior_logits"] = finite_at_root(
-            self.children_prior_logits, nodes, self.root_invalid_actions[..., None, :]
+            logits, nodes, self.root_invalid_actions[..., None, :]
         )
         return mctx.Tree(**fields)
 
     @property
     def root_player(self) -> jax.Array:
         """i32[B]: the player to move at the root, of a tree with several values."""
-        return self.nodes[:, self.ROOT_INDEX, layout.PLAYER].astype(jnp.int32)
+        return self.nodes[..., self.ROOT_INDEX, layout.PLAYER].astype(jnp.int32)
 
     def root_player_qvalues(self) -> jax.Array:
         """f32[B, A, P]: Q-values of the root's actions for every player, 0 where unvisited.
 
         Of a tree with several values; `qvalues` has those of the player to move alone.
         """
-        root = self.children[:, self.ROOT_INDEX]
+        root = self.children[..., self.ROOT_INDEX, :, :]
         node = jnp.maximum(layout.node_index(root[..., layout.CHILD].astype(jnp.int32)), 0)
-        child = jnp.take_along_axis(self.nodes, node[..., None], axis=1)
+        child = self._rows(self.nodes, node)
         value, reward = jnp.split(child[..., layout.PLAYER_VALUES :], 2, axis=-1)
         qvalues = reward + child[..., layout.DISCOUNT, None] * value
         by_player = jax.vmap(layout.by_action, in_axes=(-1, None, None, None, None), out_axes=-1)
         return by_player(qvalues, self.actions_of(root), root[..., layout.VISITS] > 0, self.num_actions, 0.0)
 
+    def _rows(self, array: jax.Array, index: jax.Array) -> jax.Array:
+        """Tree by tree: `array` [B, N, ...] at the nodes `index` [B, ...]."""
+
+        def one(array: jax.Array, index: jax.Array) -> jax.Array:
+            return array[index]
+
+        for _ in self.nodes.shape[:-2]:
+            one = jax.vmap(one)
+        return one(array, index)
+
     def _of_child_nodes(self, field: int) -> jax.Array:
-        return _gather(self.nodes[..., field], jnp.maximum(layout.child_nodes(self.children), 0))
+        return self._rows(self.nodes[..., field], jnp.maximum(layout.child_nodes(self.children), 0))
 
     def _by_action(self, values: jax.Array, missing: float | jax.Array) -> jax.Array:
         actions = self.actions_of(self.children)
@@ -243,13 +281,6 @@ def finite_at_root(logits: jax.Array, node: jax.Array | int, illegal: jax.Array)
     """Prior logits [..., A] of nodes as mctx masks them: finite at the root's `illegal` [..., A] actions."""
     masked = (node == Tree.ROOT_INDEX) & layout.is_set(illegal)
     return jnp.where(masked, jnp.finfo(logits.dtype).min, logits)
-
-
-def _gather(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Row by row: values [B, N] at index [B, ...]; or values [N] of one tree."""
-    if values.ndim == 1:
-        return values[index]
-    return jax.vmap(lambda row, index: row[index])(values, index)
 
 
 def init_tree(

@@ -5,6 +5,7 @@ import functools
 from types import ModuleType
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import mctx
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from jzero import search
+from jzero.search import layout
 from jzero.search.view import TreeView
 from tests.helpers import search_tables as tables_lib
 from tests.helpers.search_tables import TreeArrays, quick_jit
@@ -142,6 +144,41 @@ def test_a_tree_becomes_that_of_mctx():
         np.testing.assert_allclose(getattr(dense, name), getattr(theirs, name), atol=1e-5, err_msg=name)
     changed = dense.replace(children_rewards=dense.children_rewards + 1.0)
     np.testing.assert_allclose(changed.qvalues(jnp.zeros(B, int)), dense.summary().qvalues + 1.0, atol=1e-6)
+
+
+def test_trees_of_a_mapped_policy_are_read_as_those_of_one():
+    tables = tables_lib.random_tables(1, A)
+    root = tables_lib.jax_root(tables, tables_lib.random_roots(1, tables, B))
+    tables, root = jax.tree.map(jnp.asarray, (tables, root))
+
+    def one_search(key: jax.Array) -> search.Tree:
+        return search.muzero_policy(tables, key, root, tables_lib.recurrent_fn, N).search_tree
+
+    trees = quick_jit(jax.vmap(one_search))(jax.random.split(jax.random.key(0), 2))
+    each = [jax.tree.map(lambda x, i=i: x[i], trees) for i in range(2)]
+    nodes = jnp.arange(2 * B).reshape(2, B) % (N + 1)
+    reads = {name: functools.partial(lambda name, tree, node: getattr(tree, name), name) for name in FIELDS}
+    reads |= {
+        "qvalues": lambda tree, node: tree.qvalues(node),
+        "of the root": lambda tree, node: tree.qvalues(0),
+        "summary": lambda tree, node: tree.summary(),
+        "whole": lambda tree, node: tree.to_mctx(),
+    }
+    for name, read in reads.items():
+        expected = jax.tree.map(lambda *x: jnp.stack(x), *map(read, each, nodes))
+        chex.assert_trees_all_equal(read(trees, nodes), expected, custom_message=name)
+    assert not np.array_equal(each[0].children_visits, each[1].children_visits)
+
+
+def test_a_field_is_traced_once(monkeypatch):
+    """Outside of `jit` it is one compiled program, not many."""
+    tree, _ = plain_trees()
+    for again in (False, True):
+        for name in FIELDS:
+            getattr(tree, name)
+        assert tree.summary().qvalues.tolist() == tree.qvalues(0).tolist()
+        if not again:
+            monkeypatch.setattr(layout, "by_action", None)
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.__name__)
