@@ -64,7 +64,8 @@ def _compiled(read: Callable) -> Callable:
 
     @functools.wraps(read)
     def call(tree: Tree, *args: Any) -> Any:
-        return program(dataclasses.replace(tree, **dict.fromkeys(_KEPT)), *args)
+        without: Any = dict.fromkeys(_KEPT)
+        return program(dataclasses.replace(tree, **without), *args)
 
     return call
 
