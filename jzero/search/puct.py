@@ -199,11 +199,11 @@ def noisy_logits(
 def by_visits(rng_key: jax.Array, tree: Tree, temperature: float | jax.Array) -> PolicyOutput:
     """Actions drawn in proportion to `visits ** (1 / temperature)` of the root's."""
     weights = tree.summary().visit_probs
-    action = jax.random.categorical(rng_key, _temper(weights, temperature))
+    action = jax.random.categorical(rng_key, temper(jnp.log(weights), temperature))
     return root_lib.output(action.astype(jnp.int32), weights, tree)
 
 
-def _temper(weights: jax.Array, temperature: float | jax.Array) -> jax.Array:
-    """Logits [B, A] of `weights ** (1 / temperature)`, safe at temperature 0."""
-    logits = jnp.log(weights) - jnp.log(jnp.max(weights, axis=-1, keepdims=True))
-    return logits / jnp.maximum(root_lib.as_float32(temperature), 1e-6)
+def temper(logits: jax.Array, temperature: float | jax.Array) -> jax.Array:
+    """Logits [..., A] of `weights ** (1 / temperature)`, given those of the weights; safe at temperature 0."""
+    relative = logits - jnp.max(logits, axis=-1, keepdims=True)
+    return relative / jnp.maximum(root_lib.as_float32(temperature), scores.TINY)

@@ -55,23 +55,22 @@ class SearchSummary:
 T = TypeVar("T")
 
 
+_KEPT = ("embeddings", "root_invalid_actions", "extra_data", "model_state")
+"""Fields that a tree keeps for others."""
+
+
 def _compiled(read: Callable) -> Callable:
     """`read(tree, ...)`, which reads no more than packed arrays, as one program also outside of `jit`.
 
     There each of its operations would be dispatched, and traced, by itself.
     """
-    program = jax.jit(read, inline=True)
+    program, emptied = jax.jit(read, inline=True), dict.fromkeys(_KEPT, cast(Any, None))
 
     @functools.wraps(read)
     def call(tree: Tree, *args: Any) -> Any:
-        without: Any = dict.fromkeys(_KEPT)
-        return program(dataclasses.replace(tree, **without), *args)
+        return program(dataclasses.replace(tree, **emptied), *args)
 
     return call
-
-
-_KEPT = ("embeddings", "root_invalid_actions", "extra_data", "model_state")
-"""Fields that a tree keeps for others."""
 
 
 @chex.dataclass(frozen=True)
