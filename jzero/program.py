@@ -167,9 +167,11 @@ def make_program(
         grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(state.params, batch, loss_key)
         replay = algorithm.update_priorities(replay, batch, priorities)
         grads, metrics = mean_over_devices((grads, metrics))
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        with jax.numpy_dtype_promotion("standard"):  # optax promotes the number of its updates
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        decay = jnp.minimum(settings.ema_decay, state.updates / (state.updates + 10.0))
+        number = state.updates.astype(jnp.float32)
+        decay = jnp.minimum(settings.ema_decay, number / (number + 10.0))
         averaged = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), state.averaged, params)
         metrics = metrics | {"grad_norm": one(optax.tree.norm(grads))}
         return state._replace(

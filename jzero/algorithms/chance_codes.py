@@ -85,7 +85,7 @@ def chance_losses(
         "afterstate_value_loss": -jnp.sum(wanted * jax.nn.log_softmax(value), axis=-1),
     }
     # An afterstate belongs to the step that it leads to.
-    known = targets.known[:, 1:]
+    known = targets.known[:, 1:].astype(jnp.float32)
     return {name: jnp.pad(loss * known, ((0, 0), (1, 0))) for name, loss in losses.items()}
 
 

@@ -31,7 +31,7 @@ def of_steps(
     """
     value_error = jnp.abs(learned.value.decode(found.value) - targets.value)
     reward_error = jnp.abs(learned.reward.decode(found.reward) - reward_targets(learned, targets))
-    known = targets.known * present[:, None]
+    known = targets.known.astype(jnp.float32) * present[:, None]
     metrics = {}
     for step in range(targets.value.shape[1]):
         metrics[f"value_error_{step}"] = mean(value_error[:, step], known[:, step])
@@ -71,7 +71,7 @@ def of_chance(
     present: jax.Array,
 ) -> Metrics:
     """Whether chance is learned: how many codes there are, how unsure the model is of the next, Q-values."""
-    known = targets.known[:, 1:] * present[:, None]
+    known = targets.known[:, 1:].astype(jnp.float32) * present[:, None]
     log_chance = jax.nn.log_softmax(chance)
     error = jnp.abs(learned.value.decode(afterstate_value) - afterstate_values(learned, targets))
     return {

@@ -205,7 +205,7 @@ def muzero_loss(
     total += settings.value_weight * parts.get("afterstate_value_loss", 0.0)
     present = (weight > 0).astype(jnp.float32)
     if codes is not None:
-        information = code_information(codes, targets.known[:, 1:] * present[:, None])
+        information = code_information(codes, targets.known[:, 1:].astype(jnp.float32) * present[:, None])
         total -= muzero.code_information_weight * information
         metrics["code_information"] = one(information)
         metrics |= diagnostics.of_chance(
@@ -227,7 +227,8 @@ def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dic
     `entropy_weight` rewards.
     """
     prefix = diagnostics.reward_targets(learned, targets)
-    reward = cross_entropy(learned.reward.two_hot(prefix), found.reward) * targets.known[:, :-1]
+    reward = cross_entropy(learned.reward.two_hot(prefix), found.reward)
+    reward *= targets.known[:, :-1].astype(jnp.float32)
     if learned.sampled_actions:
         log_density = squashed.log_density(found.policy[:, :, None], targets.candidates)
         policy = {
@@ -237,7 +238,8 @@ def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dic
     else:
         policy = {"policy_loss": policy_divergence(targets.policy, found.policy) * targets.policy_weight}
     return policy | {
-        "value_loss": cross_entropy(learned.value.two_hot(targets.value), found.value) * targets.known,
+        "value_loss": cross_entropy(learned.value.two_hot(targets.value), found.value)
+        * targets.known.astype(jnp.float32),
         # The reward belongs to the step that it leads to.
         "reward_loss": jnp.concatenate([jnp.zeros_like(reward[:, :1]), reward], axis=1),
     }
@@ -266,7 +268,7 @@ def _consistency(
     projected = projection.project(params, merge_axes(jnp.swapaxes(latent[1:], 0, 1)))
     predicted = projection.predict(params, projected)
     cosine = jnp.sum(_unit(predicted) * jax.lax.stop_gradient(_unit(observed)), axis=-1)
-    loss = -cosine.reshape(num_samples, steps) * targets.alive[:, 1:]
+    loss = -cosine.reshape(num_samples, steps) * targets.alive[:, 1:].astype(jnp.float32)
     return jnp.concatenate([jnp.zeros_like(loss[:, :1]), loss], axis=1)
 
 

@@ -120,5 +120,5 @@ def merge_axes(tree: PyTree) -> PyTree:
 def prefix_sums(reward: jax.Array, horizon: int) -> jax.Array:
     """f32[S, K]: sums of rewards since the last multiple of `horizon` steps (EfficientZero's value prefix)."""
     step = jnp.arange(reward.shape[1], dtype=jnp.int32)
-    same = (step[:, None] // horizon == step // horizon) & (step <= step[:, None])
+    same = (step[:, None] // horizon == step[None] // horizon) & (step[None] <= step[:, None])
     return jnp.einsum("sj,kj->sk", reward, same.astype(reward.dtype))

@@ -202,7 +202,8 @@ def make_batch(
     history = spec.history
     drawn = draw(replay, draw_key, num_samples, correction=muzero.priority_correction, history=history)
     length = steps + muzero.td_steps + 1
-    window = jnp.minimum(drawn.age[:, None] + jnp.arange(length, dtype=jnp.int32), replay.held - 1)  # [S, L]
+    ahead = jnp.arange(length, dtype=jnp.int32)[None]
+    window = jnp.minimum(drawn.age[:, None] + ahead, replay.held - 1)  # [S, L]
     if muzero.reanalyse:
         count = _reanalysed(muzero, num_samples)
         searched = window[:count, : steps + 1]
@@ -255,9 +256,8 @@ def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array)
     if not spec.recalls:
         found = recorder.unpack(_at(replay, flat, lanes, replay.plies.position)).seen
     else:
-        back = flat[:, None] - jnp.arange(
-            history - 1, -1, -1, dtype=jnp.int32
-        )  # [S * L, H], the ply itself last
+        ago = jnp.arange(history - 1, -1, -1, dtype=jnp.int32)[None]
+        back = flat[:, None] - ago  # [S * L, H], the ply itself last
         ended = _at(replay, back, lanes[:, None], replay.plies.ended) | (back < 0)
         # How many of the plies just before it belong to the same game: up to the last end among them.
         inside = jnp.cumprod(~ended[:, :-1][:, ::-1], axis=1)
@@ -290,8 +290,8 @@ def _reanalyse(
     )
     rows, plies = replay.rows(flat), replay.plies
     # A ply may have been drawn twice: all that is written of it must come from one search.
-    same = (flat[:, None] == flat) & (lanes[:, None] == lanes)
-    last = jnp.max(jnp.where(same, jnp.arange(flat.size, dtype=jnp.int32), 0), axis=1)
+    same = (flat[:, None] == flat[None]) & (lanes[:, None] == lanes[None])
+    last = jnp.max(jnp.where(same, jnp.arange(flat.size, dtype=jnp.int32)[None], 0), axis=1)
     found = jax.tree.map(lambda x: x[last], found)
     return replay._replace(
         plies=plies._replace(

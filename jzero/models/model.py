@@ -88,7 +88,7 @@ def from_mover(values: jax.Array, mover: jax.Array) -> jax.Array:
 def _rolled(values: jax.Array, shift: jax.Array) -> jax.Array:
     num_players = values.shape[-1]
     return jnp.take_along_axis(
-        values, (jnp.arange(num_players, dtype=jnp.int32) + shift[:, None]) % num_players, axis=-1
+        values, (jnp.arange(num_players, dtype=jnp.int32)[None] + shift[:, None]) % num_players, axis=-1
     )
 
 

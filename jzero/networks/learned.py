@@ -287,7 +287,7 @@ def to_unit_range(latent: jax.Array) -> jax.Array:
     rows = latent.astype(jnp.float32).reshape(latent.shape[0], -1)
     # By their places: the gradient of a maximum divides by how many numbers equal it, and none does where XLA
     # computes the numbers twice with different rounding. A sum over a mask, as a gather's gradient is a scatter.
-    place = jnp.arange(rows.shape[1], dtype=jnp.int32)
+    place = jnp.arange(rows.shape[1], dtype=jnp.int32)[None]
     low, high = (
         jnp.sum(jnp.where(place == found(rows, axis=1, keepdims=True), rows, 0.0), axis=1, keepdims=True)
         for found in (jnp.argmin, jnp.argmax)

@@ -57,12 +57,19 @@ class Support(NamedTuple):
         """
         end = scale(jnp.float32(self.limit))
         place = (jnp.clip(scale(values), -end, end) + end) / (2 * end) * (self.atoms - 1)
-        return jnp.maximum(1 - jnp.abs(place[..., None] - jnp.arange(self.atoms, dtype=jnp.float32)), 0.0)
+        atoms = _last_axis(jnp.arange(self.atoms, dtype=jnp.float32), place.ndim)
+        return jnp.maximum(1 - jnp.abs(place[..., None] - atoms), 0.0)
 
     def decode(self, logits: jax.Array) -> jax.Array:
         """Values f32[...] from logits [..., atoms]: h's inverse of the mean atom."""
-        return unscale(jnp.sum(jax.nn.softmax(logits, axis=-1) * self.positions(), axis=-1))
+        atoms = _last_axis(self.positions(), logits.ndim - 1)
+        return unscale(jnp.sum(jax.nn.softmax(logits, axis=-1) * atoms, axis=-1))
 
     def outside(self, values: jax.Array) -> jax.Array:
         """bool[...]: values that `two_hot` clamps."""
         return jnp.abs(values) > self.limit * (1 + 1e-5)
+
+
+def _last_axis(row: jax.Array, before: int) -> jax.Array:
+    """A row [n] as the last axis of an array, with so many axes of 1 before."""
+    return jnp.expand_dims(row, tuple(range(before)))
