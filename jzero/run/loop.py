@@ -202,11 +202,11 @@ class Run:
                 # One that would end after the time is up is left to the final one.
                 if self.leads and self.seconds >= next_measure and self.seconds + spent < budget:
                     bar.set_postfix_str("measuring")
-                    begun = time.monotonic()
+                    begun = self._clock()
                     with self._compiling("a measurement"):
                         metrics |= self._measure(measure, EACH * budget)
                         self._log(metrics, bar)
-                    spent = time.monotonic() - begun
+                    spent = self._clock() - begun  # nothing, the first time
                     if isinstance(measure, TimedMeasure):  # all beyond that was compiling
                         spent = min(spent, EACH * budget)
                     measuring += spent

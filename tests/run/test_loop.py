@@ -370,8 +370,10 @@ def test_the_time_ends_a_run(tmp_path):
     assert last >= spent + 0.5 > earlier[-1]
 
 
-def test_a_run_ends_at_its_target(tmp_path):
-    strengths = iter([0.25, 0.5, 0.75, 1.0])
+def test_a_run_ends_at_its_target(tmp_path, monkeypatch):
+    strengths, ticks = iter([0.25, 0.5, 0.75, 1.0]), itertools.count()
+    # Nothing takes a second, after which fewer measurements are taken.
+    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: 1e-3 * next(ticks)))
 
     def measure(agent):
         return Strength("rising", next(strengths), 0.0, 1.0)
