@@ -159,6 +159,13 @@ def unknown_name(what: str, name: str, known: list[str]) -> str:
     return f"unknown {what} {name!r}: {hint}{' ' if hint else ''}known: {', '.join(known) or 'none'}"
 
 
+def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ValueError for the first of the `options` that `known` does not have; `what` is what each is."""
+    for option in options:
+        if option not in known:
+            raise ValueError(unknown_name(what, option, sorted(known)))
+
+
 def options_of(made: type) -> list[str]:
     """The names of the arguments of a class's constructor, its bases' where it hands them further arguments."""
     names: dict[str, None] = {}

@@ -20,7 +20,7 @@ from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.exact import prove_never_loses
 from jzero.evaluate.positions import load_positions, score_positions
 from jzero.evaluate.rating import mean_with_interval
-from jzero.evaluate.turns import Limit, TimeIsUp
+from jzero.evaluate.turns import Limit
 from jzero.pytrees import States
 
 if TYPE_CHECKING:
@@ -206,9 +206,7 @@ def play_episodes(
         act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
         states, earned = _step(env, states, act(states, act_key), step_key)
         total += earned
-        try:
-            limit()
-        except TimeIsUp:
+        if limit.is_over():
             going = int((~np.asarray(is_finished(states))).sum())
             break
     return Episodes(np.asarray(total, np.float64), going, ply)

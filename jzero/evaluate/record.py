@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import is_finished, seeded_key
-from jzero.evaluate.turns import Limit, TimeIsUp
+from jzero.evaluate.turns import Limit
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -64,9 +64,7 @@ def record_games(
             games[index]["values"].append(round(float(values[index]), 4))
         states = step(states, jnp.asarray(actions), seeds, ply + 1)
         outcome += np.asarray(states.rewards)
-        try:
-            limit()
-        except TimeIsUp:
+        if limit.is_over():
             break
     for game, total in zip(games, outcome, strict=True):
         game["outcome"] = total.tolist()

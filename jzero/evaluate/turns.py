@@ -38,7 +38,7 @@ class TimeIsUp(Exception):
 
 
 class Limit:
-    """Called after each ply of a measurement; raises `TimeIsUp` `seconds` after the first call.
+    """Asked after each ply of a measurement; the time is up `seconds` after the first question.
 
     What comes before that is compiled then.
     """
@@ -46,12 +46,16 @@ class Limit:
     def __init__(self, seconds: float) -> None:
         self.seconds, self._end = seconds, math.inf
 
-    def __call__(self) -> None:
-        """Raises TimeIsUp."""
+    def is_over(self) -> bool:
+        """Whether the time is up."""
         now = time.monotonic()
         if self._end == math.inf:
             self._end = now + self.seconds
-        if now > self._end:
+        return now > self._end
+
+    def __call__(self) -> None:
+        """Raises TimeIsUp where it is."""
+        if self.is_over():
             raise TimeIsUp
 
 

@@ -17,12 +17,7 @@ from jzero.run.build import build_program
 from jzero.storage import checkpoint
 from tests.helpers.tiny import TINY, same_bits
 
-pytestmark = [
-    pytest.mark.usefixtures("quick_compilation"),
-    # Orbax leaves its readers of damaged arrays behind.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
-]
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def small_state(number):

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import keep_finished
-from jzero.registry import options_of, unknown_name
+from jzero.registry import check_options, options_of, unknown_name
 
 MAX_ACTIONS = 512
 """The largest number of actions."""
@@ -143,9 +143,7 @@ def make_playground(
     if name not in registry.ALL_ENVS:
         raise ValueError(unknown_name("environment of MuJoCo Playground", name, sorted(registry.ALL_ENVS)))
     config = registry.get_default_config(name)
-    for option in options:
-        if option not in config:
-            raise ValueError(unknown_name(f"setting of Playground's {name!r}", option, sorted(config)))
+    check_options(f"setting of Playground's {name!r}", options, config)
     if "impl" in config:
         options = {"impl": "jax", **options}
     inner = registry.load(name, config_overrides=options)

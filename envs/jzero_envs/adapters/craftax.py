@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jzero.registry import unknown_name
+from jzero.registry import check_options, unknown_name
 from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome
 
 NAMES = ["Craftax-Classic-Symbolic-v1", "Craftax-Symbolic-v1"]
@@ -41,10 +41,7 @@ def make(name: str, **options: Any) -> OnePlayerEnv:
         raise ValueError(unknown_name("Craftax game", name, NAMES))
     inner = make_craftax_env_from_name(name, auto_reset=False)
     default = inner.default_params
-    parameters = sorted(field.name for field in fields(default))
-    for option in options:
-        if option not in parameters:
-            raise ValueError(unknown_name(f"parameter of {name!r}", option, parameters))
+    check_options(f"parameter of {name!r}", options, {field.name for field in fields(default)})
     params = default.replace(**options)
     endless = params.replace(max_timesteps=jnp.iinfo(jnp.int32).max)
     shape = sys.modules[type(inner).__module__].get_map_obs_shape()

@@ -38,7 +38,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Symmetry, keep_finished
-from jzero.registry import unknown_name
+from jzero.registry import check_options, unknown_name
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Ends of the names of games that observe only zeros and ones."""
@@ -217,9 +217,8 @@ def make(name: str, *, sticky_actions: float = 0.0, **options: Any) -> GymnaxEnv
 def _with_options(name: str, params: Any, options: dict[str, Any]) -> Any:
     """Gymnax's parameters of the game `name` with the fields in `options` replaced."""
     default = {field.name: getattr(params, field.name) for field in fields(params)}
+    check_options(f"parameter of gymnax's {name!r}", options, default)
     for option, value in options.items():
-        if option not in default:
-            raise ValueError(unknown_name(f"parameter of gymnax's {name!r}", option, sorted(default)))
         kinds = {float: float | int, int: int}.get(type(default[option]), object)
         if not isinstance(value, kinds):
             raise ValueError(

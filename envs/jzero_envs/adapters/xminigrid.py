@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jzero.registry import unknown_name
+from jzero.registry import check_options, unknown_name
 from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome
 
 
@@ -42,10 +42,9 @@ def make(name: str, **options: Any) -> OnePlayerEnv:
     if name not in known:
         raise ValueError(unknown_name("environment of XLand-MiniGrid", name, list(known)))
     inner, params = xminigrid.make(name)
-    parameters = sorted(field.name for field in fields(params))
-    for option in options:
-        if option not in parameters:
-            raise ValueError(unknown_name(f"parameter of XLand-MiniGrid's {name!r}", option, parameters))
+    check_options(
+        f"parameter of XLand-MiniGrid's {name!r}", options, {field.name for field in fields(params)}
+    )
     params = params.replace(**options)
     size = params.view_size
 

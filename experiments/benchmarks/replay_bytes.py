@@ -1,0 +1,61 @@
+"""Bytes of a position in AlphaZero's replay, its policy included, beside those of the whole state. Needs pgx.
+
+    python experiments/benchmarks/replay_bytes.py
+    python experiments/benchmarks/replay_bytes.py --envs pgx:hex blob
+
+Shapes alone are looked at: nothing is compiled or played.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from jzero.algorithms.alphazero import position_of
+from jzero.env import init_batch
+from jzero.env_spec import describe
+from jzero.record import make_recorder, pack_policy
+from jzero.registry import make
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to look at."""
+
+    envs: tuple[str, ...] = (
+        *("pgx:chess", "pgx:go_19x19", "pgx:shogi", "pgx:go_9x9", "pgx:othello"),
+        *("quoridor", "connect_four"),
+    )
+    """Environments, as `jzero.make` calls them."""
+
+
+def _bytes(tree: Any) -> int:
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def sizes(name: str) -> tuple[int, int]:
+    """(bytes of a whole state and its policy, bytes on record)."""
+    env = make(name)
+    spec = describe(env, name)
+    state = jax.eval_shape(partial(init_batch, env, batch_size=1), jax.random.key(0))
+    policy = jax.ShapeDtypeStruct((1, spec.num_actions), jnp.float32)
+    recorder = make_recorder(env, partial(position_of, spec))
+    kept = jax.eval_shape(recorder.pack, state), jax.eval_shape(pack_policy, policy)
+    return _bytes((state, policy)), _bytes(kept)
+
+
+def main(config: Config) -> None:
+    """Prints the table, as docs/choosing.md has it."""
+    print("| game | whole state and policy | on record |\n|---|---|---|")
+    for name in config.envs:
+        whole, kept = sizes(name)
+        print(f"| `{name}` | {whole:,} | {kept:,} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
