@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -115,7 +116,7 @@ def test_an_error_of_the_users_measure_has_its_traceback_in_the_run_directory(tm
     options = ["--run-dir", str(tmp_path / "run")]
     with pytest.raises(SystemExit) as error:
         main("tiny", preset, lambda env: broken, argv=options)
-    line = "KeyError: 'strength' (test_loop.py, line "
+    line = f"KeyError: 'strength' ({Path(__file__).name}, line "
     assert str(error.value).startswith(f"error: {line}")
     assert str(error.value).endswith(f"the whole traceback is in {tmp_path / 'run' / 'traceback.txt'}")
     assert 'return {}["strength"]' in (tmp_path / "run" / "traceback.txt").read_text()
