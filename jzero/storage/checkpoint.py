@@ -19,6 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jzero.pytrees import OneState, PyTree
+from jzero.storage.run_dir import iterations
 
 NEWEST = 2
 
@@ -156,14 +157,6 @@ def shapes(directory: str | Path) -> Any:
         except Exception:  # a damaged one, of which `restore` warns
             continue
     return None
-
-
-def iterations(directory: str | Path) -> list[int]:
-    """Iterations of the checkpoints in `directory`, oldest first; unfinished ones have other names."""
-    directory = Path(directory)
-    if not directory.is_dir():
-        return []
-    return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdigit())
 
 
 def _remove_unfinished(directory: Path) -> bool:

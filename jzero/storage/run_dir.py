@@ -40,9 +40,8 @@ try:
 except ImportError:  # Windows: runs work there, without the check for a second process
     fcntl = None
 
-LOCK, CONFIG, METRICS, TRACEBACK, CHECKPOINTS = (
-    *("lock", "config.json", "metrics.jsonl", "traceback.txt", "checkpoints"),
-)
+LOCK, CONFIG, METRICS = "lock", "config.json", "metrics.jsonl"
+TRACEBACK, CHECKPOINTS = "traceback.txt", "checkpoints"
 UNSAVED = {
     CONFIG,
     METRICS,
@@ -222,9 +221,17 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return [line for line in metrics if isinstance(line, dict)]
 
 
+def iterations(directory: str | Path) -> list[int]:
+    """Iterations of the checkpoints in `directory`, oldest first; unfinished ones have other names."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdigit())
+
+
 def has_checkpoint(path: Path) -> bool:
-    """Whether the run in `path` has saved one; an unfinished one has another name than a number."""
-    return any(entry.name.isdigit() for entry in (path / CHECKPOINTS).glob("*"))
+    """Whether the run in `path` has saved one."""
+    return bool(iterations(path / CHECKPOINTS))
 
 
 def resume_command(experiment: str, path: str | Path) -> str:
