@@ -74,10 +74,16 @@ def optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forget_programs() -> Iterator[None]:
-    """Frees a module's compiled programs: thousands of them exhaust a process's memory maps (a crash in XLA)."""
+def leaves_no_trace() -> Iterator[None]:
+    """A module leaves JAX's settings as they were, so that no test depends on those before it.
+
+    Its compiled programs are freed: thousands of them exhaust a process's memory maps (a crash in XLA).
+    """
+    before = dict(jax.config.values)
     yield
     jax.clear_caches()
+    changed = {name: value for name, value in jax.config.values.items() if value != before.get(name, value)}
+    assert not changed, f"a test of this module changes settings of JAX for all tests after it: {changed}"
 
 
 @pytest.fixture

@@ -82,11 +82,10 @@ def in_docs() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def suite() -> Iterator[dict[str, unittest.TestCase]]:
     """All tests of mctx's files by name."""
-    found = {}
+    found, partitionable = {}, jax.config.values["jax_threefry_partitionable"]
     with pytest.MonkeyPatch.context() as patch, jax.threefry_partitionable(False):
         for name, module in stand_ins().items():
             patch.setitem(sys.modules, name, module)
-        partitionable = jax.config.values["jax_threefry_partitionable"]
         for file in (MCTX / "_src" / "tests").glob("*_test.py"):
             spec = importlib.util.spec_from_file_location(file.stem, file)
             module = importlib.util.module_from_spec(spec)
