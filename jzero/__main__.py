@@ -10,6 +10,7 @@ COMMANDS = {
     "check": ("jzero.run.check", "says in plain words whether an environment keeps the protocol"),
     "export": ("jzero.run.export", "writes an agent's weights into a folder of their own, to share"),
     "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
+    "play": ("jzero.run.play", "plays an agent in the browser or in the terminal, and shows its search"),
     "report": ("jzero.run.report", "writes the report of a run anew"),
     "train": ("jzero.run.train_command", "trains and measures an agent in any environment"),
 }

@@ -70,6 +70,10 @@ class Env(Protocol):
       policy) may then depend on it: a search looks at it in the worlds that it draws, and only there;
     - `decide`, `chance_logits`, `resolve` and `num_outcomes`: chance that a search can count, see `ChanceEnv`;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
+    - `svg_for(state, player)`: the same without what this player may not see, where information is hidden;
+    - `areas(state)`: where one clicks on the picture, {action: (rectangle, ...)} with rectangles (x, y, width,
+      height) in the picture's units, clicked one after another: one for a cell, two for a piece and where it goes;
+    - `action_name(state, action)`: what players call an action of a state, a short text such as "d3";
     - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has
       to begin new games;
     - `restart(state, key)`: the first state of the game after the finished `state`, where `init` cannot know it (an

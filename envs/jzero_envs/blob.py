@@ -23,6 +23,8 @@ from jzero.env import forfeit, keep_finished
 
 SUITS, RANKS, CARDS = 4, 13, 52
 NO_TRUMP = 4  # a fifth "suit" that no card has
+FACE_DOWN = -1  # a card of a picture that its viewer may not see
+CARD_SIZE = (26, 30)  # of pictures
 SUIT_SIGNS, RANK_SIGNS = "♠♥♣♦", "23456789TJQKA"
 SUIT_OF, RANK_OF = np.divmod(np.arange(CARDS), RANKS)
 CARD_WORD, CARD_BIT = np.arange(CARDS) // 26, (np.arange(CARDS) % 26).astype(np.uint32)
@@ -170,17 +172,41 @@ class Blob:
 
     def text(self, state: BlobState) -> str:
         """One (unbatched) state in words, everyone's cards included."""
-        seats = [" ".join(map(_card_name, seat.hand)) or "-" for seat in _seats(state)]
+        return self._words(_seats(state), state)
+
+    def text_for(self, state: BlobState, player: int) -> str:
+        """The same without the cards of the other players."""
+        return self._words(_seats_for(state, player), state)
+
+    def _words(self, shown: list["_Seat"], state: BlobState) -> str:
+        seats = [" ".join(map(_card_name, seat.hand)) or "-" for seat in shown]
         lines = [
             f"{seat.label:<20} {seat.result:<16} hand {hand:<{max(map(len, seats))}}"
             + (f"  plays {_card_name(seat.card)}" if seat.card >= 0 else "")
-            for seat, hand in zip(_seats(state), seats, strict=True)
+            for seat, hand in zip(shown, seats, strict=True)
         ]
         return "\n".join([_headline(state, len(self.hand_sizes)), *map(str.rstrip, lines)])
 
     def svg(self, state: BlobState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string; everyone's cards can be seen."""
         return _draw(_seats(state), _headline(state, len(self.hand_sizes)), self.max_cards)
+
+    def svg_for(self, state: BlobState, player: int) -> str:
+        """The same with the cards of the other players face down."""
+        return _draw(_seats_for(state, player), _headline(state, len(self.hand_sizes)), self.max_cards)
+
+    def areas(self, state: BlobState) -> dict[int, tuple[tuple[float, ...], ...]]:
+        """The cards that the player to move holds; a bid is no place of the picture."""
+        mover = int(state.current_player)
+        return {
+            card: ((*_place(mover, column), *CARD_SIZE),)
+            for column, card in enumerate(_seats(state)[mover].hand)
+        }
+
+    def action_name(self, state: BlobState, action: int) -> str:
+        """The card, such as A♠, or the bid."""
+        del state
+        return _card_name(action) if action < CARDS else f"bid {action - CARDS}"
 
     def _hand_size(self, state: BlobState) -> jax.Array:
         """i32[], T of this round."""
@@ -595,6 +621,14 @@ def _seats(state: BlobState) -> list[_Seat]:
     return seats
 
 
+def _seats_for(state: BlobState, viewer: int) -> list[_Seat]:
+    """The players with the cards of others than `viewer` face down."""
+    return [
+        seat if place == viewer else seat._replace(hand=[FACE_DOWN] * len(seat.hand))
+        for place, seat in enumerate(_seats(state))
+    ]
+
+
 def _headline(state: BlobState, num_rounds: int) -> str:
     """Trump, round, scores."""
     trump = "no trump" if int(state.trump) == NO_TRUMP else f"trump {SUIT_SIGNS[int(state.trump)]}"
@@ -604,7 +638,12 @@ def _headline(state: BlobState, num_rounds: int) -> str:
 
 
 def _card_name(card: int) -> str:
-    return RANK_SIGNS[card % RANKS] + SUIT_SIGNS[card // RANKS]
+    return "??" if card == FACE_DOWN else RANK_SIGNS[card % RANKS] + SUIT_SIGNS[card // RANKS]
+
+
+def _place(seat: int, column: int) -> tuple[int, int]:
+    """The upper left corner of a hand's card in the picture."""
+    return 250 + 28 * column, 35 + 38 * seat
 
 
 def _draw(seats: list[_Seat], headline: str, max_cards: int) -> str:
@@ -615,6 +654,8 @@ def _draw(seats: list[_Seat], headline: str, max_cards: int) -> str:
         return f'<text x="{x}" y="{y}" {style} xml:space="preserve">{text}</text>'
 
     def picture(card: int, x: int, y: int) -> str:
+        if card == FACE_DOWN:
+            return f'<rect x="{x}" y="{y}" width="26" height="30" rx="3" fill="#1e3a8a" stroke="#f8fafc"/>'
         colour = "#dc2626" if card // RANKS in (1, 2) else "#0f172a"
         style = f'fill="{colour}" text-anchor="middle" font-weight="bold"'
         box = f'<rect x="{x}" y="{y}" width="26" height="30" rx="3" fill="#f8fafc"/>'
@@ -626,7 +667,7 @@ def _draw(seats: list[_Seat], headline: str, max_cards: int) -> str:
         if seat.active:
             parts.append(f'<rect x="2" y="{y}" width="{width - 4}" height="36" rx="5" fill="#166534"/>')
         parts.append(words(6, y + 23, seat.label) + words(140, y + 23, seat.result))
-        parts += [picture(card, 250 + 28 * column, y + 3) for column, card in enumerate(seat.hand)]
+        parts += [picture(card, *_place(row, column)) for column, card in enumerate(seat.hand)]
         if seat.card >= 0:
             parts.append(picture(seat.card, width - 34, y + 3))
     return (

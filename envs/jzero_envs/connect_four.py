@@ -96,10 +96,30 @@ class ConnectFour:
         over = jnp.stack([jnp.uint32(0), state.terminated.astype(jnp.uint32) << 31])
         return own | _landing_cells(own | other) | over
 
+    def text(self, state: ConnectFourState) -> str:
+        """One (unbatched) state in letters, X moves first."""
+        first, second = self._cells(state)
+        marks = np.where(first, "X", np.where(second, "O", "."))
+        return "\n".join([" ".join(row) for row in marks] + [" ".join(map(str, range(1, COLUMNS + 1)))])
+
+    def action_name(self, state: ConnectFourState, action: int) -> str:
+        """The column, from 1 on."""
+        del state
+        return str(action + 1)
+
+    def areas(self, state: ConnectFourState) -> dict[int, tuple[tuple[float, ...], ...]]:
+        """The columns of the picture."""
+        del state
+        return {column: ((20 * column, 0, 20, 20 * ROWS),) for column in range(COLUMNS)}
+
     def svg(self, state: ConnectFourState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string."""
-        stones = np.asarray(state.stones)[:: 1 if int(state.current_player) == 0 else -1]  # player 0's first
-        return _draw([(words[CELL_WORD] >> CELL_BIT) & 1 == 1 for words in stones])
+        return _draw(self._cells(state))
+
+    def _cells(self, state: ConnectFourState) -> list[np.ndarray]:
+        """bool[6, 7] each: the stones of player 0 and of player 1."""
+        stones = np.asarray(state.stones)[:: 1 if int(state.current_player) == 0 else -1]
+        return [(words[CELL_WORD] >> CELL_BIT) & 1 == 1 for words in stones]
 
 
 def _landing_cells(occupied: jax.Array) -> jax.Array:

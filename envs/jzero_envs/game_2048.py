@@ -137,6 +137,26 @@ class Game2048:
         cells = jnp.asarray(codes)[jnp.arange(self.size**2, dtype=jnp.int32), state.board.ravel()]
         return jax.lax.reduce(cells, jnp.uint32(0), jax.lax.bitwise_xor, (0,))
 
+    def text(self, state: Game2048State) -> str:
+        """One (unbatched) state in numbers."""
+        tiles = np.where(np.asarray(state.board) > 0, 2 ** np.asarray(state.board, np.int64), 0)
+        rows = [" ".join(f"{tile or '.':>5}" for tile in row) for row in tiles.tolist()]
+        return "\n".join([*rows, f"score {int(state.score)}"])
+
+    def action_name(self, state: Game2048State, action: int) -> str:
+        """The direction."""
+        del state
+        return ("left", "up", "right", "down")[action]
+
+    def areas(self, state: Game2048State) -> dict[int, tuple[tuple[float, ...], ...]]:
+        """The four sides of the picture."""
+        del state
+        width, side = 40 * self.size, 12 * self.size
+        middle = width - 2 * side
+        sides = ((0, side, side, middle), (side, 0, middle, side))
+        far = ((width - side, side, side, middle), (side, width - side, middle, side))
+        return {action: (area,) for action, area in enumerate((*sides, *far))}
+
     def svg(self, state: Game2048State) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string."""
         return _draw(np.asarray(state.board), int(state.score))

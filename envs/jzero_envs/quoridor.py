@@ -34,6 +34,7 @@ from jzero.env import Symmetry, forfeit, is_finished, keep_finished
 
 Words = tuple[jax.Array, ...]  # u32[] each: a set of bits, 32 a word, the lowest first
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: (rows, columns)
 CORNERS = ((-1, -1), (-1, 0), (0, -1), (0, 0))  # of a cell (r, c): their anchors, relative to (r, c)
 CHUNK = 64  # games whose walls are judged at once, if not an eighth of all games is more
@@ -289,20 +290,70 @@ class Quoridor:
             words.append(state.ply.astype(jnp.uint32))
         return jnp.stack([_hash(words, seed) for seed in (0x9E3779B9, 0x7F4A7C15)])
 
+    def action_name(self, state: QuoridorState, action: int) -> str:
+        """The cell to walk to, such as e2, or the cell at a wall's upper left and its direction, such as e2h.
+
+        The board is that of the picture: a1 is at the bottom left.
+        """
+        size, drawn = self.size, self._as_drawn(state, action)
+        cells, anchors = size**2, (size - 1) ** 2
+        if drawn < cells:
+            row, column = divmod(drawn, size)
+            return f"{LETTERS[column]}{size - row}"
+        vertical, anchor = divmod(drawn - cells, anchors)
+        row, column = divmod(anchor, size - 1)
+        return f"{LETTERS[column]}{size - row}{'hv'[vertical]}"
+
+    def areas(self, state: QuoridorState) -> dict[int, tuple[tuple[float, ...], ...]]:
+        """The cells of the picture, and round each anchor the gap in which a wall's middle lies."""
+        size, found = self.size, {}
+        for action in range(self.num_actions):
+            drawn = self._as_drawn(state, action)
+            if drawn < size**2:
+                row, column = divmod(drawn, size)
+                area = (20 * column + 2, 20 * row + 2, 16, 16)
+            else:
+                vertical, anchor = divmod(drawn - size**2, (size - 1) ** 2)
+                x, y = 20 * (anchor % (size - 1)), 20 * (anchor // (size - 1))
+                area = (x + 17, y + 10, 6, 20) if vertical else (x + 10, y + 17, 20, 6)
+            found[action] = (area,)
+        return found
+
+    def _as_drawn(self, state: QuoridorState, action: int) -> int:
+        """The action on the board of the picture."""
+        return int(action if int(state.current_player) == 0 else self.turn[action])
+
     def svg(self, state: QuoridorState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string, player 0 starting at the bottom."""
-        first, size = int(state.current_player) == 0, self.size
+        return _draw(self.size, *self._seen_by_first(state))
+
+    def text(self, state: QuoridorState) -> str:
+        """One (unbatched) state in letters: A is player 0, who goes up, B player 1."""
+        size, (walls, cells, left) = self.size, self._seen_by_first(state)
+        canvas = np.full((2 * size - 1, 2 * size - 1), " ")
+        canvas[::2, ::2] = "."
+        for vertical, row, column in np.argwhere(walls):
+            if vertical:
+                canvas[2 * row : 2 * row + 3, 2 * column + 1] = "|"
+            else:
+                canvas[2 * row + 1, 2 * column : 2 * column + 3] = "-"
+        for (row, column), name in zip(cells, "AB", strict=True):
+            canvas[2 * row, 2 * column] = name
+        rows = [
+            f"{'' if r % 2 else size - r // 2:>2} {''.join(line)}".rstrip() for r, line in enumerate(canvas)
+        ]
+        return "\n".join([*rows, f"   {' '.join(LETTERS[:size])}", f"walls: A {left[0]}, B {left[1]}"])
+
+    def _seen_by_first(self, state: QuoridorState) -> tuple[np.ndarray, list[tuple[int, int]], list[int]]:
+        """Walls bool[2, M, M], cells and numbers of walls left of player 0 and player 1, as player 0 sees them."""
+        size = self.size
         walls = np.asarray(_anchors(size, jnp.asarray(state.walls)))
         cells = [divmod(int(cell), size) for cell in state.pawns]
         left = [int(count) for count in state.walls_left]
-        if not first:
-            walls, cells, left = (
-                walls[:, ::-1, ::-1],
-                [(size - 1 - r, size - 1 - c) for r, c in cells],
-                left[::-1],
-            )
-            cells = cells[::-1]
-        return _draw(size, walls, cells, left)
+        if int(state.current_player) == 0:
+            return walls, cells, left
+        turned = [(size - 1 - r, size - 1 - c) for r, c in cells]
+        return walls[:, ::-1, ::-1], turned[::-1], left[::-1]
 
 
 def _is_int(value: object) -> bool:

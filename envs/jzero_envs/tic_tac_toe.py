@@ -81,6 +81,22 @@ class TicTacToe:
         code = (digits * 3 ** np.arange(9, dtype=np.uint32)).sum(dtype=jnp.uint32)
         return jnp.stack([code, state.terminated.astype(jnp.uint32)])
 
+    def text(self, state: TicTacToeState) -> str:
+        """One (unbatched) state in letters."""
+        crosses = np.asarray(state.board).reshape(3, 3) * (1 - 2 * int(state.current_player))
+        rows = [f"{3 - row} " + " ".join(".XO"[mark] for mark in line) for row, line in enumerate(crosses)]
+        return "\n".join([*rows, "  a b c"])
+
+    def action_name(self, state: TicTacToeState, action: int) -> str:
+        """The cell: a1 is at the bottom left."""
+        del state
+        return f"{'abc'[action % 3]}{3 - action // 3}"
+
+    def areas(self, state: TicTacToeState) -> dict[int, tuple[tuple[float, ...], ...]]:
+        """The cells of the picture."""
+        del state
+        return {cell: ((40 * (cell % 3), 40 * (cell // 3), 40, 40),) for cell in range(9)}
+
     def svg(self, state: TicTacToeState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string."""
         return _draw(np.asarray(state.board) * (1 - 2 * int(state.current_player)))

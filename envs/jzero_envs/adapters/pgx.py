@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from jzero.env import Symmetry, forfeit, keep_finished, replace, square_symmetries
 from jzero.registry import unknown_name
+from jzero_envs.adapters import pgx_pictures
 
 HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 """Games whose states hold what the player to move may not see."""
@@ -79,6 +80,14 @@ class PgxEnv:
     def observe(self, state: Any) -> jax.Array:
         """The observation of pgx for the player to move, in its shape and dtype."""
         return self.inner.observe(state)
+
+    def action_name(self, state: Any, action: int) -> str:
+        """What players call the action."""
+        return pgx_pictures.action_name(self.name, state, action)
+
+    def areas(self, state: Any) -> dict[int, tuple[pgx_pictures.Area, ...]]:
+        """Where one clicks on the picture."""
+        return pgx_pictures.areas(self.name, state)
 
     def svg(self, state: Any) -> str:
         """The picture that pgx draws of one (unbatched) state."""

@@ -1,0 +1,399 @@
+"""What the page may ask, whoever carries the request: a server, a notebook, a test.
+
+Every request names a method of `METHODS` and its arguments; every answer is a dict of JSON. A game answers as
+
+    {"id", "seed", "ply", "version", "seats", "simulations", "mover", "over", "outcome", "legal": {action: name},
+     "moves": [name], "actions": [action], "values": [[P] or null] per ply, "board": {"url", "box", "areas"},
+     "note": what the page says in place of a board, or ""}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jzero.agent import Agent
+from jzero.play import notation
+from jzero.play.analyst import LEVELS, Analyst
+from jzero.play.game import HUMAN, MAX_PLIES, Game, Outdated, Refused
+from jzero.play.rules import Rules, outcome
+from jzero.play.store import Store
+from jzero.pytrees import PyTree
+from jzero.show.boards import data_url
+
+WORLDS = 64
+"""Worlds that are drawn to show what hidden things may be."""
+WORLDS_SHOWN = 6
+
+
+class Desk:
+    """Games of one environment and the agents that play them."""
+
+    def __init__(self, agents: Sequence[Agent], names: Sequence[str], folder: Path | None = None) -> None:
+        """A desk.
+
+        Args:
+            agents: one, or two that may meet; all of the same environment.
+            names: what the page calls them.
+            folder: where games are kept; None for memory only.
+
+        Raises:
+            ValueError: the actions are continuous, or the agents play different games.
+        """
+        first = agents[0]
+        self.rules = Rules(first.env, first.name)
+        if self.rules.spec.action_size:
+            raise ValueError(
+                f"{first.name} has continuous actions, which nobody can click; watch it by the report's episodes"
+            )
+        self.names = list(names)
+        self._analysts = [Analyst(agent, self.rules) for agent in agents]
+        self._simulations = min(LEVELS, key=lambda level: abs(level - first.search.num_simulations))
+        self.store = Store(self.rules, folder)
+        self._lock = threading.RLock()
+
+    def ask(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request.
+
+        Raises:
+            Refused: it cannot be granted; the text is for the person at the board.
+        """
+        if method not in METHODS:
+            raise Refused(f"there is no request {method!r:.40}")
+        with self._lock:
+            try:
+                return METHODS[method](self, **_checked(method, arguments))
+            except RecursionError as error:
+                raise Refused("the request is nested too deeply") from error
+
+    def info(self) -> dict[str, Any]:
+        """What the page shows of the game and the agents."""
+        spec = self.rules.spec
+        return {
+            "env": spec.name,
+            "players": spec.num_players,
+            "agents": self.names,
+            "levels": list(LEVELS),
+            "simulations": self._simulations,
+            "hidden": spec.hidden_information,
+            "worlds": spec.resamples,
+            "sgf": notation.go_board(self.rules) is not None,
+            "zero_sum": spec.num_players == 2 and not spec.values_by_seat,
+        }
+
+    def new(
+        self,
+        seats: list[str] | None = None,
+        simulations: int | None = None,
+        seed: int | None = None,
+        actions: list[int] | None = None,
+    ) -> dict[str, Any]:
+        """A new game, which may begin with some moves."""
+        players = self.rules.spec.num_players
+        seats = [HUMAN, *["0"] * (players - 1)] if seats is None else seats
+        level = self._simulations if simulations is None else simulations
+        game = Game.new(self.rules, self._seats(seats), self._level(level), seed)
+        for action in actions or []:
+            game.play(self.rules, action)
+        self.store.add(game)
+        return self._shown(game)
+
+    def get(self, game: str) -> dict[str, Any]:
+        """The game as it is."""
+        return self._shown(self.store.get(game))
+
+    def play(self, game: str, ply: int, action: int) -> dict[str, Any]:
+        """A human's move at this ply."""
+        found = self._at(game, ply)
+        if not self.rules.over(found.state) and found.seats[self.rules.mover(found.state)] != HUMAN:
+            raise Refused("it is not your turn")
+        return self._played(found, action)
+
+    def undo(self, game: str, ply: int) -> dict[str, Any]:
+        """Takes moves back until a human is to move."""
+        found = self._at(game, ply)
+        found.undo()
+        self.store.add(found)
+        return self._shown(found)
+
+    def sit(self, game: str, seats: list[str], simulations: int) -> dict[str, Any]:
+        """Who plays from now on, and with how many simulations."""
+        found = self.store.get(game)
+        found.seats, found.simulations = self._seats(seats), self._level(simulations)
+        self.store.add(found)
+        return self._shown(found)
+
+    def position(self, game: str, ply: int, path: list[int]) -> dict[str, Any]:
+        """The board after `path` from this ply on, with the names of its moves; nothing is played."""
+        found = self.store.get(game)
+        if not 0 <= ply <= found.ply:
+            raise Refused("the game has no such move")
+        state, names = found.states[ply], []
+        if path and not self._may_see(found, ply):
+            raise Refused("this would show hidden cards")
+        for step, action in enumerate(path, ply + 1):
+            if action not in self.rules.legal(state):
+                raise Refused("there is no such line")
+            names.append(self.rules.name_of(state, action))
+            state = self.rules.after(state, action, found.seed, step)
+        return {
+            "board": self.rules.board(state, self._viewer(found, state)),
+            "names": names,
+            "mover": self.rules.mover(state),
+            "over": self.rules.over(state),
+            "legal": self.rules.names(state),
+        }
+
+    def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
+        """The children of a node of the last search at this ply, each with its name."""
+        found = self.store.get(game)
+        if not 0 <= ply <= found.ply or not self._may_see(found, ply):
+            return {"children": []}
+        children = self._analyst(agent).children((found.id, ply), path)
+        if not children:
+            return {"children": []}
+        state = found.states[ply]
+        for step, action in enumerate(path, ply + 1):
+            state = self.rules.after(state, action, found.seed, step)
+        legal = set(self.rules.legal(state))
+        return {
+            "children": [
+                child | {"name": self.rules.name_of(state, child["action"])}
+                for child in children
+                if child["action"] in legal
+            ],
+            "mover": self.rules.mover(state),
+        }
+
+    def worlds(self, game: str, ply: int) -> dict[str, Any]:
+        """What hidden things may be for the player to move: pictures of drawn worlds and their shares."""
+        found = self._at(game, ply)
+        if not self.rules.spec.resamples:
+            raise Refused("nothing is hidden in this game")
+        if self.rules.over(found.state) or not self._may_see(found, found.ply):
+            raise Refused("only the player to move can see what it believes")
+        states = self._resampled(found)
+        shares: dict[str, int] = {}
+        for row in range(WORLDS):
+            svg = self.rules.picture(jax.tree.map(lambda x, row=row: x[row], states), None)
+            shares[svg] = shares.get(svg, 0) + 1
+        most = sorted(shares.items(), key=lambda pair: -pair[1])[:WORLDS_SHOWN]
+        shown = [{"url": data_url(svg), "share": count / WORLDS} for svg, count in most]
+        return {"worlds": shown, "different": len(shares), "drawn": WORLDS}
+
+    def text(self, game: str, sgf: bool = False) -> dict[str, Any]:
+        """The game as text to keep."""
+        found = self.store.get(game)
+        write = notation.to_sgf if sgf else notation.to_text
+        return {"text": write(found, self.rules), "file": f"game.{'sgf' if sgf else 'txt'}"}
+
+    def load(self, text: str) -> dict[str, Any]:
+        """A game from its text; the first player is a human."""
+        seed, actions = notation.from_text(text, self.rules)
+        return self.new(seed=seed, actions=actions)
+
+    def think(
+        self, game: str, ply: int, simulations: int, agent: int = 0, move: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """What an agent thinks of the position at this ply, search by search.
+
+        Args:
+            game: its id.
+            ply: moves made so far.
+            simulations: of the largest search.
+            agent: which agent.
+            move: the agent is to move, and plays what the last search says; the last answer is then the game.
+        """
+        with self._lock:
+            found = self._at(game, ply) if move else self.store.get(game)
+            if not 0 <= ply <= found.ply:
+                raise Refused("the game has no such move")
+            state = found.states[ply]
+            if self.rules.over(state):
+                raise Refused("the game is over")
+            if move:
+                seat = found.seats[self.rules.mover(state)]
+                if seat == HUMAN:
+                    raise Refused("it is a human's turn")
+                agent, simulations = int(seat), found.simulations
+            visible = self._may_see(found, ply)
+            if not visible and not move:
+                raise Refused("this would show hidden cards")
+            thoughts = self._analyst(agent).think(
+                state, (found.id, ply), self._level(simulations), _key(found, ply)
+            )
+        thought: dict[str, Any] = {}
+        for thought in thoughts:
+            if visible:
+                yield {"thought": thought}
+        if move:
+            with self._lock:
+                found = self._at(game, ply)
+                found.values[ply] = thought["value"]
+                yield {"game": self._played(found, thought["action"])}
+        elif visible:
+            with self._lock:
+                self._note(game, ply, thought["value"])
+
+    def _note(self, game: str, ply: int, value: list[float]) -> None:
+        """Keeps the value of a position for the curve."""
+        found = self.store.get(game)
+        if ply <= found.ply:
+            found.values[ply] = value
+            self.store.add(found)
+
+    def _played(self, game: Game, action: int) -> dict[str, Any]:
+        game.play(self.rules, action)
+        self.store.add(game)
+        return self._shown(game)
+
+    def _at(self, name: str, ply: int) -> Game:
+        """The game, if this is its last ply.
+
+        Raises:
+            Outdated: it has gone on.
+        """
+        game = self.store.get(name)
+        if game.ply != ply:
+            raise Outdated("the game has gone on in another window")
+        return game
+
+    def _analyst(self, agent: int) -> Analyst:
+        if not 0 <= agent < len(self._analysts):
+            raise Refused(f"there is no agent {agent}")
+        return self._analysts[agent]
+
+    def _seats(self, seats: list[str]) -> list[str]:
+        allowed = {HUMAN, *map(str, range(len(self._analysts)))}
+        if len(seats) != self.rules.spec.num_players or not set(seats) <= allowed:
+            raise Refused(f"seats: expected one of {', '.join(sorted(allowed))} for each player")
+        return seats
+
+    def _level(self, simulations: int) -> int:
+        if simulations not in LEVELS:
+            raise Refused(f"simulations is {simulations}; expected one of {', '.join(map(str, LEVELS))}")
+        return simulations
+
+    def viewer(self, game: str) -> int | None:
+        """Whose eyes see the game; None where everything may be seen."""
+        found = self.store.get(game)
+        return self._viewer(found, found.state)
+
+    def _viewer(self, game: Game, state: PyTree) -> int | None:
+        """Whose cards are seen: those of the only human, or of the human to move; None where no human plays."""
+        humans = [seat for seat, who in enumerate(game.seats) if who == HUMAN]
+        mover = self.rules.mover(state)
+        if not humans:
+            return None
+        return mover if mover in humans else humans[0]
+
+    def _may_see(self, game: Game, ply: int) -> bool:
+        """Whether an analysis of this ply shows nothing that the viewer may not see."""
+        if not self.rules.spec.hidden_information or self.rules.over(game.state):
+            return True
+        state = game.states[ply]
+        return self._viewer(game, state) in (None, self.rules.mover(state))
+
+    def _resampled(self, game: Game) -> PyTree:
+        env: Any = self.rules.env
+        keys = jax.random.split(_key(game, game.ply), WORLDS)
+        return jax.vmap(env.resample, in_axes=(None, 0))(game.state, keys)
+
+    def _shown(self, game: Game) -> dict[str, Any]:
+        rules, state = self.rules, game.state
+        over, viewer = rules.over(state), self._viewer(game, state)
+        board = rules.board(state, viewer)
+        note = ""
+        if not board and rules.spec.draws:
+            note = "Its picture shows hidden cards, so it is drawn when the game is over."
+        elif not board:
+            note = "This game has no picture: play by the names of its moves."
+        players = [f"player {seat + 1}" for seat in range(rules.spec.num_players)]
+        earned = rules.reward(game.states)
+        return {
+            "id": game.id,
+            "seed": game.seed,
+            "ply": game.ply,
+            "seats": game.seats,
+            "simulations": game.simulations,
+            "mover": game.movers[-1],
+            "movers": game.movers,
+            "over": over,
+            "outcome": outcome(earned, players) if over else "",
+            "earned": earned,
+            "legal": {str(action): name for action, name in rules.names(state).items()},
+            "moves": game.names,
+            "actions": game.actions,
+            "values": [game.values.get(ply) for ply in range(game.ply + 1)],
+            "board": board,
+            "note": note,
+            "analysed": self._may_see(game, game.ply),
+        }
+
+
+METHODS: dict[str, Callable[..., dict[str, Any]]] = {
+    name: getattr(Desk, name)
+    for name in ("info", "new", "get", "play", "undo", "sit", "position", "tree", "worlds", "text", "load")
+}
+"""Requests with one answer; `think` has several."""
+_KINDS: dict[str, tuple[type, int]] = {
+    "game": (str, 40),
+    "ply": (int, MAX_PLIES),
+    "action": (int, 2**31),
+    "seed": (int, 2**32 - 1),
+    "simulations": (int, 10_000),
+    "agent": (int, 1),
+    "text": (str, 100_000),
+    "sgf": (bool, 1),
+    "move": (bool, 1),
+    "seats": (str, 16),
+    "path": (int, 2**31),
+    "actions": (int, 2**31),
+}
+"""Of each argument its type and its greatest value, or length."""
+_LISTS = {"seats": 16, "path": 400, "actions": MAX_PLIES}
+"""Arguments that are lists, and how long they may be."""
+
+
+def _checked(method: str, arguments: Any) -> dict[str, Any]:
+    """The arguments, if they are what the request takes.
+
+    Raises:
+        Refused: they are not.
+    """
+    takes = dict(list(inspect.signature(getattr(Desk, method)).parameters.items())[1:])  # without self
+    needed = {name for name, parameter in takes.items() if parameter.default is parameter.empty}
+    if not isinstance(arguments, dict) or not needed <= arguments.keys() <= takes.keys():
+        raise Refused(f"{method} takes {', '.join(takes) or 'nothing'}")
+    for name, value in arguments.items():
+        kind, most = _KINDS[name]
+        values = value if name in _LISTS else [value]
+        if not isinstance(values, list) or len(values) > _LISTS.get(name, 1):
+            raise Refused(f"{name}: expected a list of at most {_LISTS.get(name, 1)}")
+        for one in values:
+            size = len(one) if isinstance(one, str) else one
+            if type(one) is not kind or not 0 <= size <= most:
+                raise Refused(f"{name}: expected {kind.__name__} up to {most}, got {one!r:.40}")
+    return arguments
+
+
+def checked_think(arguments: Any) -> dict[str, Any]:
+    """The arguments of `Desk.think`.
+
+    Raises:
+        Refused: they are not what it takes.
+    """
+    return _checked("think", arguments)
+
+
+def _key(game: Game, ply: int) -> jax.Array:
+    """Another one for each position of each game."""
+    digest = hashlib.blake2s(f"{game.id} {ply}".encode(), digest_size=4).digest()
+    return jax.random.key(np.uint32(int.from_bytes(digest, "big")))

@@ -1,0 +1,125 @@
+"""A game that is being played: its moves, who sits where, and the states that follow from them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jzero.play.rules import Rules
+from jzero.pytrees import PyTree
+
+MAX_PLIES = 20_000
+HUMAN = "human"
+
+
+class Refused(ValueError):
+    """A request that cannot be granted, and why, in a sentence for the person at the board."""
+
+
+class Gone(Refused):
+    """There is no such game."""
+
+
+class Outdated(Refused):
+    """The game has gone on since the page was drawn."""
+
+
+@dataclass
+class Game:
+    """Moves and seats; states are made again from the seed when they are needed."""
+
+    id: str
+    seed: int
+    seats: list[str]
+    """Of each player who moves it: "human", or the number of an agent as text."""
+    simulations: int
+    """Per move of an agent."""
+    actions: list[int] = field(default_factory=list)
+    values: dict[int, list[float]] = field(default_factory=dict)
+    """Ply -> the value that an analysis found, of each player [P] or of the first one [1]."""
+    created: float = field(default_factory=time.time)
+    states: list[PyTree] = field(default_factory=list, repr=False)
+    """Of every ply so far; empty where it was just read from a file."""
+    movers: list[int] = field(default_factory=list, repr=False)
+    """The player to move in each of the states."""
+    names: list[str] = field(default_factory=list, repr=False)
+    """What players call the moves."""
+
+    @classmethod
+    def new(cls, rules: Rules, seats: Sequence[str], simulations: int, seed: int | None = None) -> Game:
+        """A game before its first move, with a name that cannot be guessed."""
+        number = secrets.randbits(31) if seed is None else seed
+        game = cls(secrets.token_urlsafe(9), number, list(seats), simulations)
+        game.replay(rules)
+        return game
+
+    def replay(self, rules: Rules) -> None:
+        """Makes the states again.
+
+        Raises:
+            Refused: the moves are not legal, so the file is of another game.
+        """
+        if len(self.states) == len(self.actions) + 1:
+            return
+        actions, self.actions, self.names, self.states = self.actions, [], [], [rules.first(self.seed)]
+        self.movers = [rules.mover(self.state)]
+        for action in actions:
+            self.play(rules, action)
+
+    @property
+    def state(self) -> PyTree:
+        """The newest state."""
+        return self.states[-1]
+
+    @property
+    def ply(self) -> int:
+        """Moves made."""
+        return len(self.actions)
+
+    def play(self, rules: Rules, action: int) -> None:
+        """Makes a move.
+
+        Raises:
+            Refused: it is illegal, or the game is over.
+        """
+        if rules.over(self.state):
+            raise Refused("the game is over; undo a move, or begin a new game")
+        if self.ply >= MAX_PLIES:
+            raise Refused(f"a game has at most {MAX_PLIES} moves here")
+        if not 0 <= action < rules.spec.num_actions or not bool(self.state.legal_action_mask[action]):
+            name = rules.name_of(self.state, action) if 0 <= action < rules.spec.num_actions else str(action)
+            raise Refused(f"{name} is not legal in this position")
+        self.names.append(rules.name_of(self.state, action))
+        self.states.append(rules.after(self.state, action, self.seed, self.ply + 1))
+        self.movers.append(rules.mover(self.state))
+        self.actions.append(action)
+
+    def undo(self) -> None:
+        """Takes moves back until a human is to move, or one move where none plays.
+
+        Raises:
+            Refused: there is nothing to take back.
+        """
+        human = [ply for ply in range(self.ply) if self.seats[self.movers[ply]] == HUMAN]
+        if not self.ply or (HUMAN in self.seats and not human):
+            raise Refused("there is no move of yours to take back")
+        keep = human[-1] if human else self.ply - 1
+        self.actions, self.names = self.actions[:keep], self.names[:keep]
+        self.states, self.movers = self.states[: keep + 1], self.movers[: keep + 1]
+        self.values = {ply: value for ply, value in self.values.items() if ply <= keep}
+
+    def to_json(self, env_name: str) -> dict[str, Any]:
+        """What a file keeps."""
+        return {
+            "env": env_name,
+            "id": self.id,
+            "seed": self.seed,
+            "seats": self.seats,
+            "simulations": self.simulations,
+            "actions": self.actions,
+            "values": {str(ply): value for ply, value in self.values.items()},
+            "created": self.created,
+        }

@@ -1,0 +1,99 @@
+// What stands beside the board: bars of the actions, the curve, the line, the tree.
+import { element, picture, shape } from "/static/board.js";
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+const signed = (value) => (value === null ? "" : `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(2)}`);
+
+function bar(kind, share, text) {
+  const fill = element("i");
+  fill.style.width = `${100 * Math.max(0, Math.min(1, share))}%`;
+  return element("td", { class: `jz-bar jz-${kind}` }, fill, element("span", {}, text));
+}
+
+// A row per action: prior, visits, value. `hover(action or null)` and `choose(action)` are called.
+export function bars(thought, hover, choose) {
+  if (!thought) return element("p", { class: "jz-note" }, "Nothing is analysed yet.");
+  const total = thought.actions.reduce((sum, row) => sum + row.visits, 0);
+  const known = thought.actions.map((row) => row.q).filter((q) => q !== null);
+  const [low, high] = known.every((q) => Math.abs(q) <= 1) ? [-1, 1] : [Math.min(...known), Math.max(...known)];
+  const rows = thought.actions.slice(0, 12).map((row) => {
+    const visits = total ? row.visits / total : 0;
+    const best = row.action === thought.action;
+    return element(
+      "tr",
+      { class: best ? "jz-best" : "", onmouseenter: () => hover(row.action), onmouseleave: () => hover(null) },
+      element("th", { scope: "row" },
+        element("button", { type: "button", onclick: () => choose(row.action), "aria-label": `play ${row.name}` }, row.name)),
+      bar("prior", row.prior, percent(row.prior)),
+      bar("visits", visits, total ? `${Math.round(row.visits)}` : ""),
+      bar("q", row.q === null ? 0 : (row.q - low) / (high - low || 1), signed(row.q)),
+    );
+  });
+  const head = ["move", "prior", "visits", "value"].map((name) => element("th", { scope: "col" }, name));
+  return element("table", { class: "jz-bars" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+}
+
+// The value of every player over the game; of two whose gains are the other's losses, the first one's.
+export function curve(values, zeroSum, now, choose) {
+  const width = 300, height = 90, last = Math.max(values.length - 1, 1);
+  const seats = values.find((value) => value)?.length ?? 1;
+  const lines = [...Array(zeroSum ? 1 : seats).keys()];
+  const known = values.filter((value) => value).flatMap((value) => (zeroSum ? value.slice(0, 1) : value));
+  const [low, high] = known.every((value) => Math.abs(value) <= 1)
+    ? [zeroSum ? -1 : Math.min(0, ...known), 1] : [Math.min(...known), Math.max(...known)];
+  const at = (ply, value) => [(width * ply) / last, height - 4 - ((height - 8) * (value - low)) / (high - low || 1)];
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "jz-curve", role: "img" });
+  svg.append(shape("title", {}, known.length ? "the value over the game" : "no value is known yet"));
+  if (zeroSum) svg.append(shape("line", { x1: 0, x2: width, y1: height / 2, y2: height / 2, class: "jz-zero" }));
+  svg.append(shape("line", { x1: at(now, low)[0], x2: at(now, low)[0], y1: 0, y2: height, class: "jz-now" }));
+  for (const seat of lines) {
+    const points = values.map((value, ply) => value && at(ply, value[seat])).filter((point) => point);
+    svg.append(shape("polyline", { points: points.map((point) => point.join(",")).join(" "), class: `jz-line jz-seat${seat % 6}` }));
+    points.forEach(([x, y]) => svg.append(shape("circle", { cx: x, cy: y, r: 2.4, class: `jz-dot jz-seat${seat % 6}` })));
+  }
+  svg.addEventListener("click", (event) => {
+    const box = svg.getBoundingClientRect();
+    choose(Math.round((last * (event.clientX - box.left)) / box.width));
+  });
+  const latest = values.findLast((value) => value);
+  const words = zeroSum ? "value for player 1" : seats > 1 ? "value of each player" : "value";
+  const text = latest ? ` (${(zeroSum ? latest.slice(0, 1) : latest).map(signed).join(", ")})` : "";
+  return element("figure", {}, svg, element("figcaption", {}, words + text));
+}
+
+// The principal variation: `hover(number of moves or null)`.
+export function line(names, hover) {
+  if (!names.length) return element("p", { class: "jz-note" }, "\u2013");
+  return element("ol", { class: "jz-line-of-play" }, ...names.map((name, index) => {
+    const events = { onmouseenter: () => hover(index + 1), onmouseleave: () => hover(null), onfocus: () => hover(index + 1), onblur: () => hover(null) };
+    return element("li", {}, element("button", { type: "button", "aria-label": `the position after ${name}`, ...events }, name));
+  }));
+}
+
+// Children of a node as a list that unfolds; `load(path)` gives them, `board(path)` a picture.
+export function branches(children, path, load, board) {
+  const total = children.reduce((sum, child) => sum + child.visits, 0);
+  return element("ul", { role: path.length ? "group" : "tree" }, ...children.map((child) => {
+    const here = [...path, child.action];
+    const below = element("div", { class: "jz-below", hidden: true });
+    const share = element("i");
+    share.style.width = `${(100 * child.visits) / total}%`;
+    const item = element("li", { role: "treeitem", "aria-expanded": "false" });
+    const open = async () => {
+      const opens = below.hidden;
+      below.hidden = !opens;
+      item.setAttribute("aria-expanded", opens);
+      if (!opens || below.childElementCount) return;
+      const [position, more] = await Promise.all([board(here), child.more ? load(here) : { children: [] }]);
+      const drawing = position.board.url ? picture(position.board, `the position after ${position.names.join(", ")}`) : "";
+      below.replaceChildren(drawing, more.children.length ? branches(more.children, here, load, board) : "");
+    };
+    item.append(
+      element("button", { type: "button", class: "jz-node", onclick: open },
+        element("b", {}, child.name), element("span", { class: "jz-share" }, share),
+        element("span", {}, `${child.visits}`), element("span", {}, signed(child.q))),
+      below,
+    );
+    return item;
+  }));
+}

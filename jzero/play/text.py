@@ -1,0 +1,126 @@
+"""The board in a terminal: type a move, or a word of `HELP`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jzero.play.analyst import LEVELS
+from jzero.play.desk import Desk
+from jzero.play.game import HUMAN, Refused
+
+HELP = """a move by its name, or
+  hint         what the agent would play, with its search
+  go           the agent plays this move for you
+  undo         takes your last move back
+  seats 0 human    who plays each seat: human, or an agent's number
+  level 400    simulations per move: {levels}
+  moves        the names of the legal moves
+  save FILE    writes the game as text;  load FILE reads one
+  new, quit"""
+
+
+def play_in_terminal(desk: Desk) -> None:
+    """A game after the other, until the end of the input or `quit`."""
+    game = desk.ask("new", {})
+    print(f"{desk.rules.spec.name} against {' and '.join(desk.names)}; type help for the words")
+    _show(desk, game)
+    while True:
+        try:
+            game = _agents_move(desk, game)
+            line = input("over> " if game["over"] else "move> ").strip()
+        except EOFError:
+            print()
+            return
+        if line in ("quit", "exit", "q"):
+            return
+        try:
+            game = _obey(desk, game, line)
+        except (Refused, OSError) as error:
+            print(error)
+
+
+def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
+    """The game after one line.
+
+    Raises:
+        Refused: it cannot be done.
+        OSError: a file cannot be read or written.
+    """
+    word, _, rest = line.partition(" ")
+    here: dict[str, Any] = {"game": game["id"], "ply": game["ply"]}
+    if word in ("", "help", "?"):
+        print(HELP.format(levels=", ".join(map(str, LEVELS))))
+    elif word == "moves":
+        print(", ".join(game["legal"].values()))
+    elif word in ("hint", "go"):
+        thought = _think(desk, here | {"simulations": game["simulations"]})
+        _say(thought)
+        if word == "go":
+            return _shown(desk, desk.ask("play", here | {"action": thought["action"]}))
+    elif word == "undo":
+        return _shown(desk, desk.ask("undo", here))
+    elif word == "new":
+        kept = {"seats": game["seats"], "simulations": game["simulations"]}
+        return _shown(desk, desk.ask("new", kept))
+    elif word == "seats":
+        return desk.ask(
+            "sit", {"game": game["id"], "seats": rest.split(), "simulations": game["simulations"]}
+        )
+    elif word == "level" and rest.isdecimal():
+        return desk.ask("sit", {"game": game["id"], "seats": game["seats"], "simulations": int(rest)})
+    elif word == "save" and rest:
+        with open(rest, "w", encoding="utf-8") as file:
+            file.write(desk.ask("text", {"game": game["id"]})["text"])
+    elif word == "load" and rest:
+        with open(rest, encoding="utf-8") as file:
+            return _shown(desk, desk.ask("load", {"text": file.read(100_000)}))
+    else:
+        return _shown(desk, desk.ask("play", here | {"action": _action(desk, game, line)}))
+    return game
+
+
+def _action(desk: Desk, game: dict[str, Any], line: str) -> int:
+    try:
+        return desk.rules.action_called(desk.store.get(game["id"]).state, line)
+    except ValueError as error:
+        raise Refused(f"{error}; moves lists those that are, help the other words") from None
+
+
+def _agents_move(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
+    """The game when a human is to move, or when it is over."""
+    while not game["over"] and game["seats"][game["mover"]] != HUMAN:
+        arguments = {"game": game["id"], "ply": game["ply"], "simulations": game["simulations"], "move": True}
+        for answer in desk.think(**arguments):
+            game = answer.get("game", game)
+        print(f"{desk.names[int(game['seats'][game['movers'][-2]])]} plays {game['moves'][-1]}")
+        _show(desk, game)
+    return game
+
+
+def _think(desk: Desk, arguments: dict[str, Any]) -> dict[str, Any]:
+    thought: dict[str, Any] = {}
+    for answer in desk.think(**arguments):
+        thought = answer["thought"]
+    return thought
+
+
+def _say(thought: dict[str, Any]) -> None:
+    """The bars as a table."""
+    print(f"{'move':>8} {'prior':>7} {'visits':>7} {'value':>7}")
+    for row in thought["actions"][:10]:
+        value = "" if row["q"] is None else f"{row['q']:+.2f}"
+        best = "  <" if row["action"] == thought["action"] else ""
+        print(f"{row['name']:>8} {row['prior']:7.1%} {row['visits']:7.0f} {value:>7}{best}")
+
+
+def _shown(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
+    _show(desk, game)
+    return game
+
+
+def _show(desk: Desk, game: dict[str, Any]) -> None:
+    """The position in words."""
+    state = desk.store.get(game["id"]).state
+    print("\n" + desk.rules.text(state, desk.viewer(game["id"])))
+    if game["over"]:
+        print(f"The game is over: {game['outcome']}.")

@@ -1,0 +1,114 @@
+"""Plays an agent: on a page in the browser, or in the terminal.
+
+    python -m jzero play runs/connect_four/20261121-101500
+    python -m jzero play RUN RUN2            # two agents, which may also meet
+    python -m jzero play RUN --text
+
+The page is served to this machine alone. Games are kept in the first run's folder `play`; a page that is loaded
+anew, or a server that is started anew, goes on with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jzero.devices import set_up
+from jzero.play.desk import Desk
+from jzero.play.store import FOLDER
+from jzero.run.load import load
+from jzero.settings import check, full_path
+
+
+@dataclass(frozen=True)
+class Config:
+    """Whom to play, and where."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN2]")]
+    """The directories that one or two runs printed."""
+    port: int = 8642
+    """Of the page; the next free one where it is taken, 0 for any."""
+    browser: bool = True
+    """Opens the page in the browser."""
+    text: bool = False
+    """Plays in the terminal."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command with these options; returns the exit code."""
+    config = tyro.cli(Config, args=list(argv), prog="python -m jzero play", description=__doc__)
+    set_up(cpu_devices=1)
+    try:
+        _play(config)
+    except KeyboardInterrupt:
+        print("\nthe games are kept; the same command goes on with them", file=sys.stderr)
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("JZERO_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _play(config: Config) -> None:
+    if not 1 <= len(config.runs) <= 2:
+        raise ValueError(f"{len(config.runs)} runs are given; give one, or two that may meet")
+    check("port", config.port, low=0, high=65535)
+    if not config.text:
+        _need_server()
+    paths = [full_path(run) for run in config.runs]
+    agents = [load(path) for path in paths]
+    if len({agent.name for agent in agents}) > 1:
+        raise ValueError(f"the runs play {agents[0].name} and {agents[1].name}; give runs of one game")
+    desk = Desk(agents, _names(paths), paths[0] / FOLDER)
+    if config.text:
+        from jzero.play.text import play_in_terminal
+
+        play_in_terminal(desk)
+    else:
+        _serve(desk, config)
+
+
+def _need_server() -> None:
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f'the page needs a server ({error}): pip install "jzero[play]"') from error
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """What the page calls the agents: the last folders of their paths."""
+    names = ["/".join(path.parts[-2:]) for path in paths]
+    return names if len(set(names)) == len(names) else [f"{name} ({i})" for i, name in enumerate(names, 1)]
+
+
+def _serve(desk: Desk, config: Config) -> None:
+    import uvicorn
+
+    from jzero.play.server import LOOPBACK, application, listen
+
+    try:
+        listener = listen(config.port)
+    except OSError:
+        listener = listen(0)
+        print(f"port {config.port} is taken", file=sys.stderr)
+    port = listener.getsockname()[1]
+    url = f"http://{LOOPBACK}:{port}/"
+    options = uvicorn.Config(
+        application(desk, port), log_level=logging.WARNING, timeout_graceful_shutdown=1, server_header=False
+    )
+    print(f"play {desk.rules.spec.name} at {url}  (Ctrl-C ends)", flush=True)
+    if config.browser:
+        threading.Timer(0.3, webbrowser.open, [url]).start()
+    asyncio.run(uvicorn.Server(options).serve(sockets=[listener]))
