@@ -197,6 +197,17 @@ class Agent:
             )
         return self._analyse(self.params, key, states, num_simulations=number)
 
+    def play(self) -> Any:
+        """A board in a notebook's cell, to play the agent and to look into its search.
+
+        Raises:
+          ImportError: anywidget is not installed.
+          ValueError: the actions are continuous.
+        """
+        from jzero.play.widget import board_widget
+
+        return board_widget(self)
+
     def _checked(self, states: States, num_simulations: int | None) -> tuple[PyTree, int]:
         """The states as programs take them, and the number of simulations."""
         if jnp.ndim(states.terminated) != 1:

@@ -18,6 +18,7 @@ LAYERS = (
     {"algorithms"},
     {"look", "program", "storage"},
     {"agent", "evaluate", "show"},
+    {"play"},
     {"run"},
     {"__main__"},
 )

@@ -55,7 +55,7 @@ class Desk:
             )
         self.names = list(names)
         self._analysts = [Analyst(agent, self.rules) for agent in agents]
-        self._simulations = min(LEVELS, key=lambda level: abs(level - first.search.num_simulations))
+        self._simulations = next((n for n in LEVELS if n >= first.search.num_simulations), LEVELS[-1])
         self.store = Store(self.rules, folder)
         self._lock = threading.RLock()
 
@@ -72,6 +72,16 @@ class Desk:
                 return METHODS[method](self, **_checked(method, arguments))
             except RecursionError as error:
                 raise Refused("the request is nested too deeply") from error
+
+    def warm_up(self) -> Iterator[None]:
+        """Compiles, bit by bit, what the first moves and answers need."""
+        game = Game.new(self.rules, [HUMAN] * self.rules.spec.num_players, 0, 0)
+        game.play(self.rules, self.rules.legal(game.state)[0])
+        yield
+        for analyst in self._analysts:
+            for level in (0, *LEVELS[1:3]):
+                for _ in analyst.think(game.states[0], ("", 0), level, _key(game, 0)):
+                    yield
 
     def info(self) -> dict[str, Any]:
         """What the page shows of the game and the agents."""

@@ -18,13 +18,20 @@ HUMAN = "human"
 class Refused(ValueError):
     """A request that cannot be granted, and why, in a sentence for the person at the board."""
 
+    status = 400
+    """As HTTP counts refusals."""
+
 
 class Gone(Refused):
     """There is no such game."""
 
+    status = 404
+
 
 class Outdated(Refused):
     """The game has gone on since the page was drawn."""
+
+    status = 409
 
 
 @dataclass

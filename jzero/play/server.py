@@ -9,6 +9,7 @@ run's own folder.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jzero.play.desk import METHODS, Desk, checked_think
-from jzero.play.game import Gone, Outdated, Refused
+from jzero.play.game import Refused
 
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 1 << 17
@@ -48,8 +49,23 @@ def application(desk: Desk, port: int) -> ASGIApp:
     """The server's application for its port."""
     thinker = ThreadPoolExecutor(1, thread_name_prefix="think")  # one search at a time, each on all cores
     streams = asyncio.Semaphore(STREAMS)
+    warming = desk.warm_up()
     folder = resources.files("jzero.play") / "static"
     files = {name: (folder / name).read_text("utf-8") for name in _FILES}
+
+    async def warm_up() -> None:
+        """Between the searches of people, who come first."""
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(thinker, lambda: next(warming, "done")) is None:
+            await asyncio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        task = asyncio.create_task(warm_up())
+        yield
+        task.cancel()
+        thinker.shutdown(wait=False, cancel_futures=True)
 
     async def page(request: Request) -> Response:
         name = request.path_params.get("name", "page.html")
@@ -87,8 +103,8 @@ def application(desk: Desk, port: int) -> ASGIApp:
 
     async def refused(request: Request, error: Exception) -> Response:
         del request
-        status = 404 if isinstance(error, Gone) else 409 if isinstance(error, Outdated) else 400
-        return JSONResponse({"refused": str(error)}, status)
+        assert isinstance(error, Refused)
+        return JSONResponse({"refused": str(error)}, error.status)
 
     routes = [
         Route("/", page),
@@ -96,7 +112,7 @@ def application(desk: Desk, port: int) -> ASGIApp:
         Route("/api/think", think, methods=["POST"]),
         Route("/api/{method}", ask, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={Refused: refused})
+    app = Starlette(routes=routes, exception_handlers={Refused: refused}, lifespan=lifespan)
     return _guarded(app, port)
 
 

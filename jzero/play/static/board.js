@@ -70,7 +70,7 @@ export class Board {
       if (!area || share < 0.01) continue;
       const [x, y, width, height] = area;
       const radius = Math.min(width, height, this.size / 8) * (0.16 + 0.22 * Math.sqrt(share));
-      const place = { cx: x + width / 2, cy: y + Math.min(height / 2, width) };
+      const place = { cx: x + width / 2, cy: y + Math.min(height, width) / 2 };
       const group = shape("g", { class: Number(action) === best ? "jz-mark jz-best" : "jz-mark" });
       group.append(shape("circle", { ...place, r: radius }));
       if (radius > this.size / 60) {

@@ -22,6 +22,12 @@ class Desk {
     this.timer = setInterval(() => document.hidden || this.busy || this.refresh(), 3000);
   }
 
+  // Ends what goes on in the background.
+  leave() {
+    this.stop();
+    clearInterval(this.timer);
+  }
+
   async begin() {
     const place = this.link.place.read();
     const moves = place.moves ? place.moves.split(".").map(Number) : [];
@@ -56,8 +62,10 @@ class Desk {
     if (!this.game) return;
     try {
       const game = await this.link.ask("get", { game: this.game.id });
+      this.game.values = game.values;
       const changed = game.ply !== this.game.ply || String(game.actions) !== String(this.game.actions);
       if (now || changed || String(game.seats) !== String(this.game.seats)) await this.take(game);
+      else this.#lists();
     } catch (error) {
       if (error.status === 404) { // the server was started anew before the first move
         await this.fresh({ seed: this.game.seed, actions: this.game.actions });

@@ -1,0 +1,81 @@
+"""The page in a notebook's cell: `agent.play()`. It asks the same desk, by messages in place of requests."""
+
+from __future__ import annotations
+
+import re
+import threading
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jzero.agent import Agent
+from jzero.play.desk import Desk, checked_think
+from jzero.play.game import Refused
+
+_MODULES = ("board.js", "panels.js", "play.js", "widget.js")
+
+
+def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | None = None) -> Any:
+    """A widget with a board on which agents are played.
+
+    Args:
+        agents: one, or two of the same game that may meet.
+        names: what the widget calls them.
+        folder: where games are kept; None for as long as the notebook lives.
+
+    Raises:
+        ImportError: anywidget is not installed.
+        ValueError: the agents cannot be played.
+    """
+    try:
+        import anywidget
+    except ImportError as error:
+        raise ImportError(f'the board needs anywidget ({error}): pip install "jzero[play]"') from error
+    called = names or ["the agent", "the second agent"][: len(agents)]
+    desk = Desk(agents, called, folder)
+
+    class Board(anywidget.AnyWidget):
+        """A board whose messages the desk answers."""
+
+        _esm = program()
+        _css = (resources.files("jzero.play") / "static" / "play.css").read_text("utf-8")
+
+    widget = Board()
+    stopped: set[int] = set()
+    widget.on_msg(lambda _, message, buffers: _answer(desk, widget.send, stopped, message))
+    return widget
+
+
+def program() -> str:
+    """The page's modules as one, with what makes it a widget."""
+    folder = resources.files("jzero.play") / "static"
+    text = "\n".join((folder / name).read_text("utf-8") for name in _MODULES)
+    text = re.sub(r'^import .* from "/static/.*";\n', "", text, flags=re.MULTILINE)
+    return re.sub(r"^export (?=async |function |class )", "", text, flags=re.MULTILINE)
+
+
+def _answer(desk: Desk, send: Any, stopped: set[int], message: dict[str, Any]) -> None:
+    """Answers one message; an analysis in a thread of its own, so that the kernel hears the next message."""
+    number, method, body = message["id"], message["method"], message.get("body", {})
+    if method == "stop":
+        stopped.add(number)
+    elif method == "think":
+        threading.Thread(target=_think, args=(desk, send, stopped, number, body), daemon=True).start()
+    else:
+        try:
+            answer = desk.ask(method, body)
+        except Refused as error:
+            answer = {"refused": str(error), "status": error.status}
+        send({"id": number, "answer": answer, "done": True})
+
+
+def _think(desk: Desk, send: Any, stopped: set[int], number: int, body: Any) -> None:
+    try:
+        for answer in desk.think(**checked_think(body)):
+            if number in stopped:
+                break
+            send({"id": number, "answer": answer, "done": False})
+    except Refused as error:
+        send({"id": number, "answer": {"refused": str(error), "status": error.status}, "done": False})
+    stopped.discard(number)
+    send({"id": number, "answer": None, "done": True})
