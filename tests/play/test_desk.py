@@ -1,0 +1,207 @@
+"""Games at the desk: moves, undo, seats, analyses, files, and what hidden cards are shown."""
+
+import jax
+import numpy as np
+import pytest
+
+from jzero.play.game import Gone, Outdated, Refused
+from jzero.play.widget import _answer, program
+from tests.helpers.tiny import REPOSITORY
+
+
+def moved(desk, game):
+    """The game after an agent's move."""
+    return list(desk.think(game["id"], game["ply"], 16, move=True))[-1]["game"]
+
+
+def random_game(desk, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    game = desk.ask("new", {"seats": ["human"] * desk.rules.spec.num_players, "simulations": 0} | options)
+    while not game["over"]:
+        action = int(rng.choice([int(action) for action in game["legal"]]))
+        game = desk.ask("play", {"game": game["id"], "ply": game["ply"], "action": action})
+    return game
+
+
+@pytest.mark.parametrize(
+    "name", ["tic_tac_toe", "connect_four", "quoridor?size=3&walls=1", "blob?players=3&cards=2"]
+)
+def test_a_game_is_the_environments_own_and_comes_back_from_its_file_and_its_text(desk_of, name):
+    desk = desk_of(name)
+    game = random_game(desk)
+    assert game["outcome"]
+    assert len(game["moves"]) == len(game["actions"]) == game["ply"] == len(game["movers"]) - 1
+    again = desk_of(name)
+    assert again.ask("get", {"game": game["id"]}) == game
+    text = desk.ask("text", {"game": game["id"]})["text"]
+    loaded = again.ask("load", {"text": text})
+    kept = ("seed", "actions", "moves", "over", "outcome", "earned", "board")
+    assert [loaded[field] for field in kept] == [game[field] for field in kept]
+    state = desk.store.get(game["id"]).state
+    assert bool(state.terminated | state.truncated)
+
+
+def test_undo_goes_back_to_the_humans_turn_and_an_analysis_may_follow_it(desk_of):
+    desk = desk_of("tic_tac_toe")
+    game = desk.ask("new", {})
+    with pytest.raises(Refused, match="no move of yours"):
+        desk.ask("undo", {"game": game["id"], "ply": 0})
+    game = desk.ask("play", {"game": game["id"], "ply": 0, "action": 4})
+    with pytest.raises(Refused, match="not your turn"):
+        desk.ask("play", {"game": game["id"], "ply": 1, "action": 0})
+    game = moved(desk, game)
+    assert game["ply"] == 2
+    assert game["values"][1] is not None
+    with pytest.raises(Refused, match="b2 is not legal"):
+        desk.ask("play", {"game": game["id"], "ply": 2, "action": 4})
+    with pytest.raises(Outdated):
+        desk.ask("play", {"game": game["id"], "ply": 1, "action": 0})
+    game = desk.ask("undo", {"game": game["id"], "ply": 2})
+    assert (game["ply"], game["mover"], game["actions"]) == (0, 0, [])
+
+
+def test_an_analysis_is_the_agents_own_and_its_tree_unfolds(desk_of):
+    desk = desk_of("tic_tac_toe")
+    actions = [0, 3, 1, 4]  # player 1 wins at c3
+    game = desk.ask("new", {"actions": actions})
+    said = [answer["thought"] for answer in desk.think(game["id"], 4, 64)]
+    assert [thought["simulations"] for thought in said] == [16, 64]
+    last = said[-1]
+    assert last["action"] == 2
+    assert last["value"][0] == pytest.approx(-last["value"][1])
+    assert sum(row["visits"] for row in last["actions"]) == 64
+    rows = {row["action"]: row for row in last["actions"]}
+    assert rows[2]["q"] == 1.0
+    children = desk.ask("tree", {"game": game["id"], "ply": 4, "path": []})["children"]
+    assert {child["action"]: child["visits"] for child in children} == {
+        action: row["visits"] for action, row in rows.items() if row["visits"]
+    }
+    assert all(child["q"] == pytest.approx(rows[child["action"]]["q"]) for child in children)
+    assert not next(child for child in children if child["action"] == 2)["more"]  # the game is over there
+    deep = next(child for child in children if child["more"])
+    below = desk.ask("tree", {"game": game["id"], "ply": 4, "path": [deep["action"]]})["children"]
+    assert sum(child["visits"] for child in below) == deep["visits"] - 1
+    assert desk.ask("position", {"game": game["id"], "ply": 4, "path": [2]})["over"]
+    assert desk.ask("tree", {"game": game["id"], "ply": 4, "path": [2, 99]})["children"] == []
+
+
+def test_hidden_cards_are_shown_to_nobody_else(desk_of):
+    desk = desk_of("blob?players=3&cards=4")
+    game = desk.ask("new", {"seats": ["human", "0", "0"], "seed": 3})
+    env = desk.rules.env
+    while not game["over"]:
+        state = desk.store.get(game["id"]).state
+        shown = desk.rules.picture(state, 0)
+        for seat in (1, 2):
+            held = [env.action_name(state, card) for card in _hand(env, state, seat)]
+            assert not any(f">{card}<" in shown for card in held if card not in _seen(state, env))
+        assert game["board"]["url"] == desk.rules.board(state, 0)["url"]
+        if game["mover"] == 0:
+            worlds = desk.ask("worlds", {"game": game["id"], "ply": game["ply"]})
+            assert worlds["drawn"] == 64
+            assert sum(world["share"] for world in worlds["worlds"]) <= 1
+            action = int(next(iter(game["legal"])))
+            game = desk.ask("play", {"game": game["id"], "ply": game["ply"], "action": action})
+        else:
+            for method in ("worlds", "position"):
+                more = {"path": [0]} if method == "position" else {}
+                with pytest.raises(Refused, match=r"hidden|believes"):
+                    desk.ask(method, {"game": game["id"], "ply": game["ply"]} | more)
+            with pytest.raises(Refused, match="hidden cards"):
+                list(desk.think(game["id"], game["ply"], 16))
+            answers = list(desk.think(game["id"], game["ply"], 16, move=True))
+            assert [list(answer) for answer in answers] == [["game"]]
+            game = answers[-1]["game"]
+
+
+def _hand(env, state, seat):
+    bits = np.asarray(state.hands)[seat]
+    return [card for card in range(52) if int(bits[card // 26]) >> (card % 26) & 1]
+
+
+def _seen(state, env):
+    """Names of cards that everybody sees: those on the table, and player 0's own."""
+    own = _hand(env, state, 0)
+    return [
+        env.action_name(state, int(card)) for card in [*own, *np.asarray(state.trick).tolist()] if card >= 0
+    ]
+
+
+def test_go_is_saved_as_sgf_and_read_again(desk_of):
+    pytest.importorskip("pgx")
+    desk = desk_of("pgx:go_9x9")
+    game = desk.ask("new", {"seats": ["human", "human"], "actions": [40, 30, 81, 12]})
+    sgf = desk.ask("text", {"game": game["id"], "sgf": True})["text"]
+    assert sgf == "(;GM[1]FF[4]CA[UTF-8]AP[jzero]SZ[9]KM[7.5]RU[Chinese];B[ee];W[dd];B[];W[db])\n"
+    loaded = desk.ask("load", {"text": sgf})
+    assert (loaded["actions"], loaded["board"]["url"]) == (game["actions"], game["board"]["url"])
+    assert loaded["moves"] == ["E5", "D6", "pass", "D8"]
+    with pytest.raises(Refused, match="19 rows"):
+        desk.ask("load", {"text": sgf.replace("SZ[9]", "SZ[19]")})
+
+
+@pytest.mark.parametrize("name", ["pgx:chess", "pgx:gardner_chess", "pgx:othello"])
+def test_places_to_click_and_names_tell_legal_actions_apart(name):
+    pytest.importorskip("pgx")
+    import jzero
+
+    env, rng = jzero.make(name), np.random.default_rng(0)
+    step = jax.jit(env.step)
+    state = env.init(jax.random.key(0))
+    for ply in range(40):
+        legal = np.flatnonzero(np.asarray(state.legal_action_mask)).tolist()
+        if bool(state.terminated):
+            break
+        names = [env.action_name(state, action) for action in legal]
+        assert len(set(names)) == len(names)
+        areas = env.areas(state)
+        assert {action for action in legal if env.action_name(state, action) != "pass"} <= areas.keys()
+        state = step(state, int(rng.choice(legal)), jax.random.key(ply))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "words"),
+    [
+        ("burn", {}, "no request"),
+        ("get", {"game": "../../../etc/p"}, "no such game"),
+        ("get", {"game": 3}, "expected str"),
+        ("get", {}, "get takes game"),
+        ("new", {"seats": ["human"]}, "for each player"),
+        ("new", {"seats": ["human", "7"]}, "for each player"),
+        ("new", {"simulations": 65}, "expected one of 0, 16"),
+        ("new", {"simulations": True}, "expected int"),
+        ("new", {"actions": [0] * 20_001}, "at most 20000"),
+        ("new", {"actions": [0, 0]}, "a3 is not legal"),
+        ("new", {"seed": -1}, "expected int"),
+        ("load", {"text": "hello"}, "no game"),
+        ("load", {"text": "env: chess\nmoves: e4"}, "is of chess"),
+        ("load", {"text": "moves: b2, b2"}, "move 2"),
+        ("load", {"text": "(;SZ[9];B[ee])"}, "SGF is for Go"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(desk_of, method, arguments, words):
+    with pytest.raises(Refused, match=words):
+        desk_of("tic_tac_toe").ask(method, arguments)
+
+
+def test_many_games_are_kept_on_disk_and_few_in_memory(desk_of):
+    desk = desk_of("tic_tac_toe")
+    games = [desk.ask("new", {"actions": [number % 9]})["id"] for number in range(80)]
+    assert len(desk.store._live) <= 64
+    assert [desk.ask("get", {"game": game})["actions"] for game in games] == [[n % 9] for n in range(80)]
+    empty = desk.ask("new", {})["id"]
+    with pytest.raises(Gone):
+        desk_of("tic_tac_toe").ask("get", {"game": empty})  # before its first move
+
+
+def test_a_cells_messages_are_answered(desk_of):
+    desk, sent = desk_of("tic_tac_toe"), []
+    _answer(desk, sent.append, set(), {"id": 1, "method": "new", "body": {}})
+    _answer(desk, sent.append, set(), {"id": 2, "method": "get", "body": {"game": "nothing"}})
+    assert sent[0]["answer"]["ply"] == 0
+    assert sent[1] == {"id": 2, "answer": {"refused": "there is no such game", "status": 404}, "done": True}
+    text = program()
+    assert "import " not in text.replace("important", "")
+    assert text.count("export ") == 1
+    for file in (REPOSITORY / "jzero" / "play" / "static").glob("*.js"):
+        assert "innerHTML" not in file.read_text(encoding="utf-8")
