@@ -37,6 +37,7 @@ const link = {
     })().catch((error) => { if (error.name !== "AbortError") each({ refused: error.message, status: error.status }); });
     return { stop: () => stop.abort(), done };
   },
+  keys: document,
   // The address holds the game, so that a page that is loaded anew finds it.
   place: {
     read: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),

@@ -17,7 +17,7 @@ class Desk {
     Object.assign(this, { root, link, info, game: null, at: null, thought: null, busy: null, wanted: 0 });
     this.board = new Board((action) => this.play(action), (text) => this.say(text, true));
     this.#build();
-    root.addEventListener("keydown", (event) => this.#key(event));
+    (link.keys ?? root).addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
     this.timer = setInterval(() => document.hidden || this.busy || this.refresh(), 3000);
   }

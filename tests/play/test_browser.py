@@ -1,0 +1,198 @@
+"""Whole games by clicks in a real Chromium, against a real server in a process of its own.
+
+    pytest -m slow tests/play/test_browser.py
+
+`JZERO_SCREENSHOTS=folder` keeps pictures of the pages.
+"""
+
+import os
+import re
+import shutil
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.tiny import start_python
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+]
+
+SERVER = """if True:
+    import asyncio, sys, uvicorn
+    from pathlib import Path
+    from jzero.play.desk import Desk
+    from jzero.play.server import application, listen
+    from tests.play.conftest import newcomer
+    name, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    listener = listen(port)
+    desk = Desk([newcomer(name)], ["newcomer"], folder)
+    app = application(desk, listener.getsockname()[1])
+    print(listener.getsockname()[1], flush=True)
+    asyncio.run(uvicorn.Server(uvicorn.Config(app, log_level=30)).serve(sockets=[listener]))
+"""
+
+
+@pytest.fixture
+def serve(tmp_path, cache):
+    children = []
+
+    def start(name, port=0):
+        child = start_python("-c", SERVER, name, tmp_path / "play", port, cache=cache)
+        children.append(child)
+        line = child.stdout.readline()
+        assert line.strip().isdecimal(), child.communicate()[1][-2000:]
+        return child, int(line)
+
+    yield start
+    for child in children:
+        child.send_signal(signal.SIGINT)
+        try:
+            _, err = child.communicate(timeout=30)
+        except Exception:
+            child.kill()
+            raise
+        assert "/jzero/play/" not in err, err[-3000:]  # in a traceback
+
+
+@pytest.fixture
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(60_000)
+    said = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    assert [text for text in said if "the server responded with a status of 4" not in text] == []
+
+
+def keep(page, name):
+    folder = os.environ.get("JZERO_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+def turn(page):
+    """Waits until the human is to move; whether the game is over."""
+    page.locator(".jz-status", has_text=re.compile("Your move|is over")).wait_for()
+    return "is over" in page.locator(".jz-status").inner_text()
+
+
+def moves(page):
+    return page.locator(".jz-moves li").all_inner_texts()
+
+
+def play_to_the_end(page, most=200):
+    """Clicks legal places, or names of moves where the picture has no place for them."""
+    for number in range(most):
+        if turn(page):
+            return
+        before, legal = len(moves(page)), page.locator(".jz-legal")
+        if legal.count():
+            legal.nth(number % legal.count()).click(force=True)
+        else:
+            page.locator(".jz-named button").first.click()
+        page.locator(f".jz-moves li:nth-child({before + 1})").wait_for()
+    pytest.fail("the game does not end")
+
+
+@pytest.mark.parametrize(
+    "name", ["tic_tac_toe", "connect_four", "quoridor?size=5", "blob?players=3&cards=3", "pgx:othello"]
+)
+def test_a_whole_game_is_played_by_clicks(serve, page, name):
+    if name.startswith("pgx"):
+        pytest.importorskip("pgx")
+    _, port = serve(name)
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+    keep(page, re.sub(r"\W+", "_", name) + "_begins")
+    page.keyboard.press("h")
+    page.locator(".jz-status", has_text="would play").wait_for()
+    assert page.locator(".jz-bars tbody tr").count() > 1
+    if "blob" not in name:
+        node = page.locator(".jz-tree-panel .jz-node").first
+        node.click()
+        page.locator(".jz-below img").first.wait_for()
+    keep(page, re.sub(r"\W+", "_", name) + "_hint")
+    play_to_the_end(page, 80)
+    keep(page, re.sub(r"\W+", "_", name) + "_end")
+
+
+def test_an_illegal_click_does_nothing_and_says_why_and_undo_takes_back(serve, page):
+    _, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+    page.locator("[data-actions='4']").click()
+    page.locator(".jz-moves li:nth-child(2)").wait_for()
+    turn(page)
+    played = moves(page)
+    page.locator("[data-actions='4']").click(force=True)
+    page.locator(".jz-alarm", has_text="b2 is not legal").wait_for()
+    assert moves(page) == played
+    page.keyboard.press("u")
+    page.locator(".jz-moves li").first.wait_for(state="detached")
+    assert moves(page) == []
+
+
+def test_the_keyboard_alone_plays(serve, page):
+    _, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+    page.locator(".jz-place[tabindex='0']").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.locator(".jz-moves li:nth-child(2)").wait_for()
+
+
+def test_nothing_is_lost_when_the_page_or_the_server_begins_anew(serve, browser, page):
+    child, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+    page.locator("[data-actions='0']").click()
+    page.locator(".jz-moves li:nth-child(2)").wait_for()
+    played = moves(page)
+    page.reload()
+    turn(page)
+    assert moves(page) == played
+    other = browser.new_page()
+    other.goto(page.url)
+    turn(other)
+    other.locator(".jz-legal").first.click()
+    other.locator(".jz-moves li:nth-child(4)").wait_for()
+    page.locator(".jz-moves li:nth-child(4)").wait_for()  # the first window follows
+    child.send_signal(signal.SIGINT)
+    child.wait(30)
+    serve("tic_tac_toe", port)
+    page.reload()
+    turn(page)
+    assert moves(page) == moves(other)
+    tabs = [browser.new_page() for _ in range(10)]
+    for tab in tabs:
+        tab.goto(page.url)
+    assert all(not turn(tab) and moves(tab) == moves(page) for tab in tabs)
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/").status == 200
+
+
+def test_it_fits_a_phone_and_the_dark(serve, browser):
+    _, port = serve("connect_four")
+    page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.locator(".jz-legal").first.wait_for()
+    assert page.locator("main").bounding_box()["width"] <= 360
+    box = page.locator(".jz-right").bounding_box()
+    assert box["x"] + box["width"] <= 360
+    keep(page, "phone_dark")
