@@ -9,10 +9,12 @@ from collections.abc import Sequence
 COMMANDS = {
     "check": ("jzero.run.check", "says in plain words whether an environment keeps the protocol"),
     "export": ("jzero.run.export", "writes an agent's weights into a folder of their own, to share"),
+    "gtp": ("jzero.run.gtp", "makes a run in Go an engine for programs that speak GTP"),
     "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
     "play": ("jzero.run.play", "plays an agent in the browser or in the terminal, and shows its search"),
     "report": ("jzero.run.report", "writes the report of a run anew"),
     "train": ("jzero.run.train_command", "trains and measures an agent in any environment"),
+    "uci": ("jzero.run.uci", "makes a run in chess an engine for programs that speak UCI"),
 }
 """Of each command the module, whose `main(argv)` returns the exit code, and what it does."""
 

@@ -19,7 +19,7 @@ from jzero.models.model import Model, at_rows
 from jzero.models.plan import Memory, Plan, Planner, SearchSettings, make_planner, untied
 from jzero.networks import squashed
 from jzero.pytrees import Params, PyTree, States
-from jzero.search import Tree, subtree
+from jzero.search import Tree, layout, subtree
 
 
 class Analysis(NamedTuple):
@@ -90,7 +90,9 @@ class Agent:
             partial(_plan, model, planner),
             static_argnames=("num_simulations", "leaves", "break_ties", "remember"),
         )
-        self._analyse = jax.jit(partial(_analysis, model, planner), static_argnames="num_simulations")
+        analysis = partial(_analysis, model, planner)
+        self._analyse = jax.jit(analysis, static_argnames=("num_simulations", "max_num_simulations"))
+        self._analyse_up_to = jax.jit(analysis, static_argnames="max_num_simulations")
         self._root = jax.jit(model.root)
 
     def __reduce__(self) -> tuple:
@@ -179,23 +181,40 @@ class Agent:
         options = {"num_simulations": num_simulations, "leaves": leaves, "remember": remember}
         return self._plan(self.params, key, states, last, break_ties=break_ties, **options)
 
-    def analyse(self, states: States, key: jax.Array, num_simulations: int | None = None) -> Analysis:
+    def analyse(
+        self,
+        states: States,
+        key: jax.Array,
+        num_simulations: int | None = None,
+        *,
+        max_num_simulations: int | None = None,
+    ) -> Analysis:
         """What a search finds in a batch of states; its action is that of `act` without temperature.
 
         Args:
           states: environment states, every leaf [B, ...].
           key: as in `act`.
           num_simulations: simulations per state, at least 1; None for the number of the training run.
+          max_num_simulations: makes room for this many, so that other numbers up to it compile nothing.
 
         Raises:
-          ValueError: the states are not a batch, or there are no simulations.
+          ValueError: the states are not a batch, or the number of simulations is out of range.
         """
         states, number = self._checked(states, num_simulations)
         if number < 1:
             raise ValueError(
                 "num_simulations is 0; an analysis needs at least 1 (evaluate is the network alone)"
             )
-        return self._analyse(self.params, key, states, num_simulations=number)
+        if max_num_simulations is None:
+            return self._analyse(self.params, key, states, num_simulations=number)
+        if number > max_num_simulations:
+            raise ValueError(
+                f"num_simulations is {number}, above max_num_simulations {max_num_simulations}; raise that one"
+            )
+        count = jnp.int32(number)
+        return self._analyse_up_to(
+            self.params, key, states, num_simulations=count, max_num_simulations=max_num_simulations
+        )
 
     def play(self) -> Any:
         """A board in a notebook's cell, to play the agent and to look into its search.
@@ -293,11 +312,18 @@ def follow(tree: Tree, states: States) -> Tree:
 
 
 def _analysis(
-    model: Model, planner: Planner, params: Params, key: jax.Array, states: States, num_simulations: int
+    model: Model,
+    planner: Planner,
+    params: Params,
+    key: jax.Array,
+    states: States,
+    num_simulations: int | jax.Array,
+    max_num_simulations: int | None = None,
 ) -> Analysis:
     params = model.prepare(params)
-    root = model.root(params, states)
-    found = planner.plan(params, key, root, ~states.legal_action_mask, num_simulations=num_simulations)
+    root, invalid = model.root(params, states), ~states.legal_action_mask
+    numbers = {"num_simulations": num_simulations, "max_num_simulations": max_num_simulations}
+    found = planner.plan(params, key, root, invalid, **numbers)
     if model.resample is None and model.decide is None:
         variation = principal_variation(found.tree)
     else:
@@ -315,20 +341,34 @@ def _analysis(
     )
 
 
-def principal_variation(tree: Tree) -> jax.Array:
-    """i32[B, L]: the most visited actions of trees with L + 1 nodes, from the root on; -1 after the last one."""
-    index, visits = jnp.asarray(tree.children_index), jnp.asarray(tree.children_visits)
-    rows = jnp.arange(index.shape[0], dtype=jnp.int32)
+def principal_variation(tree: Tree, first: jax.Array | None = None) -> jax.Array:
+    """i32[B, L]: the most visited actions of trees with L + 1 nodes, from the root on; -1 after the last one.
 
-    def one_ply(node: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-        count = visits[rows, jnp.maximum(node, 0)]
-        action = jnp.argmax(count, axis=-1).astype(jnp.int32)
-        goes_on = (node >= 0) & (jnp.max(count, axis=-1) > 0)
-        after = jnp.where(goes_on, index[rows, jnp.maximum(node, 0), action], -1)
-        return after, jnp.where(goes_on, action, -1)
+    Args:
+      tree: of a search.
+      first: i32[B] the root's action to begin with; by default the most visited one.
+    """
+    children, length = jnp.asarray(tree.children), tree.num_simulations
 
-    root = jnp.full(rows.shape, Tree.ROOT_INDEX, jnp.int32)
-    return jax.lax.scan(one_ply, root, length=index.shape[1] - 1)[1].T
+    def one_ply(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        ply, node, line = carry
+        slots = layout.rows_at(children, jnp.maximum(node, 0))  # [B, S, fields]
+        visits, taken = slots[..., layout.VISITS], tree.actions_of(slots)
+        if first is not None:
+            visits = jnp.where((ply > 0) | (taken == first[:, None]), visits, 0.0)
+        most = jnp.max(visits, axis=-1, keepdims=True)
+        goes_on = (node >= 0) & (most[:, 0] > 0)
+        action = jnp.min(jnp.where(visits == most, taken, tree.num_actions), axis=-1)
+        chosen = (visits == most) & (taken == action[:, None])
+        after = jnp.max(jnp.where(chosen, layout.child_nodes(slots), Tree.UNVISITED), axis=-1)
+        line = line.at[:, ply].set(jnp.where(goes_on, action, -1))
+        return ply + 1, jnp.where(goes_on, after, -1), line
+
+    # Few plies of the room for so many: each costs a read of a node's slots.
+    root = jnp.zeros_like(children[:, 0, 0, 0], jnp.int32)
+    empty = jnp.full((*root.shape, length), -1, jnp.int32) + root[:, None]
+    begin = (jnp.int32(0), root, empty)
+    return jax.lax.while_loop(lambda carry: (carry[0] < length) & jnp.any(carry[1] >= 0), one_ply, begin)[2]
 
 
 def _own_copy(params: Params) -> PyTree:

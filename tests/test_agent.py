@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 import jzero
+from jzero.agent import principal_variation
 from jzero.env import init_batch, step_batch
 from jzero.env_spec import describe
 from jzero.models.plan import SearchSettings, make_planner
@@ -242,6 +243,39 @@ def test_an_analysis_is_the_search_that_act_makes(run, states):
     np.testing.assert_allclose(found.prior, policy, rtol=1e-5, atol=1e-6)
     assert not np.any(np.asarray(found.visits)[~np.asarray(states.legal_action_mask)])
     assert found.tree.node_visits.shape == (64, 25)
+
+
+def test_an_analysis_with_room_compiles_once_for_all_numbers(run, states):
+    agent = run[1]
+    numbers, sizes, findings = (24, 7, 40), [], []
+    for number in numbers:
+        findings.append(agent.analyse(states, KEY, number, max_num_simulations=40))
+        sizes.append(agent._analyse_up_to._cache_size())
+    assert len(set(sizes)) == 1
+    for number, found in zip(numbers, findings, strict=True):
+        wanted = agent.analyse(states, KEY, number)
+        np.testing.assert_array_equal(found.visits, wanted.visits)
+        np.testing.assert_array_equal(found.action, wanted.action)
+    with pytest.raises(
+        ValueError, match="num_simulations is 41, above max_num_simulations 40; raise that one"
+    ):
+        agent.analyse(states, KEY, 41, max_num_simulations=40)
+
+
+def test_a_variation_can_begin_with_any_action(run, states):
+    agent = run[1]
+    found = agent.analyse(states, KEY, num_simulations=24)
+    index, visits = np.asarray(found.tree.children_index), np.asarray(found.tree.children_visits)
+    first = np.where(visits[:, 0] > 0, np.arange(visits.shape[2]), -1).max(axis=1)
+    got = np.asarray(principal_variation(found.tree, jnp.asarray(first, jnp.int32)))
+    assert (got[:, 0] == first).all()
+    assert (first != np.asarray(found.principal_variation)[:, 0]).any()
+    for row in range(64):
+        node = index[row, 0, first[row]]
+        wanted = int(visits[row, node].argmax()) if visits[row, node].max() > 0 else -1
+        assert got[row, 1] == wanted
+    nothing = principal_variation(found.tree, jnp.full(64, -5, jnp.int32))
+    assert (np.asarray(nothing) == -1).all()
 
 
 def test_a_principal_variation_follows_the_most_visited_actions(run, states):

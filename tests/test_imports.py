@@ -18,7 +18,7 @@ LAYERS = (
     {"algorithms"},
     {"look", "program", "storage"},
     {"agent", "evaluate", "show"},
-    {"play"},
+    {"engine", "play"},
     {"run"},
     {"__main__"},
 )

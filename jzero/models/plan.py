@@ -143,6 +143,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
       root: what the model says of the states [B]; rows that are finished give an arbitrary action.
       invalid: bool[B, A], illegal actions.
       num_simulations: simulations per game, or per world of it, at least 1; by default those of the settings.
+      max_num_simulations: the greatest `num_simulations`, where that is traced.
       explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT); false by default.
       temperature: PUCT or worlds, [] or [B]: actions are drawn in proportion to `policy ** (1 / temperature)`.
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
@@ -168,7 +169,8 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
         root: search.RootFnOutput,
         invalid: jax.Array,
         *,
-        num_simulations: int | None = None,
+        num_simulations: int | jax.Array | None = None,
+        max_num_simulations: int | None = None,
         explore: bool = False,
         temperature: float | jax.Array = 0.0,
         leaves: int = 1,
@@ -181,6 +183,8 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
             key, tie_key = jax.random.split(key)
             root = _untied_root(root, tie_key)
         options: dict[str, Any] = {"leaves": leaves, "to_play": model.to_play}
+        if max_num_simulations is not None:
+            options["max_num_simulations"] = max_num_simulations
         if model.resample is not None:
             policy = functools.partial(policies[explore], **options)
             return _plan_worlds(
@@ -262,7 +266,7 @@ def _plan_worlds(
     key: jax.Array,
     states: States,
     invalid: jax.Array,
-    num_simulations: int,
+    num_simulations: int | jax.Array,
     temperature: float | jax.Array,
     tie_key: jax.Array | None,
 ) -> Plan:

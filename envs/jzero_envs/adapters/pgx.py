@@ -32,6 +32,8 @@ HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 SAME_PLAYER_AGAIN = ("backgammon", "leduc_holdem")
 """Games of two in which a player may move twice in a row."""
 
+CHESS = ("chess", "gardner_chess")
+"""Games whose positions have a notation."""
 SQUARE = {"go_9x9": 9, "go_19x19": 19, "othello": 8, "tic_tac_toe": 3}
 """Rows of the boards that may be turned and mirrored. (Othello's first position becomes another one by four of the
 seven symmetries, which is no harm: what is learned of it is as true.)"""
@@ -117,6 +119,76 @@ class PgxCards(PgxEnv):
         return REDRAW[self.name](state, key)
 
 
+class PgxChess(PgxEnv):
+    """A chess game of pgx, whose positions have a notation."""
+
+    def from_fen(self, fen: str) -> Any:
+        """The state of a position in Forsyth-Edwards Notation; the last two fields may be left out.
+
+        Nothing was played before it: the observation has no earlier boards, and it is the first of its repetitions.
+
+        Raises:
+            ValueError: it is none, or a side has not one king or too many pieces.
+        """
+        fields = fen.split()
+        fields += ["-", "-", "0", "1"][len(fields) - 2 :] if 2 <= len(fields) < 6 else []
+        side = 8 if self.name == "chess" else 5
+        pieces = _checked_fen(fen, fields, side)
+        if self.name == "chess":
+            from pgx.experimental.chess import from_fen
+        else:
+            from pgx.gardner_chess import _from_fen as from_fen
+        state = _without_observation(from_fen(" ".join([pieces, *fields[1:]])))
+        # pgx keeps its first position as the one before.
+        if self.name == "chess":
+            x = state._x
+            return state.replace(
+                _x=x._replace(board_history=_newest(x.board_history), hash_history=_newest(x.hash_history))
+            )
+        return state.replace(
+            _board_history=_newest(state._board_history), _hash_history=_newest(state._hash_history)
+        )
+
+    def to_fen(self, state: Any) -> str:
+        """A state's position in Forsyth-Edwards Notation."""
+        if self.name == "chess":
+            from pgx.experimental.chess import to_fen
+        else:
+            from pgx.gardner_chess import _to_fen as to_fen
+        return to_fen(jax.tree.map(jnp.asarray, state))
+
+
+def _newest(history: jax.Array) -> jax.Array:
+    """A history [T, ...], newest first, with its first entry alone."""
+    return jnp.zeros_like(history).at[0].set(history[0])
+
+
+def _checked_fen(fen: str, fields: list[str], side: int) -> str:
+    """The first of a FEN's six fields, if they can be read as a board of `side` rows; else a ValueError."""
+    rows = fields[0].split("/") if fields else []
+    widths = [sum(int(c) if c.isdecimal() else 1 for c in line) for line in rows]
+    kings = [fields[0].count(king) for king in "Kk"] if fields else []
+    pieces = [sum(map(kind, "".join(rows))) for kind in (str.isupper, str.islower)]
+    squares = {f"{file}{row + 1}" for file in "abcdefgh"[:side] for row in range(side)}
+    good = (
+        len(fields) == 6
+        and widths == [side] * side
+        and set(fields[0]) <= set("pnbrqkPNBRQK/12345678")
+        and kings == [1, 1]
+        and max(pieces) <= 2 * side  # pgx looks for no more
+        and fields[1] in ("w", "b")
+        and set(fields[2]) <= set("KQkq-")
+        and (fields[3] == "-" or fields[3] in squares)
+        and all(field.isascii() and field.isdecimal() and len(field) < 6 for field in fields[4:])
+    )
+    if not good:
+        raise ValueError(
+            f"fen is {fen!r}; expected pieces in {side} rows of {side}, each side at most {2 * side} with one "
+            "king, w or b, castling, en passant, and two numbers"
+        )
+    return fields[0]
+
+
 def _redraw_kuhn_poker(state: Any, key: jax.Array) -> Any:
     """The pack is one card of each of three ranks; `_cards` i32[2] is each player's."""
     mover = state.current_player
@@ -167,7 +239,7 @@ def make(name: str) -> PgxEnv:
         raise ValueError(unknown_name("pgx game", name, known))
     inner = pgx.make(cast(Any, name))
     state = jax.eval_shape(inner.init, jax.random.key(0))
-    kind = PgxCards if name in REDRAW else PgxEnv
+    kind = PgxCards if name in REDRAW else PgxChess if name in CHESS else PgxEnv
     return kind(name, state.legal_action_mask.shape[-1], inner.num_players, inner)
 
 

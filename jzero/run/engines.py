@@ -1,0 +1,110 @@
+"""What the commands that make an engine of a run share: the run, its searches, the standard streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from jzero.devices import set_up
+from jzero.engine.lines import Lines
+from jzero.engine.thinker import Thinker
+from jzero.run.entrants import Run, named_run
+
+MOST = 512
+"""Simulations of the largest search by default."""
+UNNAMED = -1
+"""Simulations of a run that is given without them."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which agent, and how much it searches."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The directory of a run, or RUN:simulations for at most so many simulations per move."""
+    max_simulations: int | None = None
+    """Simulations of the largest search, for which there is memory; by default 512, or those of RUN:simulations."""
+    seed: int = 0
+    """Of what a search draws."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A run that is ready to search."""
+
+    run: Run
+    thinker: Thinker
+    simulations: int | None
+    """Per move at most, where the command line says so."""
+
+
+def run_engine(config: Config, serve: Callable[[Engine, Lines, Callable[[str], None]], None]) -> int:
+    """Loads the run and serves a controller on the standard streams; returns the exit code."""
+    with protocol_streams() as (lines, write):
+        set_up(cpu_devices=1)
+        try:
+            serve(open_engine(config), lines, write)
+        except BrokenPipeError:
+            return 0  # the controller is gone
+        except KeyboardInterrupt:
+            return 130
+        except (ValueError, OSError, ImportError) as error:
+            if os.environ.get("JZERO_TRACEBACK"):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def open_engine(config: Config) -> Engine:
+    """The run of the settings with its searches, which are not compiled yet.
+
+    Raises:
+        ValueError: it is no run, or a number is out of range.
+        FileNotFoundError: the directory holds no run.
+    """
+    run = named_run(config.run, UNNAMED)
+    if run is None:
+        raise ValueError(f"RUN is {config.run!r}, an opponent; give the directory that a run printed")
+    asked = None if run.simulations == UNNAMED else run.simulations
+    if asked is not None and asked < 1:
+        raise ValueError(f"RUN is {config.run!r}; an engine needs at least 1 simulation")
+    most = config.max_simulations
+    if most is None:
+        most = MOST if asked is None else asked
+    if most < (asked or 1):
+        raise ValueError(
+            f"--max-simulations is {most}; it must be at least {asked or 1}, the simulations of a move"
+        )
+    return Engine(run, Thinker(run.agent, most, config.seed), asked)
+
+
+@contextlib.contextmanager
+def protocol_streams() -> Iterator[tuple[Lines, Callable[[str], None]]]:
+    """The controller's lines and what writes to it; all else that is written to stdout goes to stderr meanwhile."""
+    sys.stdout.flush()
+    protocol = os.dup(1)
+    os.dup2(2, 1)
+
+    def write(text: str) -> None:
+        data = text.encode()
+        while data:
+            data = data[os.write(protocol, data) :]
+
+    try:
+        yield Lines(0), write
+    finally:
+        sys.stdout.flush()
+        os.dup2(protocol, 1)
+        os.close(protocol)
+
+
+def say(text: str) -> None:
+    """A line for the user, beside the protocol."""
+    print(text, file=sys.stderr, flush=True)
