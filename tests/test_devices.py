@@ -128,7 +128,7 @@ def test_the_home_folder_is_meant_by_a_tilde_in_every_path(tmp_path, monkeypatch
     from jzero import load
     from jzero.run import cli, export, report
     from jzero.run.config import RunConfig
-    from jzero.run.entrants import named_run
+    from jzero.run.entrants import named_runs
     from jzero.run.match import Config
 
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -141,7 +141,7 @@ def test_the_home_folder_is_meant_by_a_tilde_in_every_path(tmp_path, monkeypatch
         lambda: load("~/my run"),
         lambda: report.main(["~/my run"]),
         lambda: export.main(["--weights=~/my run", "--out=~/my agent"]),
-        lambda: named_run("~/my run:4", None),
+        lambda: named_runs("~/my run:4", None),
         lambda: cli.parse("tiny", RunConfig(), ["--run-dir=~/my run", "--resume"]),
     ):
         with pytest.raises((FileNotFoundError, SystemExit), match=f"{path} holds no run"):

@@ -125,9 +125,14 @@ def test_a_killed_process_ends_the_others_and_one_process_can_go_on(tmp_path, ca
         wait_for(lambda: len(read_metrics(run_dir)) >= 3, pair[0])
         pair[victim].kill()
         _, said = finish(pair[1 - victim], seconds=60)
+        _, last_words = finish(pair[victim], seconds=60)
     finally:
         end(pair)
     assert pair[1 - victim].returncode != 0
+    for number, words in ((victim, last_words), (1 - victim, said)):
+        (line,) = [line for line in words.splitlines() if "ended before the run was over" in line]
+        assert f"process {number} of 0 to 1 on " in line
+        assert f"--run-dir {run_dir} --resume" in line
     if victim == 1:  # who coordinates knows which one is silent
         assert "Task 1 heartbeat timeout" in said
     assert len(read_metrics(run_dir)) - restored(run_dir) <= 1

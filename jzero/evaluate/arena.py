@@ -50,7 +50,9 @@ class MatchResult:
     histories: list[list[int]]
     """All actions of each game, the opening's included."""
     outcomes: np.ndarray
-    """i8[G]: 1 the player won, 0 draw, -1 lost. Games 2i and 2i + 1 are a pair."""
+    """i8[G]: 1 the player won, 0 draw, -1 lost. Of a pair, games 2i and 2i + 1, it has seats 0 and 1."""
+    first: np.ndarray
+    """i32[G]: the seat that moved first."""
 
     @property
     def distinct_games(self) -> int:
@@ -160,6 +162,7 @@ def _summarise(
         by_seat=(_tally(outcomes[first == seats]), _tally(outcomes[first != seats])),
         histories=histories,
         outcomes=outcomes,
+        first=first,
     )
 
 

@@ -1,36 +1,28 @@
-"""What a match is made of: who meets whom, the result of one encounter as a record for JSON, ratings of these."""
+"""What a match is made of: the result of one encounter as a record for JSON, and ratings of these."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, permutations
 from typing import Any
 
 import jax
 import numpy as np
 
-from jzero.env import Env, is_finished
-from jzero.evaluate.arena import play_match
+from jzero.env import Env, is_finished, seeded_key
+from jzero.evaluate.arena import MatchResult, play_match
 from jzero.evaluate.measures import play_episodes
 from jzero.evaluate.rating import bradley_terry, mean_with_interval
 from jzero.evaluate.strength import MOST_PLIES, Contest
 from jzero.evaluate.table import play_tables
 from jzero.evaluate.turns import Player, Turn
+from jzero.look import look
 from jzero.pytrees import States
 
 Record = dict[str, Any]
-
-
-def encounters(contest: Contest, names: Sequence[str], num_players: int) -> list[tuple[str, str | None]]:
-    """(player, opponent) of each encounter, the opponent None where players earn their returns alone.
-
-    At tables of more than two it makes a difference who is alone, so each pair of players meets twice.
-    """
-    if contest == "returns":
-        return [(name, None) for name in names]
-    if contest == "tables" and num_players > 2:
-        return list(permutations(names, 2))
-    return list(combinations(names, 2))
+SAMPLES = 2
+"""Games of an encounter that are recorded: the first pair, one opening from both seats."""
+SEEDS = 64
+"""Seeds that are tried for the first state of a recorded game."""
 
 
 def play_encounter(
@@ -69,6 +61,9 @@ def play_encounter(
 def rate(results: Sequence[Record], names: Sequence[str]) -> list[Record]:
     """Elo ratings with 95 % intervals of the players, the first of whom has 0, from their results in pairs.
 
+    A game that came twice, as it does between players who draw no lots, counts once: an encounter's games weigh as
+    many as are distinct.
+
     Raises:
         ValueError: a player has no chain of games to the first.
     """
@@ -77,8 +72,10 @@ def rate(results: Sequence[Record], names: Sequence[str]) -> list[Record]:
     for result in results:
         if result["player"] in place and result["opponent"] in place:
             one, other = place[result["player"]], place[result["opponent"]]
-            wins[one, other] += result["wins"] + result["draws"] / 2
-            wins[other, one] += result["losses"] + result["draws"] / 2
+            games = result["wins"] + result["draws"] + result["losses"]
+            weight = result.get("distinct_games", games) / games
+            wins[one, other] += weight * (result["wins"] + result["draws"] / 2)
+            wins[other, one] += weight * (result["losses"] + result["draws"] / 2)
     found = bradley_terry(wins)
     return [
         {"player": name, "elo": float(elo), "low": float(low), "high": float(high)}
@@ -105,7 +102,35 @@ def _pairs(
         "second": second,
         "distinct_games": result.distinct_games,
         "mean_plies": sum(map(len, result.histories)) / games,
+        "sample_games": sample_games(env, result),
     }
+
+
+def sample_games(env: Env, result: MatchResult) -> list[Record]:
+    """The first pair of games: the player's seat, all actions, each seat's result -1, 0 or 1, and a seed.
+
+    With the seed (`jzero.env.seeded_key`) the actions give the game again; None where that is not known.
+    """
+    games = []
+    for game in range(SAMPLES):
+        outcome = int(result.outcomes[game])
+        games.append(
+            {
+                "player_seat": game,
+                "seed": _seed(env, int(result.first[game])),
+                "actions": result.histories[game],
+                "outcome": [-outcome, outcome] if game else [outcome, -outcome],
+            }
+        )
+    return games
+
+
+def _seed(env: Env, first: int) -> int | None:
+    """A seed of a first state in which seat `first` moves; None where games differ otherwise, by chance."""
+    if look(env).chance:
+        return None
+    found = (seed for seed in range(SEEDS) if int(env.init(seeded_key(seed, 0)).current_player) == first)
+    return next(found, None)
 
 
 def _tables(env: Env, player: Player, opponent: Player, games: int, key: jax.Array) -> Record:

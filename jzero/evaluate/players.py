@@ -8,6 +8,7 @@
 | `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
 | `gnu_go:10` | pgx's Go; at level 10 |
 | `bitbully` | Connect Four, perfectly |
+| `gtp:COMMAND` | pgx's Go; any program that speaks GTP and keeps to pgx's rules (`jzero.evaluate.gtp`) |
 | `module:function` | what your function of the environment returns; options: `module:function?depth=2` |
 
 The numbers are the defaults and may be left out.
@@ -16,6 +17,7 @@ The numbers are the defaults and may be left out.
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +27,7 @@ import numpy as np
 from jzero.env import Env
 from jzero.env_spec import describe
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
-from jzero.evaluate.gtp import gnu_go, gtp_player
+from jzero.evaluate.gtp import GtpProcess, gnu_go, gtp_player
 from jzero.evaluate.minimax import MAX_DEPTH, minimax_player
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, Turn
@@ -87,7 +89,7 @@ def agent_player(agent: Agent, num_simulations: int | None) -> Player:
 
 def is_opponent(name: str) -> bool:
     """Whether `name` has the form of an opponent: a known name, or a function of your own."""
-    return name.partition(":")[0] in DEFAULTS or _is_own(name)
+    return name.partition(":")[0] in (*DEFAULTS, "gtp") or _is_own(name)
 
 
 def open_opponent(env: Env, env_name: str, name: str, *, seed: int = 0) -> Opponent:
@@ -104,10 +106,14 @@ def open_opponent(env: Env, env_name: str, name: str, *, seed: int = 0) -> Oppon
         ImportError: it is not installed.
     """
     kind, colon, text = name.partition(":")
+    if kind == "gtp":
+        return _gtp(env, env_name, name, text)
     if kind not in DEFAULTS:
         if _is_own(name):
             return Opponent(name, name, _own(env, name))
-        raise ValueError(f"{unknown_name('opponent', name, list(DEFAULTS))}; or give module:function")
+        raise ValueError(
+            f"{unknown_name('opponent', name, list(DEFAULTS))}; or give module:function, or gtp:COMMAND"
+        )
     number = DEFAULTS[kind]
     if colon:
         number = _number(name, kind, text)
@@ -185,13 +191,32 @@ def _mcts(env_name: str, num_simulations: int, seed: int) -> Opponent:
 
 def _gnu_go(env: Env, env_name: str, level: int) -> Opponent:
     """GNU Go on the board and with the komi of pgx's Go."""
+    size, komi = _go_rules(env, env_name, "gnu_go")
+    engine = gnu_go(size, komi, level=level)
+    return Opponent(f"gnu_go:{level}", f"{engine.name}, level {level}", gtp_player(engine), engine.close)
+
+
+def _gtp(env: Env, env_name: str, name: str, text: str) -> Opponent:
+    """Any program that speaks GTP, by its command line."""
+    size, komi = _go_rules(env, env_name, "gtp")
+    try:
+        command = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"opponent {name!r}: {error}; quote it as in a shell") from None
+    if not command:
+        raise ValueError(f"opponent {name!r}: no command; give one as in 'gtp:my-program --gtp'")
+    engine = GtpProcess(command, size=size, komi=komi)
+    return Opponent(name, f"{engine.name}, by {text!r}", gtp_player(engine), engine.close)
+
+
+def _go_rules(env: Env, env_name: str, kind: str) -> tuple[int, float]:
+    """Rows of the board and komi of pgx's Go."""
     rules = getattr(getattr(env, "inner", None), "_game", None)
     if rules is None or not getattr(env, "name", "").startswith("go_"):
         raise ValueError(
-            f"opponent gnu_go: it plays pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
+            f"opponent {kind}: it plays pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
         )
-    engine = gnu_go(rules.size, rules.komi, level=level)
-    return Opponent(f"gnu_go:{level}", f"{engine.name}, level {level}", gtp_player(engine), engine.close)
+    return rules.size, rules.komi
 
 
 def _bitbully(env_name: str) -> Opponent:

@@ -66,11 +66,14 @@ def mean_with_interval(numbers: np.ndarray) -> tuple[float, float, float]:
 def bradley_terry(wins: np.ndarray, anchor: int = 0, *, prior_games: float = 1.0) -> Ratings:
     """Elo ratings: the Bradley-Terry model, P(i beats j) = 1 / (1 + 10^((Rj - Ri) / 400)), and a weak prior.
 
-    The prior is `prior_games` drawn games of every player against one imaginary player: weak, but it keeps
-    the ratings of players finite who won or lost all their games. The negative log posterior is strictly
-    convex; it is minimised by damped Newton steps. Intervals come from the inverse of its second derivatives
-    there (the Fisher information of the games and the prior), which counts a draw as half a win and half a
-    loss and is therefore cautious where draws are common.
+    The prior is about `prior_games` drawn games of every player, in equal parts against those it met. It keeps the
+    ratings of players finite who won or lost all their games. As it holds only between players who met, it does
+    not draw the ends of a long ladder together, which drawn games of all against one imaginary player do.
+    Source: R. Coulom, Bayeselo (2005), whose prior is of this kind, with two games.
+
+    The negative log posterior is strictly convex but for a common shift; it is minimised by damped Newton steps.
+    Intervals come from the inverse of its second derivatives there (the Fisher information of the games and the
+    prior), which counts a draw as half a win and half a loss and is therefore cautious where draws are common.
 
     Args:
         wins: f[M, M], `wins[i, j]` = games i won against j plus half their draws; the diagonal is not read.
@@ -81,41 +84,46 @@ def bradley_terry(wins: np.ndarray, anchor: int = 0, *, prior_games: float = 1.0
         ValueError: a malformed argument, or players who share no chain of games.
     """
     wins = _check_wins(wins, anchor, prior_games)
+    points = wins + _prior(wins, prior_games)
+    others = np.delete(np.arange(len(wins)), anchor)
     ratings = np.zeros(len(wins))
-    loss, gradient, hessian = _posterior(ratings, wins, prior_games)
+    loss, gradient, hessian = _posterior(ratings, points)
     while np.abs(gradient).max() > 1e-9 * (1.0 + wins.sum()):
-        step = np.linalg.solve(hessian, gradient)
+        step = np.zeros(len(wins))
+        step[others] = np.linalg.solve(hessian[np.ix_(others, others)], gradient[others])
         size = 1.0
-        while (new_loss := _posterior(ratings - size * step, wins, prior_games)[0]) > loss and size > 1e-6:
+        while (new_loss := _posterior(ratings - size * step, points)[0]) > loss and size > 1e-6:
             size /= 2
         if new_loss >= loss:  # no further progress in float64
             break
         ratings = ratings - size * step
-        loss, gradient, hessian = _posterior(ratings, wins, prior_games)
-    covariance = np.linalg.inv(hessian)
-    variance = np.diag(covariance) + covariance[anchor, anchor] - 2 * covariance[anchor]
-    elo = ELO * (ratings - ratings[anchor])
-    half = ELO * Z * np.sqrt(np.maximum(variance, 0.0))
-    half[anchor] = 0.0
+        loss, gradient, hessian = _posterior(ratings, points)
+    elo, half = ELO * ratings, np.zeros(len(wins))
+    variance = np.diag(np.linalg.inv(hessian[np.ix_(others, others)]))
+    half[others] = ELO * Z * np.sqrt(np.maximum(variance, 0.0))
     return Ratings(elo, elo - half, elo + half)
 
 
-def _posterior(
-    ratings: np.ndarray, wins: np.ndarray, prior_games: float
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Negative log posterior of ratings f64[M] (log odds), its gradient [M], second derivatives [M, M]."""
-    # The imaginary player of the prior is a last row and column whose rating stays 0.
-    half = np.full((len(wins), 1), prior_games / 2)
-    points = np.block([[wins, half], [half.T, np.zeros((1, 1))]])
-    full = np.append(ratings, 0.0)
-    difference = full[:, None] - full[None, :]
+def _prior(wins: np.ndarray, prior_games: float) -> np.ndarray:
+    """Half the drawn games of the prior f[M, M] between any two; about `prior_games` for each player in all."""
+    met = wins + wins.T > 0
+    share = prior_games / np.maximum(met.sum(axis=1), 1)
+    return met * (share[:, None] + share[None, :]) / 4
+
+
+def _posterior(ratings: np.ndarray, points: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Negative log posterior of ratings f64[M] (log odds), its gradient [M], second derivatives [M, M].
+
+    `points` f64[M, M] are the wins and those of the prior.
+    """
+    difference = ratings[:, None] - ratings[None, :]
     loss = (points * np.logaddexp(0.0, -difference)).sum()
     expected = np.exp(-np.logaddexp(0.0, -difference))
     games = points + points.T
     gradient = (games * expected - points).sum(axis=1)
     curvature = games * expected * expected.T
     hessian = np.diag(curvature.sum(axis=1)) - curvature
-    return float(loss), gradient[:-1], hessian[:-1, :-1]
+    return float(loss), gradient, hessian
 
 
 def _check_wins(wins: np.ndarray, anchor: int, prior_games: float) -> np.ndarray:

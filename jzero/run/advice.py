@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import warnings
 from collections.abc import Mapping
 
@@ -106,28 +105,3 @@ class Advice:
             f"{self._train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new "
             "run",
         )
-
-
-def check_finite(metrics: Mapping[str, float], where: str, env: str | None, go_on: str) -> None:
-    """Raises FloatingPointError for a metric that is not finite.
-
-    Args:
-      metrics: what is looked at.
-      where: the iteration, and what was done in it.
-      env: the environment, where nothing was learned before and it is the cause; None later.
-      go_on: the command that resumes the run; "" where there is no checkpoint.
-    """
-    bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
-    if not bad:
-        return
-    if env is None:
-        advice = "lower --learning-rate or --max-grad-norm"
-    else:
-        advice = (
-            "nothing was learned before, so an observation or a reward of the environment is not finite; "
-            f"`python -m jzero check {shlex.quote(env)}` says which"
-        )
-    then = f", then {go_on}" if go_on else ""
-    raise FloatingPointError(
-        f"{', '.join(bad)} in {where}; the run was stopped and this iteration not saved: {advice}{then}"
-    )

@@ -23,7 +23,7 @@ from jzero.run.accelerators import in_bfloat16, widened
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.load import read_run_config
 from jzero.run.loop import Run
-from jzero.run.progress import say
+from jzero.run.progress import print_anything, say
 from jzero.storage.run_dir import TRACEBACK, RunDir
 
 Preset = RunConfig | Callable[[str, Env], RunConfig]
@@ -56,6 +56,7 @@ def main(
     Returns:
       The final strength; None if the run was interrupted.
     """
+    print_anything()
     argv = sys.argv[1:] if argv is None else list(argv)
     whole = "JZERO_TRACEBACK=1 shows the whole traceback"
     try:

@@ -72,7 +72,8 @@ class RunConfig:
     keep_newest: int = 2
     """Newest checkpoints that are kept: one that is damaged has a predecessor."""
     keep_every: float | None = None
-    """Minutes of training between checkpoints that are kept for good; None keeps the newest alone."""
+    """Minutes of training between checkpoints that are kept for good; one is saved then. None keeps the newest
+    alone."""
     keep_best: bool = False
     """Also keep the checkpoint of the greatest strength; one is saved after each measurement that is the best."""
     save_replay: bool = True

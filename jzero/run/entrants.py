@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +13,18 @@ import numpy as np
 
 from jzero.agent import Agent
 from jzero.env import Env
+from jzero.evaluate.encounters import Record
 from jzero.evaluate.players import DEFAULTS, agent_player, is_opponent, open_opponent
+from jzero.evaluate.schedule import Rung
 from jzero.evaluate.turns import Player
 from jzero.pytrees import Params
 from jzero.registry import make, unknown_name
-from jzero.run.load import load
+from jzero.run.load import Checkpoint, checkpoint_times, load_history
 from jzero.settings import full_path
+from jzero.show.words import duration
+
+MOST = 10
+"""Checkpoints that "RUN@all" means, at most."""
 
 
 class Entrant(NamedTuple):
@@ -26,50 +32,101 @@ class Entrant(NamedTuple):
 
     name: str
     """Its full name, with its simulations: also a name to type."""
-    words: str
-    """What it is, in words."""
     player: Player
-    weights: str | None = None
-    """A checksum of a run's weights; None for an opponent."""
+    about: Record
+    """What match.json says of it."""
+    rung: Rung | None = None
+    """Where it is on the ladder of its run; None for an opponent."""
 
 
 class Run(NamedTuple):
-    """A run that was named as a player."""
+    """A checkpoint of a run that was named as a player."""
 
     path: Path
     simulations: int
     agent: Agent
+    iteration: int
+    seconds: float | None
+    """Of training, where the checkpoint says it."""
+    newest: bool = False
+    """The text named no checkpoint."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line, with its simulations."""
+        return f"{self.path}{'' if self.newest else f'@{self.iteration}'}:{self.simulations}"
 
 
-def named_run(text: str, simulations: int | None) -> Run | None:
-    """The run that a player's text means, "path" or "path:simulations"; None where it is an opponent.
+def named_runs(text: str, simulations: int | None, most: int = MOST) -> list[Run]:
+    """The checkpoints that a player's text means, oldest first; none where it is an opponent.
 
     Args:
-        text: as on the command line.
+        text: "RUN", "RUN@120" (of that iteration) or "RUN@all", and each with ":simulations" behind it.
         simulations: per move, where the text has none; None for those of the training.
+        most: of "RUN@all" as many, evenly spread in training time, the first and the last among them.
 
     Raises:
         ValueError: it is neither.
-        FileNotFoundError: the directory holds no run.
+        FileNotFoundError: the directory holds no run, or not this checkpoint.
     """
     if is_opponent(text):
-        return None
+        return []
     path, colon, number = text.rpartition(":")
     if not colon or not number.isdecimal():
         path, number = text, ""
-    directory = full_path(path)
+    directory, which = full_path(path), ""
     if not directory.is_dir():
+        path, _, which = path.rpartition("@")
+        directory = full_path(path)
+    if not path or not directory.is_dir():
         raise ValueError(
             f"player {text!r}: no run is there, and {unknown_name('opponent', text, list(DEFAULTS))}; or give "
-            "module:function"
+            "module:function, or gtp:COMMAND"
         )
-    agent = load(directory)
-    if not number:
-        return Run(directory, agent.search.num_simulations if simulations is None else simulations, agent)
-    return Run(directory, int(number), agent)
+    history = load_history(directory, _chosen(text, directory, which, most))
+    return [_run(directory, number, simulations, found, newest=not which) for found in history]
 
 
-def game_of(name: str | None, runs: dict[str, Run]) -> tuple[Env, str]:
+def _run(path: Path, number: str, simulations: int | None, found: Checkpoint, *, newest: bool) -> Run:
+    """The player of a checkpoint, with the text's number of simulations, the option's or the training's."""
+    iteration, seconds, agent = found
+    default = agent.search.num_simulations if simulations is None else simulations
+    return Run(path, int(number) if number else default, agent, iteration, seconds, newest)
+
+
+def _chosen(text: str, directory: Path, which: str, most: int) -> list[int] | None:
+    """The iterations of the checkpoints that are meant; None for the newest one that can be read."""
+    if not which:
+        return None
+    if which == "all":
+        return spread(checkpoint_times(directory), most)
+    if not which.isdecimal():
+        raise ValueError(
+            f"player {text!r}: {which!r} is no checkpoint; give an iteration as in {directory}@120, or "
+            f"{directory}@all"
+        )
+    return [int(which)]
+
+
+def spread(times: Mapping[int, float], most: int) -> list[int]:
+    """At most so many of the iterations, evenly spread in their times, the first and the last among them.
+
+    Args:
+        times: iteration -> time, both rising.
+        most: at least 1; of 1 the last.
+    """
+    iterations, there = list(times), np.array(list(times.values()))
+    if len(iterations) <= most:
+        return iterations
+    wanted = np.linspace(there[-1] if most == 1 else there[0], there[-1], most)
+    chosen: list[int] = []
+    for place, time in enumerate(wanted):
+        first, last = (chosen[-1] + 1 if chosen else 0), len(iterations) - (most - place)
+        chosen.append(first + int(np.abs(there[first : last + 1] - time).argmin()))
+    return [iterations[place] for place in chosen]
+
+
+def game_of(name: str | None, runs: Mapping[str, Sequence[Run]]) -> tuple[Env, str]:
     """The environment and its name, of the option --env or of the runs.
 
     Raises:
@@ -81,13 +138,13 @@ def game_of(name: str | None, runs: dict[str, Run]) -> tuple[Env, str]:
                 "--env is missing: no player is a run, which would say it; give --env connect_four"
             )
         return make(name), name
-    first, run = next(iter(runs.items()))
+    first, (run, *_) = next(iter(runs.items()))
     env, expected, who = run.agent.env, run.agent.name, f"player {first!r}"
     if name is not None and name != expected and make(name) != env:
         raise ValueError(
             f"--env is {name!r}, but {who} plays {expected!r}; leave out --env, or give another run"
         )
-    for text, other in runs.items():
+    for text, (other, *_) in runs.items():
         if other.agent.name != expected and other.agent.env != env:
             raise ValueError(
                 f"player {text!r} plays {other.agent.name!r}, but {who} plays {expected!r}; give runs of one game"
@@ -96,13 +153,19 @@ def game_of(name: str | None, runs: dict[str, Run]) -> tuple[Env, str]:
 
 
 def entrants_of(
-    names: Sequence[str], runs: dict[str, Run], env: Env, env_name: str, programs: ExitStack, *, seed: int
+    names: Sequence[str],
+    runs: Mapping[str, Sequence[Run]],
+    env: Env,
+    env_name: str,
+    programs: ExitStack,
+    *,
+    seed: int,
 ) -> list[Entrant]:
     """The players in the order of `names`.
 
     Args:
         names: as on the command line.
-        runs: those that are runs, by these names.
+        runs: those that are runs, by these names, each a number of checkpoints.
         env: the game.
         env_name: what `jzero.make` calls it.
         programs: ends what the opponents have started.
@@ -114,23 +177,39 @@ def entrants_of(
     entrants: list[Entrant] = []
     for text in names:
         if text in runs:
-            entrant = _of_run(runs[text])
+            found = [_of_run(run) for run in runs[text]]
         else:
             opponent = open_opponent(env, env_name, text, seed=seed)
             programs.callback(opponent.close)
-            entrant = Entrant(opponent.name, opponent.words, opponent.player)
-        if entrant.name in [other.name for other in entrants]:
+            found = [Entrant(opponent.name, opponent.player, {"words": opponent.words, "weights": None})]
+        for entrant in found:
+            _check_new(text, entrant, entrants)
+            entrants.append(entrant)
+    return entrants
+
+
+def _check_new(text: str, entrant: Entrant, entrants: Sequence[Entrant]) -> None:
+    """Raises ValueError where the player is among the others, also by another name: they would play themselves."""
+    for other in entrants:
+        if other.name == entrant.name or (entrant.rung is not None and other.rung == entrant.rung):
             raise ValueError(
                 f"player {text!r}: {entrant.name} is given twice; give it once, or with other simulations"
             )
-        entrants.append(entrant)
-    return entrants
 
 
 def _of_run(run: Run) -> Entrant:
     many = f"{run.simulations} simulations per move" if run.simulations else "the policy without search"
-    player = agent_player(run.agent, run.simulations)
-    return Entrant(f"{run.path}:{run.simulations}", f"a run, {many}", player, _checksum(run.agent.params))
+    trained = f" after {duration(run.seconds)} of training" if run.seconds is not None else ""
+    about = {
+        "words": f"a run, iteration {run.iteration}{trained}, {many}",
+        "weights": _checksum(run.agent.params),
+        "run": str(run.path),
+        "simulations": run.simulations,
+        "iteration": run.iteration,
+        "seconds": run.seconds,
+    }
+    rung = Rung((run.path, run.simulations), run.iteration)
+    return Entrant(run.name, agent_player(run.agent, run.simulations), about, rung)
 
 
 def _checksum(params: Params) -> str:

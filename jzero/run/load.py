@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from jzero.agent import Agent
 from jzero.env import Env
+from jzero.pytrees import Params
 from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.settings import from_dict, full_path
 from jzero.storage import checkpoint as checkpoints
-from jzero.storage.run_dir import CHECKPOINTS, CONFIG, read_json
+from jzero.storage.run_dir import CHECKPOINTS, CONFIG, iterations, read_json
 
 
 def load(
@@ -39,7 +41,68 @@ def load(
       FileNotFoundError: `run_dir` holds no run or no checkpoint that can be read.
       ValueError: the run's own environment or network is needed and not given.
     """
+    return _load(full_path(run_dir), checkpoint, env, network, algorithm)[1]
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint of a run and its agent."""
+
+    iteration: int
+    seconds: float | None
+    """Of training; None where the checkpoint does not say it."""
+    agent: Agent
+
+
+def load_history(run_dir: str | Path, chosen: Sequence[int] | None = None) -> list[Checkpoint]:
+    """The agents of several checkpoints, in this order; they share what is compiled.
+
+    Args:
+      run_dir: the directory that the run printed.
+      chosen: iterations of the checkpoints; None for the newest one alone.
+
+    Raises:
+      FileNotFoundError: `run_dir` holds no run, or not one of the checkpoints.
+      ValueError: the run's own environment or network is needed: see `load`.
+    """
     run_dir = full_path(run_dir)
+    number, agent = _load(run_dir, None if chosen is None else chosen[0])
+    found = [(number, agent)]
+    for iteration in (chosen or ())[1:]:
+        number, params = _weights(run_dir, agent.params, iteration)
+        found.append((number, agent.with_params(params)))
+    return [Checkpoint(number, checkpoint_seconds(run_dir, number), agent) for number, agent in found]
+
+
+def checkpoint_times(run_dir: str | Path) -> dict[int, float]:
+    """Seconds of training of each checkpoint, oldest first; its iteration where one of them does not say it.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+    """
+    directory = full_path(run_dir) / CHECKPOINTS
+    if not (there := iterations(directory)):
+        raise FileNotFoundError(f"{directory} holds no checkpoint that can be read")
+    seconds = {iteration: checkpoint_seconds(run_dir, iteration) for iteration in there}
+    known = {iteration: value for iteration, value in seconds.items() if value is not None}
+    return known if len(known) == len(there) else {iteration: float(iteration) for iteration in there}
+
+
+def checkpoint_seconds(run_dir: str | Path, iteration: int) -> float | None:
+    """Seconds of training until a checkpoint; None where it does not say it."""
+    try:
+        return float(checkpoints.restore_part(full_path(run_dir) / CHECKPOINTS, ("seconds",), iteration)[1])
+    except KeyError:
+        return None
+
+
+def _load(
+    run_dir: Path,
+    checkpoint: int | None = None,
+    env: Env | None = None,
+    network: Any = None,
+    algorithm: Any = None,
+) -> tuple[int, Agent]:
+    """The iteration of a checkpoint and its agent; see `load`."""
     config, handed = read_config(run_dir)
     given = {"env": env, "network": network, "algorithm": algorithm}
     if missing := [name for name in handed if name in given and given[name] is None]:
@@ -51,12 +114,18 @@ def load(
     env = make(config.env) if env is None else env
     algorithm = build_algorithm(env, config, parts)
     shapes = jax.eval_shape(algorithm.init, jax.random.key(0))
+    number, params = _weights(run_dir, shapes, checkpoint)
+    return number, build_agent(env, config, params, parts, algorithm)
+
+
+def _weights(run_dir: Path, like: Params, checkpoint: int | None) -> tuple[int, Params]:
+    """The iteration and the weights of a checkpoint, which have the shapes of `like`."""
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    averaged = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes)
-    _, saved = checkpoints.restore(
+    averaged = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)
+    number, saved = checkpoints.restore(
         run_dir / CHECKPOINTS, {"state": {"averaged": averaged}}, partial=True, iteration=checkpoint
     )
-    return build_agent(env, config, saved["state"]["averaged"], parts, algorithm)
+    return number, saved["state"]["averaged"]
 
 
 def read_config(run_dir: Path) -> tuple[TrainConfig, list[str]]:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,15 +24,18 @@ from jzero.evaluate.measures import Measure, Strength, TimedMeasure, take
 from jzero.evaluate.record import record_games
 from jzero.metrics import read
 from jzero.program import TrainState, begin_new_games
-from jzero.run.advice import Advice, check_finite, late_update
+from jzero.pytrees import States
+from jzero.run.advice import Advice, late_update
 from jzero.run.build import NOTHING, Parts, build, build_agent
 from jzero.run.config import RunConfig
 from jzero.run.describe import check_memory, describe, least_seconds
+from jzero.run.finite import cause_in_play, cause_in_update, check_finite
 from jzero.run.progress import say, working
 from jzero.run.resume import check_resumable, handed_in
 from jzero.run.save import LIGHT, Saver
 from jzero.run.signals import Signals
 from jzero.run.speeds import speeds
+from jzero.run.watch import watched
 from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
 from jzero.show.words import duration, short_number
@@ -188,9 +191,15 @@ class Run:
           FloatingPointError: a metric is not finite; nothing of that iteration is saved.
           KeyboardInterrupt: of the second Ctrl-C, at once.
         """
+        go_on = resume_command(self.experiment, self.path)
+        with watched(jax.process_index(), jax.process_count(), go_on):
+            return self._train(measure, final)
+
+    def _train(self, measure: Measure, final: Measure) -> Strength | None:
+        """What `train` does."""
         self._begun = time.monotonic() - self.seconds
         budget = 60 * self.config.minutes
-        next_save, next_measure = self.seconds + self.config.checkpoint_every, self.seconds
+        next_save, next_measure = self.seconds + self.saver.interval, self.seconds
         spent = measuring = 0.0  # by the last measurement with its report, and by all of them
         hidden = None if self.leads else True  # None: unless there is a terminal
         bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=hidden)
@@ -219,7 +228,7 @@ class Run:
                     self._save(best=True)
                 if self._all_agree(self.seconds >= next_save):
                     self._save()
-                    next_save = self._clock() + self.config.checkpoint_every
+                    next_save = self._clock() + self.saver.interval
         self._save()
         strength = None
         if not self._all_agree(self.signals.stop):
@@ -316,7 +325,8 @@ class Run:
         with self._program("self-play"):
             self.state, metrics = self.program.play(self.state)
             play_metrics = read(metrics)
-        self._check_finite(play_metrics, "self-play", learned=int(self.state.updates) > 0)
+        learned = int(self.state.updates) > 0
+        self._check_finite(play_metrics, "self-play", lambda: cause_in_play(*self._now(), learned=learned))
         played = time.monotonic()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
@@ -325,7 +335,9 @@ class Run:
                 losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
             number = int(self.state.updates) - later
-            self._check_finite(losses, f"update {number}", learned=number > 1)
+            self._check_finite(
+                losses, f"update {number}", lambda: cause_in_update(*self._now(), losses, learned=number > 1)
+            )
         elif compiled:
             self._say_if_late(played - begun)
         learned = time.monotonic()
@@ -348,11 +360,16 @@ class Run:
             **play_metrics,
         }
 
-    def _check_finite(self, metrics: dict[str, float], where: str, *, learned: bool) -> None:
+    def _now(self) -> tuple[Agent, States]:
+        """The agent, and the games of this process's first device."""
+        states = jax.tree.map(lambda x: x.addressable_data(0), self.state.games.states)
+        return self.agent(), states
+
+    def _check_finite(self, metrics: dict[str, float], where: str, cause: Callable[[], str]) -> None:
         saved = self.saver.saved_iteration >= 0
         go_on = resume_command(self.experiment, self.path) if saved else ""
         where = f"iteration {self.iteration} ({where})"
-        check_finite(metrics, where, self.config.train.env if not learned else None, go_on)
+        check_finite(metrics, where, cause, go_on)
 
     def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
         if self.dir is None:
@@ -384,7 +401,8 @@ class Run:
             with working("final measurement"):
                 strength = take(final, agent, seconds)
             print(f"final measurement: {duration(time.monotonic() - begun)}")
-            self._record_games(agent, seconds)
+            with working("sample games for the report: plays, at first compiles"):
+                self._record_games(agent, seconds)
         if strength is None:
             return None
         assert self.dir is not None

@@ -1,13 +1,17 @@
-r"""Plays runs and opponents against each other, all pairs of them, and rates them.
+r"""Plays runs and opponents against each other and rates them.
 
     python -m jzero match runs/connect_four/20261121-101500 open_spiel_mcts:1000
-    python -m jzero match RUN_A RUN_B RUN_B:0 rollouts:100 --games 400 --simulations 64
+    python -m jzero match rollouts:100 runs/connect_four/20261121-101500@all:16 --games 40
+    python -m jzero match RUN_A RUN_B RUN_B@120 RUN_B:0 rollouts:100 --games 400 --simulations 64
+    python -m jzero match runs/go/20261121-101500 gnu_go:1 "gtp:my-program --gtp"
     python -m jzero match runs/blob/20261121-101500 experiments.players.blob:rule_based random
     python -m jzero match random rollouts:100 minimax:4 --env tic_tac_toe --out match
 
-A player is the directory of a run, with simulations per move as in RUN:64 (0 is the network's policy alone), or an
-opponent: random, rollouts:1000, minimax:4, open_spiel_mcts:1000, gnu_go:10, bitbully, or module:function, where the
-function makes a player of the environment (see jzero.evaluate.players).
+A player is the directory of a run, RUN@120 (its checkpoint of that iteration) or RUN@all (its checkpoints, at most
+--checkpoints of them; a run keeps them with --keep-every), each with simulations per move as in RUN@120:64 (0 is
+the network's policy alone); or an opponent: random, rollouts:1000, minimax:4, open_spiel_mcts:1000, gnu_go:10,
+bitbully, gtp:COMMAND (a program that speaks GTP), or module:function, where the function makes a player of the
+environment (see jzero.evaluate.players).
 
 The game decides how they are compared (jzero.evaluate.strength.contest). "pairs": two players whose rewards sum to
 zero meet in both seats from paired random openings; scores give Elo ratings. "tables": of more players, or for
@@ -18,20 +22,24 @@ player's mean return over the same episodes.
 on where it was interrupted, and other players and settings add to the file. A run that has trained on starts anew.
 
     {"env": "connect_four", "contest": "pairs" | "tables" | "returns",
-     "players": {name: {"words": what it is, "weights": a checksum of a run's weights or null}},
+     "players": {name: {"words": what it is, "weights": a checksum of a run's weights or null,
+                        runs: "run": its directory, "simulations", "iteration", "seconds": of training or null}},
      "results": [{"player": name, "opponent": name or null for returns,
                   "games": played, "asked": --games, "opening_plies": [fewest, most] or null, "seed", "seconds",
                   "value": score 0..1 | return above the others' | mean return, "low", "high": its 95 % interval,
                   pairs: "wins", "draws", "losses", "first", "second": [wins, draws, losses] by who moved first,
                          "distinct_games", "mean_plies",
+                         "sample_games": [{"player_seat": 0 or 1, "actions", "outcome": of each seat -1, 0 or 1,
+                                           "seed": see jzero.env.seeded_key, or null}],
                   tables: "own", "others": mean returns,
                   returns: "cut": episodes cut short}],
      "ratings": [{"player", "elo", "low", "high"}]  of the last command's players in pairs, the first one's being 0}
+
+Files of earlier versions, without "run" to "seconds" and "sample_games", are read too.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -45,16 +53,18 @@ import tyro
 
 from jzero.devices import set_up
 from jzero.env import Env
-from jzero.evaluate.encounters import Record, encounters, play_encounter, rate
+from jzero.evaluate.encounters import Record, play_encounter, rate
 from jzero.evaluate.gtp import GtpError
 from jzero.evaluate.players import DEFAULTS
+from jzero.evaluate.schedule import Pairs, encounters
 from jzero.evaluate.strength import Contest, contest, openings
-from jzero.run.entrants import Entrant, entrants_of, game_of, named_run
+from jzero.run.entrants import MOST, Entrant, entrants_of, game_of, named_runs
+from jzero.run.match_file import MATCH, PAGE, MatchFile
+from jzero.run.progress import print_anything
 from jzero.settings import full_path
-from jzero.show.match import match_page, rating_lines, result_line
-from jzero.storage.run_dir import read_json, to_json, write_atomic
+from jzero.show.match import rating_lines, result_line
+from jzero.storage.run_dir import to_json
 
-MATCH, PAGE = "match.json", "match.html"
 _HELP = (__doc__ or "").partition("\n    {")[0]  # without the format of the file
 
 
@@ -74,6 +84,11 @@ class Config:
     """Fewest and most random plies that open a pair of games; by default 0 and at most 4, fewer in short games."""
     seed: int = 0
     """Of openings, deals, episodes and opponents."""
+    checkpoints: int = MOST
+    """Checkpoints of each RUN@all, evenly spread in training time, the first and the last among them."""
+    pairs: Pairs | None = None
+    """all: everyone meets everyone. neighbours: a checkpoint meets the two after it in its run and all who are no
+    runs; the last ones of the runs meet each other. By default all up to 10 players."""
     out: Path | None = None
     """Folder of match.json and match.html; by default the first run's directory, or ./match."""
 
@@ -87,6 +102,7 @@ def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=list(argv), prog="python -m jzero match", description=_HELP)
     set_up()
+    print_anything()
     try:
         match(config)
     except KeyboardInterrupt:
@@ -110,8 +126,8 @@ def match(config: Config) -> Record:
         OSError: a run or a file cannot be read or written.
     """
     _check_numbers(config)
-    named = {text: named_run(text, config.simulations) for text in config.players}
-    runs = {text: run for text, run in named.items() if run is not None}
+    named = {text: named_runs(text, config.simulations, config.checkpoints) for text in config.players}
+    runs = {text: found for text, found in named.items() if found}
     env, env_name = game_of(config.env, runs)
     kind = contest(env)
     _check_contest(config, kind, env_name)
@@ -120,50 +136,64 @@ def match(config: Config) -> Record:
         "opening_plies": list(config.opening_plies or openings(env)) if kind == "pairs" else None,
         "seed": config.seed,
     }
-    out = config.out or next((run.path for run in runs.values()), Path("match"))
+    out = config.out or next((run.path for run, *_ in runs.values()), Path("match"))
     with ExitStack() as programs:
         entrants = entrants_of(config.players, runs, env, env_name, programs, seed=config.seed)
-        names = [entrant.name for entrant in entrants]
-        record = _begin(out / MATCH, env_name, kind, entrants)
-        by_name = {entrant.name: entrant for entrant in entrants}
-        for name, other in encounters(kind, names, env.num_players):
-            start = {"player": name, "opponent": other, **settings}
-            if (found := _on_file(record, start)) is not None:
-                print(f"{result_line(kind, found)} (on file)", flush=True)
-                continue
-            result = _play(env, kind, by_name, start)
-            record["results"].append(result)
-            _write(out, record)
-            print(result_line(kind, result), flush=True)
+        if len(entrants) < 2 and kind != "returns":
+            raise ValueError(_alone(config.players[0], env_name))
+        file = MatchFile(out, env, env_name, kind)
+        file.begin(entrants)
+        _play_all(env, kind, entrants, config.pairs, settings, file)
         if kind == "pairs":
-            record["ratings"] = rate(record["results"], names)
-            print(*rating_lines(record["ratings"]), sep="\n")
-        _write(out, record)
+            file.record["ratings"] = rate(file.record["results"], [entrant.name for entrant in entrants])
+            print(*rating_lines(file.record["ratings"]), sep="\n")
+        file.write()
     print(f"wrote {out / MATCH} and {PAGE}")
-    return record
+    return file.record
+
+
+def _play_all(
+    env: Env,
+    kind: Contest,
+    entrants: Sequence[Entrant],
+    pairs: Pairs | None,
+    settings: Record,
+    file: MatchFile,
+) -> None:
+    """Plays the encounters that are not on file, and adds each to it."""
+    by_name = {entrant.name: entrant for entrant in entrants}
+    rungs = [entrant.rung for entrant in entrants]
+    chosen = encounters(kind, list(by_name), env.num_players, rungs=rungs, pairs=pairs)
+    for number, (name, other) in enumerate(chosen, 1):
+        start = {"player": name, "opponent": other, **settings}
+        found, note = file.found(start), " (on file)"
+        if found is None:
+            found, note = _play(env, kind, by_name, start), ""
+            file.record["results"].append(found)
+            file.write()
+        print(f"[{number}/{len(chosen)}] {result_line(kind, found)}{note}", flush=True)
 
 
 def _check_numbers(config: Config) -> None:
     if not config.players:
         raise ValueError(
-            f"no player is given; give runs or opponents: {', '.join(DEFAULTS)}, module:function"
+            f"no player is given; give runs or opponents: {', '.join(DEFAULTS)}, gtp:COMMAND, module:function"
         )
     if config.games < 1:
         raise ValueError(f"--games is {config.games}; expected at least 1")
     if config.simulations is not None and config.simulations < 0:
         raise ValueError(f"--simulations is {config.simulations}; expected 0 for the policy alone, or more")
+    if config.checkpoints < 1:
+        raise ValueError(f"--checkpoints is {config.checkpoints}; expected at least 1")
     if config.seed < 0:
         raise ValueError(f"--seed is {config.seed}; expected at least 0")
 
 
 def _check_contest(config: Config, kind: Contest, env_name: str) -> None:
-    if kind != "returns" and len(config.players) < 2:
-        raise ValueError(
-            f"one player is given, {config.players[0]}, but {env_name} is played against others; give a second "
-            "one, such as rollouts:100"
-        )
     if kind != "pairs" and config.opening_plies is not None:
         raise ValueError(f"--opening-plies: {env_name} is played without random openings; leave it out")
+    if kind == "returns" and config.pairs is not None:
+        raise ValueError(f"--pairs: in {env_name} nobody meets; leave it out")
     low, high = config.opening_plies or (0, 0)
     if not 0 <= low <= high:
         raise ValueError(
@@ -173,6 +203,13 @@ def _check_contest(config: Config, kind: Contest, env_name: str) -> None:
         raise ValueError(
             f"--games is {config.games}; expected an even number, since each opening is played from both seats"
         )
+
+
+def _alone(player: str, env_name: str) -> str:
+    return (
+        f"one player is given, {player}, but {env_name} is played against others; give a second one, such as "
+        "rollouts:100"
+    )
 
 
 def _play(env: Env, kind: Contest, entrants: dict[str, Entrant], start: Record) -> Record:
@@ -188,44 +225,3 @@ def _play(env: Env, kind: Contest, entrants: dict[str, Entrant], start: Record) 
         seed=start["seed"],
     )
     return to_json({**start, **result, "seconds": round(time.monotonic() - begun, 1)})
-
-
-def _begin(path: Path, env_name: str, kind: Contest, entrants: list[Entrant]) -> Record:
-    """What is on file, with these players added and without results of a run's former weights.
-
-    Raises:
-        ValueError: the file is of another game, or is no such file.
-    """
-    record: Record = {"env": env_name, "contest": kind, "players": {}, "results": [], "ratings": []}
-    if path.exists():
-        found = read_json(path)
-        if found is None or not found.keys() >= record.keys():
-            raise ValueError(
-                f"{path} is no record of matches: move it away, or give another folder with --out"
-            )
-        if (found["env"], found["contest"]) != (env_name, kind):
-            raise ValueError(
-                f"{path} is of {found['contest']} in {found['env']!r}, this match of {kind} in {env_name!r}: give "
-                "another folder with --out"
-            )
-        record = {**found, "ratings": []}
-    for name, words, _, weights in entrants:
-        if record["players"].get(name, {}).get("weights") != weights:
-            kept = [r for r in record["results"] if name not in (r["player"], r["opponent"])]
-            if len(kept) < len(record["results"]):
-                print(f"{name} has other weights than in {path}: its former results are dropped")
-            record["results"] = kept
-        record["players"][name] = {"words": words, "weights": weights}
-    return record
-
-
-def _on_file(record: Record, start: Record) -> Record | None:
-    """The result of the same encounter with the same settings."""
-    same = (r for r in record["results"] if all(r.get(name) == value for name, value in start.items()))
-    return next(same, None)
-
-
-def _write(out: Path, record: Record) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / MATCH, json.dumps(record, indent=2, allow_nan=False) + "\n")
-    write_atomic(out / PAGE, match_page(record))

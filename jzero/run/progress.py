@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 import time
@@ -16,6 +17,12 @@ from jzero.show.words import duration
 BEGUN = time.monotonic()
 EVERY = 15.0
 """Seconds between two lines of a step that takes long."""
+
+
+def print_anything() -> None:
+    """Prints letters that the terminal's encoding lacks as escapes, in a path say, instead of ending the run."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # notebooks have another, which takes all
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

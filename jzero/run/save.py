@@ -39,6 +39,14 @@ class Saver:
         if config.resume and path.is_file():
             self._kept |= json.loads(path.read_text(encoding="utf-8"))
 
+    @property
+    def interval(self) -> float:
+        """Seconds between checkpoints: no more than between those that are kept for good."""
+        every = self.config.keep_every
+        return (
+            self.config.checkpoint_every if every is None else min(self.config.checkpoint_every, 60 * every)
+        )
+
     def restore(self, abstract: TrainState) -> tuple[TrainState, float]:
         """The newest state and the seconds it took; its replay and games are None where they were not saved."""
         saved_shapes = (checkpoint.shapes(self.directory) or {}).get("state", {})

@@ -12,6 +12,7 @@ from jzero.show.words import number
 
 BOARD_BYTES = 600_000  # of all pictures in a report
 GAMES = 12  # at most
+BUTTONS = 200  # letters of all titles that buttons may show
 
 
 class Ply(NamedTuple):
@@ -24,24 +25,50 @@ class Ply(NamedTuple):
     first_value: float | None  # with two players only: for player 0, and at the end player 0's return
 
 
-def games_section(record: Mapping[str, Any] | None, env: Env | None) -> tuple[str, str]:
-    """The HTML of the games in games.json's `record` and the CSS of their boards; ("", "") without games."""
+def games_section(
+    record: Mapping[str, Any] | None,
+    env: Env | None,
+    *,
+    title: str = "Sample games",
+    most: int = GAMES,
+    board_bytes: int | None = None,
+    elsewhere: tuple[int, str] = (0, "games.json"),
+) -> tuple[str, str]:
+    """The HTML of the games in games.json's `record` and the CSS of their boards; ("", "") without games.
+
+    Args:
+      record: the games, as `jzero.evaluate.record.record_games` returns them.
+      env: draws their boards; None draws none.
+      title: of the section.
+      most: games that are shown.
+      board_bytes: of all pictures; None for `BOARD_BYTES`.
+      elsewhere: further games, and the file that has all.
+    """
     found = (record or {}).get("games")
     games = [game for game in found if _is_game(game)] if isinstance(found, list) else []
     if not games:
         return "", ""
-    album = Album(BOARD_BYTES)
+    album = Album(BOARD_BYTES if board_bytes is None else board_bytes)
     titles, articles = [], []
-    for place, game in enumerate(games[:GAMES], 1):
-        title = str(game.get("title") or f"Game {place}")
-        if article := _article(title, game, env, album, first=not articles):
-            titles.append(title)
+    for place, game in enumerate(games[:most], 1):
+        name = str(game.get("title") or f"Game {place}")
+        if article := _article(name, game, env, album, first=not articles):
+            titles.append(name)
             articles.append(article)
-    tabs = "".join(f"<button>{escape(title)}</button>" for title in titles) if len(titles) > 1 else ""
-    left = len(games) - len(articles)
-    more = f'<p class="note">{left} more in games.json.</p>' if left else ""
-    html = f'<section><h2>Sample games</h2><div class="tabs">{tabs}</div>{"".join(articles)}{more}</section>'
-    return html, album.css()
+    left = len(games) - len(articles) + elsewhere[0]
+    more = f'<p class="note">{left} more in {elsewhere[1]}.</p>' if left else ""
+    chooser = f'<div class="tabs">{_chooser(titles)}</div>'
+    return f"<section><h2>{title}</h2>{chooser}{''.join(articles)}{more}</section>", album.css()
+
+
+def _chooser(titles: Sequence[str]) -> str:
+    """What chooses the game: buttons, or a list where these would fill the page."""
+    if len(titles) < 2:
+        return ""
+    if sum(map(len, titles)) <= BUTTONS:
+        return "".join(f"<button>{escape(title)}</button>" for title in titles)
+    options = "".join(f"<option>{escape(title)}</option>" for title in titles)
+    return f'<select aria-label="Game">{options}</select>'
 
 
 def plies(game: Record, movers: Sequence[int | None] | None) -> list[Ply]:

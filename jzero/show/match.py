@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib import resources
 from typing import Any
 
+from jzero.env import Env
 from jzero.pytrees import Record
+from jzero.show.ladder import cross_table, curve_section, labels, match_games
 from jzero.show.page import page
-from jzero.show.words import number, whole_number
+from jzero.show.words import duration, number, whole_number
 
 CSS = """
 th{width:auto}
 thead th{color:var(--muted);font-size:13px}
 td:not(:first-child),thead th:not(:first-child){padding-left:16px}
 .wide{overflow-x:auto}
+.wide th,.wide td:not(:last-child){white-space:nowrap}
 """
 HOW = {
     "pairs": "Games of two in pairs: the same random opening from both seats. The score counts a draw as 1/2.",
@@ -46,29 +50,66 @@ def rating_lines(ratings: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def match_page(record: Record) -> str:
-    """The HTML of the page; it needs nothing else."""
+def match_page(record: Record, env: Env | None = None) -> str:
+    """The HTML of the page; it needs nothing else. With `env` it has boards of the recorded games."""
     contest, players, ratings = record["contest"], record["players"], record["ratings"]
+    names = labels([*players, *_strangers(record)])
+    games, games_css = match_games(record["results"], names, env)
     sections = [
         f"<header><p>Match</p><h1>{escape(record['env'])}</h1><p>{escape(HOW[contest])}</p></header>",
+        *(_rating_sections(record, names) if ratings else ()),
+        games,
+        _table("Results", *_results(contest, record["results"], names)),
+        _table("Players", ("player", ""), [(name, about["words"]) for name, about in players.items()]),
     ]
-    if ratings:
-        rows = [
-            (r["player"], f"{r['elo']:+.0f}", "" if r is ratings[0] else _elo_interval(r))
-            for r in _ranked(ratings)
-        ]
-        sections.append(_table("Ratings", ("player", "Elo", "95 % interval of the difference"), rows))
-    sections.append(_table("Results", *_results(contest, record["results"])))
-    sections.append(
-        _table("Players", ("player", ""), [(name, about["words"]) for name, about in players.items()])
-    )
-    return page(f"Match of {record['env']}", "\n".join(sections), css=CSS)
+    script = (resources.files("jzero.show") / "report.js").read_text("utf-8") if games else ""
+    return page(f"Match of {record['env']}", "\n".join(sections), css=CSS + games_css, script=script)
 
 
-def _results(contest: str, results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _strangers(record: Record) -> list[str]:
+    """Players of results that a file of another version does not list."""
+    met = [result[name] for result in record["results"] for name in ("player", "opponent")]
+    met += [rating["player"] for rating in record["ratings"]]
+    return [name for name in dict.fromkeys(met) if name is not None and name not in record["players"]]
+
+
+def _rating_sections(record: Record, names: Mapping[str, str]) -> list[str]:
+    """Ratings, their curve over training time, and who scored what against whom."""
+    ratings, players = record["ratings"], record["players"]
+    ranked = _ranked(ratings)
+    rows = [
+        (
+            str(rank),
+            names[rating["player"]],
+            f"{rating['elo']:+.0f}",
+            "" if rating is ratings[0] else _elo_interval(rating),
+            _trained(players.get(rating["player"])),
+        )
+        for rank, rating in enumerate(ranked, 1)
+    ]
+    columns = ("", "player", "Elo", "95 % interval of the difference to 0", "training")
+    cells = cross_table(record["results"], [rating["player"] for rating in ranked])
+    head = ("", "player", *(str(rank) for rank in range(1, len(ranked) + 1)), "all")
+    crossed = [(*row[:2], *scores) for row, scores in zip(rows, cells, strict=True)]
+    return [
+        _table("Ratings", columns, rows),
+        curve_section(ratings, players, names),
+        _table("Cross table", head, crossed, "Points of the player in the row, and games."),
+    ]
+
+
+def _trained(about: Mapping[str, Any] | None) -> str:
+    """How long a run has trained, "" of other players."""
+    seconds = (about or {}).get("seconds")
+    return "" if seconds is None else duration(seconds)
+
+
+def _results(
+    contest: str, results: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
+) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns."""
     more = {
-        "pairs": ("won, drawn, lost", "moving first", "moving second", "openings"),
+        "pairs": ("won, drawn, lost", "moving first", "moving second", "distinct", "openings"),
         "tables": ("own return", "others' return"),
         "returns": ("cut short",),
     }[contest]
@@ -79,23 +120,25 @@ def _results(contest: str, results: Sequence[Mapping[str, Any]]) -> tuple[list[s
         if contest == "pairs":
             all_games = (result["wins"], result["draws"], result["losses"])
             tallies = [", ".join(map(str, tally)) for tally in (all_games, result["first"], result["second"])]
-            extra = [*tallies, "{} to {} plies".format(*result["opening_plies"])]
+            opened = "{} to {} plies".format(*result["opening_plies"])
+            extra = [*tallies, str(result.get("distinct_games", "")), opened]
         elif contest == "tables":
             extra = [whole_number(result["own"]), whole_number(result["others"])]
         else:
             extra = [str(result["cut"])]
-        names = [result[name] for name in ("player", "opponent") if result[name] is not None]
+        names = [labels[result[name]] for name in ("player", "opponent") if result[name] is not None]
         numbers = [str(result["games"]), _value(contest, result), _interval(contest, result)]
         rows.append([*names, *numbers, *extra, str(result["seed"])])
     return [*who, "games", value, "95 % interval", *more, "seed"], rows
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
+    below = f'<p class="note">{escape(note)}</p>' if note else ""
     return (
         f'<section><h2>{title}</h2><div class="card wide"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div></section>"
+        f"<tbody>{body}</tbody></table>{below}</div></section>"
     )
 
 

@@ -2,6 +2,7 @@
 document.documentElement.classList.add('js');
 const games = [...document.querySelectorAll('.game')];
 const tabs = [...document.querySelectorAll('.tabs button')];
+const list = document.querySelector('.tabs select');
 let current = null;
 const players = games.map(game => {
   const plies = [...game.querySelectorAll('.strip li')];
@@ -50,10 +51,11 @@ const open = number => {
   current.move(0);
 };
 tabs.forEach((tab, i) => tab.addEventListener('click', () => open(i)));
+if (list) list.addEventListener('change', () => open(list.selectedIndex));
 if (games.length) open(0);
 document.addEventListener('keydown', event => {
   const by = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-  if (!by || !current || event.ctrlKey || event.altKey || event.metaKey || event.target.tagName === 'INPUT') return;
+  if (!by || !current || event.ctrlKey || event.altKey || event.metaKey || ['INPUT', 'SELECT'].includes(event.target.tagName)) return;
   current.move(by);
   event.preventDefault();
 });

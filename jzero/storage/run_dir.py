@@ -103,6 +103,7 @@ class RunDir:
             written.
         """
         chosen = _choose(path, experiment, resume, Path(root))
+        _check_letters(chosen)
         with _explained(chosen):
             chosen.mkdir(parents=True, exist_ok=True)
             run = cls(chosen, _acquire(chosen))
@@ -293,6 +294,20 @@ def write_atomic(path: Path, text: str) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def _check_letters(path: Path) -> None:
+    """Raises RunDirError where Python reads no UTF-8 in this locale and the path has letters of it.
+
+    No file may be written there then: orbax takes text alone.
+    """
+    try:
+        os.fspath(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise RunDirError(
+            f"run directory {os.fspath(path.absolute())!a} has letters that Python does not read in this locale: "
+            "set PYTHONUTF8=1 (or LANG=C.UTF-8), or choose another --run-dir"
+        ) from None
 
 
 def _choose(path: str | Path | None, experiment: str, resume: bool, root: Path) -> Path:

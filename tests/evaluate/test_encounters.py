@@ -1,4 +1,6 @@
-"""Encounters of a match: who meets whom, results next to those of the functions that play, ratings by hand."""
+"""Encounters of a match: results next to those of the functions that play, ratings by hand."""
+
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,11 @@ import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
-from jzero.evaluate import as_player, play_match, play_tables, random_player
-from jzero.evaluate.encounters import encounters, play_encounter, rate
+from jzero.env import seeded_key
+from jzero.evaluate import as_player, encounters, play_match, play_tables, random_player
+from jzero.evaluate.encounters import play_encounter, rate, sample_games
 from jzero.evaluate.measures import play_episodes
+from jzero.registry import make
 from tests.evaluate.test_measures import Walk, always
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -23,13 +27,6 @@ def lowest(states, key):
 def meet(env, contest, player, opponent=None, **options):
     options = {"games": 20, "opening_plies": (0, 2), "seed": 3, **options}
     return play_encounter(env, contest, player, opponent, **options)
-
-
-def test_everyone_meets_everyone_and_is_alone_among_them_where_that_differs():
-    assert encounters("pairs", "abc", 2) == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert encounters("tables", "abc", 2) == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert encounters("tables", "ab", 3) == [("a", "b"), ("b", "a")]
-    assert encounters("returns", "ab", 1) == [("a", None), ("b", None)]
 
 
 def test_pairs_are_counted_from_the_players_side():
@@ -82,15 +79,20 @@ def test_one_player_is_told_what_it_has_played():
     assert len(seen) > 1
 
 
-def by_hand(wins):
-    """Elo, the first player's being 0: Hunter's MM algorithm, with a drawn game against a player of strength 1."""
+def by_hand(wins, prior=1.0):
+    """Elo, the first player's being 0: Hunter's MM algorithm; each has `prior` drawn games against whom it met."""
+    wins = np.array(wins, float)
+    games = wins + wins.T
+    met = (games > 0).sum(axis=1)
+    for i, j in np.argwhere(games > 0):
+        wins[i, j] += prior / 4 / met[i] + prior / 4 / met[j]
     strengths = np.ones(len(wins))
     for _ in range(20_000):
         for i in range(len(wins)):
-            met = sum(
+            met_by = sum(
                 (wins[i][j] + wins[j][i]) / (strengths[i] + strengths[j]) for j in range(len(wins)) if j != i
             )
-            strengths[i] = (sum(wins[i]) + 0.5) / (met + 1 / (strengths[i] + 1))
+            strengths[i] = sum(wins[i]) / met_by
     return 400 * np.log10(strengths / strengths[0])
 
 
@@ -112,3 +114,35 @@ def test_ratings_are_those_of_a_slow_computation_over_all_results():
     np.testing.assert_allclose([rating["elo"] for rating in ratings], by_hand(wins), atol=1e-3)
     assert ratings[0] == {"player": "a", "elo": 0.0, "low": 0.0, "high": 0.0}
     assert all(rating["low"] < rating["elo"] < rating["high"] for rating in ratings[1:])
+
+
+def test_a_pair_of_games_is_recorded_and_can_be_replayed():
+    env = make("pgx:tic_tac_toe")  # in which it is drawn who moves first
+    found = meet(env, "pairs", random_player(env), as_player(lowest), games=4, seed=1)
+    one, other = found["sample_games"]
+    assert [one["player_seat"], other["player_seat"]] == [0, 1]
+    for game in (one, other):
+        state = env.init(seeded_key(game["seed"], 0))
+        earned = np.zeros(2)
+        for ply, action in enumerate(game["actions"]):
+            assert state.legal_action_mask[action]
+            state = env.step(state, action, seeded_key(game["seed"], ply + 1))
+            earned += np.asarray(state.rewards)
+        assert state.terminated
+        assert earned.tolist() == game["outcome"]
+
+
+def test_a_game_of_chance_has_no_seed(monkeypatch):
+    env = TicTacToe()
+    result = play_match(env, random_player(env), random_player(env), num_games=2, key=jax.random.key(0))
+    assert [game["seed"] for game in sample_games(env, result)] == [0, 0]
+    monkeypatch.setattr(encounters, "look", lambda env: SimpleNamespace(chance=True))
+    assert [game["seed"] for game in sample_games(env, result)] == [None, None]
+
+
+def test_games_that_came_twice_count_once():
+    (_, once), (_, twice) = (
+        rate([result_of("a", "b", 4 * n, 2 * n, 14 * n) | {"distinct_games": 20}], ["a", "b"]) for n in (1, 2)
+    )
+    assert twice == pytest.approx(once)
+    assert rate([result_of("a", "b", 8, 4, 28)], ["a", "b"])[1]["high"] < once["high"]

@@ -1,6 +1,9 @@
 """Players by name: which plays which game, their numbers, functions of your own."""
 
 import importlib.util
+import shlex
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,7 @@ from jzero.evaluate import (
     players,
     random_player,
 )
+from jzero.evaluate.gtp import GtpError
 from jzero.registry import make
 from tests.evaluate.test_measures import agent
 from tests.helpers.env_examples import Aim, Emulator, TwoPiles
@@ -28,6 +32,7 @@ from tests.helpers.tiny import Race
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 KEY = jax.random.key(0)
+FAKE = shlex.join([sys.executable, str(Path(__file__).parents[1] / "helpers" / "fake_gtp.py")])
 needs_open_spiel = pytest.mark.skipif(importlib.util.find_spec("pyspiel") is None, reason="needs open-spiel")
 
 
@@ -206,7 +211,14 @@ def test_a_function_of_ones_own_plays_with_its_options():
 
 
 def test_names_of_opponents_are_told_from_paths():
-    for name in ("random", "rollouts:1000", "rollouts:many", "a.module:function", "module:function?a=1"):
+    for name in (
+        "random",
+        "rollouts:1000",
+        "rollouts:many",
+        "a.module:function",
+        "module:function?a=1",
+        "gtp:a b",
+    ):
         assert players.is_opponent(name)
     for name in ("runs/a", "runs/a:64", "run", "run:64", "./random"):
         assert not players.is_opponent(name)
@@ -230,3 +242,27 @@ def test_opponents_play_whole_games():
     strong, weak = (open_opponent(env, "tic_tac_toe", name).player for name in ("minimax:4", "rollouts:1"))
     result = play_match(env, strong, weak, num_games=20, key=KEY, opening_plies=(0, 2))
     assert result.score > 0.6
+
+
+def test_any_program_that_speaks_gtp_plays_by_its_command_line():
+    env = make("pgx:go_9x9")
+    opponent = open_opponent(env, "pgx:go_9x9", f"gtp:{FAKE} 'A9,pass'")
+    try:
+        assert opponent.name == f"gtp:{FAKE} 'A9,pass'"
+        assert opponent.player(turn_of(env)).tolist() == [0, 81]
+    finally:
+        opponent.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "message"),
+    [
+        ("", ValueError, r"opponent 'gtp:': no command; give one as in 'gtp:my-program --gtp'"),
+        ("go 'x", ValueError, "No closing quotation; quote it as in a shell"),
+        ("no-such-program", ImportError, "no-such-program is not installed, or not on the PATH"),
+        (f"{FAKE} E5 --refuse boardsize", GtpError, "refused 'boardsize 9'"),
+    ],
+)
+def test_a_command_that_starts_no_program_is_explained(command, kind, message):
+    with pytest.raises(kind, match=message):
+        open_opponent(make("pgx:go_9x9"), "pgx:go_9x9", f"gtp:{command}")

@@ -93,6 +93,35 @@ def test_known_ratings_are_recovered_and_covered():
     assert covered == pytest.approx(0.95, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("count", "span", "games"), [(20, 2000, 10), (20, 1000, 20), (5, 1600, 20), (12, 300, 20)]
+)
+def test_a_long_ladder_of_neighbours_is_covered(count, span, games):
+    truth = np.linspace(0, span, count)
+    rng = np.random.default_rng(0)
+    apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
+    fits = [bradley_terry(simulate(truth, games, rng) * (apart <= 2)) for _ in range(300)]
+    covered = np.mean([(fit.low <= truth) & (truth <= fit.high) for fit in fits], axis=0)[1:]
+    assert covered.min() > 0.91
+    assert covered.mean() == pytest.approx(0.95, abs=0.025)
+    assert abs(np.mean([fit.elo[-1] for fit in fits]) - span) < 0.06 * span
+
+
+@pytest.mark.parametrize("shape", ["all", "neighbours", "all won"])
+def test_no_ratings_are_better_than_those_found(shape):
+    count, rng = 12, np.random.default_rng(3)
+    wins = simulate(np.linspace(0, 900, count), 8, rng)
+    if shape == "neighbours":
+        wins *= np.abs(np.subtract.outer(np.arange(count), np.arange(count))) <= 2
+    if shape == "all won":
+        wins = np.tril(np.full((count, count), 8.0), -1)
+    found = bradley_terry(wins).elo
+    best = log_posterior(found, wins)
+    for _ in range(300):
+        step = rng.normal(size=count) * 10 ** rng.uniform(-2, 2)
+        assert log_posterior(found + step, wins) <= best
+
+
 def test_perfect_scores_stay_finite_and_grow_with_the_games():
     few = bradley_terry(np.array([[0.0, 0.0], [10.0, 0.0]]))
     many = bradley_terry(np.array([[0.0, 0.0], [1000.0, 0.0]]))
@@ -135,3 +164,15 @@ def simulate(truth: np.ndarray, games: int, rng: np.random.Generator) -> np.ndar
     chance = 1 / (1 + 10 ** ((truth[None, :] - truth[:, None]) / 400))
     upper = np.triu(rng.binomial(games, chance), 1)
     return upper + np.tril(games - upper.T, -1)
+
+
+def log_posterior(elo: np.ndarray, wins: np.ndarray) -> float:
+    """Term by term: the games, and one drawn game of each player in equal parts against those it met."""
+    met = [sum(wins[i, j] + wins[j, i] > 0 for j in range(len(wins)) if j != i) for i in range(len(wins))]
+    total = 0.0
+    for i in range(len(wins)):
+        for j in range(len(wins)):
+            if i != j and wins[i, j] + wins[j, i] > 0:
+                drawn = (1 / met[i] + 1 / met[j]) / 2
+                total -= (wins[i, j] + drawn / 2) * np.log1p(10 ** ((elo[j] - elo[i]) / 400))
+    return total

@@ -14,6 +14,7 @@ import jzero
 from jzero.evaluate import agent_player, as_player, open_opponent, play_match, random_player
 from jzero.evaluate.encounters import rate
 from jzero.run import match as match_lib
+from jzero.run.entrants import spread
 from jzero.run.match import Config, main, match
 from tests.helpers.runs import save_run
 from tests.helpers.tiny import REPOSITORY, child_environment, tiny
@@ -94,6 +95,88 @@ def test_all_pairs_of_runs_and_opponents_meet_and_are_rated(runs, tmp_path, caps
     for result in record["results"]:
         for key in result:
             assert f'"{key}"' in match_lib.__doc__
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """A run with four checkpoints."""
+    run = tmp_path_factory.mktemp("history") / "run"
+    for iteration in (3, 10, 20, 30):
+        save_run(run, tiny(), iteration, iteration, seconds=60.0 * iteration)
+    return run
+
+
+def test_checkpoints_of_a_run_are_a_ladder(history, tmp_path, capsys):
+    config = Config((LOWEST, f"{history}@all:0", f"{history}@10"), games=4, out=tmp_path, checkpoints=3)
+    record = match(config)
+    names = [LOWEST, *(f"{history}@{number}:0" for number in (3, 20, 30)), f"{history}@10:4"]
+    assert list(record["players"]) == [rating["player"] for rating in record["ratings"]] == names
+    about = record["players"][names[2]]
+    assert (about["run"], about["iteration"], about["seconds"], about["simulations"]) == (
+        str(history),
+        20,
+        1200.0,
+        0,
+    )
+    assert len({player["weights"] for player in record["players"].values()}) == 5
+    assert len(record["results"]) == 10
+    agent = jzero.load(history, checkpoint=20)
+    expected = play_match(
+        agent.env,
+        lowest(agent.env),
+        agent_player(agent, 0),
+        num_games=4,
+        key=jax.random.key(0),
+        opening_plies=(0, 2),
+    )
+    found = next(r for r in record["results"] if r["opponent"] == names[2])
+    assert [found["wins"], found["draws"], found["losses"]] == [
+        expected.wins,
+        expected.draws,
+        expected.losses,
+    ]
+    assert [game["actions"] for game in found["sample_games"]] == expected.histories[:2]
+    page = (tmp_path / "match.html").read_text()
+    for words in ("Elo over training time", "Cross table", "run, 0 simulations", "20 min", "Games</h2>"):
+        assert words in page
+    assert "[10/10] " in capsys.readouterr().out
+
+
+def test_many_checkpoints_meet_their_neighbours(history, tmp_path):
+    record = match(Config((f"{history}@all:0",), games=2, out=tmp_path, pairs="neighbours"))
+    met = [(r["player"].rpartition("@")[2], r["opponent"].rpartition("@")[2]) for r in record["results"]]
+    assert met == [("3:0", "10:0"), ("3:0", "20:0"), ("10:0", "20:0"), ("10:0", "30:0"), ("20:0", "30:0")]
+    assert len(record["ratings"]) == 4
+
+
+def test_at_most_so_many_checkpoints_are_spread_over_the_time():
+    assert spread({i: float(i) for i in range(100)}, 4) == [0, 33, 66, 99]
+    assert spread({1: 0.0, 2: 0.1, 3: 0.2, 4: 10.0, 5: 20.0}, 3) == [1, 4, 5]
+    assert spread({1: 0.0, 2: 0.1, 3: 0.2, 4: 20.0}, 3) == [1, 3, 4]
+    assert spread({1: 5.0, 2: 6.0}, 1) == [2]
+    assert spread({1: 5.0, 2: 6.0}, 9) == [1, 2]
+
+
+def test_a_file_of_an_earlier_version_goes_on(tmp_path, capsys):
+    players = {LOWEST: {"words": "lowest", "weights": None}, "random": {"words": "random", "weights": None}}
+    numbers = {"games": 4, "asked": 4, "opening_plies": [0, 2], "seed": 0, "seconds": 1.0}
+    score = {"value": 0.5, "low": 0.2, "high": 0.8, "wins": 2, "draws": 0, "losses": 2}
+    result = {
+        "player": "random",
+        "opponent": LOWEST,
+        **numbers,
+        **score,
+        "first": [1, 0, 1],
+        "second": [1, 0, 1],
+    }
+    old = {"env": "tic_tac_toe", "contest": "pairs", "players": players, "results": [result], "ratings": []}
+    (tmp_path / "match.json").write_text(json.dumps(old))
+    options = ["--games", "4", "--env", "tic_tac_toe", "--out", str(tmp_path)]
+    assert main(["random", LOWEST, f"{HERE}:highest", *options]) == 0
+    assert capsys.readouterr().out.count("(on file)") == 1
+    record = json.loads((tmp_path / "match.json").read_text())
+    assert record["results"][0] == result
+    assert len(record["results"]) == 3
 
 
 def test_the_file_goes_to_the_first_run_and_the_runs_say_what_is_played(tmp_path, capsys):
@@ -196,6 +279,12 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
         (["{runs}/a", "{runs}/other"], [], "plays 'blob?players=3&cards=1', but player '{runs}/a' plays 'tic_tac"),
         (["{runs}/a", "random"], ["--env", "connect_four"], "--env is 'connect_four', but player '{runs}/a' plays"),
         (["{runs}/a", "{runs}/a:4"], [], "player '{runs}/a:4': {runs}/a:4 is given twice; give it once"),
+        (["{runs}/a", "{runs}/a@1:4"], [], "player '{runs}/a@1:4': {runs}/a@1:4 is given twice; give it once"),
+        (["{runs}/a@7", "random"], [], "holds no checkpoint of iteration 7; there are 1"),
+        (["{runs}/a@new", "random"], [], "'new' is no checkpoint; give an iteration as in {runs}/a@120"),
+        (["{runs}/a@all"], [], "one player is given, {runs}/a@all, but tic_tac_toe is played against others"),
+        (["{runs}/a", "random"], ["--checkpoints", "0"], "--checkpoints is 0; expected at least 1"),
+        (["{runs}/a", "gtp:gnugo --mode gtp"], [], "opponent gtp: it plays pgx:go_9x9 and pgx:go_19x19, not"),
         (["{runs}/a", "bitbully"], [], "opponent bitbully: it plays connect_four, not tic_tac_toe"),
         (["{runs}/a", "random"], ["--games", "3"], "--games is 3; expected an even number, since each opening"),
         (["{runs}/a", "random"], ["--games", "0"], "--games is 0; expected at least 1"),

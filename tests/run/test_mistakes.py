@@ -99,7 +99,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named_with_its_step(tmp_
     assert "policy_loss is nan" in str(error.value)
     assert "in iteration 4 (update 5)" in str(error.value)
     assert "lower --learning-rate" in str(error.value)
-    assert "environment" not in str(error.value)
+    assert "of the environment" not in str(error.value)
     assert f"--run-dir {run_dir} --resume" in str(error.value)
     assert "\n" not in str(error.value)
     # The last good iteration is there to go on with.
@@ -124,7 +124,7 @@ def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
         train(settings(tmp_path / "run", 6), prepare=spoil_targets)
     named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run was stopped"
     assert str(error.value).startswith(named)
-    assert "observation or a reward of the environment" in str(error.value)
+    assert "the loss is not before anything was learned" in str(error.value)
 
 
 def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
@@ -142,8 +142,8 @@ def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
     ) as error:
         train(settings(tmp_path / "run", 6), prepare=spoil_play)
     # No weight has changed, and no checkpoint is there.
-    assert "observation or a reward of the environment" in str(error.value)
-    assert str(error.value).endswith("`python -m jzero check tic_tac_toe` says which")
+    assert "the network's output in the games' present positions" in str(error.value)
+    assert str(error.value).endswith("`python -m jzero check tic_tac_toe` looks for one")
 
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path):

@@ -52,6 +52,11 @@ def test_the_rule_says_what_stays(tmp_path, state, options, kept):
     assert saved(tmp_path, state, RunConfig(train=TINY, save_replay=False, **options), PLAN) == kept
 
 
+def test_checkpoints_come_as_often_as_they_are_kept(tmp_path):
+    for every, expected in ((None, 120.0), (0.5, 30.0), (10.0, 120.0)):
+        assert Saver(tmp_path, RunConfig(train=TINY, keep_every=every)).interval == expected
+
+
 def test_a_resumed_run_remembers_what_it_keeps(tmp_path, state):
     config = RunConfig(train=TINY, save_replay=False, keep_best=True, keep_newest=1)
     assert saved(tmp_path, state, config, PLAN[:3]) == [2, 3]
