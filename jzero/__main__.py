@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "check": ("jzero.run.check", "says in plain words whether an environment keeps the protocol"),
-    "export": ("jzero.run.export", "writes an agent's weights into a folder of their own, to share"),
+    "export": (
+        "jzero.run.export",
+        "takes an agent out of its run: weights, StableHLO, ONNX, a page that plays offline",
+    ),
     "gtp": ("jzero.run.gtp", "makes a run in Go an engine for programs that speak GTP"),
     "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
     "play": ("jzero.run.play", "plays an agent in the browser or in the terminal, and shows its search"),

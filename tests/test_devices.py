@@ -140,7 +140,7 @@ def test_the_home_folder_is_meant_by_a_tilde_in_every_path(tmp_path, monkeypatch
     for call in (
         lambda: load("~/my run"),
         lambda: report.main(["~/my run"]),
-        lambda: export.main(["--weights=~/my run", "--out=~/my agent"]),
+        lambda: export.main(["~/my run", "--out=~/my agent"]),
         lambda: named_runs("~/my run:4", None),
         lambda: cli.parse("tiny", RunConfig(), ["--run-dir=~/my run", "--resume"]),
     ):

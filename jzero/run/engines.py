@@ -14,7 +14,7 @@ import tyro
 from jzero.devices import set_up
 from jzero.engine.lines import Lines
 from jzero.engine.thinker import Thinker
-from jzero.run.entrants import Run, named_run
+from jzero.run.entrants import Run, named_runs
 
 MOST = 512
 """Simulations of the largest search by default."""
@@ -69,9 +69,10 @@ def open_engine(config: Config) -> Engine:
         ValueError: it is no run, or a number is out of range.
         FileNotFoundError: the directory holds no run.
     """
-    run = named_run(config.run, UNNAMED)
-    if run is None:
+    runs = named_runs(config.run, UNNAMED, most=1)
+    if not runs:
         raise ValueError(f"RUN is {config.run!r}, an opponent; give the directory that a run printed")
+    run = runs[-1]
     asked = None if run.simulations == UNNAMED else run.simulations
     if asked is not None and asked < 1:
         raise ValueError(f"RUN is {config.run!r}; an engine needs at least 1 simulation")

@@ -215,7 +215,7 @@ def test_the_command_trains_from_any_folder(tmp_path, cache):
     assert "score in 100 games" in child.stdout
     child = run("-c", "import jzero; print(jzero.load('run').params['w'].shape)")
     assert child.stdout.strip() == "(18, 9)", child.stderr
-    child = run("-m", "jzero", "export", "--weights", "run", "--out", "shared")
+    child = run("-m", "jzero", "export", "run", "--out", "shared")
     assert child.returncode == 0, child.stderr
     child = run("-c", "import jzero; print(jzero.load('shared').params['v'].shape)")
     assert child.stdout.strip() == "(18,)", child.stderr

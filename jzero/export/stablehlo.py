@@ -1,0 +1,32 @@
+"""The root network as StableHLO, which `jax.export` reads back without jzero, whatever the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from jax import export
+
+from jzero.export.root import RootNetwork
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def write_stablehlo(net: RootNetwork, path: Path, platforms: Sequence[str] = PLATFORMS) -> None:
+    """Writes the serialised program, lowered for these platforms, with a symbolic number of rows.
+
+    Raises:
+      ValueError: the network cannot be lowered for one of them or for any number of rows.
+    """
+    (rows,) = export.symbolic_shape("b")
+    inputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape), x.dtype), net.observation)
+    try:
+        found = export.export(jax.jit(net.apply), platforms=platforms)(inputs)
+        content = found.serialize()
+    except Exception as error:  # a network may raise anything where it is traced
+        raise ValueError(
+            f"this network cannot be exported as StableHLO for {', '.join(platforms)} and any number of rows: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    path.write_bytes(content)
