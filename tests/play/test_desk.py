@@ -87,7 +87,7 @@ def test_an_analysis_is_the_agents_own_and_its_tree_unfolds(desk_of):
 
 def test_hidden_cards_are_shown_to_nobody_else(desk_of):
     desk = desk_of("blob?players=3&cards=4")
-    game = desk.ask("new", {"seats": ["human", "0", "0"], "seed": 3})
+    game = desk.ask("new", {"seats": ["human", "0", "0"], "seed": 3, "simulations": 0})
     env = desk.rules.env
     while not game["over"]:
         state = desk.store.get(game["id"]).state
