@@ -6,13 +6,18 @@ import jax
 import numpy as np
 import pytest
 
+import jzero
 from jzero.env import init_batch
+from jzero.evaluate.arena import play_match
+from jzero.evaluate.measures import Strength
+from jzero.evaluate.players import agent_player, rollouts
 from jzero.export.html import encoded, page_data
-from jzero.export.node import PLAY, run_javascript
+from jzero.export.node import PLAY, page_player, run_javascript
 from jzero.models.plan import SearchSettings
 from jzero.models.simulator import simulator_model
-from jzero.networks.make import NetworkSettings
+from jzero.networks.make import NetworkSettings, policy_value_network
 from jzero.registry import make
+from jzero.run.load import read_config
 from tests.helpers.exporting import prepared, random_network
 from tests.helpers.javascript import needs_node
 from tests.helpers.playing import Batched
@@ -140,3 +145,28 @@ def test_actions_that_are_as_good_are_tried_in_their_order():
     expected = planned(search, simulator_model(spec, silent), params, jax.random.key(0), states)
     options = {"pbCInit": 1.25, "pbCBase": 19652, "epsilon": 0.01, "discount": 1}
     assert run_javascript(code, options) == expected.visits[0].tolist()
+
+
+@pytest.mark.slow
+def test_the_page_plays_as_well_as_the_agent(tmp_path):
+    search = SearchSettings(policy="puct", num_simulations=32)
+    agent = jzero.train(
+        "tic_tac_toe",
+        minutes=0.25,
+        run_dir=tmp_path / "run",
+        measure=lambda agent: Strength("nothing", 0.5, 0.5, 0.5),
+        search=search,
+    )
+    config, _ = read_config(tmp_path / "run")
+    spec = jzero.describe(agent.env)
+    network = policy_value_network(spec, config.network)
+    data = page_data(agent.env, config.network, prepared(spec, network, agent.params), search)
+    opponent = rollouts(agent.env, 100).player
+    scores = [
+        play_match(
+            agent.env, player, opponent, num_games=20, key=jax.random.key(0), opening_plies=(0, 2)
+        ).score
+        for player in (agent_player(agent, 64), page_player(data, 64))
+    ]
+    assert min(scores) >= 0.5
+    assert abs(scores[0] - scores[1]) <= 0.15
