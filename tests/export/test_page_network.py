@@ -103,7 +103,7 @@ def test_tensors_of_16_bits_are_near_those_of_32():
     ("name", "settings"),
     [
         ("tic_tac_toe", SETTINGS[0][1]),
-        ("connect_four", SETTINGS[2][1]),
+        pytest.param("connect_four", SETTINGS[2][1], marks=pytest.mark.slow),
         pytest.param("quoridor?size=5&walls=3", SETTINGS[3][1], marks=pytest.mark.slow),
         ("quoridor?size=3&walls=1&max_plies=9", NetworkSettings(width=16, blocks=1)),
     ],
@@ -148,6 +148,7 @@ def test_actions_that_are_as_good_are_tried_in_their_order():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
 def test_the_page_plays_as_well_as_the_agent(tmp_path):
     search = SearchSettings(policy="puct", num_simulations=32)
     agent = jzero.train(
