@@ -148,8 +148,8 @@ def test_actions_that_are_as_good_are_tried_in_their_order():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compilation")
-def test_the_page_plays_as_well_as_the_agent(tmp_path):
+def test_the_page_plays_as_well_as_the_agent(tmp_path, monkeypatch):
+    monkeypatch.setattr("jzero.run.train.set_up", lambda **_: None)  # which changes settings of JAX
     search = SearchSettings(policy="puct", num_simulations=32)
     agent = jzero.train(
         "tic_tac_toe",
