@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 from jax import export
 
+from jzero.export.missing import needs
 from jzero.export.root import RootNetwork
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -17,8 +18,10 @@ def write_stablehlo(net: RootNetwork, path: Path, platforms: Sequence[str] = PLA
     """Writes the serialised program, lowered for these platforms, with a symbolic number of rows.
 
     Raises:
-      ValueError: the network cannot be lowered for one of them or for any number of rows.
+      ValueError: flatbuffers is not installed, by which jax.export serialises; the network cannot be lowered for one
+        of them or for any number of rows.
     """
+    needs("flatbuffers")
     (rows,) = export.symbolic_shape("b")
     inputs = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape), x.dtype), net.observation)
     try:

@@ -31,6 +31,7 @@ def said(capsys, *argv):
 
 def test_the_files_of_a_run(run, tmp_path, capsys):
     safetensors = pytest.importorskip("safetensors")
+    pytest.importorskip("flatbuffers")
     names = {"weights": "new/w.safetensors", "stablehlo": "n.stablehlo", "html": "p.html"}
     options = [part for name, file in names.items() for part in (f"--{name}", tmp_path / file)]
     text = said(capsys, run, "--out", tmp_path / "shared", *options)

@@ -52,6 +52,7 @@ def test_names_of_lists_and_attributes():
 
 
 def test_stablehlo_says_what_the_agent_says_whatever_the_number_of_rows(tmp_path):
+    pytest.importorskip("flatbuffers")
     config = tiny(network=TOWER)
     spec, network, params = random_network("tic_tac_toe", TOWER)
     write_stablehlo(root_network(spec, network, params), tmp_path / "net")
@@ -75,6 +76,7 @@ def seen(spec, states):
 
 
 def test_a_network_that_reads_the_number_of_rows_has_a_clear_error(tmp_path):
+    pytest.importorskip("flatbuffers")
     spec, network, params = random_network("tic_tac_toe", MLP)
     fixed = network._replace(apply=lambda params, x: network.apply(params, jnp.zeros((4, 3, 3, 2)) + x))
     with pytest.raises(ValueError, match="cannot be exported as StableHLO for cpu and any number of rows"):
