@@ -18,8 +18,8 @@ def write_stablehlo(net: RootNetwork, path: Path, platforms: Sequence[str] = PLA
     """Writes the serialised program, lowered for these platforms, with a symbolic number of rows.
 
     Raises:
-      ValueError: flatbuffers is not installed, by which jax.export serialises; the network cannot be lowered for one
-        of them or for any number of rows.
+      ValueError: flatbuffers is not installed, by which jax.export serialises; the network cannot be lowered for
+        one of them or for any number of rows.
     """
     needs("flatbuffers")
     (rows,) = export.symbolic_shape("b")
