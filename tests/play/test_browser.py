@@ -87,7 +87,7 @@ def keep(page, name):
 
 def turn(page):
     """Waits until the human is to move; whether the game is over."""
-    page.locator(".jz-status", has_text=re.compile("Your move|is over")).wait_for()
+    page.locator(".jz-status", has_text=re.compile("Your move|is over|would play")).wait_for()
     return "is over" in page.locator(".jz-status").inner_text()
 
 
