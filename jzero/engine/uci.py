@@ -123,7 +123,7 @@ class UciServer:
             fields = to_fen(self.game.state).split()
             fields[4] = "0"  # plies without a capture; repetitions are not in a FEN
             self.game.begin(self._from_fen(" ".join(fields)))
-        return {} if self.game.over else chess.legal_moves(self.game.state, self.game.legal)
+        return {} if self.game.over else chess.legal_moves(self.game.env, self.game.state, self.game.legal)
 
     def _from_fen(self, fen: str) -> Any:
         """The environment's state of a FEN.
@@ -155,7 +155,7 @@ class UciServer:
             self.tell(finding, begun)
             action = finding.action
         self._wait(options)
-        self.say(f"bestmove {chess.to_uci(action, self.game.state)}")
+        self.say(f"bestmove {chess.to_uci(self.game.env, action, self.game.state)}")
 
     def _restricted(self, moves: dict[str, int]) -> States:
         """The newest states with these moves alone."""
@@ -219,7 +219,7 @@ class UciServer:
         """A line of actions from the newest position on, as moves."""
         states, names = self.game.states, []
         for action in actions:
-            names.append(chess.to_uci(action, row(states)))
+            names.append(chess.to_uci(self.game.env, action, row(states)))
             states = self.game.after(action, states)
         return names
 

@@ -5,6 +5,7 @@ import collections
 import jax
 import numpy as np
 import pytest
+from jzero_envs.adapters import pgx_chess
 
 from jzero.engine import chess
 from jzero.registry import make
@@ -64,8 +65,8 @@ def assert_names_are_open_spiels(game, fens, plies, seed):
             if over[row]:
                 continue
             assert game.env.to_fen(state).split()[:3] == str(other).split()[:3]
-            seen += compare(state, other, spiel)
-            other.apply_action(names_of(other, spiel)[chess.to_uci(int(actions[row]), state)])
+            seen += compare(game, state, other, spiel)
+            other.apply_action(names_of(other, spiel)[pgx_chess.to_uci(int(actions[row]), state)])
         states = game.step(states, actions)
     return seen
 
@@ -76,15 +77,15 @@ def names_of(other, spiel):
     return {spiel.chess.action_to_move(action, board).to_lan(): action for action in other.legal_actions()}
 
 
-def compare(state, other, spiel):
-    moves, wanted = chess.legal_moves(state, state.legal_action_mask), names_of(other, spiel)
+def compare(game, state, other, spiel):
+    moves, wanted = chess.legal_moves(game.env, state, state.legal_action_mask), names_of(other, spiel)
     assert moves.keys() == wanted.keys()
     ep, seen = str(other).split()[3], collections.Counter({"positions": 1, "moves": len(moves)})
     for move, action in moves.items():
-        piece = chess.board(state)[action // 73]
-        assert chess.to_uci(action, state) == move
+        piece = pgx_chess.board(state)[action // 73]
+        assert pgx_chess.to_uci(action, state) == move
         seen.update(kinds(move, piece, ep))
-    seen["black"] += bool(chess.is_black(state))
+    seen["black"] += bool(pgx_chess.is_black(state))
     return seen
 
 
@@ -147,7 +148,7 @@ def test_what_is_no_position_is_refused(game, fen):
 def test_an_action_off_the_board_has_no_name(game):
     state = jax.tree.map(lambda x: x[0], game.init(1))
     with pytest.raises(ValueError, match="action 9 leads off the board of 8 x 8"):
-        chess.to_uci(9, state)
+        pgx_chess.to_uci(9, state)
 
 
 def test_other_games_have_no_such_moves():
@@ -172,11 +173,11 @@ def test_gardners_moves_are_those_of_an_oracle_in_random_games():
         for row in np.flatnonzero(~states.terminated):
             state = jax.tree.map(lambda x, row=row: x[row], states)
             assert game.env.to_fen(state).split()[:2] == fen_of(boards[row], white).split()
-            moves = chess.legal_moves(state, state.legal_action_mask)
+            moves = chess.legal_moves(game.env, state, state.legal_action_mask)
             assert moves.keys() == gardner_chess.legal_moves(boards[row], white)
             seen.update(f"promotion {move[3:]}" for move in moves if len(move) == 5)
             seen["positions"] += 1
-            boards[row] = gardner_chess.moved(boards[row], chess.to_uci(int(actions[row]), state))
+            boards[row] = gardner_chess.moved(boards[row], pgx_chess.to_uci(int(actions[row]), state))
         white = not white
     assert seen["positions"] > 400
     assert {f"promotion {row}{piece}" for row in "15" for piece in "qrbn"} <= seen.keys()
@@ -196,7 +197,7 @@ def test_a_position_of_gardners_chess_has_the_moves_of_an_oracle(board, white):
     env = make("pgx:gardner_chess")
     state = env.from_fen(fen_of(board, white))
     assert env.to_fen(state) == f"{fen_of(board, white)} - - 0 1"
-    moves = chess.legal_moves(state, np.asarray(state.legal_action_mask))
+    moves = chess.legal_moves(env, state, np.asarray(state.legal_action_mask))
     assert moves.keys() == gardner_chess.legal_moves(board, white)
 
 

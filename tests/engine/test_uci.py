@@ -51,7 +51,7 @@ def tell(game):
 def moves_asked(game, thinker, number=-1):
     """The names of the moves that a search could choose from."""
     state = game.state
-    return {chess.to_uci(action, state) for action in thinker.asked[number][1]}
+    return {chess.to_uci(game.env, action, state) for action in thinker.asked[number][1]}
 
 
 # What the engine is.
@@ -166,7 +166,7 @@ def test_where_pgx_sees_a_draw_the_engine_plays_on(tell, game):
 
 
 def test_a_search_tells_what_it_finds_and_a_move(tell, game):
-    action = chess.legal_moves(game.state, game.legal)["e2e4"]
+    action = chess.legal_moves(game.env, game.state, game.legal)["e2e4"]
     info, best = tell("go nodes 5", thinker=FakeThinker(wanted=[action] * 9))
     pattern = r"info depth 1 seldepth 1 multipv 1 score cp (\d+) nodes 5 nps 50 time \d+ pv e2e4"
     assert int(re.fullmatch(pattern, info)[1]) == centipawns(0.5)
@@ -190,7 +190,7 @@ def test_a_value_is_a_number_of_centipawns():
 def test_mate_in_one_is_said_to_be_one(tell, game):
     fen = "6k1/5ppp/8/8/8/8/8/R6K w - - 0 1"
     tell(f"position fen {fen}")
-    action = chess.legal_moves(game.state, game.legal)["a1a8"]
+    action = chess.legal_moves(game.env, game.state, game.legal)["a1a8"]
     info, best = tell(f"position fen {fen}", "go nodes 3", thinker=FakeThinker(wanted=[action] * 9))
     assert "score mate 1" in info
     assert best == "bestmove a1a8"
@@ -345,9 +345,9 @@ def test_a_run_is_an_engine_that_other_programs_can_start(name, tmp_path, cache)
     env = make(name)
     state = jax.tree.map(lambda x: x[0], Game(env).states)
     after = env.step(
-        state, chess.legal_moves(state, np.asarray(state.legal_action_mask))["a2a3"], jax.random.key(0)
+        state, chess.legal_moves(env, state, np.asarray(state.legal_action_mask))["a2a3"], jax.random.key(0)
     )
-    assert best.split()[1] in chess.legal_moves(after, np.asarray(after.legal_action_mask))
+    assert best.split()[1] in chess.legal_moves(env, after, np.asarray(after.legal_action_mask))
     engine.send("go infinite")
     time.sleep(0.5)
     begun = time.monotonic()

@@ -32,8 +32,6 @@ HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 SAME_PLAYER_AGAIN = ("backgammon", "leduc_holdem")
 """Games of two in which a player may move twice in a row."""
 
-CHESS = ("chess", "gardner_chess")
-"""Games whose positions have a notation."""
 SQUARE = {"go_9x9": 9, "go_19x19": 19, "othello": 8, "tic_tac_toe": 3}
 """Rows of the boards that may be turned and mirrored. (Othello's first position becomes another one by four of the
 seven symmetries, which is no harm: what is learned of it is as true.)"""
@@ -239,7 +237,7 @@ def make(name: str) -> PgxEnv:
         raise ValueError(unknown_name("pgx game", name, known))
     inner = pgx.make(cast(Any, name))
     state = jax.eval_shape(inner.init, jax.random.key(0))
-    kind = PgxCards if name in REDRAW else PgxChess if name in CHESS else PgxEnv
+    kind = PgxCards if name in REDRAW else PgxChess if name in pgx_pictures.CHESS else PgxEnv
     return kind(name, state.legal_action_mask.shape[-1], inner.num_players, inner)
 
 
