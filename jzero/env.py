@@ -71,6 +71,7 @@ class Env(Protocol):
     - `decide`, `chance_logits`, `resolve` and `num_outcomes`: chance that a search can count, see `ChanceEnv`;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
     - `svg_for(state, player)`: the same without what this player may not see, where information is hidden;
+    - `text(state)` and `text_for(state, player)`: the same in words, for a terminal;
     - `areas(state)`: where one clicks on the picture, {action: (rectangle, ...)} with rectangles (x, y, width,
       height) in the picture's units, clicked one after another: one for a cell, two for a piece and where it goes;
     - `action_name(state, action)`: what players call an action of a state, a short text such as "d3";

@@ -60,6 +60,16 @@ class EnvSpec:
     """Positions have a hash: `fingerprint(state)`."""
     draws: bool
     """States can be drawn: `svg(state)`."""
+    draws_for: bool
+    """They can be drawn without what a player may not see: `svg_for(state, player)`."""
+    places: bool
+    """The picture has places to click: `areas(state)`."""
+    names_actions: bool
+    """Players have names for actions: `action_name(state, action)`."""
+    writes: bool
+    """States can be written in words: `text(state)`."""
+    writes_for: bool
+    """They can be written without what a player may not see: `text_for(state, player)`."""
     observation: Any
     """Shapes and dtypes of one observation, without a batch axis."""
 
@@ -130,5 +140,10 @@ def _read(env: Env, name: str) -> EnvSpec:
         symmetries=tuple(getattr(env, "symmetries", ())),
         fingerprints=getattr(env, "fingerprint", None) is not None,
         draws=hasattr(env, "svg"),
+        draws_for=hasattr(env, "svg_for"),
+        places=hasattr(env, "areas"),
+        names_actions=hasattr(env, "action_name"),
+        writes=hasattr(env, "text"),
+        writes_for=hasattr(env, "text_for"),
         observation=observation,
     )

@@ -616,7 +616,7 @@ def _seats(state: BlobState) -> list[_Seat]:
         active = not over and player == int(state.current_player)
         role = " (dealer)" if player == int(state.dealer) else ""
         result = "no bid" if bid < 0 else f"bid {bid}, took {tricks}"
-        label = f"{'▸' if active else ' '} player {player}{role}"
+        label = f"{'▸' if active else ' '} player {player + 1}{role}"
         seats.append(_Seat(label, result, np.flatnonzero(hands[player]).tolist(), card, active))
     return seats
 

@@ -111,7 +111,7 @@ def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[
     if not problems:
         choose = partial(_random_actions, env, seed=seed)
         problems += hidden_problems(env, game, choose, seed=seed, max_plies=max_plies)
-    problems += _svg_problems(env, states)
+    problems += _svg_problems(env, states) + _hand_problems(env, game.init(key))
     if not is_random:  # else one key may treat a game and its image differently
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
             problems += _lockstep_problems(env, game, index, symmetry, seed, max_plies)
@@ -140,6 +140,31 @@ def _svg_problems(env: Env, states: States) -> list[str]:
         return [explain("svg(state)", error, how="fails")]
     good = isinstance(picture, str) and picture.startswith("<svg") and picture.rstrip().endswith("</svg>")
     return [] if good else ["svg(state) does not return a string that is one <svg> element"]
+
+
+def _hand_problems(env: Any, states: States) -> list[str]:
+    """What a person at the board would stumble on: names of actions, and places to click."""
+    state, problems = jax.tree.map(lambda leaf: leaf[0], states), []
+    if action_size(env):
+        return []
+    legal = np.flatnonzero(np.asarray(state.legal_action_mask)).tolist()
+    if hasattr(env, "action_name"):
+        try:
+            names = [env.action_name(state, action) for action in legal]
+        except Exception as error:  # whatever it raises is the finding
+            return [explain("action_name(state, action)", error, how="fails")]
+        if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+            problems.append("action_name(state, action) does not return another text for each legal action")
+    if hasattr(env, "areas"):
+        try:
+            areas = env.areas(state)
+            rows = [area for places in areas.values() for area in places]
+            good = areas.keys() <= set(range(env.num_actions)) and all(len(area) == 4 for area in rows)
+        except Exception as error:  # whatever it raises is the finding
+            return [*problems, explain("areas(state)", error, how="fails")]
+        if not good:
+            problems.append("areas(state) does not return {action: ((x, y, width, height), ...)}")
+    return problems
 
 
 def _lockstep_problems(

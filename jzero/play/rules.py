@@ -26,7 +26,8 @@ class Rules:
     """What is asked of an environment to play it by hand. Random things follow from a game's seed and the ply."""
 
     def __init__(self, env: Env, name: str) -> None:
-        self.env, self.spec = env, describe(env, name)
+        self.spec = describe(env, name)
+        self.env: Any = env
         self._init = jax.jit(lambda seed: env.init(seeded_key(seed, 0)))
         self._step = jax.jit(lambda state, action, seed, ply: env.step(state, action, seeded_key(seed, ply)))
 
@@ -52,8 +53,7 @@ class Rules:
 
     def name_of(self, state: OneState, action: int) -> str:
         """What players call the action; its number where the environment has no names."""
-        named = getattr(self.env, "action_name", None)
-        return str(action) if named is None else named(state, action)
+        return self.env.action_name(state, action) if self.spec.names_actions else str(action)
 
     def names(self, state: OneState) -> dict[int, str]:
         """Names of the first `MAX_NAMED` legal actions."""
@@ -81,32 +81,24 @@ class Rules:
         if not self.spec.draws:
             return ""
         if viewer is None or not self.spec.hidden_information or self.over(state):
-            return self._svg(state)
-        seen = getattr(self.env, "svg_for", None)
-        return "" if seen is None else seen(state, viewer)
-
-    def _svg(self, state: OneState) -> str:
-        draw: Any = self.env
-        return draw.svg(state)
+            return self.env.svg(state)
+        return self.env.svg_for(state, viewer) if self.spec.draws_for else ""
 
     def board(self, state: OneState, viewer: int | None) -> dict[str, Any]:
         """The picture as a data URL with its box [x, y, width, height] and the places to click; {} without one."""
         svg = self.picture(state, viewer)
         if not svg:
             return {}
-        find = getattr(self.env, "areas", None)
-        areas = {} if find is None or self.over(state) else find(state)
+        areas = self.env.areas(state) if self.spec.places and not self.over(state) else {}
         return {"url": data_url(svg), "box": box(svg), "areas": {str(a): list(r) for a, r in areas.items()}}
 
     def text(self, state: OneState, viewer: int | None) -> str:
         """The position in words for a terminal; which moves there are where the environment has no words."""
-        words = getattr(self.env, "text", None)
         hides = self.spec.hidden_information and viewer is not None and not self.over(state)
-        if words is not None and not hides:
-            return words(state)
-        seen = getattr(self.env, "text_for", None)
-        if hides and seen is not None:
-            return seen(state, viewer)
+        if self.spec.writes and not hides:
+            return self.env.text(state)
+        if self.spec.writes_for and hides:
+            return self.env.text_for(state, viewer)
         names = list(self.names(state).values())
         mover = "" if self.over(state) else f"player {self.mover(state) + 1} to move: "
         return mover + ", ".join(names)

@@ -14,6 +14,7 @@ import tyro
 from jzero.devices import set_up
 from jzero.engine.lines import Lines
 from jzero.engine.thinker import Thinker
+from jzero.run.commands import exit_code
 from jzero.run.entrants import Run, named_runs
 
 MOST = 512
@@ -48,18 +49,12 @@ def run_engine(config: Config, serve: Callable[[Engine, Lines, Callable[[str], N
     """Loads the run and serves a controller on the standard streams; returns the exit code."""
     with protocol_streams() as (lines, write):
         set_up(cpu_devices=1)
-        try:
-            serve(open_engine(config), lines, write)
-        except BrokenPipeError:
-            return 0  # the controller is gone
-        except KeyboardInterrupt:
-            return 130
-        except (ValueError, OSError, ImportError) as error:
-            if os.environ.get("JZERO_TRACEBACK"):
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    return 0
+
+        def serve_until_gone() -> None:
+            with contextlib.suppress(BrokenPipeError):  # the controller is gone
+                serve(open_engine(config), lines, write)
+
+        return exit_code(serve_until_gone)
 
 
 def open_engine(config: Config) -> Engine:

@@ -40,8 +40,6 @@ Files of earlier versions, without "run" to "seconds" and "sample_games", are re
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -54,10 +52,10 @@ import tyro
 from jzero.devices import set_up
 from jzero.env import Env
 from jzero.evaluate.encounters import Record, play_encounter, rate
-from jzero.evaluate.gtp import GtpError
 from jzero.evaluate.players import DEFAULTS
 from jzero.evaluate.schedule import Pairs, encounters
 from jzero.evaluate.strength import Contest, contest, openings
+from jzero.run.commands import exit_code
 from jzero.run.entrants import MOST, Entrant, entrants_of, game_of, named_runs
 from jzero.run.match_file import MATCH, PAGE, MatchFile
 from jzero.run.progress import print_anything
@@ -103,17 +101,8 @@ def main(argv: Sequence[str]) -> int:
     config = tyro.cli(Config, args=list(argv), prog="python -m jzero match", description=_HELP)
     set_up()
     print_anything()
-    try:
-        match(config)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the encounters that are left", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError, GtpError) as error:
-        if os.environ.get("JZERO_TRACEBACK"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    text = "interrupted; the same command goes on with the encounters that are left"
+    return exit_code(lambda: match(config), interrupted=text)
 
 
 def match(config: Config) -> Record:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import threading
 import webbrowser
@@ -26,6 +25,7 @@ import tyro
 from jzero.devices import set_up
 from jzero.play.desk import Desk
 from jzero.play.store import FOLDER
+from jzero.run.commands import exit_code
 from jzero.run.load import load
 from jzero.settings import check, full_path
 
@@ -37,7 +37,7 @@ class Config:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN2]")]
     """The directories that one or two runs printed."""
     port: int = 8642
-    """Of the page; the next free one where it is taken, 0 for any."""
+    """Of the page; any free one where it is taken, or for 0."""
     browser: bool = True
     """Opens the page in the browser."""
     text: bool = False
@@ -48,16 +48,8 @@ def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=list(argv), prog="python -m jzero play", description=__doc__)
     set_up(cpu_devices=1)
-    try:
-        _play(config)
-    except KeyboardInterrupt:
-        print("\nthe games are kept; the same command goes on with them", file=sys.stderr)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get("JZERO_TRACEBACK"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    text = "\nthe games are kept; the same command goes on with them"
+    return exit_code(lambda: _play(config), interrupted=text)
 
 
 def _play(config: Config) -> None:

@@ -125,9 +125,27 @@ class NoPicture(TwoPiles):
         return f"<svg>{state.board}</svg>"
 
 
+class SameName(TwoPiles):
+    def action_name(self, state, action):
+        return "take"
+
+
+class NoName(TwoPiles):
+    def action_name(self, state, action):
+        return state.names[action]
+
+
+class PointsToClick(TwoPiles):
+    def areas(self, state):
+        return {0: ((10, 10),)}
+
+
 @pytest.mark.parametrize(
     ("env", "said"),
     [
+        (SameName, r"action_name\(state, action\) does not return another text for each legal action"),
+        (NoName, r"- action_name\(state, action\) fails: AttributeError: .* 'names' "),
+        (PointsToClick, r"- areas\(state\) does not return \{action: \(\(x, y, width, height\), ...\)\}"),
         (
             Remembers,
             r"- random play fails under jax.jit: UnexpectedTracerError: .*: keep nothing of one call for",

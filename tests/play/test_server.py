@@ -1,6 +1,7 @@
 """The server: its own page alone, refusals as JSON, nothing lost."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -85,8 +86,8 @@ def test_a_game_is_played_and_analysed(client):
     assert events[1]["game"]["ply"] == 2
 
 
-def test_garbage_is_refused_and_the_game_stays(client):
-    """Also run by hand with 10,000 requests."""
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_garbage_is_refused_and_the_game_stays_and_memory_is_flat(client, count):
     (answer,) = client(post("new", {"actions": [0]}))
     game, rng = answer.json(), np.random.default_rng(0)
     values = [None, -1, 2**70, 1.5, "", "x" * 300, [], [[]], {}, True, game["id"], "\u0000", 0]
@@ -107,13 +108,16 @@ def test_garbage_is_refused_and_the_game_stays(client):
     ]
     names = ["game", "ply", "action", "path", "seats", "simulations", "seed", "actions", "text", "agent"]
     requests = []
-    for _ in range(500):
+    for _ in range(count):
         body = {
             names[rng.integers(len(names))]: values[rng.integers(len(values))] for _ in range(rng.integers(4))
         }
         requests.append(post(methods[rng.integers(len(methods))], body))
+    client(*requests[: count // 4])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     answers = client(*requests)
     assert {answer.status_code for answer in answers} <= {200, 400, 404, 405, 409}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB, most of it answers
     raw = [b"", b"{", b"[" * 100_000, b"\xff\xfe", b"1" * 200_000]
     headers = OWN | {"content-type": "application/json"}
     answers = client(
