@@ -366,5 +366,7 @@ def test_trained_runs_and_an_engine_from_another_folder(tmp_path, cache):
     assert all(sum(result["first"]) + sum(result["second"]) == 4 for result in record["results"])
     assert np.isfinite([rating["elo"] for rating in record["ratings"]]).all()
     assert said.count("lost of 4; score") == 6
-    assert (tmp_path / "run0" / "match.html").read_text().count("<table>") == 3
+    assert (tmp_path / "run0" / "match.html").read_text().count(
+        "<table>"
+    ) == 4  # ratings, everyone against everyone, results, players
     assert str(REPOSITORY) not in said
