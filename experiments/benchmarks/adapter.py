@@ -10,7 +10,6 @@ pgx's own, the adapter's, the native one. Needs pgx: `pip install -e ".[envs]"`.
 from __future__ import annotations
 
 import functools
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import tyro
-from hardware import provenance
+from hardware import provenance, tell
 from timing import Ours, timed
 
 from jzero.devices import set_up
@@ -126,11 +125,7 @@ def main(config: Config) -> None:
         "self_play": [self_play(config, network) for network in config.networks],
         "step_alone": step_alone(config),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(text + "\n")
+    tell(result, config.out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 import tyro
-from hardware import provenance
+from hardware import provenance, tell
 
 from jzero.env_spec import describe
 from jzero.evaluate.arena import play_match
@@ -138,11 +138,7 @@ def main(config: Config) -> None:
             for name, settings in NETWORKS.items()
         }
     result["runs"] = [play(run, config) for run in config.runs]
-    text = json.dumps(result, indent=2)
-    print(text)
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(text + "\n")
+    tell(result, config.out)
 
 
 if __name__ == "__main__":

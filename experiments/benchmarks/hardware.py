@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import subprocess
@@ -40,3 +41,12 @@ def provenance() -> dict[str, Any]:
         "versions": versions(jax.devices()[0].device_kind),
         "commit": commit(),
     }
+
+
+def tell(result: dict[str, Any], out: Path | None) -> None:
+    """Prints a result, and writes it into a file if there is to be one."""
+    text = json.dumps(result, indent=2)
+    print(text)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n")

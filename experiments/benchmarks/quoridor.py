@@ -10,7 +10,6 @@ medians of the rounds. Needs OpenSpiel: `pip install -e ".[test]"`.
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 import time
@@ -24,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import pyspiel
 import tyro
-from hardware import provenance
+from hardware import provenance, tell
 from jax.sharding import PartitionSpec as P
 from jzero_envs.quoridor import Quoridor
 
@@ -204,11 +203,7 @@ def main(config: Config) -> None:
         },
         "share_of_states_whose_mover_has_walls": round(ours.with_walls / (ours.calls * config.batch), 3),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(text + "\n")
+    tell(result, config.out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ that is shared, ratios by CPU time say more than those by the clock. Needs pgx: 
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +25,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import tyro  # noqa: E402
-from hardware import provenance  # noqa: E402
+from hardware import provenance, tell  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 from jzero_envs.connect_four import ConnectFour  # noqa: E402
 from peer import Peer, PeerConfig, make_peer  # noqa: E402
@@ -207,11 +206,7 @@ def main(config: Config) -> None:
         "against_peer": [against_peer(config, name) for name in NETWORKS],
         "hundred_games_50_simulations_resnet_3x32": hundred_games(config),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(text + "\n")
+    tell(result, config.out)
 
 
 if __name__ == "__main__":

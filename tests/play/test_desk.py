@@ -194,6 +194,16 @@ def test_many_games_are_kept_on_disk_and_few_in_memory(desk_of):
         desk_of("tic_tac_toe").ask("get", {"game": empty})  # before its first move
 
 
+def test_no_path_leaves_the_folder_of_games(desk_of, tmp_path):
+    desk = desk_of("tic_tac_toe")
+    game = desk.ask("new", {"actions": [0]})["id"]
+    outside = tmp_path / f"{game}.json"
+    (tmp_path / "play" / f"{game}.json").rename(outside)
+    for name in (f"../{game}", str(outside.with_suffix("")), f"../play/../{game}"):
+        with pytest.raises(Gone if len(name) <= 40 else Refused):
+            desk_of("tic_tac_toe").ask("get", {"game": name})
+
+
 def test_a_cells_messages_are_answered(desk_of):
     desk, sent = desk_of("tic_tac_toe"), []
     _answer(desk, sent.append, set(), {"id": 1, "method": "new", "body": {}})
