@@ -2,7 +2,12 @@
 import { element, picture, shape } from "/static/board.js";
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
-const signed = (value) => (value === null ? "" : `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(2)}`);
+
+function signed(value) {
+  if (value === null) return "";
+  const size = Math.abs(value).toFixed(2);
+  return Number(size) ? `${value < 0 ? "\u2212" : "+"}${size}` : size;
+}
 
 function bar(kind, share, text) {
   const fill = element("i");
