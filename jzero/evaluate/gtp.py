@@ -36,6 +36,7 @@ from typing import IO
 
 import numpy as np
 
+from jzero.env import Env
 from jzero.evaluate.turns import Player, Turn
 
 COLUMNS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
@@ -69,6 +70,14 @@ def to_action(vertex: str, size: int) -> int:
             f"vertex: expected pass or a point such as C3 of a board of {size} rows, got {vertex!r}"
         )
     return size * (size - int(row)) + column
+
+
+def go_rules(env: Env) -> tuple[int, float] | None:
+    """Rows of the board and komi of pgx's Go; None of other games."""
+    rules = getattr(getattr(env, "inner", None), "_game", None)
+    if rules is None or not getattr(env, "name", "").startswith("go_"):
+        return None
+    return int(rules.size), float(rules.komi)
 
 
 class GtpProcess:

@@ -27,7 +27,7 @@ import numpy as np
 from jzero.env import Env
 from jzero.env_spec import describe
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player
-from jzero.evaluate.gtp import GtpProcess, gnu_go, gtp_player
+from jzero.evaluate.gtp import GtpProcess, gnu_go, go_rules, gtp_player
 from jzero.evaluate.minimax import MAX_DEPTH, minimax_player
 from jzero.evaluate.rollouts import rollout_player
 from jzero.evaluate.turns import Player, Turn
@@ -211,12 +211,12 @@ def _gtp(env: Env, env_name: str, name: str, text: str) -> Opponent:
 
 def _go_rules(env: Env, env_name: str, kind: str) -> tuple[int, float]:
     """Rows of the board and komi of pgx's Go."""
-    rules = getattr(getattr(env, "inner", None), "_game", None)
-    if rules is None or not getattr(env, "name", "").startswith("go_"):
+    rules = go_rules(env)
+    if rules is None:
         raise ValueError(
             f"opponent {kind}: it plays pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
         )
-    return rules.size, rules.komi
+    return rules
 
 
 def _bitbully(env_name: str) -> Opponent:

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from jzero.agent import Agent
+from jzero.evaluate.gtp import go_rules
 from jzero.play import notation
 from jzero.play.analyst import LEVELS, Analyst
 from jzero.play.game import HUMAN, MAX_PLIES, Game, Outdated, Refused
@@ -94,7 +95,7 @@ class Desk:
             "simulations": self._simulations,
             "hidden": spec.hidden_information,
             "worlds": spec.resamples,
-            "sgf": notation.go_board(self.rules) is not None,
+            "sgf": go_rules(self.rules.env) is not None,
             "zero_sum": spec.num_players == 2 and not spec.values_by_seat,
         }
 

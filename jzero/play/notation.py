@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from jzero.evaluate.gtp import to_action, to_vertex
+from jzero.evaluate.gtp import go_rules, to_action, to_vertex
 from jzero.play.game import Game, Refused
 from jzero.play.rules import Rules
 
@@ -57,21 +57,13 @@ def _actions(moves: list[str], seed: int, rules: Rules) -> list[int]:
     return actions
 
 
-def go_board(rules: Rules) -> tuple[int, float] | None:
-    """Rows and komi of pgx's Go; None of other games."""
-    game = getattr(getattr(rules.env, "inner", None), "_game", None)
-    if not getattr(rules.env, "name", "").startswith("go_") or game is None:
-        return None
-    return int(game.size), float(game.komi)
-
-
 def to_sgf(game: Game, rules: Rules) -> str:
     """The game as SGF.
 
     Raises:
         Refused: the game is not Go.
     """
-    board = go_board(rules)
+    board = go_rules(rules.env)
     if board is None:
         raise Refused("SGF is for Go; take the moves as text")
     size, komi = board
@@ -86,7 +78,7 @@ def _sgf_point(action: int, size: int) -> str:
 
 def _from_sgf(text: str, rules: Rules) -> list[int]:
     """The actions of an SGF file's main line."""
-    board = go_board(rules)
+    board = go_rules(rules.env)
     if board is None:
         raise Refused("SGF is for Go, which this page does not play")
     size = board[0]
