@@ -1,11 +1,13 @@
-"""Makes the two Connect Four test sets in experiments/data/, with exact values from BitBully.
+"""Makes the four Connect Four test sets in experiments/data/, with exact values from BitBully.
 
-    python experiments/make_connect_four_positions.py      (half an hour; needs pip install "jzero[test]")
+    python experiments/make_connect_four_positions.py        (an hour; needs pip install "jzero[test]")
 
-`connect_four_positions.json` is for measuring, `connect_four_positions_dev.json` for tuning: no position of
-one, nor its mirror image, is in the other. A player's score is the share of positions where its move keeps
-the game's value; how the positions were chosen stands in RECIPE and in the files. A file that is already there
-is kept: delete it to make it anew.
+Two kinds of positions. In the games of `connect_four_positions*.json` a move that is not random is any that keeps
+the game's value; in those of `connect_four_best_positions*.json` it has the best exact score (the fastest win, the
+longest defence), which gives more forced fights. A file with `_dev` is for tuning, the other for measuring: no
+position of one file, nor its mirror image, is in another. A player's score is the share of positions where its move
+keeps the game's value; each file's recipe says how its positions were chosen. A file that is already there is kept:
+delete it to make it anew.
 """
 
 from __future__ import annotations
@@ -25,9 +27,13 @@ from jzero.evaluate.positions import ILLEGAL
 PLIES = 34
 RANDOM_MOVE_CHANCES = (0.15, 0.4, 0.7)
 GAMES_BEFORE_GIVING_UP = 1000
+MOVES = {
+    "keeping": "the moves that keep the exact value",
+    "best": "the moves of the best exact score (the fastest win, the longest defence)",
+}
 RECIPE = (
     "Each position is taken from its own game at a ply of 0..33. The chance of a random move is drawn "
-    "once a game from {0.15, 0.4, 0.7}; any other move is drawn from the moves that keep the exact value. "
+    "once per game from {0.15, 0.4, 0.7}; any other move is drawn from MOVES. "
     "Kept: unfinished, new up to mirroring, and some legal move keeps the mover's game value (win, draw "
     "or loss) while another does not. The ply with the fewest positions is filled next, so all plies have "
     "the same share except the first few, which have too few such positions. Values are for the player to "
@@ -37,25 +43,27 @@ RECIPE = (
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes and seeds of the two sets."""
+    """Sizes and seeds of the sets; those of best moves take the next two seeds."""
 
     folder: Path = Path(__file__).parent / "data"
     """Where the files go."""
     size: int = 1000
-    """Positions in the measuring set."""
+    """Positions in a measuring set."""
     seed: int = 0
     """Seed of the measuring set."""
     dev_size: int = 500
-    """Positions in the tuning set."""
+    """Positions in a tuning set."""
     dev_seed: int = 1
     """Seed of the tuning set."""
 
 
 @dataclass
 class Maker:
-    """Collects positions; `seen` holds every position of both sets."""
+    """Collects positions; `seen` holds every position of all sets."""
 
     solver: BitBullyProcess
+    moves: str = "keeping"
+    """Which of MOVES are played."""
     seen: set[tuple] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -100,8 +108,10 @@ class Maker:
                 candidates = np.flatnonzero(state.legal_action_mask)
             else:
                 scores = self.solver.score_moves([moves])[0]
-                keeps = np.sign(scores) == np.sign(scores.max())
-                candidates = np.flatnonzero(keeps & (scores != ILLEGAL))
+                good = scores == scores.max()
+                if self.moves == "keeping":
+                    good = np.sign(scores) == np.sign(scores.max())
+                candidates = np.flatnonzero(good & (scores != ILLEGAL))
             moves.append(int(rng.choice(candidates)))
             state = self._step(state, moves[-1], self._key)
         return None if state.terminated else moves
@@ -125,9 +135,9 @@ def _random_score(positions: list[dict]) -> float:
     return float(np.mean([values.count(max(values)) / len(values) for values in legal]))
 
 
-def _write(path: Path, seed: int, positions: list[dict]) -> None:
-    """Writes one position a line and prints what the set is like."""
-    header = {"game": "connect_four", "recipe": RECIPE, "seed": seed}
+def _write(path: Path, moves: str, seed: int, positions: list[dict]) -> None:
+    """Writes one position per line and prints what the set is like."""
+    header = {"game": "connect_four", "recipe": RECIPE.replace("MOVES", MOVES[moves]), "seed": seed}
     lines = ",\n".join(json.dumps(position, separators=(",", ":")) for position in positions)
     path.write_text(json.dumps(header)[:-1] + ', "positions": [\n' + lines + "\n]}\n")
     plies = np.bincount([len(position["moves"]) for position in positions], minlength=PLIES)
@@ -135,24 +145,28 @@ def _write(path: Path, seed: int, positions: list[dict]) -> None:
     print(f"  random play scores {_random_score(positions):.3f}; positions at each ply: {plies.tolist()}")
 
 
-def _make_or_keep(maker: Maker, path: Path, size: int, seed: int) -> None:
-    """Makes one set, unless its file is there: then only notes its positions as seen."""
-    if path.exists():
-        for position in json.loads(path.read_text())["positions"]:
-            maker.seen.add(_position_key([int(column) for column in position["moves"]]))
-    else:
-        _write(path, seed, maker.make_set(size, seed))
-
-
 def main(config: Config) -> None:
-    """Makes the measuring set, then the tuning set from what is left."""
+    """Makes the sets whose files are not there, without a position of those that are."""
     config.folder.mkdir(parents=True, exist_ok=True)
+    plan = {
+        "connect_four_positions.json": ("keeping", config.size, config.seed),
+        "connect_four_positions_dev.json": ("keeping", config.dev_size, config.dev_seed),
+        "connect_four_best_positions.json": ("best", config.size, config.seed + 2),
+        "connect_four_best_positions_dev.json": ("best", config.dev_size, config.dev_seed + 2),
+    }
     with BitBullyProcess() as solver:
         maker = Maker(solver)
-        _make_or_keep(maker, config.folder / "connect_four_positions.json", config.size, config.seed)
-        _make_or_keep(
-            maker, config.folder / "connect_four_positions_dev.json", config.dev_size, config.dev_seed
-        )
+        missing = []
+        for name in plan:
+            path = config.folder / name
+            if not path.exists():
+                missing.append(name)
+                continue
+            for position in json.loads(path.read_text())["positions"]:
+                maker.seen.add(_position_key([int(column) for column in position["moves"]]))
+        for name in missing:
+            maker.moves, size, seed = plan[name]
+            _write(config.folder / name, maker.moves, seed, maker.make_set(size, seed))
 
 
 if __name__ == "__main__":

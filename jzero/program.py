@@ -53,6 +53,8 @@ class ProgramSettings(SelfPlaySettings):
     """Updates an iteration."""
     ema_decay: float = 0.99
     """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
+    cooldown: float = 0.0
+    """Last share of the run over which the optimiser's steps shrink to 0, in a straight line."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -61,6 +63,7 @@ class ProgramSettings(SelfPlaySettings):
             check(name, getattr(self, name), low=1)
         check("replay_plies", self.replay_plies, low=self.plies)
         check("ema_decay", self.ema_decay, low=0, below=1)
+        check("cooldown", self.cooldown, low=0, high=1)
 
 
 class TrainState(NamedTuple):
@@ -105,10 +108,12 @@ class Program(NamedTuple):
 
     init: Callable[[], TrainState]
     """The first state."""
-    play: Callable[[TrainState], tuple[TrainState, Metrics]]
-    """Self-play of one iteration into the replay; the state is donated. """
-    learn: Callable[[TrainState], tuple[TrainState, Metrics]]
-    """The updates of one iteration; the state is donated. Losses are means, see `jzero.metrics.finite_sum`."""
+    play: Callable[..., tuple[TrainState, Metrics]]
+    """(state, progress=0.0): self-play of one iteration into the replay; the state is donated. `progress` is the
+    share of the run that has passed, in [0, 1]; few settings read it."""
+    learn: Callable[..., tuple[TrainState, Metrics]]
+    """(state, progress=0.0): the updates of one iteration; the state is donated. Losses are means, see
+    `jzero.metrics.finite_sum`."""
     abstract: TrainState
     """Shapes, dtypes and shardings of the state."""
 
@@ -136,13 +141,19 @@ def make_program(
     num_devices = mesh.size
     _check(env, algorithm, settings, num_devices)
 
-    def shard(function: Callable, out_specs: Any) -> Callable:
+    def shard(function: Callable) -> Callable:
         # Unchecked: an environment's own loops would have to declare what varies over the devices.
-        return jax.shard_map(
-            function, mesh=mesh, in_specs=(STATE_SPECS,), out_specs=out_specs, check_vma=False
+        sharded = jax.shard_map(
+            function, mesh=mesh, in_specs=(STATE_SPECS, P()), out_specs=(STATE_SPECS, P()), check_vma=False
         )
 
-    def play(state: TrainState) -> tuple[TrainState, Metrics]:
+        def called(state: TrainState, progress: float | jax.Array = 0.0) -> tuple[TrainState, Metrics]:
+            return sharded(state, jnp.float32(progress))
+
+        called.__name__ = function.__name__  # of the compiled program
+        return called
+
+    def play(state: TrainState, progress: jax.Array) -> tuple[TrainState, Metrics]:
         key = _device_key(state.key, 0, state.iteration)
         games, transitions, metrics = self_play(
             env,
@@ -153,6 +164,7 @@ def make_program(
             key,
             state.games,
             record=algorithm.record,
+            progress=progress,
         )
         positions = jnp.float32(settings.games * settings.plies / num_devices)
         metrics["lost_share"] = Mean(lost(state.replay, settings.plies), positions)
@@ -160,7 +172,7 @@ def make_program(
         state = state._replace(games=games, replay=replay, iteration=state.iteration + 1)
         return state, mean_over_devices(metrics)
 
-    def learn_once(state: TrainState) -> tuple[TrainState, Metrics]:
+    def learn_once(state: TrainState, progress: jax.Array) -> tuple[TrainState, Metrics]:
         batch_key, loss_key = jax.random.split(_device_key(state.key, 1, state.updates))
         size = settings.batch_size // num_devices
         replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size)
@@ -169,6 +181,9 @@ def make_program(
         grads, metrics = mean_over_devices((grads, metrics))
         with jax.numpy_dtype_promotion("standard"):  # optax promotes the number of its updates
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        if settings.cooldown:
+            scale = jnp.minimum((1 - progress) / settings.cooldown, 1.0)
+            updates = jax.tree.map(lambda x: scale.astype(x.dtype) * x, updates)
         params = optax.apply_updates(state.params, updates)
         number = state.updates.astype(jnp.float32)
         decay = jnp.minimum(settings.ema_decay, number / (number + 10.0))
@@ -182,15 +197,12 @@ def make_program(
             updates=state.updates + 1,
         ), metrics
 
-    state_out = (STATE_SPECS, P())
     init = _init_function(env, algorithm, optimizer, settings)
     return Program(
         init=jax.jit(init, out_shardings=shardings(mesh)),
-        play=jax.jit(
-            shard(play, state_out), donate_argnums=0, compiler_options=compiler_options(mesh, loops=True)
-        ),
+        play=jax.jit(shard(play), donate_argnums=0, compiler_options=compiler_options(mesh, loops=True)),
         learn=_repeat(
-            shard(learn_once, state_out),
+            shard(learn_once),
             settings.updates,
             on_cpu=mesh.devices.flat[0].platform == "cpu",
             options=compiler_options(mesh),
@@ -326,8 +338,8 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, st
     """
     if not on_cpu:
 
-        def scanned(state: TrainState) -> tuple[TrainState, Metrics]:
-            state, metrics = jax.lax.scan(lambda state, _: update(state), state, length=times)
+        def scanned(state: TrainState, progress: float | jax.Array = 0.0) -> tuple[TrainState, Metrics]:
+            state, metrics = jax.lax.scan(lambda state, _: update(state, progress), state, length=times)
             return state, finite_sum(metrics)
 
         return jax.jit(scanned, donate_argnums=0, compiler_options=options)
@@ -335,10 +347,10 @@ def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, st
     one = jax.jit(update, donate_argnums=0, compiler_options=unless_chosen(KEEP_BARRIERS))
     stack_mean = jax.jit(lambda metrics: finite_sum(jax.tree.map(lambda *x: jnp.stack(x), *metrics)))
 
-    def dispatched(state: TrainState) -> tuple[TrainState, Metrics]:
+    def dispatched(state: TrainState, progress: float | jax.Array = 0.0) -> tuple[TrainState, Metrics]:
         metrics = []
         for _ in range(times):
-            state, one_metrics = one(state)
+            state, one_metrics = one(state, progress)
             metrics.append(one_metrics)
         return state, stack_mean(metrics)
 

@@ -55,6 +55,9 @@ class SelfPlaySettings:
     """Simulations of a fast move (playout-cap randomisation); 0 switches it off."""
     full_search_fraction: float = 1.0
     """Share of plies searched with all simulations; only these train the policy."""
+    first_simulations: int = 0
+    """Simulations of a full search at the beginning of a run, which grow to `search.num_simulations` over its first
+    half; 0 takes all of them from the beginning."""
     resign_below: float = -1.0
     """Two players: the mover resigns when the search's value is below this; -1 is off."""
     resign_holdout: float = 0.1
@@ -64,7 +67,7 @@ class SelfPlaySettings:
         """Raises ValueError for a setting out of range."""
         for name in ("games", "plies"):
             check(name, getattr(self, name), low=1)
-        for name in ("opening_plies", "temperature_plies", "fast_simulations"):
+        for name in ("opening_plies", "temperature_plies", "fast_simulations", "first_simulations"):
             check(name, getattr(self, name), low=0)
         for name in ("random_move_fraction", "resign_holdout"):
             check(name, getattr(self, name), low=0, high=1)
@@ -156,6 +159,7 @@ def self_play(
     games: Games,
     *,
     record: Callable[[States], PyTree],
+    progress: float | jax.Array = 0.0,
 ) -> tuple[Games, Transition, Metrics]:
     """Advances every game by `settings.plies` plies.
 
@@ -171,11 +175,13 @@ def self_play(
       key: consumed.
       games: the games in progress.
       record: states [B] -> what is kept of them, such as an algorithm's `record`.
+      progress: share of the run that has passed, f32[] in [0, 1].
 
     Returns:
       the games; the transitions [T, B]; metrics over these plies.
     """
     params = model.prepare(params)
+    simulations = _simulations(settings, planner, progress)
 
     def one_ply(carry: tuple[Games, Any], key: jax.Array) -> tuple[States, States]:
         games, memory = carry
@@ -192,10 +198,11 @@ def self_play(
             memory=memory,
         )
         if settings.full_search_fraction == 1:
-            full, found = jnp.bool_(True), search()
+            full, found = jnp.bool_(True), search(**simulations)
         else:
             full = jax.random.bernoulli(full_key, settings.full_search_fraction)
-            found = jax.lax.cond(full, search, partial(search, num_simulations=settings.fast_simulations))
+            fast = partial(search, num_simulations=settings.fast_simulations)
+            found = jax.lax.cond(full, partial(search, **simulations), fast)
         explored, action = _maybe_random(env, settings, random_key, games, found.action)
         after = step_batch(env, games.states, action, step_key)
         if settings.resign_below > -1:
@@ -229,6 +236,18 @@ def self_play(
     keys = jax.random.split(key, settings.plies)
     (games, _), (transitions, metrics) = jax.lax.scan(one_ply, (games, memory), keys)
     return games, transitions, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)
+
+
+def _simulations(
+    settings: SelfPlaySettings, planner: Planner, progress: float | jax.Array
+) -> dict[str, int | jax.Array]:
+    """The options of a full search that say how many simulations it has."""
+    last = planner.settings.num_simulations
+    if not settings.first_simulations:
+        return {}
+    share = jnp.minimum(2 * jnp.float32(progress), 1.0)
+    grown = settings.first_simulations + share * (last - settings.first_simulations)
+    return {"num_simulations": jnp.int32(jnp.round(grown)), "max_num_simulations": last}
 
 
 def _maybe_resign(

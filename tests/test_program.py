@@ -204,6 +204,33 @@ def test_every_iteration_and_every_update_draws_anew():
     assert len(set(losses)) == 3
 
 
+def test_steps_shrink_to_nothing_in_the_cooldown():
+    """In a straight line from progress 0.6 on, for the last 0.4 of the run."""
+    state, functions = played(2, updates=1, cooldown=0.4)
+    before = numbers(copy_of(state.params))
+
+    def step(progress):
+        copied = jax.tree.map(jnp.copy, state)
+        after, _ = functions.learn(copied, np.float32(progress))
+        return [new - old for new, old in zip(numbers(after.params), before, strict=True)]
+
+    whole = step(0.6)
+    assert max(np.abs(x).max() for x in whole) > 1e-4
+    for progress, share in ((0.0, 1.0), (0.7, 0.75), (0.9, 0.25), (1.0, 0.0)):
+        for changed, full in zip(step(progress), whole, strict=True):
+            np.testing.assert_allclose(changed, share * full, atol=2e-7)
+
+
+def test_simulations_grow_over_the_first_half_of_a_run():
+    search = SearchSettings(num_simulations=9)
+    state, functions = played(0, search=search, first_simulations=3)
+    found = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        state, metrics = functions.play(state, np.float32(progress))
+        found.append(read(metrics)["evaluations_per_position"])
+    assert found == [1 + 3, 1 + 6, 1 + 9, 1 + 9]
+
+
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_the_averaged_weights_follow_the_newest(ema_decay):
     state, functions = played(2, updates=1, ema_decay=ema_decay)

@@ -307,11 +307,15 @@ class Run:
             self._totals |= {name: line[name] for name in self._totals if line.get(name) is not None}
             self._strength = line.get("strength", self._strength)
 
+    def _progress(self) -> np.float32:
+        """The share of the run that has passed, by its iterations if they are limited, else by its clock."""
+        limit = self.config.iterations
+        passed = self.iteration / limit if limit else self.seconds / (60 * self.config.minutes)
+        return _of_first_process(np.float32(min(passed, 1.0)))
+
     def _all_agree(self, decision: bool) -> bool:
         """The first process's `decision`: clocks and signals differ, but all must do the same."""
-        if jax.process_count() == 1:
-            return decision
-        return bool(multihost_utils.broadcast_one_to_all(np.bool_(decision)))
+        return bool(_of_first_process(np.bool_(decision)))
 
     def _finished(self, budget: float) -> bool:
         limit, target = self.config.iterations, self.config.target
@@ -322,8 +326,9 @@ class Run:
         """Self-play and updates; metrics of both, with speeds."""
         train = self.config.train
         begun, compiled = time.monotonic(), "self-play" in self._ran
+        progress = self._progress()
         with self._program("self-play"):
-            self.state, metrics = self.program.play(self.state)
+            self.state, metrics = self.program.play(self.state, progress)
             play_metrics = read(metrics)
         learned = int(self.state.updates) > 0
         self._check_finite(play_metrics, "self-play", lambda: cause_in_play(*self._now(), learned=learned))
@@ -331,7 +336,7 @@ class Run:
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
             with self._program("the updates"):
-                self.state, metrics = self.program.learn(self.state)
+                self.state, metrics = self.program.learn(self.state, progress)
                 losses = read(metrics)
             later = train.updates - round(losses.pop("updates_averaged"))
             number = int(self.state.updates) - later
@@ -424,6 +429,11 @@ class Run:
             print(f"NOTHING WAS LEARNED: the first update is in iteration {first}; give it more --minutes")
         print(strength)
         return strength
+
+
+def _of_first_process(value: Any) -> Any:
+    """The first process's `value`."""
+    return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value)
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

@@ -56,10 +56,10 @@ def not_a_number_in_update(number):
     def prepare(run):
         learn = run.program.learn
 
-        def spoiled(state):
+        def spoiled(state, progress):
             if int(state.iteration) == number:
                 state = state._replace(params=jax.tree.map(lambda x: x * math.nan, state.params))
-            return learn(state)
+            return learn(state, progress)
 
         run.program = run.program._replace(learn=spoiled)
 

@@ -149,13 +149,13 @@ def test_what_makes_the_first_update_come_soon_is_said_at_once(tmp_path, monkeyp
     clock = [0]
 
     def slow_down(run):
-        def play(state):
+        def play(state, progress):
             clock[0] += 30
-            return program.play(state)
+            return program.play(state, progress)
 
-        def learn(state):
+        def learn(state, progress):
             clock[0] += 1
-            return program.learn(state)
+            return program.learn(state, progress)
 
         program = run.program
         run.program = program._replace(play=play, learn=learn)
@@ -205,9 +205,9 @@ def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
     clock = [0]
 
     def takes(seconds, function):
-        def slowed(state):
+        def slowed(state, progress):
             clock[0] += seconds
-            return function(state)
+            return function(state, progress)
 
         return slowed
 
@@ -309,8 +309,8 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
     def clip(run):
         learn = run.program.learn
 
-        def clipping(state):
-            state, metrics = learn(state)
+        def clipping(state, progress):
+            state, metrics = learn(state, progress)
             return state, metrics | {"reward_clipped_share": Mean(0.25, 1.0)}
 
         run.program = run.program._replace(learn=clipping)
@@ -326,8 +326,8 @@ def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
     def add_roots(run):
         learn = run.program.learn
 
-        def with_roots(state):
-            state, metrics = learn(state)
+        def with_roots(state, progress):
+            state, metrics = learn(state, progress)
             known = 0.5 * (state.iteration > 2)
             return state, metrics | {
                 "root_value": Mean(known, known),

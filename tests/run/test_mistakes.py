@@ -113,9 +113,10 @@ def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
     def spoil_targets(run):
         learn = run.program.learn
 
-        def spoiled(state):
+        def spoiled(state, progress):
             return learn(
-                state._replace(replay=state.replay._replace(targets=state.replay.targets * math.nan))
+                state._replace(replay=state.replay._replace(targets=state.replay.targets * math.nan)),
+                progress,
             )
 
         run.program = run.program._replace(learn=spoiled)
@@ -131,8 +132,8 @@ def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
     def spoil_play(run):
         play = run.program.play
 
-        def spoiled(state):
-            state, metrics = play(state)
+        def spoiled(state, progress):
+            state, metrics = play(state, progress)
             return state, metrics | {"policy_entropy": Mean(math.nan, 1.0)}
 
         run.program = run.program._replace(play=spoiled)

@@ -139,11 +139,11 @@ def test_the_second_interrupt_is_one_of_python(tmp_path):
     def impatient(run):
         play = run.program.play
 
-        def interrupted(state):
+        def interrupted(state, progress):
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.01)
-            return play(state)
+            return play(state, progress)
 
         run.program = run.program._replace(play=interrupted)
 
@@ -160,8 +160,8 @@ def test_sigterm_ends_the_process_while_a_program_compiles_and_saves_later(tmp_p
     def watch(run):
         def watched(name):
             function = getattr(run.program, name)
-            return lambda state: (
-                found.append((name, signal.getsignal(signal.SIGTERM) == before)) or function(state)
+            return lambda state, progress: (
+                found.append((name, signal.getsignal(signal.SIGTERM) == before)) or function(state, progress)
             )
 
         run.program = run.program._replace(play=watched("play"), learn=watched("learn"))
