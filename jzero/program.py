@@ -53,6 +53,9 @@ class ProgramSettings(SelfPlaySettings):
     """Updates an iteration."""
     ema_decay: float = 0.99
     """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
+    surprise: float = 0.0
+    """Share of a position's weight in sampling that follows the surprise of its search, its policy's divergence from
+    the network's over the mean; 0 samples uniformly. For algorithms without priorities of their own."""
     cooldown: float = 0.0
     """Last share of the run over which the optimiser's steps shrink to 0, in a straight line."""
 
@@ -63,6 +66,7 @@ class ProgramSettings(SelfPlaySettings):
             check(name, getattr(self, name), low=1)
         check("replay_plies", self.replay_plies, low=self.plies)
         check("ema_decay", self.ema_decay, low=0, below=1)
+        check("surprise", self.surprise, low=0, high=1)
         check("cooldown", self.cooldown, low=0, high=1)
 
 
@@ -168,7 +172,14 @@ def make_program(
         )
         positions = jnp.float32(settings.games * settings.plies / num_devices)
         metrics["lost_share"] = Mean(lost(state.replay, settings.plies), positions)
-        replay = add(state.replay, transitions, algorithm.targets, lookahead=algorithm.lookahead)
+        priority = _by_surprise(settings.surprise, transitions.surprise) if settings.surprise else None
+        replay = add(
+            state.replay,
+            transitions._replace(surprise=()),
+            algorithm.targets,
+            lookahead=algorithm.lookahead,
+            priority=priority,
+        )
         state = state._replace(games=games, replay=replay, iteration=state.iteration + 1)
         return state, mean_over_devices(metrics)
 
@@ -228,6 +239,11 @@ def _check(env: Env, algorithm: Algorithm, settings: ProgramSettings, num_device
             "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
             "position ever has its targets"
         )
+    if settings.surprise and algorithm.prioritised:
+        raise ValueError(
+            f"surprise is {settings.surprise:g}; the algorithm has priorities of its own: use 0, or "
+            "--muzero.priority-exponent 0"
+        )
     steps = algorithm.unroll_steps
     if steps and settings.replay_plies <= steps:
         raise ValueError(
@@ -240,6 +256,15 @@ def _check(env: Env, algorithm: Algorithm, settings: ProgramSettings, num_device
             f"resign_below is {settings.resign_below:g}; resigning is for two players whose rewards sum to 0: "
             "use -1"
         )
+
+
+def _by_surprise(share: float, surprise: jax.Array) -> jax.Array:
+    """Sampling weights of new plies by their surprise [T, B]: 1 on average.
+
+    Of AlphaZero-like programs KataGo does so (Wu 2019; "policy surprise weighting" in its documentation).
+    """
+    mean = jnp.maximum(jnp.mean(surprise), 1e-6)
+    return (1 - share) + share * jnp.maximum(surprise, 0.0) / mean
 
 
 def begin_new_games(env: Env, settings: ProgramSettings, state: TrainState) -> TrainState:
@@ -261,13 +286,19 @@ def _init_function(
         games = start_games(env, settings, jax.random.fold_in(key, 1), settings.games)
         play = partial(self_play, env, algorithm.model, algorithm.planner, settings, record=algorithm.record)
         shapes = jax.eval_shape(lambda: play(params, key, games)[1])
-        one_ply = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+        one_ply = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes._replace(surprise=())
+        )
         return TrainState(
             params=params,
             averaged=params,
             opt_state=optimizer.init(params),
             games=games,
-            replay=init_replay(one_ply, settings.replay_plies, prioritised=algorithm.prioritised),
+            replay=init_replay(
+                one_ply,
+                settings.replay_plies,
+                prioritised=algorithm.prioritised or settings.surprise > 0,
+            ),
             key=jax.random.fold_in(key, 2),
             iteration=jnp.int32(0),
             updates=jnp.int32(0),

@@ -118,7 +118,12 @@ def init_replay(transition: Transition, capacity: int, *, prioritised: bool = Fa
 
 
 def add(
-    replay: Replay, transitions: Transition, targets_of: Targets, *, lookahead: int | None = None
+    replay: Replay,
+    transitions: Transition,
+    targets_of: Targets,
+    *,
+    lookahead: int | None = None,
+    priority: jax.Array | None = None,
 ) -> Replay:
     """Writes T plies [T, B] over the oldest ones and renews the targets. R must be a multiple of T.
 
@@ -127,6 +132,7 @@ def add(
       transitions: the new plies.
       targets_of: makes the value targets.
       lookahead: how many later plies make a ply of an unfinished game ready; None for those of finished games only.
+      priority: f32[T, B] of the new plies; by default the highest there is, so that each is likely to be seen once.
     """
     capacity, num_plies = replay.targets.shape[0], transitions.ended.shape[0]
     start = replay.head % capacity
@@ -142,24 +148,27 @@ def add(
     # Before the ring is full its front, in time order, is empty.
     written = jnp.arange(capacity, dtype=jnp.int32) >= capacity - held
     ready = jnp.sum(known & written[:, None], axis=0, dtype=jnp.int32)
-    priority = replay.priority
-    if not isinstance(priority, tuple):
-        # New plies have the highest priority, so that each is likely to be seen once.
-        highest = jnp.max(priority)
-        highest = jnp.where(highest > 0, highest, 1.0)
-        priority = write(priority, jnp.broadcast_to(highest, transitions.ended.shape))
+    priorities = replay.priority
+    if not isinstance(priorities, tuple):
+        if priority is None:
+            highest = jnp.max(priorities)
+            highest = jnp.where(highest > 0, highest, 1.0)
+            priority = jnp.broadcast_to(highest, transitions.ended.shape)
+        priorities = write(priorities, priority)
     return Replay(
         plies=plies,
         targets=jnp.roll(targets, oldest, axis=0),
         ready=ready if lookahead is None else jnp.maximum(ready, held - lookahead),
         head=head,
-        priority=priority,
+        priority=priorities,
     )
 
 
 def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
-    """`num_samples` positions, drawn uniformly; they and their policies as the replay keeps them."""
-    drawn = draw(replay, key, num_samples)
+    """`num_samples` positions, drawn uniformly or in proportion to their priorities; they and their policies as the
+    replay keeps them.
+    """
+    drawn = draw(replay, key, num_samples, correction=0.0)
     index, plies = replay.rows(drawn.age), replay.plies
     position, policy = jax.tree.map(lambda x: x[index, drawn.lane], (plies.position, plies.policy))
     return Sample(

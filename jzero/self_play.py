@@ -122,6 +122,8 @@ class Transition(NamedTuple):
     """bool[B] the game was cut short with this action."""
     candidates: Any = ()
     """f32[B, A, D] the actions that the search chose among, where they are continuous; else ()."""
+    surprise: Any = ()
+    """f32[B] nats by which the search changed the network's policy, 0 after a fast search; () in a replay."""
 
 
 def start_games(env: Env, settings: SelfPlaySettings, key: jax.Array, batch_size: int) -> Games:
@@ -222,6 +224,7 @@ def self_play(
             ended=ended,
             truncated=after.truncated & ~after.terminated,
             candidates=found.candidates,
+            surprise=jnp.where(full, jnp.sum(_divergence(found), axis=-1), 0.0),
         )
         next_games = games._replace(
             states=after, ply=games.ply + 1, earned=games.earned + after.rewards[:, 0]
@@ -277,15 +280,13 @@ def _maybe_random(
 
 def _measure(settings: SelfPlaySettings, transition: Transition, found: Plan, games: Games) -> Metrics:
     """Metrics of one ply; `games` after it."""
-    log_prior = jnp.log(jnp.maximum(found.prior, 1e-12))
-    log_policy = jnp.log(jnp.maximum(found.policy, 1e-12))
     ended, each = transition.ended, jnp.ones_like(transition.ended)
     parts = {
         "games_finished_share": (ended, each),
         "game_length": (jnp.where(ended, games.ply, 0), ended),
         "first_player_return": (jnp.where(ended, games.earned, 0.0), ended),
-        "policy_entropy": (-found.policy * log_policy, each),
-        "policy_kl_to_prior": (found.policy * (log_policy - log_prior), each),
+        "policy_entropy": (-found.policy * _log(found.policy), each),
+        "policy_kl_to_prior": (_divergence(found), each),
         "evaluations_per_position": (found.evaluations, each),
     }
     if settings.resign_below > -1:
@@ -299,3 +300,12 @@ def _measure(settings: SelfPlaySettings, transition: Transition, found: Plan, ga
         name: Mean(*(jnp.sum(x, dtype=jnp.float32) for x in (total, weight)))
         for name, (total, weight) in parts.items()
     }
+
+
+def _divergence(found: Plan) -> jax.Array:
+    """f32[B, A], whose sum over actions is the divergence of the search's policy from the network's."""
+    return found.policy * (_log(found.policy) - _log(found.prior))
+
+
+def _log(share: jax.Array) -> jax.Array:
+    return jnp.log(jnp.maximum(share, 1e-12))

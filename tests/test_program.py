@@ -1,5 +1,6 @@
 """The compiled program: on one device here, on a mesh of four in a process of its own."""
 
+import dataclasses
 import functools
 
 import jax
@@ -229,6 +230,29 @@ def test_simulations_grow_over_the_first_half_of_a_run():
         state, metrics = functions.play(state, np.float32(progress))
         found.append(read(metrics)["evaluations_per_position"])
     assert found == [1 + 3, 1 + 6, 1 + 9, 1 + 9]
+
+
+def test_positions_are_sampled_by_their_surprise():
+    """Half of a weight is the same for all, half in proportion to the divergence; 1 in the mean of new plies."""
+    state, functions = played(1, surprise=0.5)
+    first = np.asarray(state.replay.priority)[:6]
+    assert first.min() >= 0.5
+    assert first.mean() == pytest.approx(1.0, abs=1e-5)
+    # An untrained network thinks all legal actions alike: the fewer the search considers, the more surprising.
+    policy = np.asarray(state.replay.plies.policy, np.float64)[:6]
+    legal = (policy > 0).sum(-1, keepdims=True)
+    divergence = (policy * np.log(np.maximum(policy, 1e-12) * legal)).sum(-1)
+    np.testing.assert_allclose(first, 0.5 + 0.5 * divergence / divergence.mean(), atol=1e-3)
+    state, _ = functions.play(state)
+    np.testing.assert_array_equal(np.asarray(state.replay.priority)[:6], first)
+    assert read(functions.learn(state)[1])["policy_loss"] > 0
+
+
+def test_an_algorithm_with_priorities_of_its_own_is_not_sampled_by_surprise():
+    config = tiny(algorithm="efficientzero", surprise=0.5)
+    config = dataclasses.replace(config, muzero=MuZeroSettings(priority_exponent=0.6))
+    with pytest.raises(ValueError, match="surprise is .* has priorities of its own"):
+        build_program(make(config.env), config, one_device())
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])

@@ -237,6 +237,17 @@ def test_a_fast_search_is_not_a_policy_target():
     assert (transitions.policy[full].max(-1) < 1).mean() > 0.9
 
 
+def test_surprise_is_the_divergence_of_the_policy_from_the_prior_in_full_searches():
+    """The network that knows nothing has a uniform prior over the legal actions."""
+    _, transitions, _ = recorded("playout caps")
+    policy = transitions.policy.astype(np.float64)
+    legal = transitions.position.legal_action_mask
+    logs = np.log(np.maximum(policy, 1e-12)) + np.log(legal.sum(-1, keepdims=True))
+    expected = np.where(transitions.policy_weight == 1, (policy * logs).sum(-1), 0.0)
+    np.testing.assert_allclose(transitions.surprise, expected, atol=1e-5)
+    assert (expected > 0.1).any()
+
+
 def test_without_playout_caps_every_ply_is_a_target():
     _, transitions, _ = recorded("plain")
     assert (transitions.policy_weight == 1).all()
