@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jzero.env import (
     Env,
@@ -72,6 +73,8 @@ class EnvSpec:
     """They can be written without what a player may not see: `text_for(state, player)`."""
     observation: Any
     """Shapes and dtypes of one observation, without a batch axis."""
+    outcome: Any
+    """Shape and dtype of what `outcome_features(state, player)` says of a last state; None without."""
 
     @property
     def num_values(self) -> int:
@@ -146,4 +149,12 @@ def _read(env: Env, name: str) -> EnvSpec:
         writes=hasattr(env, "text"),
         writes_for=hasattr(env, "text_for"),
         observation=observation,
+        outcome=_outcome(env),
     )
+
+
+def _outcome(env: Any) -> Any:
+    if not hasattr(env, "outcome_features"):
+        return None
+    state = jax.eval_shape(env.init, jax.random.key(0))
+    return jax.eval_shape(env.outcome_features, state, jax.ShapeDtypeStruct((), jnp.int32))

@@ -54,8 +54,8 @@ class ProgramSettings(SelfPlaySettings):
     ema_decay: float = 0.99
     """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
     surprise: float = 0.0
-    """Share of a position's weight in sampling that follows the surprise of its search, its policy's divergence from
-    the network's over the mean; 0 samples uniformly. For algorithms without priorities of their own."""
+    """Share of a position's weight in sampling that follows its surprise: the divergence of the search's policy from
+    the network's, over the mean one. 0 samples uniformly; not for algorithms with priorities of their own."""
     cooldown: float = 0.0
     """Last share of the run over which the optimiser's steps shrink to 0, in a straight line."""
 
@@ -99,7 +99,7 @@ STATE_SPECS = TrainState(
     averaged=_SAME,
     opt_state=_SAME,
     games=_ROWS,
-    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME, priority=_RING),
+    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME, short_targets=_RING, priority=_RING),
     key=_SAME,
     iteration=_SAME,
     updates=_SAME,
@@ -168,6 +168,7 @@ def make_program(
             key,
             state.games,
             record=algorithm.record,
+            outcome=algorithm.outcome,
             progress=progress,
         )
         positions = jnp.float32(settings.games * settings.plies / num_devices)
@@ -179,6 +180,7 @@ def make_program(
             algorithm.targets,
             lookahead=algorithm.lookahead,
             priority=priority,
+            short_targets=algorithm.short_targets,
         )
         state = state._replace(games=games, replay=replay, iteration=state.iteration + 1)
         return state, mean_over_devices(metrics)
@@ -284,7 +286,15 @@ def _init_function(
         key = jax.random.key(settings.seed)
         params = algorithm.init(jax.random.fold_in(key, 0))
         games = start_games(env, settings, jax.random.fold_in(key, 1), settings.games)
-        play = partial(self_play, env, algorithm.model, algorithm.planner, settings, record=algorithm.record)
+        play = partial(
+            self_play,
+            env,
+            algorithm.model,
+            algorithm.planner,
+            settings,
+            record=algorithm.record,
+            outcome=algorithm.outcome,
+        )
         shapes = jax.eval_shape(lambda: play(params, key, games)[1])
         one_ply = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes._replace(surprise=())
@@ -298,6 +308,7 @@ def _init_function(
                 one_ply,
                 settings.replay_plies,
                 prioritised=algorithm.prioritised or settings.surprise > 0,
+                short_targets=algorithm.short_targets,
             ),
             key=jax.random.fold_in(key, 2),
             iteration=jnp.int32(0),

@@ -21,6 +21,10 @@ Targets = Callable[[Transition], tuple[jax.Array, jax.Array]]
 [R, B, P] by seat; whether it is known, bool[R, B]: true up to some ply of each lane."""
 
 
+ShortTargets = Callable[[Transition], Any]
+"""The same plies -> further value targets f32[R, B, H, ...], or ()."""
+
+
 class Replay(NamedTuple):
     """The ring and what sampling needs."""
 
@@ -33,6 +37,8 @@ class Replay(NamedTuple):
     """i32[B] how many plies of each lane, from the oldest, can be sampled."""
     head: jax.Array
     """i32[] plies written to each lane since the run began."""
+    short_targets: Any = ()
+    """f32[R, B, H, ...] further value targets, of shorter horizons; () where nobody asks."""
     priority: Any = ()
     """f32[R, B] sampling weights (priority ** alpha); () where sampling is uniform."""
 
@@ -102,9 +108,17 @@ class Sample(NamedTuple):
     """f32[S] value targets for the player to move, or f32[S, P] by seat."""
     weight: jax.Array
     """f32[S] 1, or 0 where the lane had nothing to sample."""
+    auxiliary: Any = ()
+    """Targets of further losses; () where there are none."""
 
 
-def init_replay(transition: Transition, capacity: int, *, prioritised: bool = False) -> Replay:
+def init_replay(
+    transition: Transition,
+    capacity: int,
+    *,
+    prioritised: bool = False,
+    short_targets: ShortTargets = lambda plies: (),
+) -> Replay:
     """An empty ring of `capacity` plies for transitions shaped like `transition` [B] (arrays or shapes)."""
     plies = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), transition)
     batch_size = transition.ended.shape[0]
@@ -113,6 +127,9 @@ def init_replay(transition: Transition, capacity: int, *, prioritised: bool = Fa
         targets=jnp.zeros((capacity, *transition.value.shape), jnp.float32),
         ready=jnp.zeros(batch_size, jnp.int32),
         head=jnp.int32(0),
+        short_targets=jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(short_targets, _without_policies(plies))
+        ),
         priority=jnp.zeros((capacity, batch_size), jnp.float32) if prioritised else (),
     )
 
@@ -124,6 +141,7 @@ def add(
     *,
     lookahead: int | None = None,
     priority: jax.Array | None = None,
+    short_targets: ShortTargets = lambda plies: (),
 ) -> Replay:
     """Writes T plies [T, B] over the oldest ones and renews the targets. R must be a multiple of T.
 
@@ -133,6 +151,7 @@ def add(
       targets_of: makes the value targets.
       lookahead: how many later plies make a ply of an unfinished game ready; None for those of finished games only.
       priority: f32[T, B] of the new plies; by default the highest there is, so that each is likely to be seen once.
+      short_targets: makes further value targets.
     """
     capacity, num_plies = replay.targets.shape[0], transitions.ended.shape[0]
     start = replay.head % capacity
@@ -143,8 +162,8 @@ def add(
     plies = jax.tree.map(write, replay.plies, transitions)
     head = replay.head + num_plies
     held, oldest = jnp.minimum(head, capacity), head % capacity
-    small = plies._replace(position=(), action=(), policy=(), policy_weight=(), candidates=())
-    targets, known = targets_of(jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), small))
+    small = jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), _without_policies(plies))
+    targets, known = targets_of(small)
     # Before the ring is full its front, in time order, is empty.
     written = jnp.arange(capacity, dtype=jnp.int32) >= capacity - held
     ready = jnp.sum(known & written[:, None], axis=0, dtype=jnp.int32)
@@ -160,15 +179,23 @@ def add(
         targets=jnp.roll(targets, oldest, axis=0),
         ready=ready if lookahead is None else jnp.maximum(ready, held - lookahead),
         head=head,
+        short_targets=jax.tree.map(lambda x: jnp.roll(x, oldest, axis=0), short_targets(small)),
         priority=priorities,
     )
 
 
+def _without_policies(plies: Any) -> Any:
+    """What value targets are made of."""
+    return plies._replace(position=(), action=(), policy=(), policy_weight=(), candidates=(), outcome=())
+
+
 def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
-    """`num_samples` positions, drawn uniformly or in proportion to their priorities; they and their policies as the
-    replay keeps them.
-    """
-    drawn = draw(replay, key, num_samples, correction=0.0)
+    """`num_samples` positions, drawn uniformly or in proportion to their priorities, as the replay keeps them."""
+    return taken(replay, draw(replay, key, num_samples, correction=0.0))
+
+
+def taken(replay: Replay, drawn: Draw) -> Sample:
+    """The positions that were drawn; they and their policies as the replay keeps them."""
     index, plies = replay.rows(drawn.age), replay.plies
     position, policy = jax.tree.map(lambda x: x[index, drawn.lane], (plies.position, plies.policy))
     return Sample(

@@ -124,6 +124,8 @@ class Transition(NamedTuple):
     """f32[B, A, D] the actions that the search chose among, where they are continuous; else ()."""
     surprise: Any = ()
     """f32[B] nats by which the search changed the network's policy, 0 after a fast search; () in a replay."""
+    outcome: Any = ()
+    """[B, ...] what is kept of the state after the action, read where the game ended there; () where nobody asks."""
 
 
 def start_games(env: Env, settings: SelfPlaySettings, key: jax.Array, batch_size: int) -> Games:
@@ -161,6 +163,7 @@ def self_play(
     games: Games,
     *,
     record: Callable[[States], PyTree],
+    outcome: Callable[[States], PyTree] = lambda states: (),
     progress: float | jax.Array = 0.0,
 ) -> tuple[Games, Transition, Metrics]:
     """Advances every game by `settings.plies` plies.
@@ -177,6 +180,7 @@ def self_play(
       key: consumed.
       games: the games in progress.
       record: states [B] -> what is kept of them, such as an algorithm's `record`.
+      outcome: states [B] after an action -> what is kept of how a game ended there, such as an algorithm's.
       progress: share of the run that has passed, f32[] in [0, 1].
 
     Returns:
@@ -224,6 +228,7 @@ def self_play(
             ended=ended,
             truncated=after.truncated & ~after.terminated,
             candidates=found.candidates,
+            outcome=outcome(after),
             surprise=jnp.where(full, jnp.sum(_divergence(found), axis=-1), 0.0),
         )
         next_games = games._replace(

@@ -251,7 +251,7 @@ def test_positions_are_sampled_by_their_surprise():
 def test_an_algorithm_with_priorities_of_its_own_is_not_sampled_by_surprise():
     config = tiny(algorithm="efficientzero", surprise=0.5)
     config = dataclasses.replace(config, muzero=MuZeroSettings(priority_exponent=0.6))
-    with pytest.raises(ValueError, match="surprise is .* has priorities of its own"):
+    with pytest.raises(ValueError, match=r"surprise is .* has priorities of its own"):
         build_program(make(config.env), config, one_device())
 
 

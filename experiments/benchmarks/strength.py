@@ -4,9 +4,9 @@
     taskset -c 0 python experiments/benchmarks/strength.py --name cooldown --set cooldown=0.3
 
 The clock is this process's CPU time, so that what else the machine does counts little; compiling and measuring
-stop it. Measured is on the tuning positions: the share in which the agent keeps the game's value, with 64 simulations
-and by its policy alone, and the share of its policy that does. A run is added to the file of results; one that is
-there is not run again.
+stop it. Measured is on the tuning positions: how often the agent keeps the game's value, with 64 simulations and by
+its policy alone, and the share of its policy that does. A run is added to the file of results; one that is there is
+not run again.
 """
 
 from __future__ import annotations

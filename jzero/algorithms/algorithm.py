@@ -12,6 +12,7 @@ from jzero.models.model import Model
 from jzero.models.plan import Planner
 from jzero.pytrees import PyTree, States
 from jzero.replay import Replay, Targets
+from jzero.self_play import Transition
 
 
 def nothing_to_remember(replay: Replay, batch: Any, priorities: Any) -> Replay:
@@ -45,5 +46,9 @@ class Algorithm(NamedTuple):
     """How many later plies make a ply ready for learning; None waits for the end of its game."""
     unroll_steps: int = 0
     """Steps after a sampled position that its targets speak of."""
+    outcome: Callable[[States], Any] = lambda states: ()
+    """States [B] after an action -> what the replay keeps of how a game ended there; () for nothing."""
+    short_targets: Callable[[Transition], Any] = lambda plies: ()
+    """Plies [R, B] in time order -> further values f32[R, B, H, ...] of each; () for none."""
     searched_again: Callable[[int], int] = lambda num_samples: 0
     """Samples of a device's batch -> positions that are searched again for it (reanalyse)."""

@@ -11,8 +11,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jzero.algorithms import auxiliary
 from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
+from jzero.algorithms.auxiliary import AuxiliarySettings
 from jzero.algorithms.losses import policy_divergence
 from jzero.algorithms.returns import LossSettings, value_targets
 from jzero.env import shown
@@ -25,7 +27,7 @@ from jzero.networks.network import Network
 from jzero.networks.supports import to_unit
 from jzero.pytrees import OneState, Params
 from jzero.record import Position, make_recorder, unpack_policy
-from jzero.replay import Replay, Sample, sample
+from jzero.replay import Replay, Sample, draw, taken
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class AlphaZeroSettings(LossSettings):
     """What AlphaZero reads of a run's settings."""
 
     search: SearchSettings = field(default_factory=SearchSettings)
+    auxiliary: AuxiliarySettings = field(default_factory=AuxiliarySettings)
 
 
 def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> Algorithm:
@@ -41,16 +44,19 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
     Raises:
       ValueError: the environment cannot be searched by stepping its states, or the settings do not fit it.
     """
-    _check(spec, settings)
+    _check(spec, network, settings)
     model = simulator_model(spec, network, discount=settings.discount)
 
     recorder = make_recorder(spec.env, partial(position_of, spec))
 
     def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
         del averaged
-        drawn = sample(replay, key, num_samples)
-        policy = unpack_policy(drawn.policy, spec.num_actions)
-        return replay, drawn._replace(position=recorder.unpack(drawn.position), policy=policy)
+        drawn = draw(replay, key, num_samples, correction=0.0)
+        found = taken(replay, drawn)
+        position = recorder.unpack(found.position)
+        further = auxiliary.targets(spec, settings.auxiliary, replay, drawn, position.mover)
+        policy = unpack_policy(found.policy, spec.num_actions)
+        return replay, found._replace(position=position, policy=policy, auxiliary=further)
 
     return Algorithm(
         model=model,
@@ -61,6 +67,8 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
         batch=batch,
         loss=partial(alphazero_loss, spec, network, settings),
         lookahead=settings.td_lookahead or None,
+        outcome=auxiliary.outcome_recorder(spec, settings.auxiliary),
+        short_targets=partial(auxiliary.short_targets, settings=settings.auxiliary),
     )
 
 
@@ -70,14 +78,20 @@ def position_of(spec: EnvSpec, state: OneState) -> Position:
 
 
 def alphazero_loss(
-    spec: EnvSpec, network: Network, settings: LossSettings, params: Params, batch: Sample, key: jax.Array
+    spec: EnvSpec,
+    network: Network,
+    settings: AlphaZeroSettings,
+    params: Params,
+    batch: Sample,
+    key: jax.Array,
 ) -> tuple[jax.Array, tuple[Metrics, tuple[()]]]:
-    """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean).
+    """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean), and
+    the auxiliary losses.
 
     Args:
       spec: gives symmetries.
       network: policy and value; errors of values are those of `supports.to_unit` with its limit.
-      settings: the weight of the value loss; whether each position is replaced by a random symmetric image (the
+      settings: the weights of the losses; whether each position is replaced by a random symmetric image (the
         identity included).
       params: of the network.
       batch: `Position`s [S].
@@ -85,27 +99,35 @@ def alphazero_loss(
 
     Returns:
       the loss; its parts: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
-      `value_loss`.
+      `value_loss`, and those of `auxiliary.losses`.
     """
     observation, legal, mover = batch.position
-    policy = batch.policy
+    policy, image = batch.policy, None
     if settings.augment and spec.symmetries:
         image = draw_images(spec.symmetries, key, policy.shape[0])
         observation = image_of_observation(spec.symmetries, image, observation)
         policy, legal = (image_of_policy(spec.symmetries, image, x) for x in (policy, legal))
-    logits, value = network.apply(params, observation)
+    further: dict[str, jax.Array] = {}
+    if network.auxiliary is None:
+        logits, value = network.apply(params, observation)
+    else:
+        logits, value, further = network.auxiliary(params, observation)
     divergence = policy_divergence(policy, mask_logits(logits, legal))
     policy_loss = mean(divergence, batch.weight * batch.policy_weight)
     target = batch.value if value.ndim == 1 else from_mover(batch.value, mover)
     error = jnp.square(to_unit(value, network.value_limit) - to_unit(target, network.value_limit))
     value_loss = mean(jnp.mean(error.reshape(*batch.weight.shape, -1), axis=-1), batch.weight)
-    loss = policy_loss.value + settings.value_weight * value_loss.value
-    return loss, ({"loss": one(loss), "policy_loss": policy_loss, "value_loss": value_loss}, ())
+    more, parts = auxiliary.losses(
+        spec, network, settings.auxiliary, further, batch.auxiliary, batch.weight, mover, image
+    )
+    loss = policy_loss.value + settings.value_weight * value_loss.value + more
+    return loss, ({"loss": one(loss), "policy_loss": policy_loss, "value_loss": value_loss} | parts, ())
 
 
-def _check(spec: EnvSpec, settings: AlphaZeroSettings) -> None:
+def _check(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> None:
     """Raises ValueError for an environment that AlphaZero cannot search, or options that do not fit it."""
     check_numbered(spec)
+    auxiliary.check_heads(spec, network, settings.auxiliary, augment=settings.augment)
     if spec.external or spec.records:
         raise ValueError(
             f"algorithm 'alphazero' searches by stepping states, and a state of {spec.name!r} is not the whole "

@@ -47,6 +47,7 @@ class PolicyValueNet(nn.Module):
       num_values: 1, or P where every player has a value of its own.
       value_limit: largest absolute value; above 1, values are on the scale of `supports.to_unit`.
       dtype: dtype of the computation; outputs are float32.
+      further: names and numbers of the outputs of further heads on the value's features.
     """
 
     body: nn.Module
@@ -56,10 +57,13 @@ class PolicyValueNet(nn.Module):
     num_values: int = 1
     value_limit: float = 1.0
     dtype: Any = jnp.float32
+    further: tuple[tuple[str, int], ...] = ()
 
     @nn.compact
-    def __call__(self, observation: Observation) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, observation: Observation, auxiliary: bool = False) -> tuple[Any, ...]:
         """(policy logits f32[B, A], value f32[B] within the limit) for the player who observes.
+
+        With `auxiliary` also a dict of what the further heads give, f32[B, numbers].
 
         With several values f32[B, P]: the observer's, then those of the players after it. Where the observation is
         `Revealed`, the values depend on what is hidden and the policy does not.
@@ -71,4 +75,11 @@ class PolicyValueNet(nn.Module):
         logits = Head(self.num_actions, self.head_width, self.dtype, name="policy")(features)
         value = jnp.tanh(Head(self.num_values, self.head_width, self.dtype, name="value")(judged))
         value = from_unit(value, self.value_limit)
-        return logits, value[:, 0] if self.num_values == 1 else value
+        value = value[:, 0] if self.num_values == 1 else value
+        if not auxiliary:
+            return logits, value
+        more = {
+            name: Head(outputs, self.head_width, self.dtype, name=name)(judged)
+            for name, outputs in self.further
+        }
+        return logits, value, more

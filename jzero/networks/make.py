@@ -72,8 +72,13 @@ class NetworkSettings:
             )
 
 
-def make_network(settings: NetworkSettings, num_actions: int, num_values: int = 1) -> PolicyValueNet:
-    """A policy and value network for `num_actions` actions and one value, or one for each player."""
+def make_network(
+    settings: NetworkSettings, num_actions: int, num_values: int = 1, further: dict[str, int] | None = None
+) -> PolicyValueNet:
+    """A policy and value network for `num_actions` actions and one value, or one for each player.
+
+    `further` names further heads and how many numbers each gives.
+    """
     dtype = jnp.bfloat16 if settings.bf16 else jnp.float32
     if settings.kind == "mlp":
         body = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype)
@@ -83,7 +88,14 @@ def make_network(settings: NetworkSettings, num_actions: int, num_values: int = 
         body = ResidualTower(settings.width, settings.blocks, settings.norm, dtype)
     critic = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype)
     return PolicyValueNet(
-        body, critic, num_actions, settings.head_width, num_values, settings.value_limit, dtype=dtype
+        body,
+        critic,
+        num_actions,
+        settings.head_width,
+        num_values,
+        settings.value_limit,
+        dtype=dtype,
+        further=tuple((further or {}).items()),
     )
 
 
@@ -117,14 +129,18 @@ def make_learned_network(
     )
 
 
-def policy_value_network(spec: EnvSpec, settings: NetworkSettings) -> Network:
-    """AlphaZero's network for an environment."""
-    module = make_network(settings, spec.num_actions, spec.num_values)
+def policy_value_network(
+    spec: EnvSpec, settings: NetworkSettings, further: dict[str, int] | None = None
+) -> Network:
+    """AlphaZero's network for an environment, with `further` heads by name and numbers that only learning reads."""
+    module = make_network(settings, spec.num_actions, spec.num_values, further)
+    with_all = partial(module.apply, auxiliary=True)
     return Network(
-        module.init,  # pyrefly: ignore
+        partial(module.init, auxiliary=True) if further else module.init,  # pyrefly: ignore
         module.apply,  # pyrefly: ignore
         value_limit=settings.value_limit,
         prepare=partial(prepared, module.apply),
+        auxiliary=with_all if further else None,  # pyrefly: ignore
     )
 
 

@@ -36,6 +36,9 @@ class Network(NamedTuple):
     prepare: Callable[[Any, Any], Any] = unprepared
     """(params, shapes of the observation) -> what `apply` takes in their place, with the same results and less work
     per call: called once before a search."""
+    auxiliary: Callable[[Any, Any], tuple[jax.Array, jax.Array, dict[str, jax.Array]]] | None = None
+    """`apply` with the outputs f32[B, numbers] of further heads by their names, which only learning reads; see
+    `jzero.algorithms.auxiliary`."""
 
 
 class ValuePrefix(NamedTuple):

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jzero.agent import Agent
 from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.alphazero import alphazero
+from jzero.algorithms.auxiliary import heads
 from jzero.algorithms.muzero import muzero
 from jzero.check import check_shapes
 from jzero.env import Env
@@ -79,7 +80,7 @@ def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) ->
 def _own_network(spec: EnvSpec, config: TrainConfig) -> AnyNetwork:
     """The network of this package that the settings name."""
     if config.algorithm == "alphazero":
-        return policy_value_network(spec, config.network)
+        return policy_value_network(spec, config.network, heads(spec, config.auxiliary))
     muzero = config.muzero
     module = make_learned_network(
         config.network,
