@@ -54,8 +54,8 @@ class ProgramSettings(SelfPlaySettings):
     ema_decay: float = 0.99
     """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
     surprise: float = 0.0
-    """Share of a position's weight in sampling that follows its surprise: the divergence of the search's policy from
-    the network's, over the mean one. 0 samples uniformly; not for algorithms with priorities of their own."""
+    """Share of a position's weight in sampling that follows its surprise: the divergence of the search's policy
+    from the network's, over the mean one. 0 samples uniformly; not for algorithms with priorities of their own."""
     cooldown: float = 0.0
     """Last share of the run over which the optimiser's steps shrink to 0, in a straight line."""
 

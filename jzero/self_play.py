@@ -125,7 +125,7 @@ class Transition(NamedTuple):
     surprise: Any = ()
     """f32[B] nats by which the search changed the network's policy, 0 after a fast search; () in a replay."""
     outcome: Any = ()
-    """[B, ...] what is kept of the state after the action, read where the game ended there; () where nobody asks."""
+    """[B, ...] what is kept of the state after the action, read where a game ended; () where nobody asks."""
 
 
 def start_games(env: Env, settings: SelfPlaySettings, key: jax.Array, batch_size: int) -> Games:
