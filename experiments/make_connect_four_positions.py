@@ -31,6 +31,7 @@ MOVES = {
     "keeping": "the moves that keep the exact value",
     "best": "the moves of the best exact score (the fastest win, the longest defence)",
 }
+NAMES = {"keeping": "after moves that keep the value", "best": "after moves of the best score"}
 RECIPE = (
     "Each position is taken from its own game at a ply of 0..33. The chance of a random move is drawn "
     "once per game from {0.15, 0.4, 0.7}; any other move is drawn from MOVES. "
@@ -137,7 +138,8 @@ def _random_score(positions: list[dict]) -> float:
 
 def _write(path: Path, moves: str, seed: int, positions: list[dict]) -> None:
     """Writes one position per line and prints what the set is like."""
-    header = {"game": "connect_four", "recipe": RECIPE.replace("MOVES", MOVES[moves]), "seed": seed}
+    recipe = RECIPE.replace("MOVES", MOVES[moves])
+    header = {"game": "connect_four", "name": NAMES[moves], "recipe": recipe, "seed": seed}
     lines = ",\n".join(json.dumps(position, separators=(",", ":")) for position in positions)
     path.write_text(json.dumps(header)[:-1] + ', "positions": [\n' + lines + "\n]}\n")
     plies = np.bincount([len(position["moves"]) for position in positions], minlength=PLIES)

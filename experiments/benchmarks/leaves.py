@@ -193,7 +193,7 @@ def some_positions(config: Config, env: Any) -> Positions:
     """`num_positions` of the file, evenly spaced."""
     every = load_positions(config.positions)
     rows = np.linspace(0, len(every.plies) - 1, config.num_positions).astype(int)
-    solved = PositionSet(every.game, every.moves[rows], every.plies[rows], every.values[rows])
+    solved = replace(every, moves=every.moves[rows], plies=every.plies[rows], values=every.values[rows])
     return Positions(solved, jax.device_get(positions_states(env, solved)))
 
 

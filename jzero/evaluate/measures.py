@@ -18,13 +18,25 @@ import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, step_batch
 from jzero.evaluate.exact import prove_never_loses
-from jzero.evaluate.positions import load_positions, score_positions
+from jzero.evaluate.positions import PositionScore, load_positions, score_positions
 from jzero.evaluate.rating import mean_with_interval
 from jzero.evaluate.turns import Limit
 from jzero.pytrees import States
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
+
+
+class Part(NamedTuple):
+    """A part of a measurement with its 95 % interval."""
+
+    kind: str
+    """What was measured, in words: a row of the report's table."""
+    group: str
+    """Of which cases, "all" or some of them: a column."""
+    value: float
+    low: float
+    high: float
 
 
 class Strength(NamedTuple):
@@ -36,13 +48,21 @@ class Strength(NamedTuple):
     low: float
     high: float
     unit: str = ""
+    parts: tuple[Part, ...] = ()
+    """What it consists of, and what was measured beside it."""
 
     def __str__(self) -> str:
         """One line."""
         if math.isnan(self.value):
             return self.name
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.name}: {self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{unit}"
+        kinds = [part for part in self.parts if part.group == "all"][1:]
+        beside = "".join(f"; {part.kind} {_interval(part)}" for part in kinds)
+        return f"{self.name}: {_interval(self)}{unit}{beside}"
+
+
+def _interval(found: Strength | Part) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 Measure = Callable[["Agent"], Strength]
@@ -104,31 +124,44 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
     return measure
 
 
-def keeps_value(path: str | Path, *, num_simulations: int) -> Callable[[Env], Measure]:
+def keeps_value(path: str | Path, *others: str | Path, num_simulations: int) -> Callable[[Env], Measure]:
     """Makes the measurement on solved positions: the share in which the agent's move keeps the game's value.
 
     Args:
       path: the file of the positions; see `jzero.evaluate.positions`.
+      others: files of positions that are measured beside them; the strength is that on the first.
       num_simulations: simulations per move.
 
     Returns:
-      environment -> the measurement.
+      environment -> the measurement, whose parts are the same for each file, in all positions and by ply.
     """
 
     def of(env: Env) -> Measure:
-        positions = load_positions(path, env)
+        sets = [load_positions(file, env) for file in (path, *others)]
 
         def measure(agent: Agent) -> Strength:
             def act(states: States) -> jax.Array:
                 return agent.act(states, jax.random.key(0), num_simulations=num_simulations)
 
-            found = score_positions(env, act, positions)
-            said = f"{num_simulations} simulations, {found.count} solved positions"
-            return Strength(f"moves that keep the game's value ({said})", found.score, found.low, found.high)
+            scores = {positions.name: score_positions(env, act, positions) for positions in sets}
+            first = next(iter(scores.values()))
+            said = f"{num_simulations} simulations, {first.count} solved positions"
+            name = f"moves that keep the game's value ({said})"
+            parts = [part for kind, score in scores.items() for part in _parts(kind, score)]
+            return Strength(name, first.score, first.low, first.high, parts=tuple(parts))
 
         return measure
 
     return of
+
+
+def _parts(kind: str, found: PositionScore) -> list[Part]:
+    """The score on a set of positions, in all of them and by ply."""
+    groups = [Part(kind, "all", found.score, found.low, found.high)]
+    return groups + [
+        Part(kind, f"plies {part.first} to {part.last}", part.score, part.low, part.high)
+        for part in found.by_ply
+    ]
 
 
 def mean_return(

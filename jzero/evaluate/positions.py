@@ -1,8 +1,8 @@
 """Test positions with known values: the share in which a player's move keeps the game's value.
 
-The file is JSON: {"game": "connect_four", "recipe": "...", "seed": 0, "positions": [{"moves": "334",
-"values": [1, 0, null, ...]}, ...]}. "moves" holds the actions from the first state, as digits or as a list of
-numbers; "values" the game's value after each action, for the player to move, null where it is illegal.
+The file is JSON: {"game": "connect_four", "name": "after good moves", "recipe": "...", "seed": 0, "positions":
+[{"moves": "334", "values": [1, 0, null, ...]}, ...]}. "moves" holds the actions from the first state, as digits or
+as a list of numbers; "values" the game's value after each action, for the player to move, null where it is illegal.
 Axes: N positions, T plies of the longest, A actions.
 """
 
@@ -34,6 +34,8 @@ class PositionSet:
     """Positions given by the actions that lead to them, and the value of every action."""
 
     game: str
+    name: str
+    """What they are called where there are several sets."""
     moves: np.ndarray
     """i32[N, T]: actions from the first state, -1 after the last."""
     plies: np.ndarray
@@ -87,7 +89,8 @@ def load_positions(path: str | Path, env: Env | None = None) -> PositionSet:
         positions = content["positions"]
         histories = [[int(action) for action in position["moves"]] for position in positions]
         values = [[ILLEGAL if v is None else v for v in position["values"]] for position in positions]
-        loaded = make_position_set(content["game"], histories, np.array(values, np.int8))
+        name = content.get("name", full_path(path).stem)
+        loaded = make_position_set(content["game"], histories, np.array(values, np.int8), name)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"path: {path} is not a file of positions: {error!r}") from error
     if env is not None:
@@ -95,7 +98,9 @@ def load_positions(path: str | Path, env: Env | None = None) -> PositionSet:
     return loaded
 
 
-def make_position_set(game: str, histories: list[list[int]], values: np.ndarray) -> PositionSet:
+def make_position_set(
+    game: str, histories: list[list[int]], values: np.ndarray, name: str = "positions"
+) -> PositionSet:
     """A PositionSet from N games so far and the values i8[N, A] of every action in them."""
     if values.ndim != 2 or len(values) != len(histories) or not len(values):
         raise ValueError(f"values: expected [N, A] with N = {len(histories)} > 0, got shape {values.shape}")
@@ -103,7 +108,7 @@ def make_position_set(game: str, histories: list[list[int]], values: np.ndarray)
     moves = np.full((len(histories), max(1, plies.max())), -1, np.int32)
     for row, history in zip(moves, histories, strict=True):
         row[: len(history)] = history
-    return PositionSet(game, moves, plies, values)
+    return PositionSet(game, name, moves, plies, values)
 
 
 def positions_states(env: Env, positions: PositionSet) -> States:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jzero.env import Env
+from jzero.evaluate.measures import Strength
 from jzero.pytrees import Record
 from jzero.registry import make
 from jzero.show.curves import (
@@ -30,6 +31,8 @@ from jzero.show.words import duration, flat, number, short_number, spaced, whole
 from jzero.storage.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
 
 REPORT = "report.html"
+SHOWN = tuple(Strength._fields)
+"""Of a final strength: the rest are settings it was measured with."""
 
 
 def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
@@ -56,6 +59,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
         _header(experiment, run_dir, _trained(config), metrics, result),
         f'<div class="headline">{_strength(metrics, strength)}{_tiles(metrics, result)}</div>\n',
         strength_section(metrics, str(strength.get("unit") or "")),
+        _parts(strength),
         games_html,
         training_section(metrics),
         unroll_section(metrics),
@@ -120,13 +124,40 @@ def _strength(metrics: Metrics, final: Record) -> str:
         note = escape(str(final.get("name") or "Not measured yet."))
         return f'<div class="card strength">{untrained}<p>Strength</p><p class="note">{note}</p></div>'
     interval = f"<p>95 % interval {low} to {high}</p>" if low and high else ""
-    extra = {key: item for key, item in final.items() if key not in ("name", "value", "low", "high", "unit")}
+    extra = {key: item for key, item in final.items() if key not in SHOWN}
     settings = " · ".join(f"{key.replace('_', ' ')} {item}" for key, item in flat(extra))
     return (
         f'<div class="card strength">{untrained}<p class="what">{escape(name[:1].upper() + name[1:])}</p>'
         f'<p class="big">{value} <small>{escape(str(final.get("unit") or ""))}</small></p>{interval}'
         f'<p class="settings">{escape(settings)}</p></div>'
     )
+
+
+def _parts(final: Record) -> str:
+    """What the final strength consists of, a row per kind and a column per group; "" without any."""
+    found = final.get("parts")
+    parts = [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
+    groups, kinds = ([*dict.fromkeys(str(part.get(key)) for part in parts)] for key in ("group", "kind"))
+    if not parts:
+        return ""
+    cells = {
+        (str(part.get("kind")), str(part.get("group"))): [
+            "" if (value := number(part.get(key))) is None else whole_number(value)
+            for key in ("value", "low", "high")
+        ]
+        for part in parts
+    }
+
+    def cell(kind: str, group: str) -> str:
+        value, low, high = cells.get((kind, group), ("", "", ""))
+        return f"<td>{value}<br><small>{low} to {high}</small></td>" if value else "<td></td>"
+
+    head = "".join(f"<th>{escape(group)}</th>" for group in groups)
+    rows = "".join(
+        f"<tr><th>{escape(kind)}</th>{''.join(cell(kind, group) for group in groups)}</tr>" for kind in kinds
+    )
+    table = f"<table><tr><th></th>{head}</tr>{rows}</table>"
+    return f'<section><h2>Strength by part</h2><div class="card">{table}</div></section>\n'
 
 
 def _tiles(metrics: Metrics, result: Record) -> str:

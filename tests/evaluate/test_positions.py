@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from jzero.evaluate import (
     score_positions,
     wilson_interval,
 )
+from jzero.evaluate.measures import keeps_value
 from tests.oracles import connect_four_solver as oracle
 
 DATA = Path(__file__).parents[2] / "experiments" / "data"
@@ -101,6 +103,26 @@ def test_best_moves_score_one_and_worst_moves_zero(positions, states):
     assert (perfect.score, perfect.low, perfect.high) == (1.0, *wilson_interval(1000, 1000))
     assert (hopeless.score, hopeless.low, hopeless.high) == (0.0, *wilson_interval(0, 1000))
     assert perfect.count == 1000
+
+
+def test_a_measurement_tells_of_each_set_in_all_and_by_ply(tmp_path, positions, states):
+    """Of two sets, all positions and the first 20 of them, with the worst moves but in those of ply 0."""
+    content = json.loads(FILE.read_text())
+    few = tmp_path / "few.json"
+    few.write_text(json.dumps(content | {"name": "a few", "positions": content["positions"][:20]}))
+    worst = np.where(positions.values == ILLEGAL, 2, positions.values).argmin(axis=1)
+    worst[:1] = positions.values[:1].argmax(axis=1)
+    play = play_by_table(states, worst)
+    agent = SimpleNamespace(act=lambda states, key, num_simulations: play(states))
+    found = keeps_value(FILE, few, num_simulations=5)(FOUR)(agent)
+    whole = [part for part in found.parts if part.kind == "after moves that keep the value"]
+    groups = ["all", *(f"plies {first} to {first + 7}" for first in (0, 8, 16, 24, 32))]
+    assert [part.group for part in whole] == groups
+    assert (found.value, found.low, found.high) == whole[0][2:] == (0.001, *wilson_interval(1, 1000))
+    assert sum(part.value > 0 for part in whole) == 2
+    first = next(part for part in found.parts if part.kind == "a few")
+    assert first[1:] == ("all", 0.05, *wilson_interval(1, 20))
+    assert str(found).endswith("; a few 0.050 [0.009, 0.236]")
 
 
 def test_random_play_scores_the_mean_share_of_keeping_moves(positions):

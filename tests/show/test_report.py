@@ -198,6 +198,23 @@ def test_its_headline_says_how_strong_how_sure_and_under_what_settings(full_run)
     assert "<dt>Reanalysed / s</dt><dd>7k</dd>" in text
 
 
+def test_the_parts_of_a_strength_are_a_table(full_run):
+    found = [
+        ("first <set>", "all", 0.9, 0.88, 0.92),
+        ("first <set>", "plies 0 to 7", 0.75, 0.5, None),
+        ("second", "all", 0.125, 0.1, 0.15),
+    ]
+    parts = [dict(zip(("kind", "group", "value", "low", "high"), part, strict=True)) for part in found]
+    result = json.loads((full_run / "result.json").read_text())
+    result["strength"] |= {"name": "moves", "value": 0.9, "parts": parts}
+    (full_run / "result.json").write_text(json.dumps(result))
+    text = report_of(full_run)
+    assert "<tr><th></th><th>all</th><th>plies 0 to 7</th></tr>" in text
+    assert "<tr><th>first &lt;set&gt;</th><td>0.9<br><small>0.88 to 0.92</small></td><td>0.75<br>" in text
+    assert "<tr><th>second</th><td>0.125<br><small>0.1 to 0.15</small></td><td></td></tr>" in text
+    assert "Strength by part" not in report_of(make_run(full_run.parent / "other"))
+
+
 def test_the_speeds_in_words_are_medians_of_the_lines_that_have_them():
     metrics = [
         {"positions_per_second": 10, "self_play_share": 1},
