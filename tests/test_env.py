@@ -380,6 +380,16 @@ BROKEN = {
     "fingerprint of another dtype": case(
         "fingerprint(state) is int32[2], not uint32[2]", fingerprint=lambda self, state: state.piles
     ),
+    "outcomes that are no array": case(
+        "outcome_features(state, player) does not return one array of numbers",
+        outcome_features=lambda self, state, player: (state.piles,),
+    ),
+    "outcomes that do not turn": case(
+        "symmetries[0].observation cannot turn what outcome_features returns, int32[]: lay it out like the",
+        symmetries=(Symmetry(lambda seen: jnp.flip(jnp.atleast_1d(seen)), np.array([2, 3, 0, 1])),),
+        outcome_features=lambda self, state, player: state.piles[0],
+        observe=lambda self, state: state.piles,
+    ),
     "no permutation": case(
         "symmetries[0].action is not a permutation of 0..3",
         symmetries=(Symmetry(flip, np.array([2, 2, 0, 1])),),

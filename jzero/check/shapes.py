@@ -59,6 +59,9 @@ def _trace_problems(env: Env) -> Iterator[str]:
             code = _describe(shapes(env.fingerprint, state))
             if code != "uint32[2]":
                 yield f"fingerprint(state) is {code}, not uint32[2]"
+        call = "outcome_features(state, player)"
+        if hasattr(env, "outcome_features"):
+            yield from _outcome_problems(env, shapes(env.outcome_features, state, _index()))
         call = "resample(state, key)"
         if hasattr(env, "resample"):
             redrawn = shapes(env.resample, state, key)
@@ -74,7 +77,25 @@ def _one_action(env: Env) -> jax.ShapeDtypeStruct:
     """Shape and dtype of an action."""
     if size := action_size(env):
         return jax.ShapeDtypeStruct((size,), jnp.float32)
+    return _index()
+
+
+def _index() -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((), jnp.int32)
+
+
+def _outcome_problems(env: Env, features: PyTree) -> Iterator[str]:
+    """Features that are no array of numbers, or that the symmetries of the observation cannot turn."""
+    if not hasattr(features, "dtype") or features.dtype == bool or not features.size:
+        yield "outcome_features(state, player) does not return one array of numbers"
+        return
+    for index, symmetry in enumerate(getattr(env, "symmetries", ())):
+        image = jax.eval_shape(symmetry.observation, features)
+        if jax.tree.map(_describe, image) != _describe(features):
+            yield (
+                f"symmetries[{index}].observation cannot turn what outcome_features returns, "
+                f"{_describe(features)}: lay it out like the observation, such as [height, width, 1]"
+            )
 
 
 def _continuous_problems(env: Env) -> Iterator[str]:
