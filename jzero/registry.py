@@ -7,6 +7,7 @@ import ast
 import difflib
 import importlib
 import inspect
+import keyword
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -25,7 +26,8 @@ def make(name: str, **kwargs: Any) -> Env:
     `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
     of your own ("my_module:MyGame"; the working directory is searched first). A package registers names by
     entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon. More keyword
-    arguments may stand in the name itself, as Python literals: "gymnax:Breakout-MinAtar?sticky_actions=0.1".
+    arguments may stand in the name itself, as Python literals or plain words:
+    "gymnax:Breakout-MinAtar?sticky_actions=0.1", "go?size=9&rules=pgx".
 
     Raises:
       ValueError: no such name, module or class, it does not take the arguments, or the object does not have what an
@@ -51,12 +53,13 @@ def make(name: str, **kwargs: Any) -> Env:
 
 
 def literal_options(what: str, text: str, example: str) -> dict[str, Any]:
-    """Keyword arguments from "key=literal&key=literal"; errors speak of `what` and give the `example`."""
+    """Keyword arguments from "key=literal&key=word"; errors speak of `what` and give the `example`."""
     found = {}
     for option in filter(None, text.split("&")):
         key, _, value = option.partition("=")
         try:
-            found[key] = ast.literal_eval(value)
+            word = value.isidentifier() and not keyword.iskeyword(value)
+            found[key] = value if word else ast.literal_eval(value)
         except (ValueError, SyntaxError):
             raise ValueError(
                 f"{what}: cannot read the option {option!r}; expected key=literal, such as {example}"

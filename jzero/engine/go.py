@@ -1,4 +1,4 @@
-"""What GTP asks about a position of pgx's Go: the board, the score, legal moves.
+"""What GTP asks about a position of Go, this repository's or pgx's: the board, the score, legal moves.
 
 Points are actions: size * row + column, row 0 at the top; size^2 passes. Colours are 0 black, 1 white.
 """
@@ -12,45 +12,43 @@ from typing import Any
 import numpy as np
 
 from jzero.env import Env
-from jzero.evaluate.gtp import COLUMNS, to_vertex
+from jzero.evaluate.gtp import COLUMNS, go_rules, to_vertex
 
 STONES = {1: "X", -1: "O", 0: "."}
 
 
-def size_of(env: Env, state: Any) -> int:
-    """Rows of the board.
+def rules_of(env: Env) -> tuple[int, float]:
+    """Rows of the board, and the points that white gets.
 
     Raises:
-        ValueError: the states are not those of pgx's Go.
+        ValueError: the game is not Go.
     """
-    size = math.isqrt(max(0, env.num_actions - 1))
-    inner = getattr(state, "_x", None)
-    if size**2 + 1 != env.num_actions or not {"board", "ko", "is_psk"} <= set(getattr(inner, "_fields", ())):
+    rules = go_rules(env)
+    if rules is None:
         raise ValueError(
-            f"env is {getattr(env, 'name', type(env).__name__)!r}; GTP plays Go, with the states of pgx's: "
-            "give a run of pgx:go_9x9 or pgx:go_19x19"
+            f"env is {getattr(env, 'name', type(env).__name__)!r}; GTP plays Go: "
+            "give a run of go, pgx:go_9x9 or pgx:go_19x19"
         )
-    return size
-
-
-def komi_of(env: Env) -> float:
-    """The points that white gets in pgx's game; 7.5 where the environment does not say."""
-    return float(getattr(getattr(getattr(env, "inner", None), "_game", None), "komi", 7.5))
+    return rules
 
 
 def to_move(state: Any) -> int:
     """Whose turn it is."""
-    return int(state._x.step_count) % 2
+    return int(state._x.step_count if hasattr(state, "_x") else state.ply) % 2
 
 
 def board(state: Any) -> np.ndarray:
     """i32[size^2]: 1 where black has a stone, -1 where white has one."""
-    return np.sign(np.asarray(state._x.board))
+    return np.sign(np.asarray(state._x.board if hasattr(state, "_x") else state.stones, np.int32))
 
 
 def repeats(state: Any) -> bool:
-    """Whether the last move brought a former board back, by which pgx's game ends as lost."""
-    return bool(state._x.is_psk)
+    """Whether the last move brought a former board back, by which a game by pgx's rules ends as lost."""
+    if hasattr(state, "_x"):
+        return bool(state._x.is_psk)
+    hashes, last = np.asarray(state.hashes), int(state.last_action)
+    same = (hashes == np.asarray(state.hash)[:, None]).all(axis=0)
+    return 0 <= last < len(state.stones) and int(same.sum()) > 1
 
 
 def neighbours(point: int, size: int) -> Iterator[int]:

@@ -1,9 +1,10 @@
 """An agent that plays Go as an engine: GTP 2 on its input and output, with the commands of Leela Zero's analysis.
 
-The rules are pgx's (see `jzero.evaluate.gtp`). What GTP allows and pgx does not is brought together so:
+The rules are those of `go` or of pgx's Go (see `jzero.evaluate.gtp`). What GTP allows and they do not is brought
+together so:
 - a colour that moves twice: the other one passes in between;
 - moves after two passes: the passes are taken out of the game that the agent sees;
-- a move that brings a former board back: illegal (pgx lets it be played, and lost);
+- a move that brings a former board back: illegal (by pgx's rules it can be played, and loses);
 - komi: `final_score` counts with it; the agent plays for the komi that it was trained with.
 Source: G. Farneback, Specification of the Go Text Protocol, version 2, draft 2 (2002).
 """
@@ -57,7 +58,7 @@ class GtpServer:
         """A conversation about one game.
 
         Args:
-            game: of pgx's Go, at its beginning.
+            game: of Go, at its beginning.
             thinker: searches its positions.
             lines: the controller's.
             write: takes text for the controller.
@@ -67,9 +68,9 @@ class GtpServer:
             version: of the engine, and what it plays with.
 
         Raises:
-            ValueError: the game is not pgx's Go.
+            ValueError: the game is not Go.
         """
-        self.size = go.size_of(game.env, game.state)
+        self.size = go.rules_of(game.env)[0]
         self.game, self.thinker, self.lines, self.write = game, thinker, lines, write
         self.komi, self.simulations, self.name, self.version = komi, simulations, name, version
         self.clocks: list[Clock | None] = [None, None]

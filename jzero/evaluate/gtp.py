@@ -3,21 +3,22 @@
 A program is a player of matches like the engines of `jzero.evaluate.engines`. It is told every game anew, move by
 move, so one process plays all games of a match.
 
-Actions have pgx's numbers: size * row + column with row 0 at the top, and size^2 passes. GTP's columns are A, B, C,
-... without I, its rows count from the bottom: of a 9x9 board 0 is A9, 8 is J9 and 80 is J1.
+Actions have the numbers of `go` and of pgx's Go: size * row + column with row 0 at the top, and size^2 passes.
+GTP's columns are A, B, C, ... without I, its rows count from the bottom: of a 9x9 board 0 is A9, 8 is J9 and 80 is
+J1.
 Source: G. Farneback, Specification of the Go Text Protocol, version 2, draft 2 (2002).
 
-The rules of pgx's Go (pgx 2.6), to which `gnu_go` sets GNU Go:
+The rules of `go` and of pgx's Go (pgx 2.6), to which `gnu_go` sets GNU Go:
 
-| rule | pgx | GNU Go |
+| rule | the game | GNU Go |
 |---|---|---|
-| komi | 7.5 | the command `komi` |
+| komi | 7.5; of `go` any | the command `komi` |
 | score | area; stones that were not captured are alive (Tromp and Taylor) | `--chinese-rules --capture-all-dead` |
 | suicide | illegal | its default |
-| a board that was there before | the move is in the mask, and loses at once | `--positional-superko`: not played |
-| end | two passes, or 2 size^2 plies; always decided | never resigns |
+| a board that was there before | illegal; by pgx's rules in the mask, and loses at once | `--positional-superko` |
+| end | two passes, or 2 size^2 plies | never resigns |
 
-So pgx alone decides who has won, and a program that leaves dead stones on the board has not captured them.
+So the game alone decides who has won, and a program that leaves dead stones on the board has not captured them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import IO
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -73,7 +74,10 @@ def to_action(vertex: str, size: int) -> int:
 
 
 def go_rules(env: Env) -> tuple[int, float] | None:
-    """Rows of the board and komi of pgx's Go; None of other games."""
+    """Rows of the board and komi of Go, of this repository's game or of pgx's; None of other games."""
+    if getattr(env, "name", "") == "go":
+        go = cast(Any, env)
+        return int(go.size), float(go.komi)
     rules = getattr(getattr(env, "inner", None), "_game", None)
     if rules is None or not getattr(env, "name", "").startswith("go_"):
         return None
@@ -256,7 +260,7 @@ def gtp_player(engine: GtpProcess) -> Player:
 
 
 def gnu_go(size: int, komi: float, *, level: int = 10, seed: int = 1, timeout: float = 60.0) -> GtpProcess:
-    """GNU Go by the rules of pgx's Go; see this file's head.
+    """GNU Go by the rules of `go`; see this file's head.
 
     It is licensed under the GPL: it runs as a program of its own.
 

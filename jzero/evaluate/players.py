@@ -6,9 +6,9 @@
 | `rollouts:1000` | any game that can be searched; 1,000 simulations per move, each of which ends in a random game |
 | `minimax:4` | two players without chance or hidden information; sees wins and losses within 4 plies, else random |
 | `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
-| `gnu_go:10` | pgx's Go; at level 10 |
+| `gnu_go:10` | Go; at level 10 |
 | `bitbully` | Connect Four, perfectly |
-| `gtp:COMMAND` | pgx's Go; any program that speaks GTP and keeps to pgx's rules (`jzero.evaluate.gtp`) |
+| `gtp:COMMAND` | Go; any program that speaks GTP and keeps to the game's rules (`jzero.evaluate.gtp`) |
 | `module:function` | what your function of the environment returns; options: `module:function?depth=2` |
 
 The numbers are the defaults and may be left out.
@@ -190,7 +190,7 @@ def _mcts(env_name: str, num_simulations: int, seed: int) -> Opponent:
 
 
 def _gnu_go(env: Env, env_name: str, level: int) -> Opponent:
-    """GNU Go on the board and with the komi of pgx's Go."""
+    """GNU Go on the game's board and with its komi."""
     size, komi = _go_rules(env, env_name, "gnu_go")
     engine = gnu_go(size, komi, level=level)
     return Opponent(f"gnu_go:{level}", f"{engine.name}, level {level}", gtp_player(engine), engine.close)
@@ -210,11 +210,11 @@ def _gtp(env: Env, env_name: str, name: str, text: str) -> Opponent:
 
 
 def _go_rules(env: Env, env_name: str, kind: str) -> tuple[int, float]:
-    """Rows of the board and komi of pgx's Go."""
+    """Rows of the board and komi of Go."""
     rules = go_rules(env)
     if rules is None:
         raise ValueError(
-            f"opponent {kind}: it plays pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
+            f"opponent {kind}: it plays go, pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
         )
     return rules
 

@@ -30,7 +30,7 @@ def serve(engine: Engine, lines: Lines, write: Callable[[str], None]) -> None:
     """Answers a controller's GTP until it quits.
 
     Raises:
-        ValueError: the run does not play pgx's Go.
+        ValueError: the run does not play Go.
     """
     agent = engine.run.agent
     game = Game(agent.env)
@@ -39,7 +39,7 @@ def serve(engine: Engine, lines: Lines, write: Callable[[str], None]) -> None:
         engine.thinker,
         lines,
         write,
-        komi=go.komi_of(agent.env),
+        komi=go.rules_of(agent.env)[1],
         simulations=engine.simulations,
         version=f"{jzero.__version__} {engine.run.path.name}",
     )

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from jzero_envs.adapters.pgx import PgxEnv
+from jzero_envs.go import Go
 
 from jzero.engine import go
 from jzero.engine.clock import Clock
@@ -33,15 +34,20 @@ def compile_quickly(quick_compilation):
 
 @pytest.fixture(scope="module")
 def games():
-    """`games(size)`: a game that is begun anew for every test."""
+    """`games(size, rules)`: a game of pgx, or of this repository by `rules`; it is begun anew for every test."""
     made = {}
 
-    def game(size):
-        if size not in made:
-            go = importlib.import_module("pgx.go").Go(size=size)
-            made[size] = Game(PgxEnv(f"go_{size}x{size}", size**2 + 1, 2, go))
-        made[size].begin()
-        return made[size]
+    def env(size, rules):
+        if rules is not None:
+            return Go(size=size, rules=rules)
+        go = importlib.import_module("pgx.go").Go(size=size)
+        return PgxEnv(f"go_{size}x{size}", size**2 + 1, 2, go)
+
+    def game(size, rules):
+        if (size, rules) not in made:
+            made[size, rules] = Game(env(size, rules))
+        made[size, rules].begin()
+        return made[size, rules]
 
     return game
 
@@ -50,8 +56,8 @@ def games():
 def ask(games):
     """`ask(*commands)`: the answers of an engine to them; the game is in `ask.game` then."""
 
-    def answers(*commands, size=5, thinker=None, patience=0, **options):
-        answers.game, searcher = games(size), thinker or FakeThinker()
+    def answers(*commands, size=5, rules=None, thinker=None, patience=0, **options):
+        answers.game, searcher = games(size, rules), thinker or FakeThinker()
 
         def server(lines, write):
             return GtpServer(answers.game, searcher, lines, write, komi=7.5, version="1", **options)
@@ -160,16 +166,17 @@ def test_occupied_points_suicide_and_ko_are_illegal(ask):
     assert ask("play b a2", "play b b1", "play w a1")[-1] == "? illegal move"
 
 
-def test_a_move_that_brings_a_former_board_back_is_illegal_and_not_chosen(ask):
+@pytest.mark.parametrize("rules", [None, "pgx", "tromp_taylor"])
+def test_a_move_that_brings_a_former_board_back_is_illegal_and_not_chosen(ask, rules):
     order = zip("bwbwbw", ["a2", "b1", "a1", "b2", "a2", "a1"], strict=True)
     moves = [f"play {color} {vertex}" for color, vertex in order]
     a2 = to_action("a2", 2)
-    answers = ask(*moves, "play b a2", "genmove b", size=2, thinker=FakeThinker(wanted=[a2]))
+    answers = ask(*moves, "play b a2", "genmove b", size=2, rules=rules, thinker=FakeThinker(wanted=[a2]))
     assert answers[:6] == ["="] * 6
     assert answers[6] == "? illegal move"
     assert answers[7] not in ("= A2", "= A1")
     mask = ask.game.positions[-2].states.legal_action_mask[0]
-    assert mask[a2]  # pgx lets it be played
+    assert mask[a2] == (rules != "tromp_taylor")  # pgx lets it be played
 
 
 def test_a_colour_may_move_twice_and_first(ask):
@@ -202,8 +209,10 @@ def test_a_board_is_set_up_anew(ask):
         assert answers[3] == "? cannot undo"
 
 
-def test_another_komi_counts_in_the_score(ask):
-    assert ask("play b c3", "final_score", "komi 0.5", "final_score", "komi 25", "final_score")[1::2] == [
+@pytest.mark.parametrize("rules", [None, "tromp_taylor"])
+def test_another_komi_counts_in_the_score(ask, rules):
+    commands = ("play b c3", "final_score", "komi 0.5", "final_score", "komi 25", "final_score")
+    assert ask(*commands, rules=rules)[1::2] == [
         "= B+17.5",
         "= B+24.5",
         "= 0",
@@ -241,7 +250,8 @@ def test_after_a_handicap_white_moves(ask):
     assert ask("play b a1", "fixed_handicap 2", size=7)[-1] == "? board not empty"
 
 
-def test_random_moves_are_answered_as_gnu_go_does(ask):
+@pytest.mark.parametrize("rules", [None, "tromp_taylor"])
+def test_random_moves_are_answered_as_gnu_go_does(ask, rules):
     """Legal or not, and the board after them, for a tenth of all random commands out of turn or illegal."""
     try:
         other = gnu_go(5, 7.5, level=1)
@@ -262,7 +272,7 @@ def test_random_moves_are_answered_as_gnu_go_does(ask):
                     wanted.append("?")
                     refused += 1
                 commands.append(command)
-            answers = ask(*commands, "showboard")
+            answers = ask(*commands, "showboard", rules=rules)
             assert [answer[0] for answer in answers[:-1]] == wanted
             board = np.zeros(25, np.int32)
             for sign, said in zip((1, -1), other.ask("list_stones black", "list_stones white"), strict=True):
@@ -410,7 +420,7 @@ def test_odd_input_is_answered_and_nothing_fails(ask):
 
 def test_a_game_that_is_not_go_is_refused():
     env = make("tic_tac_toe")
-    with pytest.raises(ValueError, match=r"env is .* give a run of pgx:go_9x9"):
+    with pytest.raises(ValueError, match=r"env is .* give a run of go, pgx:go_9x9"):
         GtpServer(Game(env), FakeThinker(), None, None, komi=7.5)
 
 
@@ -471,7 +481,7 @@ def test_a_run_of_another_game_is_an_error_beside_the_protocol(tmp_path, cache):
         command, capture_output=True, text=True, env=environment, cwd=REPOSITORY, check=False
     )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "give a run of pgx:go_9x9" in ended.stderr
+    assert "give a run of go, pgx:go_9x9" in ended.stderr
     assert "Traceback" not in ended.stderr.splitlines()[-1]
 
 

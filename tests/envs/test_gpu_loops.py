@@ -14,6 +14,7 @@ from jzero_envs.backgammon import Backgammon
 from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
 from jzero_envs.game_2048 import Game2048
+from jzero_envs.go import Go
 from jzero_envs.quoridor import Quoridor
 from jzero_envs.tic_tac_toe import TicTacToe
 
@@ -24,6 +25,8 @@ GAMES = {
     "blob": Blob(players=3, rounds=(2, 1)),
     "connect_four": ConnectFour(),
     "2048": Game2048(),
+    "go": Go(),
+    "go_by_pgxs_rules": Go(size=5, rules="pgx"),
     "quoridor": Quoridor(),
     "quoridor_5x5": Quoridor(size=5, walls=3),
     "tic_tac_toe": TicTacToe(),
@@ -69,6 +72,7 @@ def functions(env: Any) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
         ("record", (states,)),
         ("fingerprint", (states,)),
         ("way_lengths", (states,)),
+        ("outcome_features", (states, actions)),
     ):
         if hasattr(env, name):
             found[name] = (jax.vmap(getattr(env, name)), arguments)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from jzero_envs.adapters.pgx import PgxEnv
+from jzero_envs.go import Go
 
 from jzero.evaluate import GtpError, GtpProcess, Turn, gnu_go, gtp_player, play_match, random_player
 from jzero.evaluate.gtp import to_action, to_vertex
@@ -293,6 +294,28 @@ def test_gnu_gos_board_and_legal_moves_are_pgxs_in_random_games(size, num_games,
     assert compared > (500 if size == SIZE else 200)
     assert captures > 50
     assert repeats > 0 or size == SIZE
+
+
+@pytest.mark.parametrize(("size", "num_games"), [(3, 24), pytest.param(9, 8, marks=pytest.mark.slow)])
+def test_gnu_gos_board_and_legal_moves_are_the_native_games(size, num_games, gnu):
+    """By positional superko both, so that no move is left out of the comparison."""
+    plies = list(random_games(Batched(Go(size=size)), num_games, seed=0))
+    compared, forbidden = 0, 0
+    with gnu_go(size, 7.5, level=1) as engine:
+        for game in range(num_games):
+            engine.ask("clear_board")
+            for color, (states, actions) in zip(itertools.cycle(("black", "white")), plies, strict=False):
+                assert (stones(engine) == states.stones[game]).all()
+                if states.terminated[game]:
+                    break
+                legal = [to_action(vertex, size) for vertex in engine.ask(f"all_legal {color}")[0].split()]
+                mask = states.legal_action_mask[game]
+                assert sorted({*legal, size**2}) == np.flatnonzero(mask).tolist()
+                engine.ask(f"play {color} {to_vertex(actions[game], size)}")
+                forbidden += (~mask[:-1] & (states.stones[game] == 0)).sum()
+                compared += 1
+    assert compared > 100
+    assert forbidden > 50
 
 
 def test_gnu_go_plays_legal_moves_in_random_positions(go, gnu):

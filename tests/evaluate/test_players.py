@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
+from jzero_envs.go import Go
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.evaluate import (
@@ -57,7 +58,9 @@ def turn_of(env, num_games=2):
 
 def test_a_program_is_refused_where_it_does_not_play():
     env = ConnectFour()
-    with pytest.raises(ValueError, match=r"gnu_go: it plays pgx:go_9x9 and pgx:go_19x19, not connect_four"):
+    with pytest.raises(
+        ValueError, match=r"gnu_go: it plays go, pgx:go_9x9 and pgx:go_19x19, not connect_four"
+    ):
         open_opponent(env, "connect_four", "gnu_go")
     with pytest.raises(ValueError, match=r"open_spiel_mcts: it plays connect_four, .*, not quoridor\?size=5"):
         open_opponent(env, "quoridor?size=5", "open_spiel_mcts")
@@ -161,7 +164,8 @@ def test_gnu_go_gets_the_board_and_the_komi_of_the_environment(monkeypatch):
         name = f"pgx:go_{size}x{size}"
         found = open_opponent(make(name), name, "gnu_go:2")
         assert (found.name, found.words) == ("gnu_go:2", "Go, level 2")
-    assert asked == [((9, 7.5), 2), ((19, 7.5), 2)]
+    open_opponent(Go(size=7, komi=5), "go?size=7&komi=5", "gnu_go:1")
+    assert asked == [((9, 7.5), 2), ((19, 7.5), 2), ((7, 5.0), 1)]
     found.close()
     assert asked[-1] == "closed"
 
@@ -190,7 +194,7 @@ def test_gnu_gos_settings_out_of_range_are_refused(level, seed):
             f"{__name__}:first_legal?colum=3",
             r"got an unexpected keyword argument 'colum'; it takes \(env, col",
         ),
-        (f"{__name__}:first_legal?column=three", r"cannot read the option 'column=three'; expected key=lit"),
+        (f"{__name__}:first_legal?column=3 4", r"cannot read the option 'column=3 4'; expected key=lit"),
         (f"{__name__}:no_player", "returned int, expected a player, a function of a Turn"),
     ],
 )

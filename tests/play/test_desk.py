@@ -127,9 +127,10 @@ def _seen(state, env):
     ]
 
 
-def test_go_is_saved_as_sgf_and_read_again(desk_of):
+@pytest.mark.parametrize("name", ["pgx:go_9x9", "jzero_envs.go:Go"])
+def test_go_is_saved_as_sgf_and_read_again(desk_of, name):
     pytest.importorskip("pgx")
-    desk = desk_of("pgx:go_9x9")
+    desk = desk_of(name)
     game = desk.ask("new", {"seats": ["human", "human"], "actions": [40, 30, 81, 12]})
     sgf = desk.ask("text", {"game": game["id"], "sgf": True})["text"]
     assert sgf == "(;GM[1]FF[4]CA[UTF-8]AP[jzero]SZ[9]KM[7.5]RU[Chinese];B[ee];W[dd];B[];W[db])\n"

@@ -284,7 +284,7 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
         (["{runs}/a@new", "random"], [], "'new' is no checkpoint; give an iteration as in {runs}/a@120"),
         (["{runs}/a@all"], [], "one player is given, {runs}/a@all, but tic_tac_toe is played against others"),
         (["{runs}/a", "random"], ["--checkpoints", "0"], "--checkpoints is 0; expected at least 1"),
-        (["{runs}/a", "gtp:gnugo --mode gtp"], [], "opponent gtp: it plays pgx:go_9x9 and pgx:go_19x19, not"),
+        (["{runs}/a", "gtp:gnugo --mode gtp"], [], "opponent gtp: it plays go, pgx:go_9x9 and pgx:go_19x19, not"),
         (["{runs}/a", "bitbully"], [], "opponent bitbully: it plays connect_four, not tic_tac_toe"),
         (["{runs}/a", "random"], ["--games", "3"], "--games is 3; expected an even number, since each opening"),
         (["{runs}/a", "random"], ["--games", "0"], "--games is 0; expected at least 1"),

@@ -1,0 +1,81 @@
+"""Pictures of Go: a board as SVG and as text, names of points, and where one clicks.
+
+Points and stones are as in `jzero_envs.go`. A point takes 20 x 20 units; below the board is a line for the pass.
+"""
+
+import numpy as np
+
+COLUMNS = "ABCDEFGHJKLMNOPQRST"
+INK = "#451a03"
+
+
+def vertex(size: int, action: int) -> str:
+    """What players call an action: a column without I and a row from the bottom, or pass."""
+    row, column = divmod(int(action), size)
+    return "pass" if row == size else f"{COLUMNS[column]}{size - row}"
+
+
+def areas(size: int) -> dict[int, tuple[tuple[float, ...], ...]]:
+    """The rectangle (x, y, width, height) of each action."""
+    found: dict[int, tuple[tuple[float, ...], ...]] = {
+        row * size + column: ((20 * column, 20 * row, 20, 20),)
+        for row in range(size)
+        for column in range(size)
+    }
+    found[size**2] = ((0, 20 * size + 2, 20 * size, 14),)
+    return found
+
+
+def text(size: int, stones: np.ndarray, last: int) -> str:
+    """The board i8[P] in letters, X black and O white, and the move before (-1: none)."""
+    letters = "   " + " ".join(COLUMNS[:size])
+    marks = np.array([".", "X", "O"])[stones.reshape(size, size)]
+    rows = [f"{size - r:2} " + " ".join(row) for r, row in enumerate(marks)]
+    return "\n".join([*rows, letters, *([f"last: {vertex(size, last)}"] if last >= 0 else [])])
+
+
+def svg(size: int, stones: np.ndarray, last: int) -> str:
+    """The board i8[P] as SVG: a ring on the last move, and the word for a pass, framed after one."""
+    side, end = 20 * size, 20 * size - 10
+    lines = [
+        f'<path d="M{at} 10V{end}M10 {at}H{end}" stroke="{INK}" stroke-width="0.6"/>'
+        for at in range(10, side, 20)
+    ]
+    dots = [
+        f'<circle class="star" cx="{20 * c + 10}" cy="{20 * r + 10}" r="1.8" fill="{INK}"/>'
+        for r, c in _stars(size)
+    ]
+    discs = []
+    for point in np.flatnonzero(stones):
+        row, column = divmod(int(point), size)
+        fill = "#0f172a" if stones[point] == 1 else "#f8fafc"
+        discs.append(
+            f'<circle class="stone" cx="{20 * column + 10}" cy="{20 * row + 10}" r="9" fill="{fill}" '
+            f'stroke="#0f172a" stroke-width="0.6"/>'
+        )
+    if 0 <= last < size**2:
+        row, column = divmod(last, size)
+        discs.append(
+            f'<circle class="last" cx="{20 * column + 10}" cy="{20 * row + 10}" r="4.5" fill="none" '
+            f'stroke="#dc2626" stroke-width="1.6"/>'
+        )
+    frame = ' stroke="#dc2626" stroke-width="1"' if last == size**2 else ""
+    word = (
+        f'<rect x="0.5" y="{side + 2}" width="{side - 1}" height="14" rx="3" fill="#fde68a"{frame}/>'
+        f'<text x="{side / 2:g}" y="{side + 12}" font-size="9" text-anchor="middle" fill="{INK}">pass</text>'
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-3 -3 {side + 6} {side + 22}" '
+        f'width="{side + 6}" height="{side + 22}">'
+        f'<rect x="-3" y="-3" width="{side + 6}" height="{side + 22}" rx="6" fill="#f59e0b"/>'
+        f"{''.join(lines + dots + discs)}{word}</svg>"
+    )
+
+
+def _stars(size: int) -> list[tuple[int, int]]:
+    """The points that a board has dots on; small boards have none."""
+    if size < 7:
+        return []
+    low = 2 if size < 13 else 3
+    at = [low, size - 1 - low, *([size // 2] if size % 2 else [])]
+    return [(r, c) for r in at for c in at]
