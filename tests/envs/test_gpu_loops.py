@@ -15,6 +15,8 @@ from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
 from jzero_envs.game_2048 import Game2048
 from jzero_envs.go import Go
+from jzero_envs.gomoku import Gomoku
+from jzero_envs.hex import Hex
 from jzero_envs.quoridor import Quoridor
 from jzero_envs.tic_tac_toe import TicTacToe
 
@@ -27,6 +29,9 @@ GAMES = {
     "2048": Game2048(),
     "go": Go(),
     "go_by_pgxs_rules": Go(size=5, rules="pgx"),
+    "gomoku": Gomoku(),
+    "hex": Hex(),
+    "hex_with_swap": Hex(size=5, swap=True),
     "quoridor": Quoridor(),
     "quoridor_5x5": Quoridor(size=5, walls=3),
     "tic_tac_toe": TicTacToe(),

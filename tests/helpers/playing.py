@@ -92,8 +92,27 @@ def assert_symmetry_keeps_games(
         images = batched.step(images, symmetry.action[actions])
 
 
+def assert_fingerprints_tell_apart(
+    batched: Batched, stones: Callable[[Any], np.ndarray], num_games: int, seed: int
+) -> int:
+    """Of random games' states, those that differ in stones, mover or end have other fingerprints, and only those.
+
+    Returns:
+        how many there are.
+    """
+    fingerprint = jax.jit(jax.vmap(batched.env.fingerprint))
+    codes: dict[bytes, set[tuple[bytes, ...]]] = {}
+    for states, _ in random_games(batched, num_games, seed):
+        fields = (stones(states), states.current_player, states.terminated)
+        for code, *position in zip(np.asarray(fingerprint(states)), *fields, strict=True):
+            codes.setdefault(code.tobytes(), set()).add(tuple(field.tobytes() for field in position))
+    assert all(len(positions) == 1 for positions in codes.values())
+    assert len(set.union(*codes.values())) == len(codes)
+    return len(codes)
+
+
 def assert_any_actions_are_safe(
-    run: Callable[[np.ndarray], Any], oracle: type[LineGame], actions: list[int]
+    run: Callable[[np.ndarray], Any], oracle: Callable[[], Any], actions: list[int]
 ) -> None:
     """Any actions at all: legal ones follow the rules, an illegal one loses at once, then nothing changes.
 

@@ -1,0 +1,69 @@
+r"""A perfect opponent for Hex on boards of up to 5 x 5.
+
+    python -m jzero match runs/alphazero/20261121-101500 experiments.players.hex:perfect
+
+From the repository's top folder.
+"""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jzero_envs.hex import Hex
+
+from jzero.env import Env
+from jzero.evaluate.turns import Player, Turn
+
+from .hex_solver import HexSolver, Stones
+
+LARGEST = 5
+"""Rows and columns of the largest board that is solved in seconds."""
+
+
+def perfect(env: Env) -> Player:
+    """Plays a random one of the moves that win; where none does, the one after which the fewest replies may win.
+
+    Raises:
+        ValueError: the game is not Hex, or the board is too large.
+    """
+    if not isinstance(env, Hex) or env.size > LARGEST:
+        raise ValueError(
+            f"env is {env}; expected Hex on at most {LARGEST} x {LARGEST}: give hex?size={LARGEST}, "
+            "or take rollouts"
+        )
+    solver = HexSolver(env.size)
+    drawn = jax.jit(jax.vmap(env.outcome_features))
+
+    def play(turn: Turn) -> np.ndarray:
+        boards, players = np.asarray(drawn(turn.states)), np.asarray(turn.states.current_player)
+        legal = np.asarray(turn.states.legal_action_mask)
+        order = np.asarray(jax.random.uniform(turn.key, legal.shape))
+        actions = np.zeros(len(turn.rows), np.int32)
+        for row in np.flatnonzero(turn.rows):
+            stones, player = stones_of(boards[row]), int(players[row])
+            tried = [action for action in order[row].argsort().tolist() if legal[row, action]]
+            good = (action for action in tried if wins_with(env, solver, stones, player, action))
+            hardest = action_on(env, player, solver.hardest_move(stones, player))
+            actions[row] = next(good, hardest)
+        return actions
+
+    return play
+
+
+def wins_with(env: Hex, solver: HexSolver, stones: Stones, player: int, action: int) -> bool:
+    """Whether `player`, who is to move, wins with a legal action whatever the opponent does; nobody has won yet."""
+    if action == env.size**2:
+        taken = 1 << int(env.turn[stones[0].bit_length() - 1])
+        return not solver.mover_wins((0, taken), 0)
+    return solver.wins_with(stones, player, action_on(env, player, action))
+
+
+def stones_of(drawn: np.ndarray) -> Stones:
+    """The solver's sets of a board f32[N^2] as it is drawn: 1 player 0's stones, -1 player 1's."""
+    first, second = (sum(1 << cell for cell in np.flatnonzero(drawn == sign).tolist()) for sign in (1, -1))
+    return first, second
+
+
+def action_on(env: Hex, player: int, cell: int) -> int:
+    """The player's action for a cell of the board as it is drawn, and the cell of an action."""
+    return cell if player == 0 else int(env.turn[cell])
