@@ -56,6 +56,9 @@ class Model(NamedTuple):
     only known as the mean of the outcomes'."""
     cache: EvaluationCache | None = None
     """`recurrent` with a cache before its network; None where positions have no fingerprint."""
+    provable: bool = False
+    """Rewards and ends are the game's own, of two players whose rewards sum to 0, without chance and hidden
+    information: a search may prove what a position is worth."""
     prepare: Callable[[Any], Any] = _as_they_are
     """params -> what the other functions take in their place, with the same results and less work a call: done once
     before a search; see `jzero.networks.prepared`."""

@@ -61,6 +61,10 @@ class SearchSettings:
     cache: int = 0
     """Places of a table of the positions that were evaluated since the weights changed, a power of two; 0 evaluates
     every position (a simulator whose positions have a fingerprint only)."""
+    solve: bool = False
+    """Wins, losses and draws that the search sees to the end are proven, and played or avoided for sure (an exact
+    simulator only: two players whose rewards sum to 0 and come at the end, without chance and hidden
+    information)."""
     min_value_range: float = 0.01
     """Rescaled Q-values are divided by at least this much, so that noise is not blown up (EfficientZero's soft
     min-max)."""
@@ -161,6 +165,11 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
             f"search.cache is {settings.cache}; it needs AlphaZero, an environment with fingerprint(state) and no "
             "hidden information: use 0"
         )
+    if settings.solve and not model.provable:
+        raise ValueError(
+            "search.solve is True; it needs AlphaZero and a game of two players whose rewards sum to 0, come at "
+            "the end and are at most 1, without chance and hidden information: use --search.no-solve"
+        )
     policies = {explore: _policy(settings, model, explore) for explore in (True, False)}
 
     def plan(
@@ -252,6 +261,12 @@ def _read(model: Model, root: search.RootFnOutput, output: search.PolicyOutput, 
     visits = tree.summary().visit_counts
     rows = jnp.full(action.shape, 1 + jnp.asarray(num_simulations), jnp.int32)
     found = _summarise(root, action, policy, visits, _root_qvalues(model, tree), rows)
+    if (
+        tree.edge_bounds is not None
+    ):  # where all actions that were tried are surely worse, the policy has others
+        tried = jnp.any((visits > 0) & (policy > 0), axis=-1)
+        value = where_rows(tried, found.value, jnp.asarray(root.value))
+        found = found._replace(value=value, qvalue=where_rows(tried, found.qvalue, value))
     if model.sample is not None:
         candidates = cast(Any, root.embedding).candidates
         found = found._replace(action=at_rows(candidates, action), candidates=candidates)
@@ -442,8 +457,9 @@ def _policy_of_actions(settings: SearchSettings, explore: bool) -> Callable[...,
             qtransform=functools.partial(search.qtransform_completed_by_mix_value, **_improvement(settings)),
             max_num_considered_actions=settings.max_considered,
             gumbel_scale=1.0 if explore else 0.0,
+            solve=settings.solve,
         )
-    return functools.partial(search.muzero_policy, **_puct(settings, explore))
+    return functools.partial(search.muzero_policy, solve=settings.solve, **_puct(settings, explore))
 
 
 def _puct(settings: SearchSettings, explore: bool) -> dict[str, Any]:

@@ -12,7 +12,14 @@ import jax.numpy as jnp
 from jzero.env import Env, is_finished, random_actions, step_batch
 from jzero.env_spec import EnvSpec
 from jzero.models.model import Model, make_edge, mask_logits
-from jzero.models.simulator import check_hidden, current_player, make_advance, make_decide, make_resample
+from jzero.models.simulator import (
+    check_hidden,
+    current_player,
+    is_provable,
+    make_advance,
+    make_decide,
+    make_resample,
+)
 from jzero.pytrees import Embedding, Params, States
 from jzero.search import RecurrentFnOutput, RootFnOutput
 
@@ -44,6 +51,7 @@ def rollout_model(spec: EnvSpec, *, discount: float = 1.0) -> Model:
         to_play=current_player if spec.values_by_seat else None,
         resample=make_resample(spec) if spec.resamples else None,
         decide=make_decide(spec) if spec.chance else None,
+        provable=is_provable(spec),
     )
 
 

@@ -67,6 +67,7 @@ def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -
         resample=make_resample(spec) if spec.resamples else None,
         decide=make_decide(spec) if spec.chance else None,
         cache=cache,
+        provable=is_provable(spec) and network.value_limit <= 1,
         prepare=prepare,
     )
 
@@ -74,6 +75,12 @@ def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -
 def current_player(states: States) -> jax.Array:
     """`Model.to_play` of a model whose embeddings are states."""
     return states.current_player
+
+
+def is_provable(spec: EnvSpec) -> bool:
+    """`Model.provable` of a model that steps states; where `step` itself has chance, nobody says so."""
+    hidden_or_random = spec.hidden_information or spec.chance
+    return spec.num_players == 2 and not spec.values_by_seat and not hidden_or_random
 
 
 def check_hidden(spec: EnvSpec) -> None:

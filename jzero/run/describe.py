@@ -100,7 +100,7 @@ def _tree_bytes(train: TrainConfig, model: Model, state: TrainState) -> int:
         else:
             nodes += train.search.num_simulations
     players = roots.value.shape[1] if roots.value.ndim == 2 else 1
-    return tree_nbytes(_rows(train), actions, nodes, embedding, players)
+    return tree_nbytes(_rows(train), actions, nodes, embedding, players, solve=train.search.solve)
 
 
 def _rows(train: TrainConfig) -> int:

@@ -23,7 +23,9 @@ Beyond mctx, every policy takes these keyword arguments:
 - `model_state`: anything a model keeps between calls, e.g. a cache (see `cache.py`): `recurrent_fn` takes it as
   fifth argument and returns it as third result; the tree returned has the last one;
 - `max_bytes`: raise a ValueError instead of building a larger tree;
-- `check`: look for NaN and for rows without a legal action, outside of `jit` only.
+- `check`: look for NaN and for rows without a legal action, outside of `jit` only;
+- `solve`: prove wins, losses and draws (see `proofs.py`), of games of two players whose rewards sum to 0 and come
+  at the end; `action_bounds` and `node_bounds` read what was proven.
 
 `search` and its action selections are those of mctx, on its own `Tree`: selections may read and choose anything.
 """
@@ -51,6 +53,7 @@ from jzero.search.cache import CacheState, EvaluationCache
 from jzero.search.chance import with_chance
 from jzero.search.engines import engine
 from jzero.search.gumbel import gumbel_muzero_policy
+from jzero.search.proofs import action_bounds, node_bounds
 from jzero.search.puct import muzero_policy
 from jzero.search.qtransforms import (
     qtransform_by_min_max,
@@ -79,12 +82,14 @@ __all__ = [
     "SearchSummary",
     "Tree",
     "WorldsOutput",
+    "action_bounds",
     "engine",
     "gumbel_muzero_interior_action_selection",
     "gumbel_muzero_policy",
     "gumbel_muzero_root_action_selection",
     "muzero_action_selection",
     "muzero_policy",
+    "node_bounds",
     "qtransform_by_min_max",
     "qtransform_by_parent_and_siblings",
     "qtransform_completed_by_mix_value",

@@ -49,22 +49,29 @@ def check(
     to_play: Callable | None = None,
     max_bytes: int | None = None,
     check: bool = False,
-    nodes_each: int = 1,
+    solve: bool = False,
+    chance: bool = False,
 ) -> Size:
     """Raises ValueError for arguments of a policy that do not fit; else how large the search is."""
     shape = np.shape(root.prior_logits)
     if len(shape) != 2:
         raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
     _check_root(root, invalid_actions, to_play)
-    size = _size(num_simulations, max_num_simulations, num_nodes, tree, nodes_each)
+    if solve and (chance or to_play is not None):
+        found = "with_chance" if chance else "to_play"
+        raise ValueError(
+            f"solve is True with {found}; proofs are of games of two players whose rewards sum to 0, without "
+            "chance: set solve=False"
+        )
+    size = _size(num_simulations, max_num_simulations, num_nodes, tree, 2 if chance else 1)
     if leaves < 1:
         raise ValueError(f"leaves is {leaves}; it must be at least 1, the number of leaves a call evaluates")
     if leaves > 1 and loop_fn is not jax.lax.fori_loop:
         raise ValueError("loop_fn runs simulations one by one; leave it out or set leaves=1")
     if tree is not None:
-        _check_reused(tree, shape)
+        _check_reused(tree, shape, solve)
     if max_bytes is not None:
-        _check_bytes(root, size, max_bytes)
+        _check_bytes(root, size, max_bytes, solve)
     if check:
         check_root_values(root, invalid_actions)
     return size
@@ -148,7 +155,11 @@ def _size(
     return size
 
 
-def _check_reused(tree: Tree, shape: tuple[int, ...]) -> None:
+def _check_reused(tree: Tree, shape: tuple[int, ...], solve: bool) -> None:
+    if solve != (tree.edge_bounds is not None):
+        raise ValueError(
+            f"solve is {solve}, but the reused tree is of a search with solve={not solve}; set the same in both"
+        )
     found = (tree.nodes.shape[0], tree.num_actions)
     if found != shape:
         raise ValueError(
@@ -158,7 +169,13 @@ def _check_reused(tree: Tree, shape: tuple[int, ...]) -> None:
 
 
 def tree_nbytes(
-    batch_size: int, num_actions: int, num_nodes: int, embedding: Embedding = (), num_players: int = 1
+    batch_size: int,
+    num_actions: int,
+    num_nodes: int,
+    embedding: Embedding = (),
+    num_players: int = 1,
+    *,
+    solve: bool = False,
 ) -> int:
     """Bytes of a search tree of `batch_size` games.
 
@@ -168,17 +185,18 @@ def tree_nbytes(
       num_nodes: N, the simulations and one; more for a tree that is reused.
       embedding: [B, ...] the model's state, as arrays or as their shapes (`jax.ShapeDtypeStruct`).
       num_players: how many values a node has.
+      solve: it has the bounds of a search that proves values.
     """
     fields = layout.NODE_FIELDS if num_players == 1 else layout.PLAYER_VALUES + 2 * num_players
-    slots = min(num_actions, num_nodes - 1) * layout.CHILD_FIELDS
+    slots = min(num_actions, num_nodes - 1) * (layout.CHILD_FIELDS + (2 if solve else 0))
     state = sum(math.prod(x.shape[1:]) * x.dtype.itemsize for x in jax.tree.leaves(embedding))
     return batch_size * num_nodes * (4 * (fields + slots + num_actions) + state)
 
 
-def _check_bytes(root: RootFnOutput, size: Size, max_bytes: int) -> None:
+def _check_bytes(root: RootFnOutput, size: Size, max_bytes: int, solve: bool) -> None:
     batch_size, num_actions = np.shape(root.prior_logits)
     players = np.shape(root.value)[1] if np.ndim(root.value) == 2 else 1
-    needed = tree_nbytes(batch_size, num_actions, size.num_nodes, root.embedding, players)
+    needed = tree_nbytes(batch_size, num_actions, size.num_nodes, root.embedding, players, solve=solve)
     if needed > max_bytes:
         raise ValueError(
             f"the search tree takes {needed:,} bytes, above max_bytes {max_bytes:,}: {batch_size} games x "
@@ -214,24 +232,44 @@ def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> 
 
 
 def check_tree(tree: Tree) -> None:
-    """Raises ValueError if the model gave NaN for a node of the tree, and says by which actions it is reached."""
+    """Raises ValueError if the model gave NaN for a node of the tree, or rewards that leave nothing to prove.
+
+    The message says by which actions the node is reached.
+    """
     # What the model said of a node; values that were backed up would only say where NaN came by.
     said = [layout.RAW_VALUE, layout.REWARD, layout.DISCOUNT, layout.PRIOR_MASS]
     if tree.num_players > 1:
         said += range(*layout.player_rewards(tree.num_players).indices(tree.nodes.shape[-1]))
-    bad = np.isnan(np.asarray(tree.nodes)[..., said]).any(axis=-1)
-    if not bad.any():
+    nodes, exists = np.asarray(tree.nodes), np.asarray(tree.parents) >= 0
+    bad = np.isnan(nodes[..., said]).any(axis=-1)
+    if bad.any():
+        row, actions = _way_to(tree, bad & exists)
+        raise ValueError(
+            f"recurrent_fn gave NaN (value, reward, discount or prior_logits) in row {row}, for the position that "
+            f"the actions {actions} lead to from the root"
+        )
+    if tree.edge_bounds is None:
         return
-    row, node = (int(x) for x in np.argwhere(bad & (np.asarray(tree.parents) >= 0))[0])
+    reward, discount = nodes[..., layout.REWARD], np.abs(nodes[..., layout.DISCOUNT])
+    bad = exists & np.where(discount == 0, np.abs(reward) > 1, (reward != 0) | (discount > 1))
+    if bad.any():
+        row, actions = _way_to(tree, bad)
+        raise ValueError(
+            f"solve is True, and recurrent_fn gave a reward before the end, one beyond 1 or a discount beyond 1 in "
+            f"row {row}, for the position that the actions {actions} lead to from the root; proofs need games that "
+            "pay -1 to 1 at their end only: set solve=False"
+        )
+
+
+def _way_to(tree: Tree, found: np.ndarray) -> tuple[int, list[int]]:
+    """Of the first node where `found` bool[B, N]: its row, and the actions that lead to it."""
+    row, node = (int(x) for x in np.argwhere(found)[0])
     parents, taken, actions = np.asarray(tree.parents)[row], np.asarray(tree.action_from_parent)[row], []
     at = node
     while at > 0:
         actions.append(int(taken[at]))
         at = int(parents[at])
-    raise ValueError(
-        f"recurrent_fn gave NaN (value, reward, discount or prior_logits) in row {row}, for the position that "
-        f"the actions {actions[::-1]} lead to from the root"
-    )
+    return row, actions[::-1]
 
 
 def _few(rows: np.ndarray) -> str:

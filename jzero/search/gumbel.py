@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
 from jzero.pytrees import Params, PyTree
-from jzero.search import arguments, layout, reuse, scores, walk
+from jzero.search import arguments, layout, proofs, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
 from jzero.search.qtransforms import (
@@ -52,6 +52,7 @@ def gumbel_muzero_policy(
     model_state: PyTree = None,
     max_bytes: int | None = None,
     check: bool = False,
+    solve: bool = False,
     chance: Chance | None = None,
 ) -> PolicyOutput:
     """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
@@ -76,6 +77,7 @@ def gumbel_muzero_policy(
       model_state: what the model keeps between calls.
       max_bytes: greatest size of the tree.
       check: look at the values, outside of `jit`.
+      solve: prove wins, losses and draws, see `proofs.py`.
       chance: set by `with_chance`.
 
     Returns:
@@ -96,14 +98,15 @@ def gumbel_muzero_policy(
         to_play=to_play,
         max_bytes=max_bytes,
         check=check,
-        nodes_each=1 if chance is None else 2,
+        solve=solve,
+        chance=chance is not None,
     )
     rng_key, gumbel_key = jax.random.split(rng_key)
     logits, invalid = root_lib.legal_logits(root, invalid_actions)
     halving = _halving(gumbel_key, gumbel_scale, logits, max_num_considered_actions, num_simulations, size)
     order, width = halving.order, halving.order.shape[1]
     extra_data = GumbelMuZeroExtraData(root_gumbel=halving.gumbel)
-    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data)
+    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data, solve=solve)
     reused = tree is not None
     if tree is None:
         tree, num_slots = give_root_slots(fresh, order, logits), width
@@ -115,7 +118,7 @@ def gumbel_muzero_policy(
     shown = None if chance is None else chance.num_actions
     transform = functools.partial(transform_row, qtransform, num_actions=shown)
     interior, choices = by_kind(functools.partial(_select, transform), chance), None
-    if is_of_rows(qtransform):
+    if is_of_rows(qtransform) and not solve:
         choices = Choices(
             functools.partial(_select_root_of_row, transform),
             root_lib.of_row(interior),
@@ -133,15 +136,22 @@ def gumbel_muzero_policy(
     # Among the actions this search visited most, the one with the greatest gumbel + logits + q.
     node = walk.root_node(tree, num_slots)
     visits = node.row.visits - earlier
-    _, slot, _ = _best_considered(
-        transform, tree, node, halving.keys, visits, jnp.max(visits[:, :width], axis=-1)
-    )
+    if solve:
+        visits = jnp.where(proofs.at_root(tree).slots, visits, -1)
+    most = jnp.max(visits[:, :width], axis=-1)
+    _, slot, _ = _best_considered(transform, tree, node, halving.keys, visits, most)
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]
     qvalues = transform(tree, node)
     completed = layout.by_action(
         qvalues.slots, tree.actions_of(node.slots), node.row.visits > 0, logits.shape[1], qvalues.best_open
     )
-    weights = jax.nn.softmax(root_lib.mask_invalid_actions(logits + completed, invalid), axis=-1)
+    if solve:
+        closed = proofs.closed_actions(tree)
+        completed = jnp.where(closed, -jnp.inf, completed)
+    improved = root_lib.mask_invalid_actions(logits + completed, invalid)
+    if solve:  # all considered actions may be closed
+        action = jnp.where(most < 0, scores.first_best(improved), action)
+    weights = jax.nn.softmax(improved, axis=-1)
     return root_lib.output(action.astype(jnp.int32), weights, tree)
 
 
@@ -194,7 +204,20 @@ def _best_considered(
     qvalues = transform(tree, node)
     of_considered = qvalues._replace(slots=qvalues.slots[..., :width])
     score = scores.gumbel_considered(considered, keys, of_considered, visits[..., :width])
+    if node.bounds is not None and node.in_flight is None:
+        every = jnp.maximum(keys + of_considered.slots, scores.FLOOR)
+        score = _of_worthwhile(score, every, proofs.at_root(tree).slots[..., :width])
     return scores.best_slot(score, node.codes[..., :width])
+
+
+def _of_worthwhile(score: jax.Array, every: jax.Array, may: jax.Array) -> jax.Array:
+    """The `score` [B, M] of the considered actions that `may` bool[B, M] still matter, the others' -inf.
+
+    A simulation that a round has for a closed action goes to the best of the others, by `every` [B, M].
+    """
+    in_turn, others = jnp.where(may, score, -jnp.inf), jnp.where(may, every, -jnp.inf)
+    some = jnp.any(in_turn > -jnp.inf, axis=-1, keepdims=True)
+    return jnp.where(some, in_turn, jnp.where(jnp.any(may, axis=-1, keepdims=True), others, score))
 
 
 def _select_root(
@@ -222,4 +245,5 @@ def _select_root_of_row(
 def _select(transform: Transform, tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
     # What is under way at the root lies in disjoint subtrees, so nothing is under way at a node below it.
     qvalues = transform(tree, node)
-    return scores.choose(node.row, scores.gumbel_interior(node.row, qvalues), node.codes)
+    score = proofs.without_closed(scores.gumbel_interior(node.row, qvalues), node)
+    return scores.choose(node.row, score, node.codes)

@@ -37,6 +37,7 @@ class RowNode(NamedTuple):
     reached_by: jax.Array
     """f32[] the edge that leads here."""
     in_flight: None = None
+    bounds: None = None
 
 
 def descend(

@@ -15,6 +15,7 @@ from jzero.search import scores
 
 PRIOR, CHILD, VISITS, QVALUE = range(4)
 CHILD_FIELDS = 4
+LOWER, UPPER = range(2)  # of an edge's bounds, see `proofs`
 (
     NODE_VISITS,
     NODE_VALUE,  # mean of what was backed up, for the player to move
@@ -195,6 +196,16 @@ def nothing(like: jax.Array) -> jax.Array:
 def as_stored(new: jax.Array, stored: jax.Array) -> jax.Array:
     """`new` in the dtype of `stored`; keys stay keys."""
     return new if new.dtype == stored.dtype else new.astype(stored.dtype)
+
+
+def unknown() -> jax.Array:
+    """The bounds f32[2] of an edge of which nothing is known."""
+    return jnp.array([-1.0, 1.0], jnp.float32)
+
+
+def no_edge() -> jax.Array:
+    """The bounds f32[2] of a slot that no edge uses: they change no maximum."""
+    return jnp.full(2, -jnp.inf, jnp.float32)
 
 
 def empty_slot() -> jax.Array:

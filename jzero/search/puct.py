@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
 from jzero.pytrees import Params, PyTree
-from jzero.search import arguments, reuse, scores
+from jzero.search import arguments, layout, reuse, scores
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
 from jzero.search.noise import dirichlet_over_legal
+from jzero.search.proofs import closed_actions, without_closed
 from jzero.search.qtransforms import (
     QTransform,
     is_of_rows,
@@ -51,6 +52,7 @@ def muzero_policy(
     model_state: PyTree = None,
     max_bytes: int | None = None,
     check: bool = False,
+    solve: bool = False,
     chance: Chance | None = None,
 ) -> PolicyOutput:
     """PUCT search (AlphaZero, MuZero).
@@ -79,6 +81,7 @@ def muzero_policy(
       model_state: what the model keeps between calls.
       max_bytes: greatest size of the tree.
       check: look at the values, outside of `jit`.
+      solve: prove wins, losses and draws, see `proofs.py`.
       chance: set by `with_chance`.
 
     Returns:
@@ -99,7 +102,8 @@ def muzero_policy(
         to_play=to_play,
         max_bytes=max_bytes,
         check=check,
-        nodes_each=1 if chance is None else 2,
+        solve=solve,
+        chance=chance is not None,
     )
     arguments.check_puct(num_simulations, leaves, virtual)
     select = puct_select(
@@ -112,7 +116,7 @@ def muzero_policy(
     rules = puct_rules(
         recurrent_fn,
         select,
-        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base),
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base) and not solve,
         to_play=to_play,
         max_depth=max_depth,
         chance=chance,
@@ -125,7 +129,7 @@ def muzero_policy(
         dirichlet_fraction=dirichlet_fraction,
         dirichlet_alpha=dirichlet_alpha,
     )
-    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state)
+    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state, solve=solve)
     tree = fresh if tree is None else reuse.with_root(tree, fresh, size.start)
     search = root_lib.search_by(leaves, loop_fn)
     tree = search(params, search_key, tree, rules, num_simulations=num_simulations, start=size.start)
@@ -152,7 +156,7 @@ def puct_select(
             node = node._replace(row=row)
         qvalues = transform_row(qtransform, tree, node, num_actions)
         score = scores.puct(counts, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
-        return scores.choose(counts, score, node.codes)
+        return scores.choose(counts, without_closed(score, node), node.codes)
 
     return select
 
@@ -198,9 +202,25 @@ def noisy_logits(
 
 def by_visits(rng_key: jax.Array, tree: Tree, temperature: float | jax.Array) -> PolicyOutput:
     """Actions drawn in proportion to `visits ** (1 / temperature)` of the root's."""
-    weights = tree.summary().visit_probs
+    weights = tree.summary().visit_probs if tree.edge_bounds is None else _weights_of_open(tree)
     action = jax.random.categorical(rng_key, temper(jnp.log(weights), temperature))
     return root_lib.output(action.astype(jnp.int32), weights, tree)
+
+
+def _weights_of_open(tree: Tree) -> jax.Array:
+    """f32[B, A] shares of the visits of the root's actions that are not closed; if they have none, of the prior."""
+    closed, root = closed_actions(tree), tree.children[:, Tree.ROOT_INDEX]
+    logits = layout.by_action(
+        root[..., layout.PRIOR],
+        tree.actions_of(root),
+        root[..., layout.VISITS] > 0,
+        tree.num_actions,
+        tree.open_priors[:, Tree.ROOT_INDEX],
+    )
+    visits = jnp.where(closed, 0.0, tree.summary().visit_counts)
+    total = jnp.sum(visits, axis=-1, keepdims=True)
+    prior = jax.nn.softmax(jnp.where(closed, -jnp.inf, logits), axis=-1)
+    return jnp.where(total > 0, visits / jnp.maximum(total, 1), prior)
 
 
 def temper(logits: jax.Array, temperature: float | jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jzero.search import layout, scores
+from jzero.search import layout, proofs, scores
 from jzero.search.tree import Tree
 
 
@@ -33,6 +33,10 @@ def subtree(tree: Tree, action: jax.Array) -> Tree:
     nodes, children, open_priors, source = jax.vmap(_subtree)(
         tree.nodes, tree.children, tree.open_priors, child
     )
+    edge_bounds = tree.edge_bounds
+    if edge_bounds is not None:
+        moved = jax.vmap(lambda x, at: x[at])(edge_bounds, source)
+        edge_bounds = jnp.where(children[..., layout.CHILD, None] == Tree.UNVISITED, layout.no_edge(), moved)
     return dataclasses.replace(
         tree,
         nodes=nodes,
@@ -41,6 +45,7 @@ def subtree(tree: Tree, action: jax.Array) -> Tree:
         embeddings=jax.tree.map(lambda x: jax.vmap(lambda x, at: x[at])(x, source), tree.embeddings),
         root_invalid_actions=jnp.zeros_like(tree.root_invalid_actions),
         extra_data=None,
+        edge_bounds=edge_bounds,
     )
 
 
@@ -97,12 +102,16 @@ def with_root(tree: Tree, fresh: Tree, start: int, considered: jax.Array | None 
 
     logits = fresh.open_priors[:, Tree.ROOT_INDEX]
     slots, row, open_priors = _root(tree, fresh.nodes[:, Tree.ROOT_INDEX], logits, considered)
+    edge_bounds = tree.edge_bounds
+    if edge_bounds is not None:
+        edge_bounds = at_root(edge_bounds, _root_bounds(tree, slots))
     return dataclasses.replace(
         fresh,
         nodes=at_root(tree.nodes, row),
         children=at_root(tree.children, slots),
         open_priors=at_root(tree.open_priors, open_priors),
         embeddings=jax.tree.map(lambda old, new: at_root(old, new[:, 0]), tree.embeddings, fresh.embeddings),
+        edge_bounds=edge_bounds,
     )
 
 
@@ -122,12 +131,25 @@ def _drop_from(tree: Tree, start: int) -> Tree:
     in_use = tree.nodes[..., layout.NUM_CHILDREN] - jnp.sum(dropped, axis=-1, dtype=jnp.float32)
     opened = jnp.stack([in_use, *scores.best_open(open_priors)], axis=-1)
     nodes = tree.nodes.at[..., layout.OPEN].set(opened)
+    emptied = (dropped | is_late[None, :, None])[..., None]
+    edge_bounds = tree.edge_bounds
+    if edge_bounds is not None:
+        edge_bounds = jnp.where(emptied, layout.no_edge(), edge_bounds)
     return dataclasses.replace(
         tree,
         nodes=jnp.where(is_late[None, :, None], layout.empty_node_row(nodes.shape[-1]), nodes),
-        children=jnp.where((dropped | is_late[None, :, None])[..., None], layout.empty_slot(), tree.children),
+        children=jnp.where(emptied, layout.empty_slot(), tree.children),
         open_priors=jnp.where(is_late[None, :, None], 0.0, open_priors),
+        edge_bounds=edge_bounds,
     )
+
+
+def _root_bounds(tree: Tree, slots: jax.Array) -> jax.Array:
+    """Bounds f32[B, S, 2] of the root's new `slots` [B, S, CHILD_FIELDS]: those that its edges had."""
+    actions = jnp.clip(tree.actions_of(slots), 0, tree.num_actions - 1)
+    known = jnp.take_along_axis(proofs.action_bounds(tree), actions[..., None], axis=1)
+    is_edge = (slots[..., layout.CHILD] != Tree.UNVISITED) & (slots[..., layout.PRIOR] > -jnp.inf)
+    return jnp.where(is_edge[..., None], known, layout.no_edge())
 
 
 def _root(

@@ -49,8 +49,10 @@ def fresh_tree(
     to_play: Callable | None,
     model_state: PyTree,
     extra_data: PyTree = None,
+    *,
+    solve: bool = False,
 ) -> Tree:
-    """A tree that holds only the root, with prior `logits` [B, A]."""
+    """A tree that holds only the root, with prior `logits` [B, A]; with `solve` it has bounds."""
     return init_tree(
         logits,
         jnp.asarray(root.value),
@@ -60,6 +62,7 @@ def fresh_tree(
         to_play=None if to_play is None else to_play(root.embedding),
         extra_data=extra_data,
         model_state=model_state,
+        solve=solve,
     )
 
 

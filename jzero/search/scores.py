@@ -21,6 +21,10 @@ TINY = float(np.finfo(np.float32).tiny)
 """The least float32 that is not denormal."""
 
 
+FLOOR = -1e9
+"""Keeps a considered action above those that are not considered, however small its prior."""
+
+
 class Row(NamedTuple):
     """What is known at a node. Slots that are not in use have no visits."""
 
@@ -211,8 +215,7 @@ def gumbel_considered(
 
     `keys` [..., W] are the slots' `gumbel + logits`, relative to the greatest logit.
     """
-    # The floor keeps a considered action above those that are not considered, however small its prior.
-    score = jnp.maximum(keys + qvalues.slots, -1e9)
+    score = jnp.maximum(keys + qvalues.slots, FLOOR)
     is_considered = visits == considered_visit[..., None].astype(visits.dtype)
     return jnp.where(is_considered, score, -jnp.inf)
 

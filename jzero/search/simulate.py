@@ -106,16 +106,21 @@ def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.
 
     def operations(tree: Tree, path: Path, found: Evaluation, index: jax.Array) -> tuple:
         tree = walk.finish(tree, path, found, index)
-        return tree.nodes, tree.children, tree.open_priors, tree.embeddings
+        return tree.nodes, tree.children, tree.open_priors, tree.embeddings, tree.edge_bounds
 
     def kernel(*arguments: Any, interpret: bool) -> tuple:
         return _kernels().finish(*arguments, interpret=interpret)
 
-    nodes, children, open_priors, embeddings = choose(
+    nodes, children, open_priors, embeddings, edge_bounds = choose(
         None if rules.choices is None else kernel, operations, tree, path, found, jnp.int32(index)
     )
     return dataclasses.replace(
-        tree, nodes=nodes, children=children, open_priors=open_priors, embeddings=embeddings
+        tree,
+        nodes=nodes,
+        children=children,
+        open_priors=open_priors,
+        embeddings=embeddings,
+        edge_bounds=edge_bounds,
     )
 
 

@@ -85,6 +85,7 @@ class Tree(Generic[T]):
       root_invalid_actions: [B, A], non-zero where an action is illegal at the root.
       extra_data: anything a policy keeps with its tree, of type `T`, e.g. `root_gumbel` [B, A].
       model_state: what a model hands from one call to the next; None if it keeps nothing.
+      edge_bounds: f32[B, N, S, 2] bounds of each edge's value, see `proofs`; None where values are not proven.
     """
 
     nodes: jax.Array
@@ -94,6 +95,7 @@ class Tree(Generic[T]):
     root_invalid_actions: Any
     extra_data: T
     model_state: Any = None
+    edge_bounds: Any = None
 
     ROOT_INDEX: ClassVar[int] = layout.ROOT_INDEX
     NO_PARENT: ClassVar[int] = layout.NO_PARENT
@@ -293,6 +295,7 @@ def init_tree(
     to_play: jax.Array | None = None,
     extra_data: PyTree = None,
     model_state: PyTree = None,
+    solve: bool = False,
 ) -> Tree:
     """A tree that holds only its root.
 
@@ -305,6 +308,7 @@ def init_tree(
       to_play: i32[B] the root's player to move, of a tree with a value for each player.
       extra_data: kept with the tree.
       model_state: what the model hands from one call to the next.
+      solve: it has bounds of what its edges are worth.
     """
     batch_size, num_actions = prior_logits.shape
     num_slots = min(num_actions, num_nodes - 1)
@@ -313,6 +317,10 @@ def init_tree(
     reward = jnp.zeros_like(value, dtype=jnp.float32)
     root = layout.node_rows(value, reward, zero, no_parent, no_parent, prior_logits, to_play)
     children = jnp.broadcast_to(layout.empty_slot(), (batch_size, num_nodes, num_slots, layout.CHILD_FIELDS))
+
+    edge_bounds = None
+    if solve:
+        edge_bounds = jnp.broadcast_to(layout.no_edge(), (*children.shape[:-1], 2))
 
     def vary(x: jax.Array) -> jax.Array:
         return vary_like(x, prior_logits)
@@ -330,6 +338,7 @@ def init_tree(
         root_invalid_actions=invalid_actions,
         extra_data=extra_data,
         model_state=jax.tree.map(vary, model_state),
+        edge_bounds=jax.tree.map(vary, edge_bounds),
     )
 
 
@@ -344,7 +353,12 @@ def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tr
     slots = jnp.stack([logits, codes, jnp.zeros_like(logits), jnp.zeros_like(logits)], axis=-1)
     children = tree.children.at[:, Tree.ROOT_INDEX, :width].set(slots)
     nodes = tree.nodes.at[:, Tree.ROOT_INDEX, layout.NUM_CHILDREN].set(width)
-    return dataclasses.replace(tree, nodes=nodes, children=children)
+    tree = dataclasses.replace(tree, nodes=nodes, children=children)
+    if tree.edge_bounds is None:
+        return tree
+    bounds = jnp.where((logits > -jnp.inf)[..., None], layout.unknown(), layout.no_edge())
+    edge_bounds = tree.edge_bounds.at[:, Tree.ROOT_INDEX, :width].set(bounds)
+    return dataclasses.replace(tree, edge_bounds=edge_bounds)
 
 
 def vary_like(x: jax.Array, like: jax.Array) -> jax.Array:

@@ -29,6 +29,8 @@ class Node(NamedTuple):
     """i32[B] its number in the tree."""
     in_flight: jax.Array | None = None
     """f32[B, W] descents through each slot that were not backed up yet; None if there is never one."""
+    bounds: jax.Array | None = None
+    """f32[B, W, 2] bounds of each slot's edge, see `proofs`; None where values are not proven."""
 
     @property
     def codes(self) -> jax.Array:

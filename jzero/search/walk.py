@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.pytrees import Embedding, Params, PyTree
-from jzero.search import layout
+from jzero.search import layout, proofs
 from jzero.search.engines import hop_while
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
@@ -136,8 +136,11 @@ def _choose(
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = layout.rows_at(tree.children, index, width)
         flying = None if in_flight is None else layout.rows_at(in_flight, index, width)
-        node = Node(_row(stored, fields, tree.num_actions), stored, fields, index, flying)
+        bounds = None if tree.edge_bounds is None else layout.rows_at(tree.edge_bounds, index, width)
+        node = Node(_row(stored, fields, tree.num_actions), stored, fields, index, flying, bounds)
         slot, child, is_open = select(tree, node)
+        if bounds is not None:
+            child = proofs.stop_if_proven(child, slot, bounds)
         opened = layout.untried_code(fields[:, layout.OPEN_ACTION].astype(jnp.int32))
         return jnp.where(is_open, in_use, slot), jnp.where(is_open, opened, child.astype(jnp.int32))
 
@@ -280,7 +283,15 @@ def open_edges(
     )
     target = jnp.where(is_new & was_open, parent, num_nodes)
     nodes = tree.nodes.at[rows, target, layout.OPEN].set(opened, mode="drop", unique_indices=True)
-    return dataclasses.replace(tree, nodes=nodes, children=children, open_priors=open_priors)
+    edge_bounds = tree.edge_bounds
+    if edge_bounds is not None:
+        target = jnp.where(is_new, parent, num_nodes)
+        edge_bounds = edge_bounds.at[rows, target, slot].set(
+            layout.unknown(), mode="drop", unique_indices=True
+        )
+    return dataclasses.replace(
+        tree, nodes=nodes, children=children, open_priors=open_priors, edge_bounds=edge_bounds
+    )
 
 
 class _Child(NamedTuple):
@@ -310,6 +321,9 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
 
     A node's value is the mean of what it backed up; an edge's Q-value is its reward plus its discount times
     the new value of its child, and it has as many visits as its child.
+
+    Where values are proven, the bounds of the path's edges tighten too, and a node's value and what it backs up
+    stay within its bounds: of a proven node they are exact.
     """
     num_nodes, num_players = tree.nodes.shape[1], tree.num_players
     rows = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32)
@@ -323,7 +337,7 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
         return layout.for_player(values, fields[:, layout.PLAYER].astype(jnp.int32))
 
     def one_hop(carry: tuple, on: jax.Array) -> tuple:
-        hop, children, nodes, child, value = carry
+        hop, children, nodes, child, value, proof = carry
         active = (hop < path.depth) & on
         node, slot = path.nodes[hop], path.slots[hop]
         target = jnp.where(active, node, num_nodes)
@@ -332,6 +346,13 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
         fields = layout.rows_at(nodes, node)
         old = _Child.of(fields, num_players)
         mean = (old.value * for_each(old.visits) + value) / for_each(old.visits + 1)
+        if proof is not None:
+            has_open = jnp.where(
+                node == Tree.ROOT_INDEX, root_has_open, fields[:, layout.OPEN_PRIOR] > -jnp.inf
+            )
+            proof, low, high = proofs.enter(proof, old.reward, old.discount, node, slot, has_open, active)
+            mean = jnp.clip(mean, low, high)
+            value = jnp.where(active, jnp.clip(value, low, high), value)
         nodes = nodes.at[rows, target, layout.NODE_STATISTICS].set(
             jnp.stack([old.visits + 1, for_mover(mean, fields)], axis=-1), mode="drop", unique_indices=True
         )
@@ -348,10 +369,15 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
             parent,
             child,
         )
-        return hop - 1, children, nodes, child, value
+        return hop - 1, children, nodes, child, value, proof
 
     # Nothing lies below a leaf: its value is what the model said, or 0 at a terminal.
     child = _Child.of(layout.rows_at(tree.nodes, leaf), num_players)
-    carry = (jnp.max(path.depth) - 1, tree.children, tree.nodes, child, child.value)
-    _, children, nodes, _, _ = hop_while(lambda carry: carry[0] >= 0, one_hop, carry)
-    return dataclasses.replace(tree, children=children, nodes=nodes)
+    proof = None
+    if tree.edge_bounds is not None:
+        root_has_open = proofs.root_has_open(tree)
+        proof = tree.edge_bounds, proofs.of_last_edge(tree, path, child.reward, child.discount)
+    carry = (jnp.max(path.depth) - 1, tree.children, tree.nodes, child, child.value, proof)
+    _, children, nodes, _, _, proof = hop_while(lambda carry: carry[0] >= 0, one_hop, carry)
+    edge_bounds = None if proof is None else proof[0]
+    return dataclasses.replace(tree, children=children, nodes=nodes, edge_bounds=edge_bounds)

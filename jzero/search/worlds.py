@@ -76,7 +76,7 @@ def search_worlds(
       **options: passed to `policy`.
 
     Raises:
-      ValueError: the rows are not a multiple of `num_worlds`.
+      ValueError: the rows are not a multiple of `num_worlds`, or `policy` proves values.
     """
     rows = jnp.shape(root.prior_logits)[0]
     if num_worlds < 1 or rows % num_worlds:
@@ -91,7 +91,12 @@ def search_worlds(
     output = policy(
         params, search_key, root, recurrent_fn, num_simulations, invalid_actions=invalid_actions, **options
     )
-    summary = cast(Tree, output.search_tree).summary()
+    tree = cast(Tree, output.search_tree)
+    if tree.edge_bounds is not None:
+        raise ValueError(
+            "solve is True with search_worlds; what is proven of a world is not proven of the game: set solve=False"
+        )
+    summary = tree.summary()
 
     def by_world(x: PyTree) -> jax.Array:
         return jnp.reshape(x, (batch_size, num_worlds, *jnp.shape(x)[1:]))
@@ -99,9 +104,8 @@ def search_worlds(
     def mean(x: PyTree) -> jax.Array:
         return jnp.mean(by_world(x), axis=1)
 
-    visits, raw_value = mean(summary.visit_counts), mean(cast(Tree, output.search_tree).raw_values[:, 0])
+    visits, raw_value = mean(summary.visit_counts), mean(tree.raw_values[:, 0])
     visited = by_world(summary.visit_counts > 0)[..., None]
-    tree = cast(Tree, output.search_tree)
     qvalues = summary.qvalues[..., None] if tree.num_players == 1 else tree.root_player_qvalues()
     total = jnp.sum(jnp.where(visited, by_world(qvalues), 0.0), axis=1)
     player_qvalues = total / jnp.maximum(jnp.sum(visited, axis=1, dtype=jnp.float32), 1)

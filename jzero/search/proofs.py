@@ -1,0 +1,194 @@
+"""Proven values: what is sure of every edge, and what a search does with it.
+
+MCTS-solver (Winands, Björnsson and Saito 2008, "Monte-Carlo tree search solver") with draws as bounds (Cazenave and
+Saffidine 2010, "Score bounded Monte-Carlo tree search"). An edge has a lower and an upper bound of its exact value
+for the player who moves there. With reward r and discount d, whose sign says whose turn comes next,
+
+    edge = r                            where it ends the game (d = 0), else
+    edge = r + d * [lower, upper] of the child, the two changing places where d < 0
+    node = the greatest lower, the greatest upper bound of its edges; an untried action counts as [-1, 1]
+
+and a value is proven where the two meet. This holds where every game is worth -1 to 1 and pays at its end only. An
+edge that shows otherwise (a reward before the end, or one beyond 1, or NaN) is worth [-inf, inf]: then nothing is
+proven by it, nor of a node that has it.
+
+Axes: B games, N nodes, S slots, W the slots looked at, A actions; bounds have an axis [2], lower and upper.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jzero.search import layout
+from jzero.search.scores import Scores
+from jzero.search.tree import Tree
+from jzero.search.types import Node, Path
+
+
+def is_proven(bounds: jax.Array) -> jax.Array:
+    """bool[...]: whether bounds [..., 2] leave one value."""
+    return bounds[..., layout.UPPER] <= bounds[..., layout.LOWER]
+
+
+def of_edge(reward: jax.Array, discount: jax.Array, child: jax.Array) -> jax.Array:
+    """Bounds [B, 2] of edges with `reward` [B] and `discount` [B] to nodes with bounds `child` [B, 2]."""
+    ends = discount == 0
+    serves = jnp.where(ends, jnp.abs(reward) <= 1, (reward == 0) & (jnp.abs(discount) <= 1))
+    # Not a product with 0: a child's bounds may be infinite.
+    through = jnp.where(ends, 1.0, discount)[:, None] * child
+    through = jnp.where((discount < 0)[:, None], through[:, ::-1], through)
+    found = jnp.where(ends[:, None], reward[:, None], through)
+    return jnp.where(serves[:, None], found, jnp.array([-jnp.inf, jnp.inf], jnp.float32))
+
+
+def of_node(edges: jax.Array, has_open: jax.Array) -> jax.Array:
+    """Bounds [..., 2] of nodes with these `edges` [..., W, 2], and `has_open` bool[...] actions without one."""
+    found = jnp.max(edges, axis=-2)
+    return jnp.maximum(found, jnp.where(has_open[..., None], layout.unknown(), layout.no_edge()))
+
+
+def of_last_edge(tree: Tree, path: Path, reward: jax.Array, discount: jax.Array) -> jax.Array:
+    """Bounds f32[B, 2] of the paths' last edges, which have `reward` [B] and `discount` [B]."""
+    slot = path.last_slot[:, None, None]
+    known = jnp.take_along_axis(layout.rows_at(tree.edge_bounds, path.last_node), slot, axis=1)[:, 0]
+    found = of_edge(reward, discount, jnp.broadcast_to(layout.unknown(), known.shape))
+    # An edge that was there before may know more than its two numbers say.
+    return jnp.where(layout.is_untried(path.child)[:, None], found, known)
+
+
+def enter(
+    known: tuple[jax.Array, jax.Array],
+    reward: jax.Array,
+    discount: jax.Array,
+    node: jax.Array,
+    slot: jax.Array,
+    has_open: jax.Array,
+    active: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array, jax.Array]:
+    """One hop of a backup: what is known of an edge is stored, and says more of the edge above.
+
+    Args:
+      known: the trees' bounds f32[B, N, S, 2], and those of the edge f32[B, 2].
+      reward: [B] of the edge above, which leads to `node`.
+      discount: [B] of the same.
+      node: i32[B] where the edge starts.
+      slot: i32[B] where it is stored.
+      has_open: bool[B] whether the node has actions without an edge.
+      active: bool[B] where it is not set, nothing changes.
+
+    Returns:
+      `known` of the edge above; the node's lower and upper bound, f32[B] each.
+    """
+    bounds, edge = known
+    # Whole rows, which must be read before they are written: it spares a copy of the array.
+    row = _with_edge(layout.rows_at(bounds, node), slot, edge)
+    rows, target = jnp.arange(node.shape[0], dtype=jnp.int32), jnp.where(active, node, bounds.shape[1])
+    bounds = bounds.at[rows, target].set(row, mode="drop", unique_indices=True)
+    found = of_node(row, has_open)
+    edge = jnp.where(active[:, None], of_edge(reward, discount, found), edge)
+    return (bounds, edge), found[:, layout.LOWER], found[:, layout.UPPER]
+
+
+def _with_edge(row: jax.Array, slot: jax.Array, edge: jax.Array) -> jax.Array:
+    """The bounds `row` [B, S, 2] of nodes with those of one `edge` [B, 2] put at `slot` i32[B]."""
+    slots = jax.lax.broadcasted_iota(jnp.int32, row.shape, 1)
+    return jnp.where(slots == slot[:, None, None], edge[:, None, :], row)
+
+
+class Worthwhile(NamedTuple):
+    """Which actions may still matter: no other one is surely as good and perhaps better."""
+
+    slots: jax.Array
+    """bool[B, W]"""
+    best_open: jax.Array
+    """bool[B]: an action without a node."""
+
+
+def worthwhile(edges: jax.Array, has_open: jax.Array) -> Worthwhile:
+    """What to choose from at nodes with these `edges` [B, W, 2], and `has_open` bool[B] actions without one.
+
+    An action is closed whose upper bound is no greater than the greatest lower bound, unless it has that lower
+    bound itself and so have only actions that are proven: equally good ones stay.
+    """
+    lower, upper = edges[..., layout.LOWER], edges[..., layout.UPPER]
+    least, most = layout.unknown()
+    sure = jnp.max(lower, axis=-1)
+    sure = jnp.where(has_open, jnp.maximum(sure, least), sure)
+    has_sure = lower >= sure[:, None]
+    hope = jnp.max(jnp.where(has_sure, upper, -jnp.inf), axis=-1)
+    hope = jnp.where(has_open & (sure <= least), most, hope)
+    return Worthwhile((upper > sure[:, None]) | (has_sure & (hope <= sure)[:, None]), most > sure)
+
+
+def without_closed(score: Scores, node: Node) -> Scores:
+    """Scores [B, W] that are -inf at actions that are not `worthwhile`, of nodes whose slots are all tried.
+
+    Below the root so are those of proven actions, as long as another one may be better: to visit them again would
+    say nothing new. At the root visits are also what the policy is read from.
+    """
+    if node.bounds is None:
+        return score
+    has_open = node.row.open_prior > -jnp.inf
+    may = worthwhile(node.bounds, has_open)
+    unproven = may.slots & ~is_proven(node.bounds)
+    some = jnp.any(unproven, axis=-1) | (has_open & may.best_open)
+    alone = some & (node.index != layout.ROOT_INDEX)
+    slots = jnp.where(alone[:, None], unproven, may.slots)
+    return Scores(
+        jnp.where(slots, score.slots, -jnp.inf), jnp.where(may.best_open, score.best_open, -jnp.inf)
+    )
+
+
+def stop_if_proven(child: jax.Array, slot: jax.Array, edges: jax.Array) -> jax.Array:
+    """The code `child` f32[B] as a terminal's, where its edge in `slot` i32[B] of `edges` [B, W, 2] is proven."""
+    slots = jax.lax.broadcasted_iota(jnp.int32, edges.shape[:-1], 1)
+    proven = jnp.any(is_proven(edges) & (slots == slot[:, None]), axis=-1)
+    return jnp.where(proven & (child > layout.ROOT_INDEX), layout.terminal_code(child), child)
+
+
+def at_root(tree: Tree) -> Worthwhile:
+    """`worthwhile` of all slots of the root."""
+    return worthwhile(tree.edge_bounds[:, Tree.ROOT_INDEX], root_has_open(tree))
+
+
+def root_has_open(tree: Tree) -> jax.Array:
+    """bool[B]: whether the root has an action without a node. (A root's slots may be given beforehand.)"""
+    return jnp.any(tree.open_priors[:, Tree.ROOT_INDEX] > -jnp.inf, axis=-1)
+
+
+def closed_actions(tree: Tree) -> jax.Array:
+    """bool[B, A]: actions of the root that are not `worthwhile`."""
+    may, root = at_root(tree), tree.children[:, Tree.ROOT_INDEX]
+    exists = tree.edge_bounds[:, Tree.ROOT_INDEX, :, layout.UPPER] > -jnp.inf
+    return layout.by_action(~may.slots, tree.actions_of(root), exists, tree.num_actions, ~may.best_open)
+
+
+def action_bounds(tree: Tree) -> jax.Array:
+    """f32[B, A, 2] lower and upper bound of each action of the root of a search with `solve=True`.
+
+    An illegal action has what is known of an untried one, [-1, 1].
+    """
+    edges, root = tree.edge_bounds[..., Tree.ROOT_INDEX, :, :], tree.children[..., Tree.ROOT_INDEX, :, :]
+    exists, actions = edges[..., layout.UPPER] > -jnp.inf, tree.actions_of(root)
+    ends = [
+        layout.by_action(edges[..., end], actions, exists, tree.num_actions, layout.unknown()[end])
+        for end in (layout.LOWER, layout.UPPER)
+    ]
+    return jnp.stack(ends, axis=-1)
+
+
+def node_bounds(tree: Tree) -> jax.Array:
+    """f32[B, N, 2] lower and upper bound of each node of a search with `solve=True`, for the player to move there.
+
+    A terminal's are 0, for nothing follows it; those of a node that does not exist are [-1, 1].
+    """
+    has_open = jnp.any(tree.open_priors > -jnp.inf, axis=-1)
+    parent, node = tree.parents, jnp.arange(tree.nodes.shape[-2], dtype=jnp.int32)
+    found = of_node(tree.edge_bounds, has_open)
+    known = (node == Tree.ROOT_INDEX) | (parent >= 0)
+    found = jnp.where(known[..., None] & (found[..., layout.UPPER :] > -jnp.inf), found, layout.unknown())
+    ends = (parent >= 0) & (tree.nodes[..., layout.DISCOUNT] == 0)
+    return jnp.where(ends[..., None], 0.0, found)
