@@ -58,8 +58,8 @@ class OpenSpiel:
         (4, True, 32),
         pytest.param(4, False, 1000, marks=pytest.mark.slow),
         pytest.param(7, True, 1000, marks=pytest.mark.slow),
-        pytest.param(11, True, 300, marks=pytest.mark.slow),
-        pytest.param(13, False, 100, marks=pytest.mark.slow),
+        pytest.param(11, True, 100, marks=pytest.mark.slow),
+        pytest.param(13, False, 40, marks=pytest.mark.slow),
         pytest.param(19, True, 20, marks=pytest.mark.slow),
     ],
 )
@@ -70,7 +70,7 @@ def test_random_games_follow_the_rules(size, swap, games):
 
 @pytest.mark.parametrize(
     ("size", "games"),
-    [(7, 12), pytest.param(6, 1000, marks=pytest.mark.slow), pytest.param(11, 500, marks=pytest.mark.slow)],
+    [(7, 12), pytest.param(6, 1000, marks=pytest.mark.slow), pytest.param(11, 100, marks=pytest.mark.slow)],
 )
 def test_random_games_are_open_spiels(size, games):
     env = Hex(size=size)
