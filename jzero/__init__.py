@@ -9,10 +9,11 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jzero.agent import Agent, Analysis
+    from jzero.agent import Agent
     from jzero.algorithms.algorithm import Algorithm
     from jzero.algorithms.alphazero import alphazero
     from jzero.algorithms.muzero import muzero
+    from jzero.analysis import Analysis
     from jzero.check import EnvError, check_env
     from jzero.env import Env, State, Symmetry, init_batch, observe_batch, step_batch
     from jzero.env_spec import EnvSpec, describe
@@ -48,10 +49,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "jzero.agent": (
-        "Agent",
-        "Analysis",
-    ),
+    "jzero.agent": ("Agent",),
+    "jzero.analysis": ("Analysis",),
     "jzero.algorithms.algorithm": ("Algorithm",),
     "jzero.algorithms.alphazero": ("alphazero",),
     "jzero.algorithms.muzero": ("muzero",),

@@ -8,42 +8,19 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jzero.analysis import Analysis, principal_variation
 from jzero.env import Env, where_rows
 from jzero.env_spec import describe
 from jzero.models.model import Model, at_rows
 from jzero.models.plan import Memory, Plan, Planner, SearchSettings, make_planner, untied
 from jzero.networks import squashed
 from jzero.pytrees import Params, PyTree, States
-from jzero.search import Tree, layout, subtree
-
-
-class Analysis(NamedTuple):
-    """What a search finds in positions [B]. With continuous actions A counts the candidates of the root."""
-
-    action: jax.Array
-    """i32[B], or f32[B, D]: the action that the agent takes."""
-    policy: jax.Array
-    """f32[B, A] the search's policy."""
-    visits: jax.Array
-    """f32[B, A] simulations of each action."""
-    qvalues: jax.Array
-    """f32[B, A] its value for the player to move, or [B, A, P] by seat; 0 where no simulation tried it."""
-    prior: jax.Array
-    """f32[B, A] the network's policy."""
-    value: jax.Array
-    """f32[B] the value that the search finds for the player to move, or [B, P] by seat."""
-    principal_variation: jax.Array
-    """i32[B, L] the actions that the search visits most, from the root on; -1 after the last one. With explicit or
-    learned chance or hidden information only the first action."""
-    candidates: Any
-    """f32[B, A, D] the actions that the root chose among, where they are continuous; else ()."""
-    tree: Any
-    """The search's tree; () with hidden information, where several worlds are searched."""
+from jzero.search import Tree, subtree
 
 
 class Agent:
@@ -90,7 +67,7 @@ class Agent:
             partial(_plan, model, planner),
             static_argnames=("num_simulations", "leaves", "break_ties", "remember"),
         )
-        analysis = partial(_analysis, model, planner)
+        analysis = partial(_analysis, model, planner, env, self.name)
         self._analyse = jax.jit(analysis, static_argnames=("num_simulations", "max_num_simulations"))
         self._analyse_up_to = jax.jit(analysis, static_argnames="max_num_simulations")
         self._root = jax.jit(model.root)
@@ -314,6 +291,8 @@ def follow(tree: Tree, states: States) -> Tree:
 def _analysis(
     model: Model,
     planner: Planner,
+    env: Env,
+    name: str,
     params: Params,
     key: jax.Array,
     states: States,
@@ -324,10 +303,11 @@ def _analysis(
     root, invalid = model.root(params, states), ~states.legal_action_mask
     numbers = {"num_simulations": num_simulations, "max_num_simulations": max_num_simulations}
     found = planner.plan(params, key, root, invalid, **numbers)
+    first = found.action if model.sample is None else None
     if model.resample is None and model.decide is None:
-        variation = principal_variation(found.tree)
+        variation = principal_variation(found.tree, first)
     else:
-        variation = jnp.argmax(found.visits, axis=-1, keepdims=True).astype(jnp.int32)
+        variation = found.action[:, None]
     return Analysis(
         action=found.action,
         policy=found.policy,
@@ -338,37 +318,10 @@ def _analysis(
         principal_variation=variation,
         candidates=found.candidates,
         tree=found.tree,
+        states=states,
+        env=env,
+        name=name,
     )
-
-
-def principal_variation(tree: Tree, first: jax.Array | None = None) -> jax.Array:
-    """i32[B, L]: the most visited actions of trees with L + 1 nodes, from the root on; -1 after the last one.
-
-    Args:
-      tree: of a search.
-      first: i32[B] the root's action to begin with; by default the most visited one.
-    """
-    children, length = jnp.asarray(tree.children), tree.num_simulations
-
-    def one_ply(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        ply, node, line = carry
-        slots = layout.rows_at(children, jnp.maximum(node, 0))  # [B, S, fields]
-        visits, taken = slots[..., layout.VISITS], tree.actions_of(slots)
-        if first is not None:
-            visits = jnp.where((ply > 0) | (taken == first[:, None]), visits, 0.0)
-        most = jnp.max(visits, axis=-1, keepdims=True)
-        goes_on = (node >= 0) & (most[:, 0] > 0)
-        action = jnp.min(jnp.where(visits == most, taken, tree.num_actions), axis=-1)
-        chosen = (visits == most) & (taken == action[:, None])
-        after = jnp.max(jnp.where(chosen, layout.child_nodes(slots), Tree.UNVISITED), axis=-1)
-        line = line.at[:, ply].set(jnp.where(goes_on, action, -1))
-        return ply + 1, jnp.where(goes_on, after, -1), line
-
-    # Few plies of the room for so many: each costs a read of a node's slots.
-    root = jnp.zeros_like(children[:, 0, 0, 0], jnp.int32)
-    empty = jnp.full((*root.shape, length), -1, jnp.int32) + root[:, None]
-    begin = (jnp.int32(0), root, empty)
-    return jax.lax.while_loop(lambda carry: (carry[0] < length) & jnp.any(carry[1] >= 0), one_ply, begin)[2]
 
 
 def _own_copy(params: Params) -> PyTree:

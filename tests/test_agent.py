@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 import jzero
-from jzero.agent import principal_variation
+from jzero.analysis import principal_variation
 from jzero.env import init_batch, step_batch
 from jzero.env_spec import describe
 from jzero.models.plan import SearchSettings, make_planner
@@ -278,7 +278,7 @@ def test_a_variation_can_begin_with_any_action(run, states):
     assert (np.asarray(nothing) == -1).all()
 
 
-def test_a_principal_variation_follows_the_most_visited_actions(run, states):
+def test_a_principal_variation_is_the_agents_action_and_then_the_most_visited(run, states):
     agent = run[1]
     found = agent.analyse(states, KEY, num_simulations=24)
     index, visits = np.asarray(found.tree.children_index), np.asarray(found.tree.children_visits)
@@ -286,7 +286,7 @@ def test_a_principal_variation_follows_the_most_visited_actions(run, states):
     for row in range(64):
         node, wanted = 0, []
         while visits[row, node].max() > 0:
-            action = int(visits[row, node].argmax())
+            action = int(visits[row, node].argmax()) if node else int(found.action[row])
             wanted.append(action)
             node = index[row, node, action]
         lengths.append(len(wanted))

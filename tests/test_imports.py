@@ -17,7 +17,7 @@ LAYERS = (
     {"replay", "self_play"},
     {"algorithms"},
     {"look", "program", "storage"},
-    {"agent", "evaluate", "export", "show"},
+    {"agent", "analysis", "evaluate", "export", "show"},
     {"engine", "play"},
     {"run"},
     {"__main__"},

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jzero.agent import Agent, Analysis, principal_variation
+from jzero.agent import Agent
+from jzero.analysis import Analysis, principal_variation
 from jzero.pytrees import States
 
 ROOMS = (32, 256)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,9 +13,17 @@ import numpy as np
 
 from jzero.env import is_finished, seeded_key
 from jzero.evaluate.turns import Limit
+from jzero.show.rules import Rules
+from jzero.show.thoughts import thought_of
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
+    from jzero.analysis import Analysis
+
+BARS = 8
+"""Actions of a search that are recorded."""
+LINE = 6
+"""Moves of its expected line."""
 
 
 def record_games(
@@ -24,15 +34,17 @@ def record_games(
     opening_plies: int = 2,
     max_plies: int = 500,
     seconds: float = math.inf,
+    analysed: int = 0,
 ) -> dict[str, Any]:
     """Games of the agent against itself, each opened by `opening_plies` of its policy at temperature 1.
 
     They end after `max_plies`, or `seconds` after the first ply.
 
     Returns:
-      `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome"}]}`; `values` are the network's,
-      for the player to move at each ply, `outcome` the sum of each player's rewards. The seed tells all chance of
-      the game, see `jzero.env.seeded_key`.
+      `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome", "thoughts"}]}`; `values` are the
+      network's, for the player to move at each ply, `outcome` the sum of each player's rewards. The seed tells all
+      chance of the game, see `jzero.env.seeded_key`. `thoughts` are those of the searches that chose the actions
+      (`jzero.show.thoughts`, with the names of the expected `line`), in the first `analysed` games.
     """
     env = agent.env
     key, seed_key = jax.random.split(key)
@@ -48,20 +60,27 @@ def record_games(
         for index, seed in enumerate(seeds)
     ]
     outcome = np.zeros((num_games, env.num_players))
-    limit = Limit(seconds)
+    limit, rules, analysed = Limit(seconds), Rules(env, agent.name), min(analysed, num_games)
     for ply in range(max_plies):
         running = ~np.asarray(is_finished(states))
         if not running.any():
             break
         key, act_key = jax.random.split(key)
-        temperature = 1.0 if ply < opening_plies else 0.0
-        actions = agent.act(states, act_key, temperature=temperature)
+        found = agent.analyse(states, act_key)
+        drawn = jax.random.categorical(act_key, jnp.log(found.policy)).astype(jnp.int32)
+        actions = drawn if ply < opening_plies else found.action
         values = np.asarray(agent.evaluate(states)[1])
         if values.ndim > 1:
             values = values[np.arange(num_games), np.asarray(states.current_player)]
         for index in np.flatnonzero(running):
             games[index]["actions"].append(int(actions[index]))
             games[index]["values"].append(round(float(values[index]), 4))
+        if running[:analysed].any():
+            host = jax.device_get(dataclasses.replace(found, tree=()))
+            lines = _lines(rules, step, host, seeds, ply, analysed)
+            for index in np.flatnonzero(running[:analysed]):
+                thought = _thought(rules, host, int(index)) | {"line": lines[index]}
+                games[index].setdefault("thoughts", []).append(thought)
         states = step(states, jnp.asarray(actions), seeds, ply + 1)
         outcome += np.asarray(states.rewards)
         if limit.is_over():
@@ -69,3 +88,32 @@ def record_games(
     for game, total in zip(games, outcome, strict=True):
         game["outcome"] = total.tolist()
     return {"env": agent.name, "games": games}
+
+
+def _thought(rules: Rules, found: Analysis, row: int) -> dict[str, Any]:
+    """What a report shows of a row of an analysis; numbers to four digits."""
+    state = jax.tree.map(lambda x: x[row], found.states)
+    thought = thought_of(rules, state, found, row, BARS)
+    bars = [
+        bar | {name: bar[name] and round(bar[name], 4) for name in ("prior", "visits", "q")}
+        for bar in thought["actions"]
+    ]
+    value = [round(x, 4) for x in thought["value"]]
+    return {name: thought[name] for name in ("simulations", "action")} | {"value": value, "actions": bars}
+
+
+def _lines(
+    rules: Rules, step: Callable, found: Analysis, seeds: jax.Array, ply: int, rows: int
+) -> list[list[str]]:
+    """Names of the moves that the searches of the first rows expect, up to an illegal one."""
+    names: list[list[str]] = [[] for _ in range(rows)]
+    states = found.states
+    for later, actions in enumerate(found.principal_variation[:, :LINE].T, 1):
+        for row, line in enumerate(names):
+            state = jax.tree.map(lambda x, row=row: x[row], states)
+            if len(line) == later - 1 and actions[row] in rules.legal(state):
+                line.append(rules.name_of(state, int(actions[row])))
+        if later > max(map(len, names)):
+            break
+        states = jax.device_get(step(states, np.maximum(actions, 0), seeds, ply + later))
+    return names

@@ -24,10 +24,10 @@ from jzero.evaluate.gtp import go_rules
 from jzero.play import notation
 from jzero.play.analyst import LEVELS, Analyst
 from jzero.play.game import HUMAN, MAX_PLIES, Game, Outdated, Refused
-from jzero.play.rules import Rules, outcome
 from jzero.play.store import Store
 from jzero.pytrees import PyTree
 from jzero.show.boards import data_url
+from jzero.show.rules import Rules, outcome
 
 WORLDS = 64
 """Worlds that are drawn to show what hidden things may be."""
@@ -146,21 +146,24 @@ class Desk:
         found = self.store.get(game)
         if not 0 <= ply <= found.ply:
             raise Refused("the game has no such move")
-        state, names = found.states[ply], []
         if path and not self._may_see(found, ply):
             raise Refused("this would show hidden cards")
-        for step, action in enumerate(path, ply + 1):
-            if action not in self.rules.legal(state):
-                raise Refused("there is no such line")
-            names.append(self.rules.name_of(state, action))
-            state = self.rules.after(state, action, found.seed, step)
+        states = self._imagined(found, ply, path)
+        if len(states) <= len(path):
+            raise Refused("there is no such line")
+        state, names = states[-1], [self.rules.name_of(*move) for move in zip(states, path, strict=False)]
+        viewer = self._viewer(found, found.states[ply] if path else state)
         return {
-            "board": self.rules.board(state, self._viewer(found, state)),
+            "board": self.rules.board(state, viewer, imagined=bool(path)),
             "names": names,
             "mover": self.rules.mover(state),
             "over": self.rules.over(state),
-            "legal": self.rules.names(state),
+            "legal": self.rules.names(state) if self._may_see(found, ply) else {},
         }
+
+    def _imagined(self, game: Game, ply: int, path: Sequence[int]) -> list[PyTree]:
+        """The states along actions that may follow this ply; by another seed than what will follow."""
+        return self.rules.imagine(game.states[ply], path, _number(game, ply))
 
     def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
         """The children of a node of the last search at this ply, each with its name."""
@@ -170,9 +173,7 @@ class Desk:
         children = self._analyst(agent).children((found.id, ply), path)
         if not children:
             return {"children": []}
-        state = found.states[ply]
-        for step, action in enumerate(path, ply + 1):
-            state = self.rules.after(state, action, found.seed, step)
+        state = self._imagined(found, ply, path)[-1]
         legal = set(self.rules.legal(state))
         return {
             "children": [
@@ -328,6 +329,8 @@ class Desk:
             note = "This game has no picture: play by the names of its moves."
         players = [f"player {seat + 1}" for seat in range(rules.spec.num_players)]
         earned = rules.reward(game.states)
+        visible = self._may_see(game, game.ply)
+        legal = rules.names(state) if visible else {}
         return {
             "id": game.id,
             "seed": game.seed,
@@ -339,13 +342,13 @@ class Desk:
             "over": over,
             "outcome": outcome(earned, players) if over else "",
             "earned": earned,
-            "legal": {str(action): name for action, name in rules.names(state).items()},
+            "legal": {str(action): name for action, name in legal.items()},
             "moves": game.names,
             "actions": game.actions,
             "values": [game.values.get(ply) for ply in range(game.ply + 1)],
             "board": board,
             "note": note,
-            "analysed": self._may_see(game, game.ply),
+            "analysed": visible,
         }
 
 
@@ -404,7 +407,12 @@ def checked_think(arguments: Any) -> dict[str, Any]:
     return _checked("think", arguments)
 
 
-def _key(game: Game, ply: int) -> jax.Array:
+def _number(game: Game, ply: int) -> int:
     """Another one for each position of each game."""
     digest = hashlib.blake2s(f"{game.id} {ply}".encode(), digest_size=4).digest()
-    return jax.random.key(np.uint32(int.from_bytes(digest, "big")))
+    return int.from_bytes(digest, "big")
+
+
+def _key(game: Game, ply: int) -> jax.Array:
+    """Another one for each position of each game."""
+    return jax.random.key(np.uint32(_number(game, ply)))

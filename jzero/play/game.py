@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jzero.play.rules import Rules
 from jzero.pytrees import PyTree
+from jzero.show.rules import Rules
 
 MAX_PLIES = 20_000
 HUMAN = "human"

@@ -9,7 +9,7 @@ import re
 
 from jzero.evaluate.gtp import go_rules, to_action, to_vertex
 from jzero.play.game import Game, Refused
-from jzero.play.rules import Rules
+from jzero.show.rules import Rules
 
 MAX_TEXT = 60_000
 """Characters of a game that is read."""

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jzero.play.desk import METHODS, Desk, checked_think
 from jzero.play.game import Refused
+from jzero.show.page import PANELS, shown
 
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 1 << 17
@@ -32,7 +33,7 @@ MAX_BODY = 1 << 17
 STREAMS = 128
 """Analyses that may wait at once."""
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-_FILES = ("page.html", "play.css", "board.js", "panels.js", "play.js", "http.js")
+_FILES = ("page.html", "play.css", "board.js", "play.js", "http.js")
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -52,6 +53,7 @@ def application(desk: Desk, port: int) -> ASGIApp:
     warming = desk.warm_up()
     folder = resources.files("jzero.play") / "static"
     files = {name: (folder / name).read_text("utf-8") for name in _FILES}
+    files |= {name: shown(name) for name in (*PANELS, "panels.css")}
 
     async def warm_up() -> None:
         """Between the searches of people, who come first."""

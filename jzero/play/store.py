@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jzero.play.game import Game, Gone, Refused
-from jzero.play.rules import Rules
+from jzero.show.rules import Rules
 from jzero.storage.run_dir import read_json, write_atomic
 
 FOLDER = "play"

@@ -7,6 +7,7 @@ from typing import Any
 from jzero.play.analyst import LEVELS
 from jzero.play.desk import Desk
 from jzero.play.game import HUMAN, Refused
+from jzero.show.analysis import bars_text
 
 HELP = """a move by its name, or
   hint         what the agent would play, with its search
@@ -54,7 +55,7 @@ def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
         print(", ".join(game["legal"].values()))
     elif word in ("hint", "go"):
         thought = _think(desk, here | {"simulations": game["simulations"]})
-        _say(thought)
+        print(bars_text(thought))
         if word == "go":
             return _shown(desk, desk.ask("play", here | {"action": thought["action"]}))
     elif word == "undo":
@@ -102,15 +103,6 @@ def _think(desk: Desk, arguments: dict[str, Any]) -> dict[str, Any]:
     for answer in desk.think(**arguments):
         thought = answer["thought"]
     return thought
-
-
-def _say(thought: dict[str, Any]) -> None:
-    """The bars as a table."""
-    print(f"{'move':>8} {'prior':>7} {'visits':>7} {'value':>7}")
-    for row in thought["actions"][:10]:
-        value = "" if row["q"] is None else f"{row['q']:+.2f}"
-        best = "  <" if row["action"] == thought["action"] else ""
-        print(f"{row['name']:>8} {row['prior']:7.1%} {row['visits']:7.0f} {value:>7}{best}")
 
 
 def _shown(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from importlib import resources
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 from jzero.agent import Agent
 from jzero.play.desk import Desk, checked_think
 from jzero.play.game import Refused
+from jzero.show.page import PANELS, as_one, shown
 
-_MODULES = ("board.js", "panels.js", "play.js", "widget.js")
+_MODULES = ("board.js", "play.js", "widget.js")
 
 
 def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | None = None) -> Any:
@@ -38,7 +38,9 @@ def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | 
         """A board whose messages the desk answers."""
 
         _esm = program()
-        _css = (resources.files("jzero.play") / "static" / "play.css").read_text("utf-8")
+        _css = shown("panels.css") + (resources.files("jzero.play") / "static" / "play.css").read_text(
+            "utf-8"
+        )
 
     widget = Board()
     stopped: set[int] = set()
@@ -49,9 +51,7 @@ def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | 
 def program() -> str:
     """The page's modules as one, with what makes it a widget."""
     folder = resources.files("jzero.play") / "static"
-    text = "\n".join((folder / name).read_text("utf-8") for name in _MODULES)
-    text = re.sub(r'^import .* from "/static/.*";\n', "", text, flags=re.MULTILINE)
-    return re.sub(r"^export (?=async |function |class )", "", text, flags=re.MULTILINE)
+    return as_one([*map(shown, PANELS), *((folder / name).read_text("utf-8") for name in _MODULES)])
 
 
 def _answer(desk: Desk, send: Any, stopped: set[int], message: dict[str, Any]) -> None:

@@ -52,6 +52,8 @@ from jzero.storage.run_dir import (
 
 MEASURING = 0.2
 """Share of a run's time that measurements of its strength may take, half of it the final one."""
+ANALYSED = 2
+"""Sample games of the final report that show what their searches found."""
 EACH = MEASURING / 6
 """The same of each measurement that is taken meanwhile."""
 
@@ -290,14 +292,21 @@ class Run:
                 }
         return {}
 
-    def _record_games(self, agent: Agent, seconds: float) -> None:
-        """Games of at most a quarter of `seconds` for the report, where the environment can draw them."""
+    def _record_games(self, agent: Agent, seconds: float, *, analysed: int = 0) -> None:
+        """Games of at most a quarter of `seconds` for the report, where the environment can draw them.
+
+        The report shows what the searches of the first `analysed` ones found.
+        """
         assert self.dir is not None
         spec = describe_env(self.env)
         if not spec.draws or spec.action_size:  # a record is of numbered actions
             return
         games = record_games(
-            agent, num_games=4, key=jax.random.key(self.config.train.seed), seconds=seconds / 4
+            agent,
+            num_games=4,
+            key=jax.random.key(self.config.train.seed),
+            seconds=seconds / 4,
+            analysed=analysed,
         )
         self.dir.write_json("games.json", games)
 
@@ -407,7 +416,7 @@ class Run:
                 strength = take(final, agent, seconds)
             print(f"final measurement: {duration(time.monotonic() - begun)}")
             with working("sample games for the report: plays, at first compiles"):
-                self._record_games(agent, seconds)
+                self._record_games(agent, seconds, analysed=ANALYSED)
         if strength is None:
             return None
         assert self.dir is not None

@@ -147,7 +147,7 @@ def add_afterstates(
     edge = layout.untried_action(path.child)
     is_new = layout.is_untried(path.child) & (edge < chance.num_actions)
     action = jnp.where(is_new, edge, 0)
-    embedding = jax.tree.map(lambda x: layout.rows_at(x, path.last_node), tree.embeddings)
+    embedding = walk.read_at(tree.embeddings, path.last_node)
     logits, after = chance.decide(params, rng_key, action, embedding)
     player = None if rules.to_play is None else rules.to_play(after)
     one = vary_like(jnp.ones(rows.shape, jnp.float32), tree.nodes)

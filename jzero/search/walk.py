@@ -12,6 +12,7 @@ stops there without reading it: terminals are never expanded below, and each vis
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +27,8 @@ from jzero.search.types import Evaluation, NewNodes, Node, Path, Rules, Select
 
 WIDTHS = (8, 32)
 """A hop looks at this many slots if no node of the batch uses more, else at all of them."""
+LONG_ROW = 1 << 13
+"""Bytes of a row that is read once rather than wherever it is used."""
 
 
 def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
@@ -189,7 +192,28 @@ def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, PyTree]:
     Action 0 where the edge has a node already: the model is called there for nothing.
     """
     action = jnp.where(layout.is_untried(path.child), layout.untried_action(path.child), 0)
-    return action, jax.tree.map(lambda x: layout.rows_at(x, path.last_node), tree.embeddings)
+    return action, read_at(tree.embeddings, path.last_node)
+
+
+def read_at(arrays: PyTree, index: jax.Array) -> PyTree:
+    """The rows [B, ...] of arrays [B, N, ...] at the nodes `index` [B], read before anything is written there.
+
+    XLA's CPU compiler may read rows anew wherever they are used, also behind a write, and copies whole arrays for
+    that in every simulation: of a single game always, of several where a state holds the same numbers twice, as
+    pgx's chess. Nothing is fused with a loop, and it cannot know that this one runs once.
+    """
+    row_bytes = sum(x.dtype.itemsize * math.prod(x.shape[2:]) for x in jax.tree.leaves(arrays))
+
+    def read() -> PyTree:
+        return jax.tree.map(lambda x: layout.rows_at(x, index), arrays)
+
+    def in_a_loop() -> PyTree:
+        begin = jnp.any(index >= 0), jax.tree.map(lambda x: x[:, 0], arrays)
+        return jax.lax.while_loop(lambda carry: carry[0], lambda _: (jnp.any(index < 0), read()), begin)[1]
+
+    if index.shape[0] > 1 and row_bytes < LONG_ROW:
+        return read()
+    return jax.lax.platform_dependent(cpu=in_a_loop, default=read)
 
 
 def evaluate(
@@ -264,7 +288,7 @@ def open_edges(
     """Enters the nodes `new_index` i32[] or [B] as children of the paths' last edges, where `is_new` [B]."""
     parent, slot = path.last_node, path.last_slot
     rows, num_nodes = jnp.arange(parent.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
-    fields, logits = layout.rows_at(tree.nodes, parent), layout.rows_at(tree.open_priors, parent)
+    fields, logits = read_at((tree.nodes, tree.open_priors), parent)
     action = layout.untried_action(path.child)
     is_action = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1) == action[:, None]
     code = jnp.where(is_terminal, layout.terminal_code(new_index), new_index)

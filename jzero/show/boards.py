@@ -12,10 +12,11 @@ from jzero.pytrees import OneState, PyTree, Record
 
 
 class Position(NamedTuple):
-    """A position of a game: its picture and the player to move, None when the game is over."""
+    """A position of a game: its picture, the player to move, None when the game is over, and its move's name."""
 
     svg: str
     mover: int | None
+    move: str | None
 
 
 class Album:
@@ -74,16 +75,16 @@ def replay(env: Env, actions: Sequence[int], seed: int | None = None) -> list[Po
 def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple[Position, ...]:
     init, step = _with_two_seeds(env)
     state, certain = init(seeds)
-    positions = [_position(env, state)]
+    positions = []
     for ply, action in enumerate(actions):
         if not (0 <= action < env.num_actions and state.legal_action_mask[action]):
             raise ValueError(f"action {action} of ply {ply} is illegal: the game is of another environment")
+        positions.append(_position(env, state, action))
         state, same = step(state, jnp.int32(action), seeds, ply + 1)
         certain &= same
-        positions.append(_position(env, state))
     if not certain:
         raise ValueError("chance decides in this environment, so a game needs its seed besides the actions")
-    return tuple(positions)
+    return (*positions, _position(env, state, None))
 
 
 @functools.lru_cache(maxsize=8)
@@ -105,8 +106,11 @@ def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
     return jax.jit(lambda seeds: both(env.init, seeds, 0)), step
 
 
-def _position(env: Any, state: OneState) -> Position:
-    return Position(env.svg(state), None if bool(is_finished(state)) else int(state.current_player))
+def _position(env: Any, state: OneState, action: int | None) -> Position:
+    name = None if action is None else str(action)
+    if name is not None and hasattr(env, "action_name"):
+        name = env.action_name(state, action)
+    return Position(env.svg(state), None if bool(is_finished(state)) else int(state.current_player), name)
 
 
 def drawn(env: Env | None, game: Record) -> tuple[list[Position], str]:

@@ -1,5 +1,6 @@
 """The report's sample games: strips of boards with the agent's values, which the page's script plays."""
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -7,7 +8,8 @@ from xml.etree import ElementTree
 
 from jzero.env import Env
 from jzero.pytrees import Record
-from jzero.show.boards import Album, drawn
+from jzero.show.boards import Album, Position, drawn
+from jzero.show.page import PANELS, as_one, shown
 from jzero.show.words import number
 
 BOARD_BYTES = 600_000  # of all pictures in a report
@@ -23,6 +25,8 @@ class Ply(NamedTuple):
     action: int | None
     value: float | None  # as the mover estimates it
     first_value: float | None  # with two players only: for player 0, and at the end player 0's return
+    found: float | None = None  # the search's value for player 0
+    move: str | None = None  # the action's name, or number
 
 
 def games_section(
@@ -58,7 +62,14 @@ def games_section(
     left = len(games) - len(articles) + elsewhere[0]
     more = f'<p class="note">{left} more in {elsewhere[1]}.</p>' if left else ""
     chooser = f'<div class="tabs">{_chooser(titles)}</div>'
-    return f"<section><h2>{title}</h2>{chooser}{''.join(articles)}{more}</section>", album.css()
+    return f"<section><h2>{title}</h2>{chooser}{''.join(articles)}{more}</section>", shown(
+        "panels.css"
+    ) + album.css()
+
+
+def games_script() -> str:
+    """The script that plays the games of a page, and draws what their searches found."""
+    return "'use strict';\n" + as_one(map(shown, (*PANELS, "report.js")))
 
 
 def _chooser(titles: Sequence[str]) -> str:
@@ -71,23 +82,38 @@ def _chooser(titles: Sequence[str]) -> str:
     return f'<select aria-label="Game">{options}</select>'
 
 
-def plies(game: Record, movers: Sequence[int | None] | None) -> list[Ply]:
-    """The game's positions, [number of actions + 1]; `movers` is None where it cannot be replayed."""
+def plies(game: Record, positions: Sequence[Position]) -> list[Ply]:
+    """The game's plies, [number of actions + 1]; `positions` are as many, or [] where it cannot be replayed."""
     actions, outcome = game["actions"], _numbers(game.get("outcome"))
     values = _numbers(game.get("values"))[: len(actions)]
     values += [None] * (len(actions) + 1 - len(values))
-    movers = movers or [None] * len(values)
+    movers = [position.mover for position in positions] or [None] * len(values)
+    names = [position.move for position in positions] or [*map(str, actions), None]
+    found_values = [_numbers(thought["value"])[0] for thought in thoughts_of(game)]
+    found_values += [None] * (len(values) - len(found_values))
     two_players = len(outcome) == 2 or (not outcome and max(filter(None, movers), default=0) == 1)
     found = []
-    for ply, (mover, value) in enumerate(zip(movers, values, strict=True)):
+    for ply, (mover, value, searched) in enumerate(zip(movers, values, found_values, strict=True)):
         action = actions[ply] if ply < len(actions) else None
         first_value = None
         if two_players and action is None:
             first_value = outcome[0] if outcome else None
         elif two_players and mover is not None and value is not None:
             first_value = -value if mover else value
-        found.append(Ply(ply, mover, action, value, first_value))
+        found.append(Ply(ply, mover, action, value, first_value, searched, names[ply]))
     return found
+
+
+def thoughts_of(game: Record) -> list[Record]:
+    """What the searches of a game found, of each ply but the last; [] where that is not recorded as a whole."""
+    found = game.get("thoughts")
+    whole = isinstance(found, list) and len(found) == len(game["actions"]) and all(map(_is_thought, found))
+    return found if whole else []
+
+
+def _is_thought(found: Any) -> bool:
+    known = found if isinstance(found, dict) else {}
+    return bool(_numbers(known.get("value"))) and isinstance(known.get("actions"), list)
 
 
 def outcome_text(outcome: Sequence[float | None]) -> str:
@@ -119,7 +145,7 @@ def _article(title: str, game: Record, env: Env | None, album: Album, first: boo
     pictures = album.add(svgs) or (album.add_thinned(svgs) if first else {})
     if positions and not pictures and not first:
         return ""
-    found = plies(game, [position.mover for position in positions] or None)
+    found = plies(game, positions)
     end = outcome_text(_numbers(game.get("outcome")))
     head = f"<h3>{escape(title)} <span>{escape(f'{end}, ' if end else '')}{len(found) - 1} plies</span></h3>"
     if not pictures:
@@ -130,7 +156,7 @@ def _article(title: str, game: Record, env: Env | None, album: Album, first: boo
     strip = "".join(_item(found[ply], found, end, picture) for ply, picture in pictures.items())
     left = len(found) - len(pictures)
     note = f'<p class="note">{left} of the positions between are left out.</p>' if left else ""
-    player = _player(found, len(pictures), pictures[0])
+    player = _player(found, len(pictures), pictures[0], thoughts_of(game))
     body = f'{head}{player}<ol class="strip">{strip}</ol>{note}'
     return f'<article class="card game" style="--shape:{_aspect(svgs[0]):.4g}">{body}</article>'
 
@@ -141,7 +167,7 @@ def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
     if ply.action is None:
         name, move, says = "The end", end, [end]
     else:
-        name, move = f"Ply {ply.number}", f"plays {ply.action}"
+        name, move = f"Ply {ply.number}", f"plays {ply.move}"
         who = "" if ply.mover is None else f"player {ply.mover + 1} to move"
         says = [who, f"value {value}" if value else "", move]
     said = ", ".join(filter(None, says))
@@ -149,11 +175,12 @@ def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
     board = f'<i class="board {picture}" role="img" aria-label="{title}"></i>' if picture else ""
     place = name if ply.action is None else f"{name} of {len(game) - 1}"
     told = f'data-ply="{place}" data-says="{escape(said)}"'
+    told += f' data-number="{ply.number}" data-action="{"" if ply.action is None else ply.action}"'
     data = f'{told} data-at="{_at(ply, game)}" data-share="{_share(ply)}"'
     return f'<li title="{title}" {data}>{board}<span><b>{value}</b>{escape(move)}</span></li>'
 
 
-def _player(game: Sequence[Ply], length: int, picture: str) -> str:
+def _player(game: Sequence[Ply], length: int, picture: str, thoughts: Sequence[Record]) -> str:
     """The controls with which the page's script steps through the strip's `length` boards."""
     bar = '<div class="bar" title="Value for player 1"><i></i></div>' if _is_score(game) else "<div></div>"
     buttons = (("go", 0, "First", "&#171;"), ("by", -1, "Previous", "&#8249;"), ("by", 1, "Next", "&#8250;"))
@@ -167,31 +194,46 @@ def _player(game: Sequence[Ply], length: int, picture: str) -> str:
         f'<div class="player">{bar}<i class="board {picture}" role="img"></i>'
         f'<div class="side"><p class="ply"></p>'
         f'<p class="says" aria-live="polite"></p><div class="controls">{controls}{slider}</div>'
-        f'{_trace(game)}<p class="legend">The arrow keys step through the game.</p></div></div>'
+        f'{_trace(game)}<p class="legend">The arrow keys step through the game.</p>'
+        f"{_thoughts(thoughts)}</div></div>"
     )
+
+
+def _thoughts(thoughts: Sequence[Record]) -> str:
+    """What the page's script draws of the searches; the action that was played has an arrow."""
+    if not thoughts:
+        return ""
+    data = json.dumps(thoughts, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<div class="jz thoughts"></div><script type="application/json">{data}</script>'
 
 
 def _trace(game: Sequence[Ply]) -> str:
     """Player 1's value over the plies, or the only player's; "" where values or movers are not known."""
     one_player = all(ply.mover in (0, None) for ply in game) and any(ply.mover == 0 for ply in game)
     values = [ply.value if one_player else ply.first_value for ply in game]
-    known = [value for value in values if value is not None]
+    known = [value for value in (*values, *(ply.found for ply in game)) if value is not None]
     if len(known) < 2:
         return ""
     low, high = (-1.0, 1.0) if _is_score(game) else (min(known), max(known))
     scale = 88 / ((high - low) or 1.0)  # of a picture that is 100 high
-    path = "L".join(
-        f"{_at(ply, game)} {94 - scale * (value - low):.3g}"
-        for ply, value in zip(game, values, strict=True)
-        if value is not None
-    )
+
+    def path(values: Sequence[float | None], kind: str) -> str:
+        points = [
+            f"{_at(ply, game)} {94 - scale * (value - low):.3g}"
+            for ply, value in zip(game, values, strict=True)
+            if value is not None
+        ]
+        return f'<path class="{kind}" d="M{"L".join(points)}"/>' if points else ""
+
+    found = path([ply.found for ply in game], "found")
     zero = '<line x1="0" x2="100" y1="50" y2="50"/>' if _is_score(game) else ""
     legend = "Value" if one_player else "Value for player 1"
+    legend += ": the search's, and thin the network's" if found else ""
     cursor = '<line class="cursor" x1="0" x2="0" y1="0" y2="100"/>'
     return (
         f'<p class="legend over">{legend}, from {low:.3g} to {high:.3g}</p>'
         f'<svg class="trace" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
-        f'{zero}<path d="M{path}"/>{cursor}</svg>'
+        f"{zero}{path(values, 'network')}{found}{cursor}</svg>"
     )
 
 

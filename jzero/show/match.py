@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib import resources
 from typing import Any
 
 from jzero.env import Env
 from jzero.pytrees import Record
+from jzero.show.games import games_script
 from jzero.show.ladder import cross_table, curve_section, labels, match_games
 from jzero.show.page import page
 from jzero.show.words import duration, number, whole_number
@@ -62,7 +62,7 @@ def match_page(record: Record, env: Env | None = None) -> str:
         _table("Results", *_results(contest, record["results"], names)),
         _table("Players", ("player", ""), [(name, about["words"]) for name, about in players.items()]),
     ]
-    script = (resources.files("jzero.show") / "report.js").read_text("utf-8") if games else ""
+    script = games_script() if games else ""
     return page(f"Match of {record['env']}", "\n".join(sections), css=CSS + games_css, script=script)
 
 

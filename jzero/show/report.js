@@ -1,13 +1,17 @@
-'use strict';
 document.documentElement.classList.add('js');
 const games = [...document.querySelectorAll('.game')];
 const tabs = [...document.querySelectorAll('.tabs button')];
 const list = document.querySelector('.tabs select');
 let current = null;
+const think = (panel, thought, played) => {
+  const parts = thought ? [bars(thought, {played}), element('h2', {}, 'Expected line'), line(thought.line)] : [];
+  panel.replaceChildren(...parts);
+};
 const players = games.map(game => {
   const plies = [...game.querySelectorAll('.strip li')];
   const find = name => game.querySelector(name);
   const [stage, range, trace, bar] = ['.player .board', 'input', '.trace', '.bar i'].map(find);
+  const panel = find('.thoughts'), thoughts = JSON.parse(find('script')?.textContent ?? '[]');
   let ply = 0;
   const show = wanted => {
     ply = Math.max(0, Math.min(plies.length - 1, wanted));
@@ -17,6 +21,7 @@ const players = games.map(game => {
     find('.ply').textContent = item.dataset.ply;
     find('.says').textContent = item.dataset.says;
     range.value = ply;
+    if (panel) think(panel, thoughts[+item.dataset.number], +item.dataset.action);
     if (bar) bar.style.height = item.dataset.share + '%';
     if (trace) {
       const cursor = trace.querySelector('.cursor');

@@ -6,7 +6,6 @@ It is made of what is in the run directory, and any of that may still be missing
 import math
 import statistics
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from jzero.show.curves import (
     training_section,
     unroll_section,
 )
-from jzero.show.games import games_section
+from jzero.show.games import games_script, games_section
 from jzero.show.page import page
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
 from jzero.storage.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
@@ -68,7 +67,7 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
         _usage(experiment, run_dir, config),
     )
     path = run_dir / REPORT
-    script = (resources.files("jzero.show") / "report.js").read_text("utf-8")
+    script = games_script()
     write_atomic(path, page(spaced(experiment), "".join(body), css=games_css, script=script))
     return path
 

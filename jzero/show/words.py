@@ -27,6 +27,17 @@ def whole_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """A value with its sign, none for zero."""
+    size = f"{abs(value):.{digits}f}"
+    return ("\u2212" if value < 0 else "+") + size if float(size) else size
+
+
+def percent(share: float) -> str:
+    """A share in percent, below ten with a decimal place."""
+    return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
+
+
 def duration(seconds: float) -> str:
     """A time span: 48 s, 9 min 5 s, 3 h 20 min, 2 d 4 h."""
     left = round(seconds)

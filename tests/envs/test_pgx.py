@@ -2,6 +2,7 @@
 
 import collections
 import sys
+from xml.etree import ElementTree
 
 import chex
 import jax
@@ -283,6 +284,41 @@ def test_leduc_holdems_cards_are_dealt_from_what_is_left(betting_round, mover):
             weights[tuple(ranks)] += 1
     assert len(weights) > 2
     assert_uniform(drawn_cards(env, state, 8_000), weights)
+
+
+@pytest.mark.parametrize("name", ["kuhn_poker", "leduc_holdem"])
+def test_a_players_picture_changes_with_the_cards_it_sees_alone(name):
+    env = make(f"pgx:{name}")
+    step, rng, turned = jax.jit(env.step), np.random.default_rng(0), set()
+    for seed in range(12):
+        state = jax.device_get(env.init(jax.random.key(seed)))
+        while True:
+            cards = np.asarray(state._cards)
+            public = name == "leduc_holdem" and int(state._round) > 0
+            turned.add(public)
+            for player in (0, 1):
+                sees = {player, 2} if public else {player}
+                for place in range(cards.size):
+                    other = cards.copy()
+                    other[place] = (cards[place] + 1) % 3
+                    same = env.svg_for(state.replace(_cards=other), player) == env.svg_for(state, player)
+                    assert same == (place not in sees)
+                    assert env.svg(state.replace(_cards=other)) != env.svg(state)
+            ElementTree.fromstring(env.svg_for(state, 0))
+            if bool(state.terminated):
+                break
+            action = rng.choice(np.flatnonzero(state.legal_action_mask))
+            state = jax.device_get(step(state, action, jax.random.key(0)))
+    assert turned == ({False, True} if name == "leduc_holdem" else {False})
+
+
+def test_a_bet_in_kuhn_poker_raises_the_pot():
+    env = make("pgx:kuhn_poker")
+    state = env.init(jax.random.key(0))
+    names = [env.action_name(state, action) for action in range(2)]
+    pots = [int(env.step(state, action, jax.random.key(0))._pot.sum()) for action in range(2)]
+    assert pots[names.index("bet or call")] == 1
+    assert pots[names.index("check or fold")] == 0
 
 
 @pytest.mark.parametrize(("name", "cards"), [("kuhn_poker", (2, 0)), ("leduc_holdem", (2, 0, 1))])

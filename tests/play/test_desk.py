@@ -1,5 +1,7 @@
 """Games at the desk: moves, undo, seats, analyses, files, and what hidden cards are shown."""
 
+import urllib.parse
+
 import jax
 import numpy as np
 import pytest
@@ -112,6 +114,44 @@ def test_hidden_cards_are_shown_to_nobody_else(desk_of):
             answers = list(desk.think(game["id"], game["ply"], 16, move=True))
             assert [list(answer) for answer in answers] == [["game"]]
             game = answers[-1]["game"]
+
+
+@pytest.mark.parametrize("name", ["pgx:kuhn_poker", "pgx:leduc_holdem"])
+def test_an_end_that_is_only_imagined_turns_no_cards(desk_of, name):
+    pytest.importorskip("pgx")
+    desk = desk_of(name)
+    env, ended = desk.rules.env, 0
+    for seed in range(12):
+        game = desk.ask("new", {"seats": ["human", "0"], "seed": seed, "simulations": 0})
+        for _ in range(8):
+            if game["over"]:
+                break
+            if game["mover"] == 1:
+                assert game["legal"] == {}
+                game = list(desk.think(game["id"], game["ply"], 0, move=True))[-1]["game"]
+                continue
+            found = desk.store.get(game["id"])
+            boards = []
+            for card in range(3):
+                cards = np.array(found.states[-1]._cards)
+                cards[1] = card
+                found.states[-1] = found.states[-1].replace(_cards=cards)
+                there = [
+                    desk.ask("position", {"game": game["id"], "ply": game["ply"], "path": [int(action)]})
+                    for action in game["legal"]
+                ]
+                ended += sum(position["over"] for position in there)
+                turned = f">{'JQK'[int(cards[0])]}<"
+                for position in there:
+                    picture = urllib.parse.unquote(position["board"]["url"])
+                    assert turned in picture
+                    assert picture.count("#8c2f39") >= 1  # the back of a card
+                boards.append(env.svg_for(found.states[-1], 0))
+            assert len(set(boards)) == 1
+            game = desk.ask(
+                "play", {"game": game["id"], "ply": game["ply"], "action": int(next(iter(game["legal"])))}
+            )
+    assert ended > 3
 
 
 def _hand(env, state, seat):

@@ -21,12 +21,13 @@ from jzero.evaluate.record import record_games
 from jzero.run.build import build_agent, build_algorithm
 from jzero.show import games as games_module
 from jzero.show import write_report
-from jzero.show.boards import Album, data_url, drawn, replay
+from jzero.show.boards import Album, Position, data_url, drawn, replay
 from jzero.show.curves import speeds_line
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, line_chart, series
 from jzero.show.words import duration, short_number, whole_number
 from tests.helpers.tiny import tiny
+from tests.play.conftest import newcomer
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 # Crosses take the middle row.
@@ -305,15 +306,64 @@ def test_every_board_of_a_game_is_there_once_with_its_value(full_run):
     ]  # without the player's
     assert [shown[name] for name in boards] == [drawing.replace('"', "'") for drawing in drawings]
     assert [item["title"] for item in strip] == [
-        "Ply 0: player 1 to move, value +0.25, plays 4",
-        "Ply 1: player 2 to move, value -0.50, plays 0",
-        "Ply 2: player 1 to move, value +0.75, plays 3",
-        "Ply 3: player 2 to move, plays 1",
-        "Ply 4: player 1 to move, value +1.00, plays 5",
+        "Ply 0: player 1 to move, value +0.25, plays b2",
+        "Ply 1: player 2 to move, value -0.50, plays a3",
+        "Ply 2: player 1 to move, value +0.75, plays a2",
+        "Ply 3: player 2 to move, plays b3",
+        "Ply 4: player 1 to move, value +1.00, plays c2",
         "The end: player 1 wins",
     ]
     # Player 1's share of the value bar: its own value as it is, the opponent's turned round.
     assert [float(item["data-share"]) for item in strip] == [62.5, 75.0, 87.5, 50.0, 100.0, 100.0]
+
+
+def thought(best, value):
+    bars = [{"action": a, "name": f"<{a}>", "prior": 0.1 * a, "visits": 9 - a, "q": None} for a in range(9)]
+    return {
+        "simulations": 45,
+        "action": best,
+        "value": [value, -value],
+        "actions": bars,
+        "line": ["<4>", "<0>"],
+    }
+
+
+def test_what_searches_found_is_in_the_page_for_its_script(tmp_path):
+    thoughts = [thought(4, 0.5), thought(0, -0.25), thought(3, 0.0), thought(1, 0.0), thought(5, 1.0)]
+    games = [{**GAME, "thoughts": thoughts}, GAME, {**GAME, "thoughts": thoughts[1:]}]
+    text = report_of(make_run(tmp_path, games={"env": "x", "games": games}), TicTacToe())
+    page = Page(text)
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)
+    assert json.loads(data) == thoughts
+    assert "<" not in data
+    assert len(page.all("div", "thoughts")) == 1
+    # Values from -1 to 1 are places from 94 down to 6.
+    (curve,) = re.findall(r'<path class="found" d="M([^"]*)"', text)
+    points = [tuple(map(float, point.split())) for point in curve.split("L")]
+    assert points == [(0, 28), (20, 61), (40, 50), (60, 50), (80, 6)]
+    assert [item["data-action"] for item in page.all("li")[:6]] == ["4", "0", "3", "1", "5", ""]
+
+
+def test_a_recorded_game_has_what_its_searches_found():
+    agent = newcomer("tic_tac_toe")
+    games = record_games(agent, num_games=2, key=jax.random.key(1), analysed=1)["games"]
+    assert "thoughts" not in games[1]
+    thoughts, actions = games[0]["thoughts"], games[0]["actions"]
+    assert [thought["action"] for thought in thoughts][2:] == actions[2:]  # the opening is drawn
+    state = agent.env.init(jax.random.key(0))
+    for thought, action in zip(thoughts, actions, strict=True):
+        legal = np.flatnonzero(state.legal_action_mask).tolist()
+        named = {bar["name"]: bar["action"] for bar in thought["actions"]}
+        assert {agent.env.action_name(state, a): a for a in legal}.items() >= named.items()
+        assert sum(bar["visits"] for bar in thought["actions"]) <= thought["simulations"] == 16
+        assert [bar["visits"] for bar in thought["actions"]] == sorted(
+            (bar["visits"] for bar in thought["actions"]), reverse=True
+        )
+        assert named[thought["line"][0]] == thought["action"]
+        assert len(thought["line"]) == len(set(thought["line"]))  # a cell is taken once
+        state = agent.env.step(state, action, jax.random.key(0))
+    assert games[0]["outcome"] == [1.0, -1.0]
+    assert next(bar["q"] for bar in thoughts[-1]["actions"] if bar["action"] == actions[-1]) == 1.0
 
 
 def test_positions_that_games_share_are_kept_once(tmp_path):
@@ -328,11 +378,11 @@ def test_without_the_environment_the_moves_are_shown(tmp_path):
     text = report_of(make_run(tmp_path, games={"env": "no_such_game", "games": [GAME]}))
     assert pictures(text) == {}
     assert [item["title"] for item in Page(text).all("li")] == [
-        "Ply 0: value +0.25, plays 4",
-        "Ply 1: value -0.50, plays 0",
-        "Ply 2: value +0.75, plays 3",
-        "Ply 3: plays 1",
-        "Ply 4: value +1.00, plays 5",
+        "Ply 0: value +0.25, plays b2",
+        "Ply 1: value -0.50, plays a3",
+        "Ply 2: value +0.75, plays a2",
+        "Ply 3: plays b3",
+        "Ply 4: value +1.00, plays c2",
     ]
     assert "player 1 wins, 5 plies" in text
 
@@ -382,9 +432,12 @@ def test_a_seed_replays_a_game_of_chance():
 
 
 def test_values_are_turned_to_the_first_players_side():
-    found = plies(GAME, [0, 1, 0, 1, 0, None])
+    found = plies(GAME, [Position("", mover, None) for mover in (0, 1, 0, 1, 0, None)])
     assert [ply.first_value for ply in found] == [0.25, 0.5, 0.75, None, 1.0, 1.0]
-    alone = plies({"actions": [0, 1], "values": [3.0, 2.0], "outcome": [5.0]}, [0, 0, None])
+    alone = plies(
+        {"actions": [0, 1], "values": [3.0, 2.0], "outcome": [5.0]},
+        [Position("", mover, None) for mover in (0, 0, None)],
+    )
     assert [ply.first_value for ply in alone] == [None, None, None]
     assert [ply.value for ply in alone] == [3.0, 2.0, None]
 
@@ -449,6 +502,7 @@ def test_names_and_titles_cannot_become_markup(tmp_path):
         {"games": {"games": [{"actions": [4, 0]}]}},
         {"games": {"games": [{**GAME, "values": [math.nan] * 9, "outcome": [math.nan, 1.0]}]}},
         {"games": {"games": 3}},
+        {"games": {"games": [{**GAME, "thoughts": found} for found in (3, [None] * 5, [{"value": []}] * 5)]}},
         {"result": {"strength": None}},
         {"result": {"strength": {"value": None}}},
         {"config": {"config": None, "versions": None}},
@@ -553,6 +607,8 @@ def test_outcomes_in_words():
 
 @pytest.mark.slow
 def test_a_browser_shows_it_and_plays_the_game(full_run):
+    games = {"env": "tic_tac_toe", "games": [{**GAME, "thoughts": [thought(1, 0.5)] * 5}]}
+    (full_run / "games.json").write_text(json.dumps(games))
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium on this machine")
@@ -565,6 +621,9 @@ def test_a_browser_shows_it_and_plays_the_game(full_run):
         "document.body.dataset.seen = document.querySelector('.ply').textContent + '|' + "
         "document.querySelector('.says').textContent + '|' + "
         "document.querySelector('.player .board').className + '|' + "
+        "document.querySelectorAll('.jz-bars tbody tr').length + '|' + "
+        "document.querySelector('.jz-played.jz-best b').textContent + '|' + "
+        "document.querySelector('.jz-line-of-play').textContent + '|' + "
         "style.backgroundImage.slice(0, 23); });</script></head>"
     )
     report.write_text(report.read_text(encoding="utf-8").replace("</head>", probe, 1), encoding="utf-8")
@@ -584,4 +643,12 @@ def test_a_browser_shows_it_and_plays_the_game(full_run):
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert "data-error" not in dom
     seen = html.unescape(re.search(r'data-seen="([^"]*)"', dom)[1]).split("|")
-    assert seen == ["Ply 3 of 5", "player 2 to move, plays 1", "board b3", 'url("data:image/svg+xml']
+    assert seen == [
+        "Ply 3 of 5",
+        "player 2 to move, plays b3",
+        "board b3",
+        "9",
+        "<1>",
+        "<4><0>",
+        'url("data:image/svg+xml',
+    ]

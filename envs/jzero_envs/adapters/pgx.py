@@ -112,6 +112,14 @@ class PgxCards(PgxEnv):
         )
         return jax.nn.one_hot(own_first, 3, dtype=jnp.float32)
 
+    def svg(self, state: Any) -> str:
+        """A picture with all cards."""
+        return pgx_pictures.cards_svg(self.name, state, None)
+
+    def svg_for(self, state: Any, player: int) -> str:
+        """A picture with the cards that this player sees."""
+        return pgx_pictures.cards_svg(self.name, state, player)
+
     def resample(self, state: Any, key: jax.Array) -> Any:
         """The state with the cards unseen by its player to move drawn uniformly from the rest of the pack."""
         return REDRAW[self.name](state, key)

@@ -1,30 +1,5 @@
 // The board: a picture, and above it the places to click and what the analysis says of them.
-
-const SVG = "http://www.w3.org/2000/svg";
-
-export function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
-export function shape(tag, attributes = {}, text = "") {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text) node.textContent = text;
-  return node;
-}
-
-// A picture alone, as in the tree.
-export function picture(board, label) {
-  const image = element("img", { class: "jz-picture", alt: label, src: board.url ?? "", draggable: "false" });
-  if (!board.url) image.hidden = true;
-  return image;
-}
+import { element, shape } from "/static/dom.js";
 
 export class Board {
   // `play(action)` is called with a chosen action, `say(text)` with what the person should know.

@@ -1,5 +1,6 @@
 // The page: a game, its controls, and what the agent thinks.
-import { Board, element, picture } from "/static/board.js";
+import { Board } from "/static/board.js";
+import { element, picture } from "/static/dom.js";
 import { bars, branches, curve, line } from "/static/panels.js";
 
 const LEVELS = { 0: "policy alone" };
@@ -185,7 +186,8 @@ class Desk {
     this.thought = thought;
     this.thoughtAt = at;
     const peek = (action) => this.#peek(action === null ? null : [action]);
-    this.bars.replaceChildren(bars(thought, peek, (action) => this.play(action)));
+    this.bars.replaceChildren(bars(thought,
+      { hover: peek, choose: (action) => this.play(action), played: this.game.actions[at] }));
     const total = thought?.actions.reduce((sum, row) => sum + row.visits, 0);
     const shares = thought && this.onBoard.checked
       ? Object.fromEntries(thought.actions.map((row) => [row.action, total ? row.visits / total : row.prior])) : null;

@@ -6,11 +6,11 @@ Axes: A actions, P players.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Env, is_finished, seeded_key
@@ -27,9 +27,10 @@ class Rules:
 
     def __init__(self, env: Env, name: str) -> None:
         self.spec = describe(env, name)
-        self.env: Any = env
+        self.env = game = cast(Any, env)
         self._init = jax.jit(lambda seed: env.init(seeded_key(seed, 0)))
         self._step = jax.jit(lambda state, action, seed, ply: env.step(state, action, seeded_key(seed, ply)))
+        self._resample = jax.jit(lambda state, seed: game.resample(state, seeded_key(seed, 0)))
 
     def first(self, seed: int) -> PyTree:
         """The first state of the game of this seed."""
@@ -37,7 +38,21 @@ class Rules:
 
     def after(self, state: OneState, action: int, seed: int, ply: int) -> PyTree:
         """The state after the game's action number `ply`, from 1 on."""
-        return self._step(state, jnp.int32(action), np.uint32(seed), np.int32(ply))
+        return self._step(state, np.int32(action), np.uint32(seed), np.int32(ply))
+
+    def imagine(self, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
+        """The states [number of actions + 1] along actions that are not played; fewer where one is illegal.
+
+        Hidden things and chance are drawn anew by the seed: they tell no more than the player to move knows.
+        """
+        if path and self.spec.resamples:
+            state = self._resample(state, np.uint32(seed))
+        states = [state]
+        for ply, action in enumerate(path, 1):
+            if action not in self.legal(states[-1]):
+                break
+            states.append(self.after(states[-1], action, seed, ply))
+        return states
 
     def over(self, state: OneState) -> bool:
         """Whether the game has ended."""
@@ -71,22 +86,27 @@ class Rules:
                 return action
         raise ValueError(f"{name.strip()!r} is no legal move here")
 
-    def picture(self, state: OneState, viewer: int | None) -> str:
+    def picture(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> str:
         """The picture, for one player's eyes where information is hidden; "" where there is none.
 
         Args:
             state: the state.
             viewer: the player who looks; None for somebody who may see everything.
+            imagined: the state was not reached, so its end does not turn the cards.
         """
         if not self.spec.draws:
             return ""
-        if viewer is None or not self.spec.hidden_information or self.over(state):
+        if not self._hides(state, viewer, imagined):
             return self.env.svg(state)
         return self.env.svg_for(state, viewer) if self.spec.draws_for else ""
 
-    def board(self, state: OneState, viewer: int | None) -> dict[str, Any]:
+    def _hides(self, state: OneState, viewer: int | None, imagined: bool = False) -> bool:
+        """Whether this viewer may not see all of the state."""
+        return viewer is not None and self.spec.hidden_information and (imagined or not self.over(state))
+
+    def board(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> dict[str, Any]:
         """The picture as a data URL with its box [x, y, width, height] and the places to click; {} without one."""
-        svg = self.picture(state, viewer)
+        svg = self.picture(state, viewer, imagined=imagined)
         if not svg:
             return {}
         areas = self.env.areas(state) if self.spec.places and not self.over(state) else {}
@@ -94,7 +114,7 @@ class Rules:
 
     def text(self, state: OneState, viewer: int | None) -> str:
         """The position in words for a terminal; which moves there are where the environment has no words."""
-        hides = self.spec.hidden_information and viewer is not None and not self.over(state)
+        hides = self._hides(state, viewer)
         if self.spec.writes and not hides:
             return self.env.text(state)
         if self.spec.writes_for and hides:

@@ -1,5 +1,5 @@
 // What stands beside the board: bars of the actions, the curve, the line, the tree.
-import { element, picture, shape } from "/static/board.js";
+import { element, picture, shape } from "/static/dom.js";
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 
@@ -15,20 +15,25 @@ function bar(kind, share, text) {
   return element("td", { class: `jz-bar jz-${kind}` }, fill, element("span", {}, text));
 }
 
-// A row per action: prior, visits, value. `hover(action or null)` and `choose(action)` are called.
-export function bars(thought, hover, choose) {
+// A row per action: prior, visits, value. `hover(action or null)` and `choose(action)` are called, where there is
+// something to show and to play; `played` is the action that the game went on with.
+export function bars(thought, { hover, choose, played } = {}) {
   if (!thought) return element("p", { class: "jz-note" }, "Nothing is analysed yet.");
   const total = thought.actions.reduce((sum, row) => sum + row.visits, 0);
   const known = thought.actions.map((row) => row.q).filter((q) => q !== null);
   const [low, high] = known.every((q) => Math.abs(q) <= 1) ? [-1, 1] : [Math.min(...known), Math.max(...known)];
   const rows = thought.actions.slice(0, 12).map((row) => {
     const visits = total ? row.visits / total : 0;
-    const best = row.action === thought.action;
+    const kinds = [["jz-best", thought.action], ["jz-played", played]];
+    const marks = kinds.filter(([, action]) => action === row.action).map(([name]) => name).join(" ");
+    const events = hover ? { onmouseenter: () => hover(row.action), onmouseleave: () => hover(null) } : {};
+    const name = choose
+      ? element("button", { type: "button", onclick: () => choose(row.action), "aria-label": `play ${row.name}` }, row.name)
+      : element("b", {}, row.name);
     return element(
       "tr",
-      { class: best ? "jz-best" : "", onmouseenter: () => hover(row.action), onmouseleave: () => hover(null) },
-      element("th", { scope: "row" },
-        element("button", { type: "button", onclick: () => choose(row.action), "aria-label": `play ${row.name}` }, row.name)),
+      { class: marks, ...events },
+      element("th", { scope: "row" }, name),
       bar("prior", row.prior, percent(row.prior)),
       bar("visits", visits, total ? `${Math.round(row.visits)}` : ""),
       bar("q", row.q === null ? 0 : (row.q - low) / (high - low || 1), signed(row.q)),
@@ -66,10 +71,11 @@ export function curve(values, zeroSum, now, choose) {
   return element("figure", {}, svg, element("figcaption", {}, words + text));
 }
 
-// The principal variation: `hover(number of moves or null)`.
+// The principal variation; `hover(number of moves or null)` is called, where there is something to show.
 export function line(names, hover) {
   if (!names.length) return element("p", { class: "jz-note" }, "\u2013");
   return element("ol", { class: "jz-line-of-play" }, ...names.map((name, index) => {
+    if (!hover) return element("li", {}, name);
     const events = { onmouseenter: () => hover(index + 1), onmouseleave: () => hover(null), onfocus: () => hover(index + 1), onblur: () => hover(null) };
     return element("li", {}, element("button", { type: "button", "aria-label": `the position after ${name}`, ...events }, name));
   }));
@@ -78,27 +84,21 @@ export function line(names, hover) {
 // Children of a node as a list that unfolds; `load(path)` gives them, `board(path)` a picture.
 export function branches(children, path, load, board) {
   const total = children.reduce((sum, child) => sum + child.visits, 0);
-  return element("ul", { role: path.length ? "group" : "tree" }, ...children.map((child) => {
+  return element("ul", {}, ...children.map((child) => {
     const here = [...path, child.action];
-    const below = element("div", { class: "jz-below", hidden: true });
+    const below = element("div", { class: "jz-below" });
     const share = element("i");
     share.style.width = `${(100 * child.visits) / total}%`;
-    const item = element("li", { role: "treeitem", "aria-expanded": "false" });
-    const open = async () => {
-      const opens = below.hidden;
-      below.hidden = !opens;
-      item.setAttribute("aria-expanded", opens);
-      if (!opens || below.childElementCount) return;
+    const open = async (event) => {
+      if (!event.target.open || below.childElementCount) return;
       const [position, more] = await Promise.all([board(here), child.more ? load(here) : { children: [] }]);
       const drawing = position.board.url ? picture(position.board, `the position after ${position.names.join(", ")}`) : "";
       below.replaceChildren(drawing, more.children.length ? branches(more.children, here, load, board) : "");
     };
-    item.append(
-      element("button", { type: "button", class: "jz-node", onclick: open },
+    return element("li", {}, element("details", { ontoggle: open },
+      element("summary", { class: "jz-node" },
         element("b", {}, child.name), element("span", { class: "jz-share" }, share),
         element("span", {}, `${child.visits}`), element("span", {}, signed(child.q))),
-      below,
-    );
-    return item;
+      below));
   }));
 }

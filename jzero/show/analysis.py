@@ -1,0 +1,211 @@
+"""An analysis to look at: as HTML that needs no script and no server, and as text.
+
+Its look is that of the page (`panels.css`), with a tree of `details` in place of requests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import jax
+import numpy as np
+
+from jzero.analysis import Analysis
+from jzero.pytrees import OneState, PyTree
+from jzero.show.boards import data_url
+from jzero.show.page import shown as file_shown
+from jzero.show.rules import Rules
+from jzero.show.thoughts import Branch, Branches, thought_of, unfolds
+from jzero.show.words import percent, signed
+
+ROWS = 8
+"""Rows of a batch that are shown where none are named."""
+BARS = 8
+"""Actions with bars."""
+LINE = 12
+"""Moves of an expected line."""
+NODES = 600
+"""Nodes of all trees, the most visited ones."""
+BOARD_BYTES = 1_000_000
+"""Of the boards of all nodes, as far as they are as large as the first; other nodes have none."""
+SEED = 0
+"""Of what chance and hidden things may be in positions that were not reached."""
+
+
+class Shown:
+    """Rows of an analysis; a notebook shows it as HTML, a terminal as text."""
+
+    def __init__(self, found: Analysis, rows: Sequence[int]) -> None:
+        self._found, self._rows = found, rows
+        self._rules = Rules(found.env, found.name)
+        # The tree stays where it is: of it single rows are read.
+        self._numbers = jax.device_get(dataclasses.replace(found, tree=()))
+
+    def _repr_html_(self) -> str:
+        body = "".join(map(self._html, self._rows))
+        return f'<div class="jz jz-shown"><style>{file_shown("panels.css")}</style>{body}{self._left()}</div>'
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(self._text, self._rows))
+
+    def _state(self, row: int) -> OneState:
+        return jax.tree.map(lambda x: x[row], self._numbers.states)
+
+    def _left(self) -> str:
+        batch = self._numbers.action.shape[0]
+        if len(self._rows) == batch:
+            return ""
+        return f'<p class="jz-note">{len(self._rows)} of {batch} rows; show(rows=[...]) shows others.</p>'
+
+    def _title(self, row: int) -> str:
+        state = self._state(row)
+        mover = (
+            "the game is over"
+            if self._rules.over(state)
+            else f"player {self._rules.mover(state) + 1} to move"
+        )
+        return f"Row {row}: {mover}"
+
+    def _thought(self, row: int, state: OneState) -> dict[str, Any]:
+        return thought_of(self._rules, state, self._numbers, row, BARS)
+
+    def _text(self, row: int) -> str:
+        state = self._state(row)
+        viewer = self._rules.mover(state)
+        lines = [self._title(row), self._rules.text(state, viewer)]
+        if not self._rules.over(state):
+            thought = self._thought(row, state)
+            lines += [
+                bars_text(thought),
+                f"value {_value(thought)}; line {' '.join(self._line(state, thought))}",
+            ]
+        return "\n".join(lines)
+
+    def _line(self, state: OneState, thought: dict[str, Any]) -> list[str]:
+        """Names of the moves that the search expects."""
+        if self._rules.spec.action_size:
+            return [row["name"] for row in thought["actions"] if row["action"] in thought["variation"]]
+        path = thought["variation"][:LINE]
+        states = self._rules.imagine(state, path, SEED)
+        return [self._rules.name_of(*move) for move in zip(states[: len(states) - 1], path, strict=False)]
+
+    def _html(self, row: int) -> str:
+        state = self._state(row)
+        viewer = self._rules.mover(state)
+        board = _board(self._rules, state, viewer)
+        parts = [f"<div>{board}</div>"]
+        if not self._rules.over(state):
+            thought = self._thought(row, state)
+            line = "".join(f"<li>{escape(name)}</li>" for name in self._line(state, thought))
+            about = f"{thought['simulations']} simulations, value {_value(thought)}"
+            parts.append(
+                f"<div><p>{about}</p>{_bars(thought)}<h2>Expected line</h2>"
+                f'<ol class="jz-line-of-play">{line}</ol></div>'
+            )
+            if unfolds(self._rules, self._found):
+                share, branches = len(self._rows), Branches(self._found.tree, row)
+                nodes, boards = NODES // share, BOARD_BYTES // (share * len(board))
+                tree = _Tree(self._rules, branches, viewer, nodes, boards)
+                parts.append(f'<div><h2>Tree</h2><div class="jz-tree-panel">{tree.html(state)}</div></div>')
+        title = escape(self._title(row))
+        return (
+            f'<section class="jz-card"><h2>{title}</h2><div class="jz-seen">{"".join(parts)}</div></section>'
+        )
+
+
+def shown(found: Analysis, rows: Sequence[int] | None = None) -> Shown:
+    """Some rows of an analysis, to look at.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    batch = np.shape(found.visits)[0]
+    rows = range(min(ROWS, batch)) if rows is None else rows
+    for row in rows:
+        if not 0 <= row < batch:
+            raise ValueError(f"rows has {row}; the analysis has the rows 0 to {batch - 1}")
+    return Shown(found, rows)
+
+
+class _Tree:
+    """The tree of one row as nested lists that unfold: its most visited nodes, the first of them with boards."""
+
+    def __init__(self, rules: Rules, branches: Branches, viewer: int, nodes: int, boards: int) -> None:
+        self._rules, self._branches, self._viewer = rules, branches, viewer
+        self._shown, self._drawn = branches.most_visited(nodes), branches.most_visited(boards)
+
+    def html(self, state: OneState) -> str:
+        """The branches of the root, whose state this is."""
+        return self._below(0, state, 0)
+
+    def _below(self, node: int, state: PyTree, ply: int) -> str:
+        children, legal = self._branches.below(node), set(self._rules.legal(state))
+        kept = [child for child in children if child.action in legal and child.node in self._shown]
+        total = sum(child.visits for child in children)
+        left = len(children) - len(kept)
+        more = f'<li class="jz-note">{left} more</li>' if left else ""
+        items = "".join(self._item(child, child.visits / total, state, ply + 1) for child in kept)
+        return f"<ul>{items}{more}</ul>" if items or more else ""
+
+    def _item(self, child: Branch, share: float, above: PyTree, ply: int) -> str:
+        state = self._rules.after(above, child.action, SEED, ply)
+        board = _board(self._rules, state, self._viewer) if child.node in self._drawn else ""
+        summary = (
+            f"<b>{escape(self._rules.name_of(above, child.action))}</b>"
+            f'<span class="jz-share"><i style="width:{100 * share:.3g}%"></i></span>'
+            f"<span>{child.visits}</span><span>{signed(child.qvalue)}</span>"
+        )
+        below = f'<div class="jz-below">{board}{self._below(child.node, state, ply)}</div>'
+        return f'<li><details><summary class="jz-node">{summary}</summary>{below}</details></li>'
+
+
+def _board(rules: Rules, state: OneState, viewer: int) -> str:
+    """The state as its viewer sees it: a picture, or words."""
+    svg = rules.picture(state, viewer)
+    if svg:
+        return f'<img class="jz-picture" alt="" src="{escape(data_url(svg))}">'
+    return f"<pre>{escape(rules.text(state, viewer))}</pre>"
+
+
+def _value(thought: dict[str, Any]) -> str:
+    """For the player to move, of more than two for each."""
+    value = thought["value"]
+    return ", ".join(map(signed, value)) if len(value) > 2 else signed(value[thought["mover"]])
+
+
+def _bars(thought: dict[str, Any]) -> str:
+    """The bars of `panels.js` without a script."""
+    total = sum(row["visits"] for row in thought["actions"]) or 1.0
+    known = [row["q"] for row in thought["actions"] if row["q"] is not None]
+    low, high = (-1.0, 1.0) if all(abs(q) <= 1 for q in known) else (min(known), max(known))
+    rows = []
+    for row in thought["actions"]:
+        q = 0.0 if row["q"] is None else (row["q"] - low) / ((high - low) or 1.0)
+        best = ' class="jz-best"' if row["action"] == thought["action"] else ""
+        rows.append(
+            f'<tr{best}><th scope="row"><b>{escape(row["name"])}</b></th>'
+            + _bar("prior", row["prior"], percent(row["prior"]))
+            + _bar("visits", row["visits"] / total, f"{row['visits']:.0f}")
+            + _bar("q", q, "" if row["q"] is None else signed(row["q"]))
+            + "</tr>"
+        )
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("move", "prior", "visits", "value"))
+    return f'<table class="jz-bars"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _bar(kind: str, share: float, text: str) -> str:
+    width = 100 * max(0.0, min(1.0, share))
+    return f'<td class="jz-bar jz-{kind}"><i style="width:{width:.3g}%"></i><span>{text}</span></td>'
+
+
+def bars_text(thought: dict[str, Any], most: int = BARS) -> str:
+    """The bars as a table of text."""
+    lines = [f"{'move':>8} {'prior':>7} {'visits':>7} {'value':>7}"]
+    for row in thought["actions"][:most]:
+        value = "" if row["q"] is None else f"{row['q']:+.2f}"
+        best = "  <" if row["action"] == thought["action"] else ""
+        lines.append(f"{row['name']:>8} {row['prior']:7.1%} {row['visits']:7.0f} {value:>7}{best}")
+    return "\n".join(lines)
