@@ -113,7 +113,7 @@ def _lines(
             state = jax.tree.map(lambda x, row=row: x[row], states)
             if len(line) == later - 1 and actions[row] in rules.legal(state):
                 line.append(rules.name_of(state, int(actions[row])))
-        if later > max(map(len, names)):
+        if rules.spec.external or later > max(map(len, names)):  # an emulator does not go back
             break
         states = jax.device_get(step(states, np.maximum(actions, 0), seeds, ply + later))
     return names

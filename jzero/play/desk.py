@@ -10,7 +10,6 @@ Every request names a method of `METHODS` and its arguments; every answer is a d
 from __future__ import annotations
 
 import hashlib
-import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ from jzero.agent import Agent
 from jzero.evaluate.gtp import go_rules
 from jzero.play import notation
 from jzero.play.analyst import LEVELS, Analyst
-from jzero.play.game import HUMAN, MAX_PLIES, Game, Outdated, Refused
+from jzero.play.game import HUMAN, Game, Outdated, Refused
+from jzero.play.requests import checked
 from jzero.play.store import Store
 from jzero.pytrees import PyTree
 from jzero.show.boards import data_url
@@ -70,12 +70,14 @@ class Desk:
             raise Refused(f"there is no request {method!r:.40}")
         with self._lock:
             try:
-                return METHODS[method](self, **_checked(method, arguments))
+                return METHODS[method](self, **checked(METHODS[method], arguments))
             except RecursionError as error:
                 raise Refused("the request is nested too deeply") from error
 
     def warm_up(self) -> Iterator[None]:
-        """Compiles, bit by bit, what the first moves and answers need."""
+        """Compiles, bit by bit, what the first moves and answers need; nothing where it would move an emulator."""
+        if self.rules.spec.external:
+            return
         game = Game.new(self.rules, [HUMAN] * self.rules.spec.num_players, 0, 0)
         game.play(self.rules, self.rules.legal(game.state)[0])
         yield
@@ -130,6 +132,8 @@ class Desk:
     def undo(self, game: str, ply: int) -> dict[str, Any]:
         """Takes moves back until a human is to move."""
         found = self._at(game, ply)
+        if self.rules.spec.external:
+            raise Refused("an emulator does not go back")
         found.undo()
         self.store.add(found)
         return self._shown(found)
@@ -142,14 +146,17 @@ class Desk:
         return self._shown(found)
 
     def position(self, game: str, ply: int, path: list[int]) -> dict[str, Any]:
-        """The board after `path` from this ply on, with the names of its moves; nothing is played."""
+        """The board after `path` from this ply on, with the names of its moves; nothing is played.
+
+        A learned model may expect what is illegal: the path ends before it, as the names tell.
+        """
         found = self.store.get(game)
         if not 0 <= ply <= found.ply:
             raise Refused("the game has no such move")
         if path and not self._may_see(found, ply):
             raise Refused("this would show hidden cards")
         states = self._imagined(found, ply, path)
-        if len(states) <= len(path):
+        if path and len(states) == 1:
             raise Refused("there is no such line")
         state, names = states[-1], [self.rules.name_of(*move) for move in zip(states, path, strict=False)]
         viewer = self._viewer(found, found.states[ply] if path else state)
@@ -357,45 +364,6 @@ METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     for name in ("info", "new", "get", "play", "undo", "sit", "position", "tree", "worlds", "text", "load")
 }
 """Requests with one answer; `think` has several."""
-_KINDS: dict[str, tuple[type, int]] = {
-    "game": (str, 40),
-    "ply": (int, MAX_PLIES),
-    "action": (int, 2**31),
-    "seed": (int, 2**32 - 1),
-    "simulations": (int, 10_000),
-    "agent": (int, 1),
-    "text": (str, 100_000),
-    "sgf": (bool, 1),
-    "move": (bool, 1),
-    "seats": (str, 16),
-    "path": (int, 2**31),
-    "actions": (int, 2**31),
-}
-"""Of each argument its type and its greatest value, or length."""
-_LISTS = {"seats": 16, "path": 400, "actions": MAX_PLIES}
-"""Arguments that are lists, and how long they may be."""
-
-
-def _checked(method: str, arguments: Any) -> dict[str, Any]:
-    """The arguments, if they are what the request takes.
-
-    Raises:
-        Refused: they are not.
-    """
-    takes = dict(list(inspect.signature(getattr(Desk, method)).parameters.items())[1:])  # without self
-    needed = {name for name, parameter in takes.items() if parameter.default is parameter.empty}
-    if not isinstance(arguments, dict) or not needed <= arguments.keys() <= takes.keys():
-        raise Refused(f"{method} takes {', '.join(takes) or 'nothing'}")
-    for name, value in arguments.items():
-        kind, most = _KINDS[name]
-        values = value if name in _LISTS else [value]
-        if not isinstance(values, list) or len(values) > _LISTS.get(name, 1):
-            raise Refused(f"{name}: expected a list of at most {_LISTS.get(name, 1)}")
-        for one in values:
-            size = len(one) if isinstance(one, str) else one
-            if type(one) is not kind or not 0 <= size <= most:
-                raise Refused(f"{name}: expected {kind.__name__} up to {most}, got {one!r:.40}")
-    return arguments
 
 
 def checked_think(arguments: Any) -> dict[str, Any]:
@@ -404,7 +372,7 @@ def checked_think(arguments: Any) -> dict[str, Any]:
     Raises:
         Refused: they are not what it takes.
     """
-    return _checked("think", arguments)
+    return checked(Desk.think, arguments)
 
 
 def _number(game: Game, ply: int) -> int:

@@ -43,13 +43,14 @@ class Rules:
     def imagine(self, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
         """The states [number of actions + 1] along actions that are not played; fewer where one is illegal.
 
+        An emulator does not go back, so there the first state is all.
         Hidden things and chance are drawn anew by the seed: they tell no more than the player to move knows.
         """
         if path and self.spec.resamples:
             state = self._resample(state, np.uint32(seed))
         states = [state]
         for ply, action in enumerate(path, 1):
-            if action not in self.legal(states[-1]):
+            if self.spec.external or action not in self.legal(states[-1]):
                 break
             states.append(self.after(states[-1], action, seed, ply))
         return states

@@ -119,10 +119,13 @@ def of_mover(values: np.ndarray, mover: int) -> np.ndarray:
 
 
 def unfolds(rules: Rules, found: Analysis) -> bool:
-    """Whether the tree's edges are moves that may be shown: not chance, candidates, or guesses of hidden things."""
+    """Whether the tree's edges are moves that may be shown: not chance, candidates, or guesses of hidden things.
+
+    An emulator cannot show where they lead.
+    """
     spec = rules.spec
     one_kind = found.principal_variation.shape[-1] == getattr(found.tree, "num_simulations", 0) > 1
-    return one_kind and not spec.hidden_information and not spec.action_size
+    return one_kind and not (spec.hidden_information or spec.action_size or spec.external)
 
 
 class Branch(NamedTuple):

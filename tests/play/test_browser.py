@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import time
 import urllib.request
 from pathlib import Path
 
@@ -200,3 +201,44 @@ def test_it_fits_a_phone_and_the_dark(serve, browser):
     box = page.locator(".jz-right").bounding_box()
     assert box["x"] + box["width"] <= 360
     keep(page, "phone_dark")
+
+
+def test_fifty_tabs_each_play_a_game_of_their_own(serve, browser):
+    child, port = serve("connect_four")
+
+    def memory():
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    def open_tab():
+        tab = browser.new_context().new_page()
+        tab.set_default_timeout(120_000)
+        tab.goto(f"http://127.0.0.1:{port}/")
+        turn(tab)
+        return tab
+
+    tabs = [open_tab()]
+    before = memory()
+    tabs += [open_tab() for _ in range(49)]
+    opened = memory()
+    begun = time.monotonic()
+    for number, tab in enumerate(tabs):
+        tab.locator(".jz-legal").nth(number % 7).click()
+    answered = []
+    for tab in tabs:
+        tab.locator(".jz-moves li:nth-child(2)").wait_for()
+        turn(tab)
+        answered.append(time.monotonic() - begun)
+    assert len({tab.url for tab in tabs}) == 50
+    assert all(len(moves(tab)) == 2 for tab in tabs)
+    answers = []
+    for _ in range(20):
+        began = time.monotonic()
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
+        answers.append(time.monotonic() - began)
+    print(
+        f"\nserver {before:.0f} MB with 1 tab, {opened:.0f} with 50, {memory():.0f} after a move in each; "
+        f"all answered in {answered[-1]:.1f} s; the page then in {1000 * sorted(answers)[10]:.0f} ms"
+    )
+    assert memory() < before + 300
+    assert max(answers) < 5

@@ -125,6 +125,22 @@ def test_names_are_escaped_and_a_game_without_a_picture_is_text(found):
     assert "<pre>" in text
 
 
+class Emulated(Odd):
+    """A game that goes on outside of its states, and so may not be stepped to look ahead."""
+
+    external = True
+
+    def __init__(self):
+        super().__init__()
+        self.step = lambda state, action, key: pytest.fail("the emulator is moved")
+
+
+def test_an_emulator_is_not_moved_by_looking(found):
+    shown = dataclasses.replace(found, env=Emulated()).show()
+    assert "<details" not in shown._repr_html_()
+    assert "value " in repr(shown)
+
+
 def test_of_a_large_tree_the_most_visited_nodes_are_shown(found):
     branches = Branches(found.tree, 0)
     everything = branches.most_visited(NODES)

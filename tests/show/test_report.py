@@ -378,11 +378,11 @@ def test_without_the_environment_the_moves_are_shown(tmp_path):
     text = report_of(make_run(tmp_path, games={"env": "no_such_game", "games": [GAME]}))
     assert pictures(text) == {}
     assert [item["title"] for item in Page(text).all("li")] == [
-        "Ply 0: value +0.25, plays b2",
-        "Ply 1: value -0.50, plays a3",
-        "Ply 2: value +0.75, plays a2",
-        "Ply 3: plays b3",
-        "Ply 4: value +1.00, plays c2",
+        "Ply 0: value +0.25, plays 4",
+        "Ply 1: value -0.50, plays 0",
+        "Ply 2: value +0.75, plays 3",
+        "Ply 3: plays 1",
+        "Ply 4: value +1.00, plays 5",
     ]
     assert "player 1 wins, 5 plies" in text
 

@@ -1,0 +1,49 @@
+"""What a request may hold: of each argument its type and its greatest value, or length."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jzero.play.game import MAX_PLIES, Refused
+
+_KINDS: dict[str, tuple[type, int]] = {
+    "game": (str, 40),
+    "ply": (int, MAX_PLIES),
+    "action": (int, 2**31),
+    "seed": (int, 2**32 - 1),
+    "simulations": (int, 10_000),
+    "agent": (int, 1),
+    "text": (str, 100_000),
+    "sgf": (bool, 1),
+    "move": (bool, 1),
+    "seats": (str, 16),
+    "path": (int, 2**31),
+    "actions": (int, 2**31),
+}
+"""Of each argument its type and its greatest value, or length."""
+_LISTS = {"seats": 16, "path": 400, "actions": MAX_PLIES}
+"""Arguments that are lists, and how long they may be."""
+
+
+def checked(method: Callable[..., Any], arguments: Any) -> dict[str, Any]:
+    """The arguments, if they are what a method of the desk takes.
+
+    Raises:
+        Refused: they are not.
+    """
+    takes = dict(list(inspect.signature(method).parameters.items())[1:])  # without self
+    needed = {name for name, parameter in takes.items() if parameter.default is parameter.empty}
+    if not isinstance(arguments, dict) or not needed <= arguments.keys() <= takes.keys():
+        raise Refused(f"{method.__name__} takes {', '.join(takes) or 'nothing'}")
+    for name, value in arguments.items():
+        kind, most = _KINDS[name]
+        values = value if name in _LISTS else [value]
+        if not isinstance(values, list) or len(values) > _LISTS.get(name, 1):
+            raise Refused(f"{name}: expected a list of at most {_LISTS.get(name, 1)}")
+        for one in values:
+            size = len(one) if isinstance(one, str) else one
+            if type(one) is not kind or not 0 <= size <= most:
+                raise Refused(f"{name}: expected {kind.__name__} up to {most}, got {one!r:.40}")
+    return arguments
