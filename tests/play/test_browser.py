@@ -115,7 +115,16 @@ def play_to_the_end(page, most=200):
 
 
 @pytest.mark.parametrize(
-    "name", ["tic_tac_toe", "connect_four", "quoridor?size=5", "blob?players=3&cards=3", "pgx:othello"]
+    "name",
+    [
+        "tic_tac_toe",
+        "connect_four",
+        "quoridor?size=5",
+        "hex?size=4&swap=True",
+        "gomoku?size=5",
+        "blob?players=3&cards=3",
+        "pgx:othello",
+    ],
 )
 def test_a_whole_game_is_played_by_clicks(serve, page, name):
     if name.startswith("pgx"):

@@ -344,14 +344,18 @@ def test_what_searches_found_is_in_the_page_for_its_script(tmp_path):
     assert [item["data-action"] for item in page.all("li")[:6]] == ["4", "0", "3", "1", "5", ""]
 
 
-def test_a_recorded_game_has_what_its_searches_found():
+def test_a_recorded_game_has_what_its_searches_found(monkeypatch):
+    def named_by_ply(self, state, action):
+        return f"{np.count_nonzero(state.board)}:{action}"
+
+    monkeypatch.setattr(TicTacToe, "action_name", named_by_ply)
     agent = newcomer("tic_tac_toe")
     games = record_games(agent, num_games=2, key=jax.random.key(1), analysed=1)["games"]
     assert "thoughts" not in games[1]
     thoughts, actions = games[0]["thoughts"], games[0]["actions"]
     assert [thought["action"] for thought in thoughts][2:] == actions[2:]  # the opening is drawn
     state = agent.env.init(jax.random.key(0))
-    for thought, action in zip(thoughts, actions, strict=True):
+    for ply, (thought, action) in enumerate(zip(thoughts, actions, strict=True)):
         legal = np.flatnonzero(state.legal_action_mask).tolist()
         named = {bar["name"]: bar["action"] for bar in thought["actions"]}
         assert {agent.env.action_name(state, a): a for a in legal}.items() >= named.items()
@@ -360,7 +364,9 @@ def test_a_recorded_game_has_what_its_searches_found():
             (bar["visits"] for bar in thought["actions"]), reverse=True
         )
         assert named[thought["line"][0]] == thought["action"]
-        assert len(thought["line"]) == len(set(thought["line"]))  # a cell is taken once
+        plies, cells = zip(*(map(int, name.split(":")) for name in thought["line"]), strict=True)
+        assert list(plies) == list(range(ply, ply + len(plies)))
+        assert len(set(cells)) == len(cells)  # a cell is taken once
         state = agent.env.step(state, action, jax.random.key(0))
     assert games[0]["outcome"] == [1.0, -1.0]
     assert next(bar["q"] for bar in thoughts[-1]["actions"] if bar["action"] == actions[-1]) == 1.0
