@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from jzero.pytrees import PyTree
 
@@ -52,7 +52,7 @@ def full_path(path: str | Path) -> Path:
 def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
     """The dataclass `cls` from a (nested) dictionary, as `dataclasses.asdict` makes it and JSON keeps it.
 
-    JSON has no infinity: where a number is expected, null is one.
+    JSON has no infinity: where a number is expected, null is one. It has no tuples: where one is expected, a list is.
 
     Raises:
       ValueError: a key is not a field of `cls`.
@@ -67,6 +67,8 @@ def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
     def read(hint: Any, value: Any) -> Any:
         if dataclasses.is_dataclass(hint):
             return from_dict(hint, value)
+        if get_origin(hint) is tuple:
+            return tuple(value)
         return math.inf if value is None and hint is float else value
 
     return cls(**{name: read(hints[name], value) for name, value in values.items()})
