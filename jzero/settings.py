@@ -52,7 +52,7 @@ def full_path(path: str | Path) -> Path:
 def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
     """The dataclass `cls` from a (nested) dictionary, as `dataclasses.asdict` makes it and JSON keeps it.
 
-    JSON has no infinity: where a number is expected, null is one. It has no tuples: where one is expected, a list is.
+    JSON has no infinity: where a number is expected, null is one. Nor has it tuples: a list is one.
 
     Raises:
       ValueError: a key is not a field of `cls`.
