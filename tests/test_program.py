@@ -360,7 +360,8 @@ def test_metrics_of_self_play_are_means():
 def test_means_end_with_the_first_update_that_is_not_finite(on_cpu, a, b, expected):
     logged = {"a": jnp.array(a, jnp.float32), "b": jnp.array(b, jnp.float32)}
 
-    def update(number):
+    def update(number, progress):
+        del progress
         return number + 1, {name: one(values[number]) for name, values in logged.items()}
 
     number, found = _repeat(update, 4, on_cpu=on_cpu)(jnp.int32(0))

@@ -32,7 +32,7 @@ def perfect(env: Env) -> Player:
             "or take rollouts"
         )
     solver = HexSolver(env.size)
-    drawn = jax.jit(jax.vmap(env.outcome_features))
+    drawn = jax.jit(jax.vmap(lambda state: env.outcome_features(state, 0).ravel()))
 
     def play(turn: Turn) -> np.ndarray:
         boards, players = np.asarray(drawn(turn.states)), np.asarray(turn.states.current_player)
@@ -59,7 +59,7 @@ def wins_with(env: Hex, solver: HexSolver, stones: Stones, player: int, action: 
 
 
 def stones_of(drawn: np.ndarray) -> Stones:
-    """The solver's sets of a board f32[N^2] as it is drawn: 1 player 0's stones, -1 player 1's."""
+    """The solver's sets of a board i8[N^2] as it is drawn: 1 player 0's stones, -1 player 1's."""
     first, second = (sum(1 << cell for cell in np.flatnonzero(drawn == sign).tolist()) for sign in (1, -1))
     return first, second
 

@@ -10,8 +10,7 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 from scipy import special
 
-from jzero.algorithms.alphazero import alphazero_loss
-from jzero.algorithms.returns import LossSettings
+from jzero.algorithms.alphazero import AlphaZeroSettings, alphazero_loss
 from jzero.env import observe_batch
 from jzero.env_spec import describe
 from jzero.metrics import mean
@@ -90,7 +89,7 @@ def numpy_loss(batch, params, value_weight):
 
 @functools.cache
 def compiled_loss(value_weight=1.0):
-    settings = LossSettings(value_weight=value_weight)
+    settings = AlphaZeroSettings(value_weight=value_weight)
 
     def loss(params, batch):
         return measured(PlainGame(), network_of(table_network), settings, params, batch, jax.random.key(0))
@@ -123,7 +122,7 @@ def test_large_values_are_compared_on_the_scale_of_h():
 
     def loss(value_limit):
         network = network_of(table_network)._replace(value_limit=value_limit)
-        arguments = (LossSettings(augment=False), (logits, values), batch, jax.random.key(0))
+        arguments = (AlphaZeroSettings(augment=False), (logits, values), batch, jax.random.key(0))
         return measured(PlainGame(), network, *arguments)[1]["value_loss"]
 
     def h(x):
@@ -198,7 +197,7 @@ def test_augmentation_can_be_switched_off_and_changes_only_the_view():
 
     runs = {
         augment: quick_jit(
-            functools.partial(measured, env, network_of(network), LossSettings(augment=augment))
+            functools.partial(measured, env, network_of(network), AlphaZeroSettings(augment=augment))
         )
         for augment in (False, True)
     }

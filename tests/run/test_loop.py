@@ -50,7 +50,8 @@ def test_a_run_leaves_everything_that_a_reader_needs(reference, tmp_path, monkey
     assert iteration == 6
     assert same_bits(found["state"], state)
     result = read_json(path / "result.json")
-    assert result["strength"] == {"name": "nothing", "value": 0.5, "low": 0.25, "high": 0.75, "unit": ""}
+    strength = {"name": "nothing", "value": 0.5, "low": 0.25, "high": 0.75, "unit": "", "parts": []}
+    assert result["strength"] == strength
     assert (result["iterations"], result["positions"], result["updates"]) == (6, 6 * 8 * 6, 10)
     assert read_json(path / "config.json")["config"]["train"] == dataclasses.asdict(TINY)
     games = read_json(path / "games.json")["games"]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 def positions(size, num_games, seed):
     """(stones, player to move) of all unfinished positions of random games, each once."""
     env = Hex(size=size)
-    drawn = jax.jit(jax.vmap(env.outcome_features))
+    drawn = jax.jit(jax.vmap(lambda state: env.outcome_features(state, 0).ravel()))
     found = set()
     for states, _ in random_games(Batched(env), num_games, seed):
         going = ~states.terminated
