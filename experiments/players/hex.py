@@ -8,6 +8,7 @@ From the repository's top folder.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jzero_envs.hex import Hex
 
@@ -32,7 +33,7 @@ def perfect(env: Env) -> Player:
             "or take rollouts"
         )
     solver = HexSolver(env.size)
-    drawn = jax.jit(jax.vmap(lambda state: env.outcome_features(state, 0).ravel()))
+    drawn = jax.jit(jax.vmap(lambda state: env.outcome_features(state, jnp.int32(0)).ravel()))
 
     def play(turn: Turn) -> np.ndarray:
         boards, players = np.asarray(drawn(turn.states)), np.asarray(turn.states.current_player)
