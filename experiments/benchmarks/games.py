@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -226,7 +228,14 @@ def main(config: Config) -> None:
             cells.append(measure(cell, config.games, config.rounds))
         print(json.dumps(cells[-1], indent=2), flush=True)
     settings = {name: value for name, value in asdict(config).items() if name != "out"}
-    result = {"benchmark": "games", "config": settings, **provenance(), "cells": cells}
+    result = {
+        "benchmark": "games",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python experiments/benchmarks/games.py", *sys.argv[1:]]),
+        "config": settings,
+        **provenance(),
+        "cells": cells,
+    }
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         config.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -23,7 +23,7 @@ from jzero.run.build import NOTHING, build_algorithm
 from jzero.run.loop import Run, Strength
 from jzero.run.speeds import speeds
 from jzero.show.report import write_report
-from jzero.storage.run_dir import read_json, read_metrics
+from jzero.storage.run_dir import read_json, read_metrics, to_json
 from tests.helpers.tiny import TINY, same_bits, tiny
 from tests.helpers.training import (
     lines,
@@ -53,7 +53,7 @@ def test_a_run_leaves_everything_that_a_reader_needs(reference, tmp_path, monkey
     strength = {"name": "nothing", "value": 0.5, "low": 0.25, "high": 0.75, "unit": "", "parts": []}
     assert result["strength"] == strength
     assert (result["iterations"], result["positions"], result["updates"]) == (6, 6 * 8 * 6, 10)
-    assert read_json(path / "config.json")["config"]["train"] == dataclasses.asdict(TINY)
+    assert read_json(path / "config.json")["config"]["train"] == to_json(TINY)
     games = read_json(path / "games.json")["games"]
     assert games
     for game in games:
