@@ -241,6 +241,12 @@ def _check(env: Env, algorithm: Algorithm, settings: ProgramSettings, num_device
             "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
             "position ever has its targets"
         )
+    simulations = algorithm.planner.settings.num_simulations
+    if settings.first_simulations > simulations:
+        raise ValueError(
+            f"first_simulations is {settings.first_simulations}; they grow to search.num_simulations, "
+            f"{simulations}: use a smaller number, or 0"
+        )
     if settings.surprise and algorithm.prioritised:
         raise ValueError(
             f"surprise is {settings.surprise:g}; the algorithm has priorities of its own: use 0, or "

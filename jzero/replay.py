@@ -189,11 +189,6 @@ def _without_policies(plies: Any) -> Any:
     return plies._replace(position=(), action=(), policy=(), policy_weight=(), candidates=(), outcome=())
 
 
-def sample(replay: Replay, key: jax.Array, num_samples: int) -> Sample:
-    """`num_samples` positions, drawn uniformly or in proportion to their priorities, as the replay keeps them."""
-    return taken(replay, draw(replay, key, num_samples, correction=0.0))
-
-
 def taken(replay: Replay, drawn: Draw) -> Sample:
     """The positions that were drawn; they and their policies as the replay keeps them."""
     index, plies = replay.rows(drawn.age), replay.plies

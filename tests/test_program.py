@@ -232,6 +232,12 @@ def test_simulations_grow_over_the_first_half_of_a_run():
     assert found == [1 + 3, 1 + 6, 1 + 9, 1 + 9]
 
 
+def test_simulations_do_not_shrink():
+    config = tiny(search=SearchSettings(num_simulations=9), first_simulations=10)
+    with pytest.raises(ValueError, match=r"first_simulations is 10; they grow to search.num_simulations, 9"):
+        build_program(make(config.env), config, one_device())
+
+
 def test_positions_are_sampled_by_their_surprise():
     """Half of a weight is the same for all, half in proportion to the divergence; 1 in the mean of new plies."""
     state, functions = played(1, surprise=0.5)

@@ -20,7 +20,9 @@ from tests.helpers.search_tables import quick_jit
 from tests.oracles import games as rules
 from tests.oracles import replay as oracle
 
-sample = quick_jit(replay_lib.sample, static_argnames="num_samples")
+sampled = quick_jit(
+    lambda ring, key, number: replay_lib.taken(ring, replay_lib.draw(ring, key, number)), static_argnums=2
+)
 init_replay = quick_jit(replay_lib.init_replay, static_argnums=1)
 
 
@@ -222,7 +224,7 @@ def test_only_games_that_have_ended_are_sampled_and_all_parts_of_a_sample_belong
     lanes = [random_lane(rng, 40, mean_length=12) for _ in range(15)]
     lanes.append([ply._replace(ended=False, truncated=False) for ply in lanes[0]])  # one endless game
     ring = filled(lanes, capacity=24, plies_an_add=8, td_lambda=0.5)
-    batch = jax.tree.map(np.asarray, sample(ring, jax.random.key(0), num_samples=20_000))
+    batch = jax.tree.map(np.asarray, sampled(ring, jax.random.key(0), 20_000))
     kept = batch.weight > 0
     ids = batch.position[kept]
     allowed = {
@@ -241,8 +243,8 @@ def test_only_games_that_have_ended_are_sampled_and_all_parts_of_a_sample_belong
 def test_an_empty_ring_gives_samples_without_weight():
     lanes = [random_lane(np.random.default_rng(0), 4, mean_length=1e9)] * 2
     ring = init_replay(jax.tree.map(lambda x: x[0], transitions(lanes)), 12)
-    assert not np.asarray(sample(ring, jax.random.key(0), num_samples=50).weight).any()
-    assert not np.asarray(sample(filled(lanes, 12, 4), jax.random.key(0), num_samples=50).weight).any()
+    assert not np.asarray(sampled(ring, jax.random.key(0), 50).weight).any()
+    assert not np.asarray(sampled(filled(lanes, 12, 4), jax.random.key(0), 50).weight).any()
 
 
 def test_lanes_and_then_their_plies_are_drawn_uniformly():
@@ -251,13 +253,13 @@ def test_lanes_and_then_their_plies_are_drawn_uniformly():
     lanes = [[never] * (n - 1) + [never._replace(ended=True)] + [never] * (24 - n) for n in lengths]
     ring = filled([lane[12:] + lane for lane in lanes], capacity=24, plies_an_add=12)  # wrapped by half
     samples = 20_000
-    batch = sample(ring, jax.random.key(1), num_samples=samples)
+    batch = sampled(ring, jax.random.key(1), samples)
     ids, counts = np.unique(np.asarray(batch.position), return_counts=True)
     # Ages count from the ring's oldest ply, which is number 12 of each lane.
     expected = {1000 * lane + 12 + ply: samples / 4 / n for lane, n in enumerate(lengths) for ply in range(n)}
     assert ids.tolist() == sorted(expected)
     assert stats.chisquare(counts, [expected[i] for i in ids.tolist()]).pvalue > 1e-4
-    other = np.asarray(sample(ring, jax.random.key(2), num_samples=samples).position)
+    other = np.asarray(sampled(ring, jax.random.key(2), samples).position)
     assert (other != np.asarray(batch.position)).mean() > 0.9
 
 

@@ -34,14 +34,15 @@ RULES = ("tromp_taylor", "pgx")
 
 
 class GoState(NamedTuple):
-    """One position. P = N^2 points, A = P + 1 actions, L the ply limit; points are u8, or u16 above 15 x 15."""
+    """One position. P = N^2 points, A = P + 1 actions, L the ply limit; points are u8, or u16 above 15 x 15.
+
+    A game that reaches the ply limit is scored: an end by the rules, so `truncated` is never set.
+    """
 
     stones: jax.Array  # i8[P]: 1 black, -1 white, 0 empty
     chain: jax.Array  # point[P]: a point of the stone's chain; of an empty point its own
     last_liberty: jax.Array  # point[P]: the only liberty of a chain in atari; else none of the points
-    former: (
-        Any  # u32[7, 2, N]: the boards before, newest first, black and white, a word per row; () but by pgx's
-    )
+    former: Any  # u32[7, 2, N]: black and white of the boards before, newest first, a word per row; () but by pgx's
     hash: jax.Array  # u32[2]: of the stones
     hashes: jax.Array  # u32[2, L]: after each ply
     ply: jax.Array  # i32[]: moves made, passes too
@@ -50,9 +51,7 @@ class GoState(NamedTuple):
     legal_action_mask: jax.Array  # bool[A]; no action is legal in a finished game
     rewards: jax.Array  # f32[2]: of the last step
     terminated: jax.Array  # bool[]
-    truncated: (
-        jax.Array
-    )  # bool[]: never; at the ply limit the position is scored, which is an end by the rules
+    truncated: jax.Array  # bool[]: never
 
 
 @dataclass(frozen=True)

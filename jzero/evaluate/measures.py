@@ -143,11 +143,12 @@ def keeps_value(path: str | Path, *others: str | Path, num_simulations: int) -> 
             def act(states: States) -> jax.Array:
                 return agent.act(states, jax.random.key(0), num_simulations=num_simulations)
 
-            scores = {positions.name: score_positions(env, act, positions) for positions in sets}
-            first = next(iter(scores.values()))
+            scores = [score_positions(env, act, positions) for positions in sets]
+            first = scores[0]
             said = f"{num_simulations} simulations, {first.count} solved positions"
             name = f"moves that keep the game's value ({said})"
-            parts = [part for kind, score in scores.items() for part in _parts(kind, score)]
+            pairs = zip(sets, scores, strict=True)
+            parts = [part for positions, score in pairs for part in _parts(positions.name, score)]
             return Strength(name, first.score, first.low, first.high, parts=tuple(parts))
 
         return measure

@@ -261,9 +261,8 @@ def _read(model: Model, root: search.RootFnOutput, output: search.PolicyOutput, 
     visits = tree.summary().visit_counts
     rows = jnp.full(action.shape, 1 + jnp.asarray(num_simulations), jnp.int32)
     found = _summarise(root, action, policy, visits, _root_qvalues(model, tree), rows)
-    if (
-        tree.edge_bounds is not None
-    ):  # where all actions that were tried are surely worse, the policy has others
+    if tree.edge_bounds is not None:
+        # Where all actions that were tried are surely worse, the policy has others.
         tried = jnp.any((visits > 0) & (policy > 0), axis=-1)
         value = where_rows(tried, found.value, jnp.asarray(root.value))
         found = found._replace(value=value, qvalue=where_rows(tried, found.qvalue, value))

@@ -62,7 +62,13 @@ class Run:
     """A run in progress: its directory, program and state. Use as a context manager."""
 
     def __init__(
-        self, experiment: str, env: Env, config: RunConfig, command: str = "", parts: Parts = NOTHING
+        self,
+        experiment: str,
+        env: Env,
+        config: RunConfig,
+        command: str = "",
+        parts: Parts = NOTHING,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Takes the run directory and restores or makes the state.
 
@@ -72,12 +78,14 @@ class Run:
           config: the settings.
           command: what starts it on a command line, for the line that says how to go on with it.
           parts: what was handed in, in place of what the settings name.
+          clock: seconds since some moment, by which the run's time is told; by default `time.monotonic`.
 
         Raises:
           RunDirError: the directory cannot be used.
           ValueError: a setting does not fit the devices, the environment, or the checkpoint.
         """
         self.experiment, self.env, self.config = experiment, env, config
+        self._time = clock or time.monotonic
         self._begun, self._ran = 0.0, set[str]()  # when the clock was at 0; what has run and is compiled
         say(f"{experiment}: makes the network and the program")
         self.algorithm, self.program = build(env, config.train, parts=parts)
@@ -199,7 +207,7 @@ class Run:
 
     def _train(self, measure: Measure, final: Measure) -> Strength | None:
         """What `train` does."""
-        self._begun = time.monotonic() - self.seconds
+        self._begun = self._time() - self.seconds
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.saver.interval, self.seconds
         spent = measuring = 0.0  # by the last measurement with its report, and by all of them
@@ -243,7 +251,7 @@ class Run:
 
     def _clock(self) -> float:
         """Seconds of the run."""
-        return time.monotonic() - self._begun
+        return self._time() - self._begun
 
     @contextmanager
     def _compiling(self, name: str) -> Iterator[None]:
@@ -252,10 +260,10 @@ class Run:
             yield
             return
         self._ran.add(name)
-        stopped, at = time.monotonic(), self._begun
+        stopped, at = self._time(), self._begun
         with working(f"first run of {name}: compiles"):
             yield
-        self._begun = at + time.monotonic() - stopped  # also where it stood still within
+        self._begun = at + self._time() - stopped  # also where it stood still within
 
     @contextmanager
     def _program(self, name: str) -> Iterator[None]:
@@ -334,14 +342,14 @@ class Run:
     def _one_iteration(self) -> dict[str, Any]:
         """Self-play and updates; metrics of both, with speeds."""
         train = self.config.train
-        begun, compiled = time.monotonic(), "self-play" in self._ran
+        begun, compiled = self._time(), "self-play" in self._ran
         progress = self._progress()
         with self._program("self-play"):
             self.state, metrics = self.program.play(self.state, progress)
             play_metrics = read(metrics)
         learned = int(self.state.updates) > 0
         self._check_finite(play_metrics, "self-play", lambda: cause_in_play(*self._now(), learned=learned))
-        played = time.monotonic()
+        played = self._time()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
             with self._program("the updates"):
@@ -354,7 +362,7 @@ class Run:
             )
         elif compiled:
             self._say_if_late(played - begun)
-        learned = time.monotonic()
+        learned = self._time()
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
@@ -410,11 +418,11 @@ class Run:
     def _finish(self, final: Measure, seconds: float) -> Strength | None:
         """The final strength, with its files; None if a signal came."""
         agent, strength = self.agent(), None
-        begun = time.monotonic()
+        begun = self._time()
         with self.signals.leave_at_once():
             with working("final measurement"):
                 strength = take(final, agent, seconds)
-            print(f"final measurement: {duration(time.monotonic() - begun)}")
+            print(f"final measurement: {duration(self._time() - begun)}")
             with working("sample games for the report: plays, at first compiles"):
                 self._record_games(agent, seconds, analysed=ANALYSED)
         if strength is None:
