@@ -4,9 +4,9 @@
     taskset -c 0 python experiments/benchmarks/strength.py --name cooldown --minutes 10 --cooldown 0.3 --seed 1
 
 Takes every option of the experiment. The clock is this process's CPU time, so that other work on the machine counts
-less. It still counts, through caches and shared units of the cores: compare the numbers of positions too. Measured
-is, on the tuning positions: how often the agent keeps the game's value, with 64 simulations and by its policy alone,
-and the share of its policy that does. A run is added to the file of results; one that is there is not run again.
+less. It still counts, through caches and shared units of the cores: compare the numbers of positions too. On the
+tuning positions it measures how often the agent keeps the game's value, with 64 simulations and by its policy
+alone, and the share of its policy that does. A run is added to the file of results; it is not run again.
 """
 
 from __future__ import annotations
