@@ -99,7 +99,9 @@ STATE_SPECS = TrainState(
     averaged=_SAME,
     opt_state=_SAME,
     games=_ROWS,
-    replay=Replay(plies=_RING, targets=_RING, ready=_ROWS, head=_SAME, short_targets=_RING, priority=_RING),
+    replay=Replay(
+        plies=_RING, targets=_RING, ready=_ROWS, head=_SAME, short_targets=_RING, ends=_RING, priority=_RING
+    ),
     key=_SAME,
     iteration=_SAME,
     updates=_SAME,

@@ -39,6 +39,9 @@ class Replay(NamedTuple):
     """i32[] plies written to each lane since the run began."""
     short_targets: Any = ()
     """f32[R, B, H, ...] further value targets, of shorter horizons; () where nobody asks."""
+    ends: Any = ()
+    """i32[R, B] row of the ply that ends each ply's game, -1 where that is not known yet; () where no outcome is
+    kept."""
     priority: Any = ()
     """f32[R, B] sampling weights (priority ** alpha); () where sampling is uniform."""
 
@@ -130,6 +133,7 @@ def init_replay(
         short_targets=jax.tree.map(
             lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(short_targets, _without_policies(plies))
         ),
+        ends=jnp.full((capacity, batch_size), -1, jnp.int32) if jax.tree.leaves(plies.outcome) else (),
         priority=jnp.zeros((capacity, batch_size), jnp.float32) if prioritised else (),
     )
 
@@ -180,8 +184,17 @@ def add(
         ready=ready if lookahead is None else jnp.maximum(ready, held - lookahead),
         head=head,
         short_targets=jax.tree.map(lambda x: jnp.roll(x, oldest, axis=0), short_targets(small)),
+        ends=_ends(small.ended, oldest) if jax.tree.leaves(plies.outcome) else (),
         priority=priorities,
     )
+
+
+def _ends(ended: jax.Array, oldest: jax.Array) -> jax.Array:
+    """`Replay.ends` of bool[R, B], where games end, in time order from the row `oldest` on."""
+    capacity = ended.shape[0]
+    time = jnp.arange(capacity, dtype=jnp.int32)[:, None]
+    end = jax.lax.cummin(jnp.where(ended, time, capacity), axis=0, reverse=True)
+    return jnp.roll(jnp.where(end < capacity, (end + oldest) % capacity, -1), oldest, axis=0)
 
 
 def _without_policies(plies: Any) -> Any:

@@ -138,8 +138,8 @@ def targets(spec: EnvSpec, settings: AuxiliarySettings, replay: Replay, drawn: D
         weight = jnp.where(known, plies.policy_weight[after, drawn.lane], 0.0)
         found = found._replace(reply=unpack_policy(policy, spec.num_actions), reply_weight=weight)
     if settings.outcome:
-        end = _ends(replay)[drawn.age, drawn.lane]
-        known, row = end < replay.held, replay.rows(jnp.minimum(end, replay.held - 1))
+        row = replay.ends[index, drawn.lane]
+        known, row = row >= 0, jnp.maximum(row, 0)
         known &= ~plies.truncated[row, drawn.lane]
         features = plies.outcome[row, drawn.lane, mover]
         found = found._replace(outcome=features, outcome_weight=known.astype(jnp.float32))
@@ -194,11 +194,3 @@ def losses(
         )
         total += settings.short_values * parts["short_values_loss"].value
     return total, parts
-
-
-def _ends(replay: Replay) -> jax.Array:
-    """i32[R, B]: by age, the age of the ply that ends each ply's game; R where that is not known yet."""
-    capacity = replay.targets.shape[0]
-    ages = jnp.arange(capacity, dtype=jnp.int32)
-    ended = replay.plies.ended[replay.rows(ages)] & (ages < replay.held)[:, None]
-    return jax.lax.cummin(jnp.where(ended, ages[:, None], capacity), axis=0, reverse=True)
