@@ -1,8 +1,7 @@
-"""Speed of self-play in Quoridor and Blob, and how much of it is not the network; of steps in Hex and Gomoku.
+"""Speed of self-play in Quoridor and Blob, and how much of it is not the network.
 
     python experiments/benchmarks/games.py --out experiments/benchmarks/results/games_cpu.json
     python experiments/benchmarks/games.py --cells "blob 5x50" --games 4096      a GPU's size
-    python experiments/benchmarks/games.py --cells stones --rounds 15 --cpu-devices 1     needs pgx
 
 Published, to read the numbers beside: a Quoridor engine of Rust, tokio and ONNX Runtime on 9 x 9, 400 visits and a
 residual network of 5 blocks, makes 7,600 evaluations a second on a CPU and 38,000 on an RTX 5080. A Blob program
@@ -14,20 +13,14 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from hardware import provenance
-from jzero_envs.gomoku import Gomoku
-from jzero_envs.hex import Hex
 from timing import Ours, network_alone, timed
 
 from jzero.devices import set_up
@@ -41,7 +34,7 @@ from jzero.networks.make import NetworkSettings
 from jzero.registry import make
 from jzero.run.config import TrainConfig
 
-Cell = Literal["quoridor", "blob 2x20", "blob 3x30", "blob 5x50", "stones"]
+Cell = Literal["quoridor", "blob 2x20", "blob 3x30", "blob 5x50"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +44,9 @@ class Config:
     cells: tuple[Cell, ...] = ("quoridor", "blob 2x20", "blob 3x30", "blob 5x50")
     """Which measurements."""
     games: int | None = None
-    """Games side by side; by default 256 in Quoridor, 64 in Blob and 1,024 of stones."""
+    """Games side by side; by default 256 in Quoridor and 64 in Blob."""
     rounds: int = 3
     """Timed repetitions; medians are reported."""
-    cpu_devices: int | None = None
-    """CPU devices; one a core by default."""
     out: Path | None = None
     """Where to write the result as JSON."""
 
@@ -130,66 +121,6 @@ def measure(cell: Cell, games: int | None, rounds: int) -> dict[str, Any]:
     }
 
 
-PLIES = 64  # of the timed games of stones, of which few random ones end so soon
-
-
-def measure_stones(games: int, rounds: int) -> dict[str, Any]:
-    """Microseconds of a ply of all games: of Hex on 11 x 11, here and by pgx, and of Gomoku on 15 x 15.
-
-    All of Hex play the same random games. pgx's own step observes too; it has the rule of the swap. In turn; of CPU
-    time, which other work on the machine disturbs less, and of wall time.
-    """
-    native, with_swap, theirs, gomoku = Hex(), Hex(swap=True), make("pgx:hex"), Gomoku()
-    programs: dict[str, Callable[[], Any]] = {}
-    for name, env, look in (
-        ("hex", native, False),
-        ("hex, observed", native, True),
-        ("hex with swap", with_swap, False),
-        ("hex with swap, observed", with_swap, True),
-        ("pgx:hex", theirs, False),
-        ("pgx:hex, observed", theirs, True),
-        ("pgx's own, observed", getattr(theirs, "inner"), False),  # noqa: B009, the protocol does not know of it
-        ("gomoku", gomoku, False),
-        ("gomoku, observed", gomoku, True),
-    ):
-        cells = gomoku.num_actions if env is gomoku else native.size**2
-        actions = np.random.default_rng(0).permuted(np.tile(np.arange(cells), (games, 1)), axis=1)[:, :PLIES]
-        if env in (native, with_swap):
-            actions[:, 1::2] = native.turn[actions[:, 1::2]]
-        programs[name] = played(env, jnp.asarray(actions.T, jnp.int32), look)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
-    for counts in (False, *[True] * rounds):
-        for name, program in programs.items():
-            took = timed(program)
-            if counts:
-                seconds[name].append(took)
-    result: dict[str, Any] = {"cell": "stones", "games": games, "plies": PLIES}
-    for index, clock in ((1, "cpu"), (0, "wall")):
-        ply = {name: [round(1e6 * took[index] / PLIES, 1) for took in many] for name, many in seconds.items()}
-        result[f"{clock}_microseconds_a_ply"] = {
-            "median": {name: statistics.median(many) for name, many in ply.items()},
-            "lowest": {name: min(many) for name, many in ply.items()},
-            "rounds": ply,
-        }
-    return result
-
-
-def played(env: Any, actions: jax.Array, look: bool) -> Callable[[], Any]:
-    """Plays actions i32[T, B] from first states in one program; with `look`, all observations are computed too."""
-
-    def ply(carry: tuple[Any, jax.Array], actions: jax.Array) -> tuple[tuple[Any, jax.Array], None]:
-        states, seen = carry
-        states = jax.vmap(env.step, in_axes=(0, 0, None))(states, actions, jax.random.key(0))
-        if look:
-            seen = seen + jax.vmap(env.observe)(states)
-        return (states, seen), None
-
-    states = jax.vmap(env.init)(jax.random.split(jax.random.key(0), actions.shape[1]))
-    seen = jnp.zeros_like(jax.vmap(env.observe)(states), jnp.float32) if look else jnp.zeros(())
-    run = jax.jit(lambda states: jax.lax.scan(ply, (states, seen), actions)[0])
-    return lambda: run(states)
-
-
 def network_batch(env: Env, train: TrainConfig) -> tuple[int, float]:
     """Rows of the network's smallest call in a search, as a number and over games x worlds.
 
@@ -219,23 +150,13 @@ def network_batch(env: Env, train: TrainConfig) -> tuple[int, float]:
 
 def main(config: Config) -> None:
     """Prints and, with --out, writes the result."""
-    set_up(cpu_devices=config.cpu_devices, cache=None)
+    set_up(cache=None)
     cells = []
     for cell in config.cells:
-        if cell == "stones":
-            cells.append(measure_stones(config.games or 1024, config.rounds))
-        else:
-            cells.append(measure(cell, config.games, config.rounds))
+        cells.append(measure(cell, config.games, config.rounds))
         print(json.dumps(cells[-1], indent=2), flush=True)
     settings = {name: value for name, value in asdict(config).items() if name != "out"}
-    result = {
-        "benchmark": "games",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python experiments/benchmarks/games.py", *sys.argv[1:]]),
-        "config": settings,
-        **provenance(),
-        "cells": cells,
-    }
+    result = {"benchmark": "games", "config": settings, **provenance(), "cells": cells}
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         config.out.write_text(json.dumps(result, indent=2) + "\n")
