@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import Any
 from jzero.devices import set_up
 
 set_up(cpu_devices=1)
+sys.path.append(str(Path(__file__).parents[1]))  # the experiment
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
