@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 
 CACHE = Path("~/.cache/jzero/xla")
+CPU_INFO = Path("/proc/cpuinfo")
 HEARTBEAT = 20
 """Seconds of silence after which a process counts as dead and the others end; JAX's own threads send it."""
 JAX_THRESHOLD = 1.0
@@ -56,6 +57,16 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
             process_id=_number("JAX_PROCESS_ID"),
             heartbeat_timeout_seconds=HEARTBEAT,
         )
+
+
+def has_matrix_units() -> bool:
+    """Whether JAX multiplies bfloat16 by this CPU's matrix units: Intel's AMX, since version 0.11."""
+    if jax.__version_info__ < (0, 11):
+        return False
+    try:
+        return bool(re.search(r"^flags\b.*\bamx_bf16\b", CPU_INFO.read_text(), re.MULTILINE))
+    except OSError:  # not Linux
+        return False
 
 
 def _users_cpu_devices() -> int | None:

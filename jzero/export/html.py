@@ -80,7 +80,7 @@ def write_html(
       ValueError: the page cannot play the game or compute the network, or would be too large.
     """
     title = title_of(env)
-    spec, network = describe(env), dataclasses.replace(network, bf16=False)
+    spec, network = describe(env), network.in_float32()
     layers_of(network, params)  # says what is wrong with a network before it is made
     made = policy_value_network(spec, network)
     params = made.prepare(params, jax.eval_shape(lambda: spec.seen(jax.random.key(0))))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import Revealed
+from jzero.networks.products import dense
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import flatten
 from jzero.pytrees import Observation
@@ -22,17 +23,19 @@ class Head(nn.Module):
       width: hidden units.
       dtype: dtype of the hidden layer; the last layer and the outputs are float32.
       last_init: initialises the last layer.
+      narrow: the hidden layer's product in bfloat16, see `products.py`.
     """
 
     outputs: int
     width: int
     dtype: Any = jnp.float32
     last_init: Any = nn.initializers.zeros
+    narrow: bool = False
 
     @nn.compact
     def __call__(self, features: jax.Array) -> jax.Array:
         """f32[B, outputs] of features [B, ...]."""
-        hidden = nn.relu(nn.Dense(self.width, dtype=self.dtype)(flatten(features, self.dtype)))
+        hidden = nn.relu(dense(self.width, self.dtype, self.narrow)(flatten(features, self.dtype)))
         return nn.Dense(self.outputs, kernel_init=self.last_init)(hidden.astype(jnp.float32))
 
 
@@ -48,6 +51,7 @@ class PolicyValueNet(nn.Module):
       value_limit: largest absolute value; above 1, values are on the scale of `supports.to_unit`.
       dtype: dtype of the computation; outputs are float32.
       further: names and numbers of the outputs of further heads on the value's features.
+      narrow: as in `Head`.
     """
 
     body: nn.Module
@@ -58,6 +62,7 @@ class PolicyValueNet(nn.Module):
     value_limit: float = 1.0
     dtype: Any = jnp.float32
     further: tuple[tuple[str, int], ...] = ()
+    narrow: bool = False
 
     @nn.compact
     def __call__(self, observation: Observation, auxiliary: bool = False) -> tuple[Any, ...]:
@@ -72,14 +77,13 @@ class PolicyValueNet(nn.Module):
         features = self.body(seen)
         judged = features if hidden is None else self.critic((features, hidden))
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
-        logits = Head(self.num_actions, self.head_width, self.dtype, name="policy")(features)
-        value = jnp.tanh(Head(self.num_values, self.head_width, self.dtype, name="value")(judged))
+        logits = self._head(self.num_actions, "policy")(features)
+        value = jnp.tanh(self._head(self.num_values, "value")(judged))
         value = from_unit(value, self.value_limit)
         value = value[:, 0] if self.num_values == 1 else value
         if not auxiliary:
             return logits, value
-        more = {
-            name: Head(outputs, self.head_width, self.dtype, name=name)(judged)
-            for name, outputs in self.further
-        }
-        return logits, value, more
+        return logits, value, {name: self._head(outputs, name)(judged) for name, outputs in self.further}
+
+    def _head(self, outputs: int, name: str) -> Head:
+        return Head(outputs, self.head_width, self.dtype, narrow=self.narrow, name=name)

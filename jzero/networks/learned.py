@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.networks.heads import Head
+from jzero.networks.products import dense
 from jzero.networks.towers import (
     AtariTower,
     Norm,
@@ -53,6 +54,7 @@ class MuZeroNet(nn.Module):
       dtype: dtype of the computation.
       action_size: D, where actions are vectors in [-1, 1]; 0 where they are numbered.
       chance_codes: M codes of what chance may do after an action; 0 learns a model without chance.
+      narrow: products of dense layers in bfloat16, see `products.py`.
     """
 
     num_actions: int
@@ -68,42 +70,45 @@ class MuZeroNet(nn.Module):
     dtype: Any = jnp.float32
     action_size: int = 0
     chance_codes: int = 0
+    narrow: bool = False
 
     def setup(self) -> None:
         """The parts, under the names of their parameters."""
         self.representation = self._tower()
         self.dynamics = self._dynamics()
         self.policy_input, self.value_input, self.reward_input = (self._squeeze() for _ in range(3))
-        self.policy = Head(2 * self.action_size or self.num_actions, self.head_width, self.dtype)
-        self.value = Head(self.atoms, self.head_width, self.dtype)
-        self.reward = Head(self.atoms, self.head_width, self.dtype)
+        self.policy = self._head(2 * self.action_size or self.num_actions)
+        self.value, self.reward = self._head(self.atoms), self._head(self.atoms)
         if self.prefix_width:
             self.prefix = nn.OptimizedLSTMCell(self.prefix_width, dtype=jnp.float32)
         if self.projection_width:
-            self.projector = Projector(self.projection_width, self.dtype)
-            self.predictor = Projector(self.projection_width, self.dtype)
+            self.projector = Projector(self.projection_width, self.dtype, self.narrow)
+            self.predictor = Projector(self.projection_width, self.dtype, self.narrow)
         if self.chance_codes:
             self.afterstate_dynamics = self._dynamics()
             self.chance_input, self.afterstate_value_input = self._squeeze(), self._squeeze()
-            self.chance = Head(self.chance_codes, self.head_width, self.dtype)
-            self.afterstate_value = Head(self.atoms, self.head_width, self.dtype)
+            self.chance, self.afterstate_value = self._head(self.chance_codes), self._head(self.atoms)
             self.encoder, self.code_input = self._tower(), self._squeeze()
             # Not zeros, of which all observations would have the same code.
-            spread = nn.initializers.lecun_normal()
-            self.code = Head(self.chance_codes, self.head_width, self.dtype, last_init=spread)
+            self.code = self._head(self.chance_codes, last_init=nn.initializers.lecun_normal())
 
     def _tower(self) -> nn.Module:
         """What reads observations."""
         if self.kind == "mlp":
-            return ResidualMLP(self.width, self.blocks, self.norm, self.dtype)
+            return ResidualMLP(self.width, self.blocks, self.norm, self.dtype, self.narrow)
         tower = {"resnet": ResidualTower, "atari": AtariTower}[self.kind]
         return tower(self.width, self.blocks, self.norm, self.dtype)
 
     def _dynamics(self) -> nn.Module:
         """What changes a latent state."""
         if self.kind == "mlp":
-            return VectorDynamics(self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype)
+            return VectorDynamics(
+                self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype, self.narrow
+            )
         return MapDynamics(self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype)
+
+    def _head(self, outputs: int, **options: Any) -> Head:
+        return Head(outputs, self.head_width, self.dtype, narrow=self.narrow, **options)
 
     def _squeeze(self) -> nn.Module:
         """What a head reads."""
@@ -189,14 +194,15 @@ class VectorDynamics(nn.Module):
     num_actions: int
     norm: Norm = "layer"
     dtype: Any = jnp.float32
+    narrow: bool = False
 
     @nn.compact
     def __call__(self, latent: jax.Array, action: jax.Array) -> jax.Array:
         """[B, width] from [B, width] and actions i32[B] or f32[B, D], or codes f32[B, M]."""
         numbered = action.ndim == 1
         taken = jax.nn.one_hot(action, self.num_actions, dtype=self.dtype) if numbered else action
-        features = ResidualMLP(self.width, self.blocks, self.norm, self.dtype)((latent, taken))
-        return latent.astype(self.dtype) + nn.Dense(self.width, dtype=self.dtype)(features)
+        features = ResidualMLP(self.width, self.blocks, self.norm, self.dtype, self.narrow)((latent, taken))
+        return latent.astype(self.dtype) + dense(self.width, self.dtype, self.narrow)(features)
 
 
 class MapDynamics(nn.Module):
@@ -273,13 +279,14 @@ class Projector(nn.Module):
 
     width: int
     dtype: Any = jnp.float32
+    narrow: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """f32[B, width] of [B, ...]."""
-        x = nn.Dense(self.width, dtype=self.dtype)(flatten(x, self.dtype))
+        x = dense(self.width, self.dtype, self.narrow)(flatten(x, self.dtype))
         x = nn.relu(nn.LayerNorm(dtype=self.dtype)(x))
-        return nn.Dense(self.width, dtype=self.dtype)(x).astype(jnp.float32)
+        return dense(self.width, self.dtype, self.narrow)(x).astype(jnp.float32)
 
 
 def to_unit_range(latent: jax.Array) -> jax.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -46,9 +46,26 @@ class NetworkSettings:
     learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
     bf16: bool = False
     """Compute in bfloat16; parameters stay float32. The experiments do so on a GPU or TPU."""
+    bf16_products: bool = False
+    """Without bf16: only the products of dense layers in bfloat16, with sums and all else in float32. The
+    experiments do so on a CPU whose matrix units JAX uses."""
     chance_codes: int = 0
     """Learned model: outcomes of chance that it can tell apart after an action (Stochastic MuZero: 32); 0 learns
     one successor of each action."""
+
+    def in_float32(self) -> NetworkSettings:
+        """The same network, computed in float32."""
+        return replace(self, bf16=False, bf16_products=False)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the computation."""
+        return jnp.bfloat16 if self.bf16 else jnp.float32
+
+    @property
+    def narrow(self) -> bool:
+        """Whether only the products of dense layers are in bfloat16."""
+        return self.bf16_products and not self.bf16
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -79,23 +96,24 @@ def make_network(
 
     `further` names further heads and how many numbers each gives.
     """
-    dtype = jnp.bfloat16 if settings.bf16 else jnp.float32
+    dtype, narrow = settings.dtype, settings.narrow
+    mlp = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype, narrow)
     if settings.kind == "mlp":
-        body = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype)
+        body = mlp
     elif settings.kind == "transformer":
         body = Transformer(settings.width, settings.blocks, dtype=dtype)
     else:
         body = ResidualTower(settings.width, settings.blocks, settings.norm, dtype)
-    critic = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype)
     return PolicyValueNet(
         body,
-        critic,
+        mlp.clone(),
         num_actions,
         settings.head_width,
         num_values,
         settings.value_limit,
         dtype=dtype,
         further=tuple((further or {}).items()),
+        narrow=narrow,
     )
 
 
@@ -123,9 +141,10 @@ def make_learned_network(
         prefix_width=prefix_width,
         projection_width=projection_width,
         norm=settings.norm,
-        dtype=jnp.bfloat16 if settings.bf16 else jnp.float32,
+        dtype=settings.dtype,
         action_size=action_size,
         chance_codes=settings.chance_codes,
+        narrow=settings.narrow,
     )
 
 

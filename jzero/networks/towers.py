@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero.networks.products import dense, product
 from jzero.pytrees import Observation, PyTree
 
 Norm = Literal["layer", "group", "none"]
@@ -35,12 +36,14 @@ class ResidualMLP(nn.Module):
       blocks: number of blocks.
       norm: "none", or any other for LayerNorm.
       dtype: dtype of the computation.
+      narrow: products in bfloat16, see `products.py`.
     """
 
     width: int
     blocks: int
     norm: Norm = "layer"
     dtype: Any = jnp.float32
+    narrow: bool = False
 
     @nn.compact
     def __call__(self, observation: Observation) -> jax.Array:
@@ -60,9 +63,9 @@ class ResidualMLP(nn.Module):
 
     def _dense(self, gain: float = 1.0, depth: int = 1) -> nn.Module:
         if self.norm == "none":
-            return Standardised(self.width, gain / max(depth, 1), dtype=self.dtype)
+            return Standardised(self.width, gain / max(depth, 1), dtype=self.dtype, narrow=self.narrow)
         init = nn.initializers.lecun_normal() if depth == 1 else _residual_init(depth)
-        return nn.Dense(self.width, dtype=self.dtype, kernel_init=init)
+        return dense(self.width, self.dtype, self.narrow, kernel_init=init)
 
 
 class ResidualTower(nn.Module):
@@ -185,6 +188,7 @@ class Standardised(nn.Module):
       window: of the convolution; () for a dense layer.
       strides: of the convolution.
       dtype: dtype of the computation.
+      narrow: a dense layer's product in bfloat16, see `products.py`.
     """
 
     width: int
@@ -192,6 +196,7 @@ class Standardised(nn.Module):
     window: tuple[int, ...] = ()
     strides: int = 1
     dtype: Any = jnp.float32
+    narrow: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -202,12 +207,12 @@ class Standardised(nn.Module):
         if self.is_initializing() or self.has_variable("params", "scale"):  # else `prepared` has done it
             scale = self.param("scale", nn.initializers.constant(self.gain), (self.width,))
             kernel = standardised(kernel, scale)
-        kernel = kernel.astype(self.dtype)
         if self.window:
             strides, layout = (self.strides, self.strides), ("NHWC", "HWIO", "NHWC")
+            kernel = kernel.astype(self.dtype)
             y = jax.lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=layout)
         else:
-            y = x @ kernel
+            y = product(x, kernel) if self.narrow else x @ kernel.astype(self.dtype)
         return y + bias.astype(self.dtype)
 
 

@@ -1,4 +1,5 @@
-"""What presets become on a GPU or TPU: the rules, in one place. `docs/choosing.md` says why.
+"""What presets become on a GPU or TPU, or on a CPU with matrix units: the rules, in one place. `docs/choosing.md`
+says why.
 
 Options win over a preset, and a resumed run goes on as it began.
 """
@@ -10,17 +11,32 @@ from dataclasses import replace
 
 import jax
 
+from jzero.devices import has_matrix_units
 from jzero.run.config import TrainConfig
 
 ROWS = 4096
 """Rows of the network's batches from which on an H100's throughput grew little for a tower of 6 x 64."""
 MOST = 16
 """Times as many games at most."""
+WIDE = 128
+"""Width of a network from which products in bfloat16 gain more on a CPU than their rounding takes."""
 
 
 def on_this_device(train: TrainConfig) -> TrainConfig:
-    """A preset as it is on a CPU; on a GPU or TPU widened and in bfloat16."""
-    return train if jax.default_backend() == "cpu" else in_bfloat16(widened(train))
+    """A preset as this device computes it: on a GPU or TPU widened and in bfloat16."""
+    return on_this_cpu(train) if jax.default_backend() == "cpu" else in_bfloat16(widened(train))
+
+
+def on_this_cpu(train: TrainConfig) -> TrainConfig:
+    """With matrix units, products of AlphaZero's wide dense layers are in bfloat16.
+
+    Learned models stay in float32: what they unroll adds up the rounding.
+    """
+    network = train.network
+    wide = train.algorithm == "alphazero" and network.kind == "mlp" and network.width >= WIDE
+    if network.bf16 or not (wide and has_matrix_units()):
+        return train
+    return replace(train, network=replace(network, bf16_products=True))
 
 
 def in_bfloat16(train: TrainConfig) -> TrainConfig:

@@ -19,7 +19,7 @@ from jzero.devices import set_up
 from jzero.env import Env
 from jzero.evaluate.measures import Measure, Strength
 from jzero.registry import make
-from jzero.run.accelerators import in_bfloat16, widened
+from jzero.run.accelerators import in_bfloat16, on_this_cpu, widened
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.load import read_run_config
 from jzero.run.loop import Run
@@ -49,7 +49,7 @@ def main(
       measure: makes the measurement taken every `evaluate_every` seconds.
       final: makes the one at the end, if it is another.
       accelerated: the preset where JAX finds a GPU or TPU; by default `default`, `widened`. Either computes in
-        bfloat16 there unless the options say otherwise: see `jzero.run.accelerators`.
+        bfloat16 there unless the options say otherwise, as products do on some CPUs: see `jzero.run.accelerators`.
       argv: the options; by default the process's.
       command: what starts it on a command line, for the line that says how to go on; by default the script.
 
@@ -62,10 +62,12 @@ def main(
     try:
         config = parse(experiment, default, argv)
         set_up(cpu_devices=config.cpu_devices)
-        if jax.default_backend() != "cpu":
+        if jax.default_backend() == "cpu":
+            default = _each(default, on_this_cpu)
+        else:
             default = _each(default, widened) if accelerated is None else accelerated
             default = _each(default, in_bfloat16)
-            config = parse(experiment, default, argv)
+        config = parse(experiment, default, argv)
         say(f"{config.train.env}: loads the environment")
         env = make(config.train.env)
         preset = _preset(default, argv)

@@ -45,7 +45,9 @@ def describe(model: Model, train: TrainConfig, state: TrainState, least: float |
     worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
     replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
     trees = _tree_bytes(train, model, state)
-    narrow = " in bfloat16" if train.network.bf16 else ""
+    narrow = (
+        " in bfloat16" if train.network.bf16 else ", products in bfloat16" if train.network.narrow else ""
+    )
     bound = "" if least is None else f": at least {least:.2g} s at this device's speed of matrix products"
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "

@@ -155,7 +155,7 @@ class _Source:
 
     def in_float32(self) -> TrainConfig:
         """Its settings without bfloat16."""
-        network = dataclasses.replace(self.config.network, bf16=False)
+        network = self.config.network.in_float32()
         return dataclasses.replace(self.config, network=network)
 
     def read_as(self) -> str:
@@ -190,7 +190,7 @@ def _write_stablehlo(source: _Source, path: Path) -> str:
 
 def _write_onnx(source: _Source, path: Path) -> str:
     policy, value = write_onnx(source.root(source.in_float32()), path)
-    bf16 = ", computed in float32" if source.config.network.bf16 else ""
+    bf16 = ", computed in float32" if source.config.network != source.in_float32().network else ""
     return f"{source.read_as()}{bf16}; differs from JAX by {policy:.0e} (policy), {value:.0e} (value)"
 
 

@@ -1,0 +1,57 @@
+"""Products of matrices in bfloat16 between arrays that stay float32: what a CPU's matrix units (AMX) are made for.
+
+All else computes in float32, which a CPU does faster than bfloat16. Axes: B rows, F features in, O features out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
+
+
+def dense(width: int, dtype: Any, narrow: bool, **options: Any) -> nn.Dense:
+    """A dense layer that computes in `dtype`, or if `narrow` its product in bfloat16 and the rest in float32."""
+    return nn.Dense(width, dtype=dtype, dot_general=_dot_general if narrow else None, **options)
+
+
+def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """f32[..., O] of f32[..., F] and weights [F, O]: factors rounded to bfloat16, sums in float32."""
+    rows = jnp.reshape(x, (-1, x.shape[-1]))
+    # Cast outside of what differentiates by itself, so that `networks.prepare` finds the dtype.
+    return jnp.reshape(_product(rows, kernel.astype(jnp.bfloat16)), (*x.shape[:-1], kernel.shape[-1]))
+
+
+def _dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any = None) -> jax.Array:
+    del dimension_numbers, precision  # a dense layer's
+    return product(x, kernel)
+
+
+@jax.custom_vjp
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """f32[B, O] of f32[B, F] and bf16[F, O]."""
+    return _dot(x.astype(jnp.bfloat16), kernel, 0)
+
+
+def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    narrow = x.astype(jnp.bfloat16)
+    return _dot(narrow, kernel, 0), (narrow, kernel)
+
+
+def _backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    narrow = gradient.astype(jnp.bfloat16)
+    # XLA would contract over the rows of both, for which its CPU library has no fast code.
+    columns = with_layout_constraint(jnp.transpose(x), Layout(major_to_minor=(0, 1)))
+    return _dot(narrow, kernel, 1), _dot(columns, narrow, 0).astype(jnp.bfloat16)
+
+
+def _dot(x: jax.Array, kernel: jax.Array, axis: int) -> jax.Array:
+    """The last axis of `x` contracted with `axis` of `kernel`; float32."""
+    return jax.lax.dot_general(x, kernel, (((1,), (axis,)), ((), ())), preferred_element_type=jnp.float32)
+
+
+_product.defvjp(_forward, _backward)
