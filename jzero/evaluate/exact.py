@@ -5,7 +5,7 @@ Axes: N positions, E edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,9 +37,10 @@ class SeatProof:
 
 @dataclass(frozen=True)
 class ExactResult:
-    """What `prove_never_loses` found, for the policy as player 0 and as player 1, and summed."""
+    """What `prove_never_loses` found, for the policy in each seat, and summed."""
 
-    seats: tuple[SeatProof, SeatProof]
+    seats: tuple[SeatProof, ...]
+    """Of player 0, then of player 1, as far as they were asked for."""
 
     @property
     def never_loses(self) -> bool:
@@ -80,9 +81,15 @@ class _Level(NamedTuple):
 
 
 def prove_never_loses(
-    env: Env, act: Act, *, batch_size: int = 512, max_positions: int = 1_000_000
+    env: Env,
+    act: Act,
+    *,
+    batch_size: int = 512,
+    max_positions: int = 1_000_000,
+    openings: Sequence[Sequence[int]] = ((),),
+    seats: Sequence[int] = (0, 1),
 ) -> ExactResult:
-    """Plays `act` against every reply of the opponent, in both seats.
+    """Plays `act` against every reply of the opponent, after every opening, by default in both seats.
 
     The games are walked ply by ply with equal positions merged, so the work grows with the number of distinct
     positions; the counts are of games all the same. The winner has the larger sum of rewards.
@@ -93,19 +100,22 @@ def prove_never_loses(
             surplus rows being copies.
         batch_size: rows of one call.
         max_positions: the most distinct positions at one ply to hold in memory.
+        openings: actions that both players begin with, of the same number each; by default none.
+        seats: the policy's seats.
 
     Raises:
         ValueError: a malformed argument, an illegal action, or more than `max_positions` positions.
     """
     if env.num_players != 2:
         raise ValueError(f"env: the proof needs a game of 2 players, this one has {env.num_players}")
-    seats = [_prove_seat(env, act, seat, batch_size, max_positions) for seat in range(2)]
-    return ExactResult((seats[0], seats[1]))
+    first = _first_level(env, openings, batch_size)
+    return ExactResult(tuple(_prove_seat(env, act, first, seat, batch_size, max_positions) for seat in seats))
 
 
-def _prove_seat(env: Env, act: Act, seat: int, batch_size: int, max_positions: int) -> SeatProof:
-    """Walks all games in which the policy is player `seat`."""
-    level = _first_level(env)
+def _prove_seat(
+    env: Env, act: Act, level: _Level, seat: int, batch_size: int, max_positions: int
+) -> SeatProof:
+    """Walks all games from `level` on in which the policy is player `seat`."""
     counts = np.zeros(3, np.int64)  # draws, wins, losses: indexed by the outcome 0, 1, -1
     positions, lost_game = 0, None
     while len(level.games):
@@ -128,11 +138,22 @@ def _prove_seat(env: Env, act: Act, seat: int, batch_size: int, max_positions: i
     return SeatProof(wins, draws, losses, positions, lost_game)
 
 
-def _first_level(env: Env) -> _Level:
-    """The first state of the game alone."""
+def _first_level(env: Env, openings: Sequence[Sequence[int]], batch_size: int) -> _Level:
+    """The positions after the openings; checks these."""
+    if not openings or len({len(opening) for opening in openings}) > 1:
+        raise ValueError(f"openings: expected one or more, of the same number of actions, got {openings}")
+    count = len(openings)
     state = env.init(jax.random.key(0))
-    states = jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)
-    return _Level(states, np.zeros((1, 2), np.float32), np.ones(1, np.int64), np.zeros((1, 0), np.int32))
+    states = jax.tree.map(lambda leaf: np.asarray(leaf)[None].repeat(count, axis=0), state)
+    level = _Level(
+        states, np.zeros((count, 2), np.float32), np.ones(count, np.int64), np.zeros((count, 0), np.int32)
+    )
+    for actions in np.asarray(openings, np.int32).T:
+        check_legal(actions, np.asarray(level.states.legal_action_mask), level.histories.tolist(), "openings")
+        level, finished = _advance(env, level, np.arange(count), actions, batch_size)
+        if finished.any():
+            raise ValueError(f"openings: {level.histories[finished][0].tolist()} ends the game")
+    return _merge(level)
 
 
 def _edges(act: Act, level: _Level, to_move: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -116,3 +116,33 @@ def test_limits_are_explained():
     solo.num_players = 1
     with pytest.raises(ValueError, match="2 players"):
         prove_never_loses(solo, Table(perfect_policy()))
+
+
+def test_games_from_openings_are_those_of_all_games_that_begin_so():
+    rng = np.random.default_rng(1)
+    policy = tic_tac_toe_policy(lambda board: int(rng.choice(oracle.empty_cells(board))))
+    openings = [(4, 0), (0, 4), (2, 1)]
+    result = prove_never_loses(TTT, Table(policy), openings=openings, seats=(1,))
+    (proof,) = result.seats
+    expected = np.zeros(3, int)
+    for opening in openings:
+        policy = policy | {_board(opening[:1]): opening[1]}
+        games = [
+            result
+            for result, actions in oracle.all_games(policy.__getitem__, 1)
+            if tuple(actions[:2]) == opening
+        ]
+        expected += [games.count(result) for result in (1, 0, -1)]
+    assert (proof.wins, proof.draws, proof.losses) == tuple(expected)
+    assert proof.lost_game is None or proof.lost_game[:2] in openings
+
+
+def test_openings_are_checked():
+    act = Table(perfect_policy())
+    for openings in ((), ((0,), (1, 2))):
+        with pytest.raises(ValueError, match="openings: expected one or more, of the same number of actions"):
+            prove_never_loses(TTT, act, openings=openings)
+    with pytest.raises(ValueError, match="openings chose action 4 after"):
+        prove_never_loses(TTT, act, openings=[(4, 4)])
+    with pytest.raises(ValueError, match=r"openings: \[0, 3, 1, 4, 2\] ends the game"):
+        prove_never_loses(TTT, act, openings=[(0, 3, 1, 4, 2)])

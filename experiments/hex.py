@@ -1,0 +1,92 @@
+"""Trains Hex on 5 x 5 and proves from how many of the winning first moves it never loses.
+
+    python experiments/hex.py                       20 minutes
+    python experiments/hex.py --env "hex?size=4"
+
+An exact solver finds the first moves that win. After each of them the agent, with 64 simulations, plays on as the
+first player against every possible reply: the last line is the share of these first moves from which no opponent
+wins. While it trains, strength is the score against the solver's perfect play, in both seats, from openings of 0
+to 3 random plies.
+"""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jzero_envs.hex import Hex
+from players.hex import LARGEST, perfect
+from players.hex_solver import HexSolver
+
+from jzero.agent import Agent
+from jzero.env import Env
+from jzero.evaluate.arena import play_match
+from jzero.evaluate.exact import prove_never_loses
+from jzero.evaluate.measures import Measure, Strength
+from jzero.evaluate.players import agent_player
+from jzero.models.plan import SearchSettings
+from jzero.networks.make import NetworkSettings
+from jzero.run.cli import main
+from jzero.run.config import RunConfig, TrainConfig
+
+SIMULATIONS = 64
+
+PRESET = RunConfig(
+    minutes=20,
+    evaluate_every=120,
+    train=TrainConfig(
+        env="hex?size=5",
+        search=SearchSettings(
+            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16
+        ),
+        network=NetworkSettings(kind="mlp", width=256, blocks=3),
+        games=512,
+        plies=8,
+        opening_plies=3,
+        random_move_fraction=0.1,
+        td_lambda=0.8,
+        replay_plies=256,
+        batch_size=1024,
+        updates=16,
+        ema_decay=0.999,
+    ),
+)
+
+
+def score(env: Env) -> Measure:
+    """Makes the measurement during training."""
+    opponent = perfect(env)
+
+    def measure(agent: Agent) -> Strength:
+        player = agent_player(agent, SIMULATIONS)
+        result = play_match(env, player, opponent, num_games=64, key=jax.random.key(0), opening_plies=(0, 3))
+        return Strength("score in 64 games against perfect play", result.score, *result.interval)
+
+    return measure
+
+
+def share_never_lost(env: Env) -> Measure:
+    """Makes the measurement at the end."""
+    if not isinstance(env, Hex) or env.swap or env.size > LARGEST:
+        raise ValueError(f"env is {env}; the proof is for Hex without the swap: give hex?size={LARGEST}")
+    winning = HexSolver(env.size).winning_moves((0, 0), 0)
+
+    def measure(agent: Agent) -> Strength:
+        def act(states: object) -> jax.Array:
+            return agent.act(states, jax.random.key(0), num_simulations=SIMULATIONS)
+
+        proofs = [prove_never_loses(env, act, openings=[[cell]], seats=(0,)) for cell in winning]
+        share = float(np.mean([proof.never_loses for proof in proofs]))
+        lost, games = (
+            sum(count) for count in zip(*((p.losses, p.wins + p.losses) for p in proofs), strict=True)
+        )
+        name = (
+            f"winning first moves ({len(winning)}) from which no reply ever wins, {SIMULATIONS} simulations "
+            f"({lost} of {games} games lost)"
+        )
+        return Strength(name, share, share, share)
+
+    return measure
+
+
+if __name__ == "__main__":
+    main("hex", PRESET, measure=score, final=share_never_lost)
