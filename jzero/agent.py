@@ -302,7 +302,7 @@ def _analysis(
     params = model.prepare(params)
     root, invalid = model.root(params, states), ~states.legal_action_mask
     numbers = {"num_simulations": num_simulations, "max_num_simulations": max_num_simulations}
-    found = planner.plan(params, key, root, invalid, **numbers)
+    found = planner.plan(params, key, root, invalid, keep_worlds=True, **numbers)
     first = found.action if model.sample is None else None
     if model.resample is None and model.decide is None:
         variation = principal_variation(found.tree, first)
@@ -321,6 +321,8 @@ def _analysis(
         states=states,
         env=env,
         name=name,
+        chance="" if model.decide is None else "explicit" if model.afterstate_value is None else "learned",
+        worlds=0 if model.resample is None else planner.settings.worlds,
     )
 
 

@@ -36,7 +36,7 @@ export function bars(thought, { hover, choose, played } = {}) {
       element("th", { scope: "row" }, name),
       bar("prior", row.prior, percent(row.prior)),
       bar("visits", visits, total ? `${Math.round(row.visits)}` : ""),
-      bar("q", row.q === null ? 0 : (row.q - low) / (high - low || 1), signed(row.q)),
+      bar("q", row.q === null ? 0 : high > low ? (row.q - low) / (high - low) : 0.5, signed(row.q)),
     );
   });
   const head = ["move", "prior", "visits", "value"].map((name) => element("th", { scope: "col" }, name));
@@ -92,12 +92,12 @@ export function branches(children, path, load, board) {
     const open = async (event) => {
       if (!event.target.open || below.childElementCount) return;
       const [position, more] = await Promise.all([board(here), child.more ? load(here) : { children: [] }]);
-      const drawing = position.board.url ? picture(position.board, `the position after ${position.names.join(", ")}`) : "";
+      const drawing = picture(position.board, `the position after ${position.names.join(", ")}`);
       below.replaceChildren(drawing, more.children.length ? branches(more.children, here, load, board) : "");
     };
     return element("li", {}, element("details", { ontoggle: open },
-      element("summary", { class: "jz-node" },
-        element("b", {}, child.name), element("span", { class: "jz-share" }, share),
+      element("summary", { class: child.chance ? "jz-node jz-chance" : "jz-node" },
+        element("b", {}, child.name, child.chance ? element("small", {}, percent(child.prior)) : null), element("span", { class: "jz-share" }, share),
         element("span", {}, `${child.visits}`), element("span", {}, signed(child.q))),
       below));
   }));

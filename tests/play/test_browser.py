@@ -145,6 +145,62 @@ def test_a_whole_game_is_played_by_clicks(serve, page, name):
     keep(page, re.sub(r"\W+", "_", name) + "_end")
 
 
+@pytest.mark.parametrize(
+    "name", ["2048?size=2", "gymnax:CartPole-v1", "gymnax:Breakout-MinAtar", "gymnax:UmbrellaChain-bsuite"]
+)
+def test_an_episode_of_one_player_is_shown_as_it_goes(serve, page, name):
+    if name.startswith("gymnax"):
+        pytest.importorskip("gymnax")
+    _, port = serve(name)
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+
+    def seen():
+        words, image = page.locator(".jz-left > .jz-words"), page.locator(".jz-board .jz-picture")
+        return words.inner_text() if words.is_visible() else image.get_attribute("src")
+
+    frames, note = [seen()], page.locator(".jz-left > .jz-note")
+    assert note.inner_text() == "step 0, return 0"
+    for number in range(3):
+        if page.locator(".jz-status", has_text="is over").count():
+            break
+        page.locator(".jz-named").evaluate("list => { list.parentElement.open = true; }")
+        page.locator(".jz-named button").last.click()
+        page.locator(f".jz-moves li:nth-child({number + 1})").wait_for()
+        turn(page)
+        assert note.inner_text().startswith(f"step {number + 1}, return ")
+        frames.append(seen())
+    assert len(set(frames)) == len(frames) > 2
+
+    page.keyboard.press("h")
+    page.locator(".jz-status", has_text="would play").wait_for()
+    assert page.locator(".jz-bars tbody tr").count() > 1
+    page.locator(".jz-curve .jz-dot").wait_for()
+    nodes = page.locator(".jz-tree-panel .jz-node")
+    nodes.first.click()
+    below = page.locator(".jz-below").first.locator("> .jz-picture, > .jz-words")
+    below.wait_for()
+    if "2048" in name:
+        chance = page.locator(".jz-tree-panel .jz-chance")
+        assert re.match(r"[24] on [ab][12]\d+(\.\d)? %$", chance.first.locator("b").inner_text())
+        chance.first.click()
+        page.locator(".jz-below .jz-below").first.locator("> .jz-picture").wait_for()
+        boards = page.locator(".jz-below .jz-picture").evaluate_all("all => all.map(image => image.src)")
+        assert len({seen(), *boards}) == 3
+    keep(page, re.sub(r"\W+", "_", name) + "_one_player")
+
+    # The agent goes on alone, and the page shows each of its steps.
+    before = len(moves(page))
+    page.get_by_label("strength").select_option("0")
+    page.get_by_label("player 1").select_option("0")
+    page.locator(f".jz-moves li:nth-child({before + 1})").wait_for()
+    page.locator(".jz-status", has_text=re.compile("is over|thinks")).wait_for()
+    if name in ("2048?size=2", "gymnax:CartPole-v1", "gymnax:UmbrellaChain-bsuite"):
+        page.locator(".jz-status", has_text="The game is over: return ").wait_for()
+        assert len(moves(page)) > before
+    keep(page, re.sub(r"\W+", "_", name) + "_one_player_end")
+
+
 def test_an_illegal_click_does_nothing_and_says_why_and_undo_takes_back(serve, page):
     _, port = serve("tic_tac_toe")
     page.goto(f"http://127.0.0.1:{port}/")

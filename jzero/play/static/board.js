@@ -10,6 +10,7 @@ export class Board {
     this.over = shape("svg", { class: "jz-over", role: "group", "aria-label": "board: arrow keys move, Enter plays" });
     this.choices = element("div", { class: "jz-choices", hidden: true });
     this.root = element("div", { class: "jz-board" }, this.image, this.over, this.choices);
+    this.words = element("pre", { class: "jz-words", hidden: true });
     this.over.addEventListener("click", (event) => {
       if (event.target === this.over) this.say("no move begins there");
     });
@@ -20,6 +21,9 @@ export class Board {
   // Shows a position; `names` are those of legal actions, {} where nothing can be played.
   show(board, names, label) {
     this.root.hidden = !board.url;
+    this.words.hidden = !board.text;
+    this.words.textContent = board.text ?? "";
+    this.words.setAttribute("aria-label", label);
     if (!board.url) return;
     this.image.src = board.url;
     this.image.alt = label;
