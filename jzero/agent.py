@@ -196,8 +196,8 @@ class Agent:
     def play(self) -> Any:
         """A board in a notebook's cell, to play the agent and to look into its search.
 
-        It needs the extra `play`: `pip install "jzero[play]"`. In Colab nothing else is to be done: anywidget calls
-        `google.colab.output.enable_custom_widget_manager`, and Colab fetches its loader of widgets from the network.
+        It needs the extra `play`: `pip install "jzero[play]"`. Colab needs nothing else: anywidget calls
+        `google.colab.output.enable_custom_widget_manager`, which loads Colab's own part from the network.
 
         Returns:
           an anywidget; it is shown as the value of the cell's last line.

@@ -175,7 +175,7 @@ def test_an_episode_of_one_player_is_shown_as_it_goes(serve, page, name):
     page.keyboard.press("h")
     page.locator(".jz-status", has_text="would play").wait_for()
     assert page.locator(".jz-bars tbody tr").count() > 1
-    page.locator(".jz-curve .jz-dot").wait_for()
+    page.locator(".jz-curve .jz-dot").wait_for(state="attached")
     nodes = page.locator(".jz-tree-panel .jz-node")
     nodes.first.click()
     below = page.locator(".jz-below").first.locator("> .jz-picture, > .jz-words")
@@ -215,6 +215,29 @@ def test_an_illegal_click_does_nothing_and_says_why_and_undo_takes_back(serve, p
     page.keyboard.press("u")
     page.locator(".jz-moves li").first.wait_for(state="detached")
     assert moves(page) == []
+
+
+def test_a_game_that_is_over_can_be_looked_through_and_analysed(serve, page):
+    _, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/#seed=0&moves=0.3.1.4.2")
+    status = page.locator(".jz-status")
+    status.filter(has_text="player 1 wins").wait_for()
+    page.keyboard.press("h")
+    page.locator(".jz-alarm", has_text="The game is over").wait_for()
+    page.locator(".jz-moves button").nth(3).click()
+    status.filter(has_text="The position after 4 of 5 moves").wait_for()
+    page.keyboard.press("h")
+    status.filter(has_text="would play c3").wait_for()
+    assert page.locator(".jz-mark").count() > 1
+    assert page.locator(".jz-played th").inner_text() == "c3"
+    page.locator(".jz-curve .jz-dot").wait_for(state="attached")
+    box, dot = (page.locator(f".jz-curve{part}").bounding_box() for part in ("", " .jz-dot"))
+    assert dot["x"] - box["x"] == pytest.approx(0.8 * box["width"], abs=4)  # ply 4 of 5
+    page.locator("[data-actions='8']").click()
+    status.filter(has_text="player 1 wins").wait_for()
+    page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 40)
+    status.filter(has_text="The position after 2 of 5 moves").wait_for()
+    assert moves(page) == ["a3", "a2", "b3", "b2", "c3"]
 
 
 def test_the_keyboard_alone_plays(serve, page):

@@ -145,7 +145,7 @@ class Desk {
     this.#hear(this.thoughtAt === this.at ? this.thought : null, this.at);
     if (this.at !== this.game.ply) {
       const there = await this.link.ask("position", { game: this.game.id, ply: this.at, path: [] });
-      this.board.show({ ...there.board, areas: {} }, {}, `the position after ${this.at} moves`);
+      this.board.show(there.board, {}, `the position after ${this.at} moves`);
       this.say(`The position after ${this.at} of ${this.game.ply} moves; click the board to go on.`);
     } else await this.take(this.game);
     this.#lists();
@@ -301,7 +301,7 @@ class Desk {
   }
 
   hint() {
-    if (this.game.over) return this.say("The game is over.", true);
+    if (this.game.over && this.at === this.game.ply) return this.say("The game is over.", true);
     if (this.game.seats[this.game.mover] !== "human" && this.at === this.game.ply) return undefined;
     return this.think(false);
   }
