@@ -238,6 +238,19 @@ def test_go_is_saved_as_sgf_and_read_again(desk_of, name):
     assert loaded["moves"] == ["E5", "D6", "pass", "D8"]
     with pytest.raises(Refused, match="19 rows"):
         desk.ask("load", {"text": sgf.replace("SZ[9]", "SZ[19]")})
+    # As other programs write: comments with what looks like moves and ends, variations, spaces.
+    comment = r"C[good (Black\]) ;B[aa\] or so)]"
+    other = f"(;FF[4]SZ[9]{comment};B[ee]BL[30.5]\n(;W [dd]{comment}\n;B[tt];W[db])(;W[aa];B[bb]))"
+    assert desk.ask("load", {"text": other})["actions"] == game["actions"]
+    for point in ("e", "eee", "ja", "zz", "E5", "1"):
+        with pytest.raises(Refused, match=r"move 1 is .*two letters from a to i"):
+            desk.ask("load", {"text": f"(;SZ[9];B[{point}])"})
+    for text in ("(", "(;AB[aa])", "(;B[", "(" * 50_000, "(;B[ee]" + "\\" * 50_000):
+        if "AB" in text:
+            with pytest.raises(Refused, match="sets stones up"):
+                desk.ask("load", {"text": text})
+        else:
+            assert desk.ask("load", {"text": text})["actions"] in ([], [40])
 
 
 @pytest.mark.parametrize("name", ["pgx:chess", "pgx:gardner_chess", "pgx:othello"])
