@@ -169,6 +169,8 @@ def test_the_trees_of_worlds_are_one_tree():
     agent = newcomer("blob?players=3&cards=2")
     agent = agent.with_search(dataclasses.replace(agent.search, worlds=3))
     states = jzero.init_batch(agent.env, KEY, 2)
+    for _ in range(3):  # the bids; the cards that follow are others in each world
+        states = step_batch(agent.env, states, jnp.argmax(states.legal_action_mask, axis=1), KEY)
     found = agent.analyse(states, KEY, 40)
     assert found.tree.nodes.shape[0] == 6
     for row in range(2):
