@@ -196,6 +196,12 @@ class Agent:
     def play(self) -> Any:
         """A board in a notebook's cell, to play the agent and to look into its search.
 
+        It needs the extra `play`: `pip install "jzero[play]"`. Colab needs nothing else: anywidget calls
+        `google.colab.output.enable_custom_widget_manager`, which loads Colab's own part from the network.
+
+        Returns:
+          an anywidget; it is shown as the value of the cell's last line.
+
         Raises:
           ImportError: anywidget is not installed.
           ValueError: the actions are continuous.
@@ -302,7 +308,7 @@ def _analysis(
     params = model.prepare(params)
     root, invalid = model.root(params, states), ~states.legal_action_mask
     numbers = {"num_simulations": num_simulations, "max_num_simulations": max_num_simulations}
-    found = planner.plan(params, key, root, invalid, **numbers)
+    found = planner.plan(params, key, root, invalid, keep_worlds=True, **numbers)
     first = found.action if model.sample is None else None
     if model.resample is None and model.decide is None:
         variation = principal_variation(found.tree, first)
@@ -321,6 +327,8 @@ def _analysis(
         states=states,
         env=env,
         name=name,
+        chance="" if model.decide is None else "explicit" if model.afterstate_value is None else "learned",
+        worlds=0 if model.resample is None else planner.settings.worlds,
     )
 
 

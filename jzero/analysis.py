@@ -1,13 +1,13 @@
 """What a search finds in positions, and what it would go on with.
 
-Axes: B states, A actions, D dimensions of a continuous action, P players, L plies.
+Axes: B states, A actions, D dimensions of a continuous action, P players, L plies, W worlds.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,13 +47,18 @@ class Analysis:
     candidates: Any
     """f32[B, A, D] the actions that the root chose among, where they are continuous; else ()."""
     tree: Any
-    """The search's tree; () with hidden information, where several worlds are searched."""
+    """The search's trees; where worlds are searched [B * W], the worlds of a state next to each other."""
     states: States
     """The positions, every leaf [B, ...]."""
     env: Env = dataclasses.field(metadata={"static": True})
     """What they are positions of."""
     name: str = dataclasses.field(metadata={"static": True})
     """What `jzero.make` calls it."""
+    chance: Literal["", "explicit", "learned"] = dataclasses.field(default="", metadata={"static": True})
+    """What answers an action in the tree, by edges from A on: nothing, an outcome of the environment's chance, or a
+    learned code."""
+    worlds: int = dataclasses.field(default=0, metadata={"static": True})
+    """W of hidden information; the root of each tree then holds its world. 0 where the states are searched."""
 
     def show(self, rows: Sequence[int] | None = None) -> Shown:
         """Boards, bars, expected lines and trees to look at: HTML in a notebook's cell, text in a terminal.

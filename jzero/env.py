@@ -75,6 +75,7 @@ class Env(Protocol):
     - `areas(state)`: where one clicks on the picture, {action: (rectangle, ...)} with rectangles (x, y, width,
       height) in the picture's units, clicked one after another: one for a cell, two for a piece and where it goes;
     - `action_name(state, action)`: what players call an action of a state, a short text such as "d3";
+    - `outcome_name(afterstate, outcome)`: what players call an outcome of explicit chance, such as "6-5";
     - `outcome_features(state, player)`: how a game ended as i32[] `player` sees it, an array of numbers in [-1, 1]
       such as who owns each point; with `symmetries` laid out like the observation;
     - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has

@@ -67,6 +67,8 @@ class EnvSpec:
     """The picture has places to click: `areas(state)`."""
     names_actions: bool
     """Players have names for actions: `action_name(state, action)`."""
+    names_outcomes: bool
+    """There are names for outcomes of explicit chance: `outcome_name(afterstate, outcome)`."""
     writes: bool
     """States can be written in words: `text(state)`."""
     writes_for: bool
@@ -146,6 +148,7 @@ def _read(env: Env, name: str) -> EnvSpec:
         draws_for=hasattr(env, "svg_for"),
         places=hasattr(env, "areas"),
         names_actions=hasattr(env, "action_name"),
+        names_outcomes=hasattr(env, "outcome_name"),
         writes=hasattr(env, "text"),
         writes_for=hasattr(env, "text_for"),
         observation=observation,

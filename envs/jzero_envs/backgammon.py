@@ -129,6 +129,11 @@ class Backgammon:
         counts = (state.playable[:, None] == jnp.arange(6, dtype=jnp.int32)).sum(axis=0, dtype=jnp.int32)
         return jnp.concatenate([state.board / 15, counts / 4]).astype(jnp.float32)
 
+    def outcome_name(self, afterstate: BackgammonState, outcome: int) -> str:
+        """The throw; within a turn there is none."""
+        high, low = THROWS[outcome] + 1
+        return f"{high}-{low}" if bool(_throws(afterstate)) else "the turn goes on"
+
 
 def _throws(afterstate: BackgammonState) -> jax.Array:
     """bool[]: the turn is over, and the game is not."""

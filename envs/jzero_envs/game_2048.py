@@ -148,6 +148,13 @@ class Game2048:
         del state
         return ("left", "up", "right", "down")[action]
 
+    def outcome_name(self, afterstate: Game2048State, outcome: int) -> str:
+        """The new tile and its cell: columns are letters, rows are counted from below."""
+        if bool(is_finished(afterstate)):
+            return "no tile"
+        row, column = divmod(outcome // 2, self.size)
+        return f"{2 + 2 * (outcome % 2)} on {'abcdef'[column]}{self.size - row}"
+
     def areas(self, state: Game2048State) -> dict[int, tuple[tuple[float, ...], ...]]:
         """The four sides of the picture."""
         del state

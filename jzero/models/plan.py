@@ -110,7 +110,7 @@ class Plan(NamedTuple):
     candidates: Any = ()
     """f32[B, A, D] what `policy` is over, where actions are continuous; else ()."""
     tree: Any = ()
-    """The search's tree; () where worlds were searched, or where it is not wanted."""
+    """The search's tree; of worlds [B * W] rows; () where it is not wanted."""
     table: Any = None
     """The positions that were evaluated so far; None without a cache."""
 
@@ -153,6 +153,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
       leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
       break_ties: between actions that are as good a random one is chosen; by default the lowest.
       memory: what `begin` or `keep` gave. By default nothing was searched before, and the plan has its tree.
+      keep_worlds: the plan has the trees of its worlds too, which are then searched even where nobody has a choice.
 
     With hidden information `settings.worlds` worlds of each game are searched and their roots averaged. Of `root`
     only the embedding is read then: the states themselves hold what their players cannot see.
@@ -185,6 +186,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
         leaves: int = 1,
         break_ties: bool = False,
         memory: Memory | tuple[()] | None = None,
+        keep_worlds: bool = False,
     ) -> Plan:
         number = settings.num_simulations if num_simulations is None else num_simulations
         tie_key = None
@@ -196,8 +198,19 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
             options["max_num_simulations"] = max_num_simulations
         if model.resample is not None:
             policy = functools.partial(policies[explore], **options)
+            states = root.embedding
             return _plan_worlds(
-                settings, model, policy, params, key, root.embedding, invalid, number, temperature, tie_key
+                settings,
+                model,
+                policy,
+                params,
+                key,
+                states,
+                invalid,
+                number,
+                temperature,
+                tie_key,
+                keep_worlds,
             )
         if settings.policy == "puct":
             options["temperature"] = jnp.reshape(temperature, (-1, 1))
@@ -283,10 +296,11 @@ def _plan_worlds(
     num_simulations: int | jax.Array,
     temperature: float | jax.Array,
     tie_key: jax.Array | None,
+    keep_trees: bool,
 ) -> Plan:
     """Searches `settings.worlds` worlds of each game by `policy` and averages their roots.
 
-    A ply at which no game of the batch leaves a choice takes no search.
+    A ply at which no game of the batch leaves a choice takes no search, unless the trees are kept.
     """
     num_worlds = settings.worlds
     choices = jnp.sum(~invalid, axis=-1, dtype=jnp.int32)
@@ -324,7 +338,8 @@ def _plan_worlds(
         plan = _summarise(root, found.action, found.action_weights, found.visit_counts, qvalues, rows)
         # A row's plan must not depend on its batch mates: without a choice it is the same as in `forced`.
         kept = forced()._replace(evaluations=rows)
-        return where_rows(choices > 1, plan, kept)
+        plan = where_rows(choices > 1, plan, kept)
+        return plan._replace(tree=found.worlds.search_tree) if keep_trees else plan
 
     def forced() -> Plan:
         legal = (~invalid).astype(jnp.float32)
@@ -342,6 +357,8 @@ def _plan_worlds(
             evaluations=jnp.full_like(choices, num_worlds),
         )
 
+    if keep_trees:
+        return searched()
     # On a GPU the branch would make the host wait at every ply, and there are always choices in a large batch.
     needed = jax.lax.platform_dependent(jnp.any(choices > 1), cuda=lambda x: x | True, default=lambda x: x)
     return jax.lax.cond(needed, searched, forced)

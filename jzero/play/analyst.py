@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from jzero.agent import Agent
-from jzero.pytrees import OneState
+from jzero.pytrees import OneState, PyTree
+from jzero.show.branches import Searched
 from jzero.show.rules import Rules
-from jzero.show.thoughts import SHOWN, Branches, policy_alone, thought_of, unfolds
+from jzero.show.thoughts import SHOWN, policy_alone, thought_of
 
 LEVELS = (0, 16, 64, 400, 1600)
 """Simulations that a player may choose from; a search of one level shows those below on its way."""
@@ -25,7 +26,7 @@ class Analyst:
 
     def __init__(self, agent: Agent, rules: Rules) -> None:
         self._agent, self._rules = agent, rules
-        self._trees: OrderedDict[tuple[str, int], Branches] = OrderedDict()
+        self._trees: OrderedDict[tuple[str, int], Searched] = OrderedDict()
 
     def levels(self, simulations: int) -> list[int]:
         """The searches that lead to one of so many simulations."""
@@ -52,14 +53,20 @@ class Analyst:
                 yield policy_alone(self._rules, state, np.asarray(prior)[0], np.asarray(value)[0])
             else:
                 found = self._agent.analyse(states, key, level)
-                if unfolds(self._rules, found):
-                    self._keep(place, Branches(found.tree))
-                yield thought_of(self._rules, state, found, 0) | {"simulations": level}
+                thought = thought_of(self._rules, state, found, 0) | {"simulations": level}
+                if thought["unfolds"]:
+                    searched = Searched(found, 0)
+                    self._keep(place, searched)
+                    thought["variation"] = searched.line(thought["variation"])
+                yield thought | {"worlds": found.worlds}
 
     def children(self, place: tuple[str, int], path: Sequence[int]) -> list[dict[str, Any]]:
-        """Children of the node that the actions `path` lead to, by visits; [] where nothing was searched."""
-        tree = self._trees.get(place)
-        if tree is None:
+        """Children of the node that the edges `path` lead to, by visits; [] where nothing was searched."""
+        if place not in self._trees:
+            return []
+        tree = self._trees[place].branches
+        above = tree.along(path)
+        if len(above) < len(path):
             return []
         return [
             {
@@ -67,12 +74,23 @@ class Analyst:
                 "visits": child.visits,
                 "q": child.qvalue,
                 "prior": child.prior,
+                "chance": self._rules.is_outcome(child.action),
+                "world": child.world,
                 "more": bool(tree.below(child.node)),
             }
-            for child in tree.below(tree.at(path))[:SHOWN]
+            for child in tree.below(above[-1].node if above else 0)[:SHOWN]
         ]
 
-    def _keep(self, place: tuple[str, int], tree: Branches) -> None:
+    def imagine(
+        self, state: OneState, place: tuple[str, int], path: Sequence[int], seed: int
+    ) -> list[PyTree]:
+        """The states along a path from the state of a place, as `Rules.imagine`, with hidden things as searched."""
+        searched = self._trees.get(place)
+        if searched is None:
+            return self._rules.imagine(state, path, seed)
+        return searched.imagine(self._rules, state, path, seed)
+
+    def _keep(self, place: tuple[str, int], tree: Searched) -> None:
         self._trees[place] = tree
         self._trees.move_to_end(place)
         while len(self._trees) > TREES:

@@ -3,8 +3,8 @@
 Every request names a method of `METHODS` and its arguments; every answer is a dict of JSON. A game answers as
 
     {"id", "seed", "ply", "version", "seats", "simulations", "mover", "over", "outcome", "legal": {action: name},
-     "moves": [name], "actions": [action], "values": [[P] or null] per ply, "board": {"url", "box", "areas"},
-     "note": what the page says in place of a board, or ""}
+     "moves": [name], "actions": [action], "values": [[P] or null] per ply,
+     "board": {"url", "box", "areas"} or {"text"}, "note": what stands below the board, or ""}
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from jzero.play.game import HUMAN, Game, Outdated, Refused
 from jzero.play.requests import checked
 from jzero.play.store import Store
 from jzero.pytrees import PyTree
-from jzero.show.boards import data_url
-from jzero.show.rules import Rules, outcome
+from jzero.show.rules import Rules, outcome, points
 
 WORLDS = 64
 """Worlds that are drawn to show what hidden things may be."""
@@ -145,32 +144,36 @@ class Desk:
         self.store.add(found)
         return self._shown(found)
 
-    def position(self, game: str, ply: int, path: list[int]) -> dict[str, Any]:
-        """The board after `path` from this ply on, with the names of its moves; nothing is played.
+    def position(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
+        """The board after `path` from this ply on, with the names of its edges; nothing is played.
 
-        A learned model may expect what is illegal: the path ends before it, as the names tell.
+        Hidden things are those of a world that the agent has searched, if it has gone there. A learned model may
+        expect what is illegal: the path ends before it, as the names tell.
         """
         found = self.store.get(game)
         if not 0 <= ply <= found.ply:
             raise Refused("the game has no such move")
         if path and not self._may_see(found, ply):
             raise Refused("this would show hidden cards")
-        states = self._imagined(found, ply, path)
+        states = self._imagined(found, ply, path, agent)
         if path and len(states) == 1:
             raise Refused("there is no such line")
-        state, names = states[-1], [self.rules.name_of(*move) for move in zip(states, path, strict=False)]
+        state, names = (
+            states[-1],
+            [self.rules.name_of(*move) for move in zip(states[:-1], path, strict=False)],
+        )
         viewer = self._viewer(found, found.states[ply] if path else state)
         return {
             "board": self.rules.board(state, viewer, imagined=bool(path)),
             "names": names,
             "mover": self.rules.mover(state),
             "over": self.rules.over(state),
-            "legal": self.rules.names(state) if self._may_see(found, ply) else {},
         }
 
-    def _imagined(self, game: Game, ply: int, path: Sequence[int]) -> list[PyTree]:
-        """The states along actions that may follow this ply; by another seed than what will follow."""
-        return self.rules.imagine(game.states[ply], path, _number(game, ply))
+    def _imagined(self, game: Game, ply: int, path: Sequence[int], agent: int) -> list[PyTree]:
+        """The states along edges that may follow this ply; by another seed than what will follow."""
+        analyst = self._analyst(agent)
+        return analyst.imagine(game.states[ply], (game.id, ply), path, _number(game, ply))
 
     def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
         """The children of a node of the last search at this ply, each with its name."""
@@ -180,16 +183,17 @@ class Desk:
         children = self._analyst(agent).children((found.id, ply), path)
         if not children:
             return {"children": []}
-        state = self._imagined(found, ply, path)[-1]
-        legal = set(self.rules.legal(state))
-        return {
-            "children": [
-                child | {"name": self.rules.name_of(state, child["action"])}
-                for child in children
-                if child["action"] in legal
-            ],
-            "mover": self.rules.mover(state),
-        }
+        named, above = [], {}  # the node's state in each of the worlds that the children were found in
+        for child in children:
+            world, edge = child.pop("world"), child["action"]
+            if world not in above:
+                states = self._imagined(found, ply, [*path, edge], agent)
+                above[world] = states[len(path)] if len(states) > len(path) else None
+            state = above[world]
+            # A learned model expects moves that the game does not have.
+            if state is not None and self.rules.begins_at(state, edge, between=child["chance"]):
+                named.append(child | {"name": self.rules.name_of(state, edge)})
+        return {"children": named}
 
     def worlds(self, game: str, ply: int) -> dict[str, Any]:
         """What hidden things may be for the player to move: pictures of drawn worlds and their shares."""
@@ -199,12 +203,13 @@ class Desk:
         if self.rules.over(found.state) or not self._may_see(found, found.ply):
             raise Refused("only the player to move can see what it believes")
         states = self._resampled(found)
-        shares: dict[str, int] = {}
+        shares: dict[tuple[str, str], int] = {}
         for row in range(WORLDS):
-            svg = self.rules.picture(jax.tree.map(lambda x, row=row: x[row], states), None)
-            shares[svg] = shares.get(svg, 0) + 1
+            board = self.rules.board(jax.tree.map(lambda x, row=row: x[row], states), None)
+            picture = board.get("url", ""), board.get("text", "")
+            shares[picture] = shares.get(picture, 0) + 1
         most = sorted(shares.items(), key=lambda pair: -pair[1])[:WORLDS_SHOWN]
-        shown = [{"url": data_url(svg), "share": count / WORLDS} for svg, count in most]
+        shown = [{"url": url, "text": text, "share": count / WORLDS} for (url, text), count in most]
         return {"worlds": shown, "different": len(shares), "drawn": WORLDS}
 
     def text(self, game: str, sgf: bool = False) -> dict[str, Any]:
@@ -329,13 +334,13 @@ class Desk:
         rules, state = self.rules, game.state
         over, viewer = rules.over(state), self._viewer(game, state)
         board = rules.board(state, viewer)
-        note = ""
-        if not board and rules.spec.draws:
+        earned = rules.reward(game.states)
+        note = f"step {game.ply}, return {points(earned[0])}" if rules.spec.num_players == 1 else ""
+        if "url" not in board and rules.spec.draws:
             note = "Its picture shows hidden cards, so it is drawn when the game is over."
-        elif not board:
+        elif "url" not in board and rules.spec.num_players > 1:
             note = "This game has no picture: play by the names of its moves."
         players = [f"player {seat + 1}" for seat in range(rules.spec.num_players)]
-        earned = rules.reward(game.states)
         visible = self._may_see(game, game.ply)
         legal = rules.names(state) if visible else {}
         return {

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 
-from jzero.evaluate.gtp import go_rules, to_action, to_vertex
+from jzero.evaluate.gtp import go_rules
 from jzero.play.game import Game, Refused
 from jzero.show.rules import Rules
 
 MAX_TEXT = 60_000
 """Characters of a game that is read."""
 _SGF_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_SGF_PART = re.compile(r"[()]|([A-Za-z]+)\s*((?:\[(?:\\.|[^\]\\])*\]\s*)+)", re.DOTALL)
+"""A parenthesis, or a property with its values, in which a backslash takes the next character as it is."""
 
 
 def to_text(game: Game, rules: Rules) -> str:
@@ -81,18 +83,39 @@ def _from_sgf(text: str, rules: Rules) -> list[int]:
     board = go_rules(rules.env)
     if board is None:
         raise Refused("SGF is for Go, which this page does not play")
-    size = board[0]
-    found = re.search(r"SZ\[(\d+)\]", text)
-    if found and int(found[1]) != size:
-        raise Refused(f"the file's board has {found[1]} rows, this one {size}")
-    if re.search(r"\bA[BW]\[", text):
-        raise Refused("the file sets stones up before the first move; games begin with an empty board here")
-    main_line = text.split(")", 1)[0]
-    moves = []
-    for ply, (colour, point) in enumerate(re.findall(r";\s*([BW])\[([a-z]{0,2})\]", main_line)):
-        if colour != "BW"[ply % 2]:
-            raise Refused(f"move {ply + 1} is {colour}'s; colours take turns here")
-        is_pass = point == "" or (point == "tt" and size <= 19)
-        action = size**2 if is_pass else _SGF_LETTERS.index(point[1]) * size + _SGF_LETTERS.index(point[0])
-        moves.append(to_vertex(action, size))
-    return _actions([str(to_action(move, size)) for move in moves], 0, rules)
+    size, moves = board[0], []
+    for name, value in _sgf_properties(text):
+        if name == "SZ" and value != str(size):
+            raise Refused(f"the file's board has {value} rows, this one {size}")
+        if name in ("AB", "AW"):
+            raise Refused(
+                "the file sets stones up before the first move; games begin with an empty board here"
+            )
+        if name not in ("B", "W"):
+            continue
+        ply, point = len(moves), value.strip()
+        if name != "BW"[ply % 2]:
+            raise Refused(f"move {ply + 1} is {name}'s; colours take turns here")
+        if point == "" or (point == "tt" and size <= 19):
+            moves.append(str(size**2))
+            continue
+        letters = _SGF_LETTERS[:size]
+        if len(point) != 2 or not set(point) <= set(letters):
+            raise Refused(
+                f"move {ply + 1} is {point!r:.12}; expected two letters from a to {letters[-1]}, or none for a pass"
+            )
+        moves.append(str(letters.index(point[1]) * size + letters.index(point[0])))
+    return _actions(moves, 0, rules)
+
+
+def _sgf_properties(text: str) -> list[tuple[str, str]]:
+    """Names and first values of the properties of an SGF file's main line, up to the first closed parenthesis."""
+    found = []
+    for part in _SGF_PART.finditer(text):
+        if part[0] == ")":
+            break
+        if part[1]:
+            value = re.match(r"\[((?:\\.|[^\]\\])*)\]", part[2], re.DOTALL)
+            assert value is not None
+            found.append(("".join(filter(str.isupper, part[1])), value[1]))
+    return found

@@ -114,5 +114,7 @@ def _show(desk: Desk, game: dict[str, Any]) -> None:
     """The position in words."""
     state = desk.store.get(game["id"]).state
     print("\n" + desk.rules.text(state, desk.viewer(game["id"])))
+    if desk.rules.spec.num_players == 1:
+        print(game["note"])
     if game["over"]:
         print(f"The game is over: {game['outcome']}.")

@@ -45,6 +45,6 @@ def serve(engine: Engine, lines: Lines, write: Callable[[str], None]) -> None:
     )
     say("compiling; the next start is quicker")
     engine.thinker.warm_up(game.states)
-    game.after(server.passing)
+    game.after(server.game.passing)
     say(f"ready: {agent.name}, up to {engine.thinker.most} simulations")
     server.serve()

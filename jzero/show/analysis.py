@@ -16,9 +16,10 @@ import numpy as np
 from jzero.analysis import Analysis
 from jzero.pytrees import OneState, PyTree
 from jzero.show.boards import data_url
+from jzero.show.branches import Branch, Searched, unfolds
 from jzero.show.page import shown as file_shown
 from jzero.show.rules import Rules
-from jzero.show.thoughts import Branch, Branches, thought_of, unfolds
+from jzero.show.thoughts import thought_of
 from jzero.show.words import percent, signed
 
 ROWS = 8
@@ -78,19 +79,24 @@ class Shown:
         lines = [self._title(row), self._rules.text(state, viewer)]
         if not self._rules.over(state):
             thought = self._thought(row, state)
-            lines += [
-                bars_text(thought),
-                f"value {_value(thought)}; line {' '.join(self._line(state, thought))}",
-            ]
+            line = " ".join(self._line(state, thought, self._searched(row)))
+            lines += [bars_text(thought), f"value {_value(thought)}; line {line}"]
         return "\n".join(lines)
 
-    def _line(self, state: OneState, thought: dict[str, Any]) -> list[str]:
-        """Names of the moves that the search expects."""
+    def _line(self, state: OneState, thought: dict[str, Any], searched: Searched | None) -> list[str]:
+        """Names of the moves that the search expects, and of chance between them."""
         if self._rules.spec.action_size:
             return [row["name"] for row in thought["actions"] if row["action"] in thought["variation"]]
-        path = thought["variation"][:LINE]
-        states = self._rules.imagine(state, path, SEED)
+        if searched is None:
+            path = thought["variation"][:LINE]
+            states = self._rules.imagine(state, path, SEED)
+        else:
+            path = searched.line(thought["variation"])[:LINE]
+            states = searched.imagine(self._rules, state, path, SEED)
         return [self._rules.name_of(*move) for move in zip(states[: len(states) - 1], path, strict=False)]
+
+    def _searched(self, row: int) -> Searched | None:
+        return Searched(self._found, row) if unfolds(self._rules, self._found) else None
 
     def _html(self, row: int) -> str:
         state = self._state(row)
@@ -99,17 +105,21 @@ class Shown:
         parts = [f"<div>{board}</div>"]
         if not self._rules.over(state):
             thought = self._thought(row, state)
-            line = "".join(f"<li>{escape(name)}</li>" for name in self._line(state, thought))
+            searched = self._searched(row)
+            names = self._line(state, thought, searched)
+            line = "".join(f"<li>{escape(name)}</li>" for name in names)
             about = f"{thought['simulations']} simulations, value {_value(thought)}"
             parts.append(
                 f"<div><p>{about}</p>{_bars(thought)}<h2>Expected line</h2>"
                 f'<ol class="jz-line-of-play">{line}</ol></div>'
             )
-            if unfolds(self._rules, self._found):
-                share, branches = len(self._rows), Branches(self._found.tree, row)
+            if searched is not None:
+                share, worlds = len(self._rows), f" of {self._found.worlds} worlds" * (self._found.worlds > 0)
                 nodes, boards = NODES // share, BOARD_BYTES // (share * len(board))
-                tree = _Tree(self._rules, branches, viewer, nodes, boards)
-                parts.append(f'<div><h2>Tree</h2><div class="jz-tree-panel">{tree.html(state)}</div></div>')
+                decides = self._found.chance == "explicit"
+                tree = _Tree(self._rules, searched, state, viewer, decides, nodes, boards)
+                panel = f'<div class="jz-tree-panel">{tree.html()}</div>'
+                parts.append(f"<div><h2>Tree{worlds}</h2>{panel}</div>")
         title = escape(self._title(row))
         return (
             f'<section class="jz-card"><h2>{title}</h2><div class="jz-seen">{"".join(parts)}</div></section>'
@@ -133,41 +143,71 @@ def shown(found: Analysis, rows: Sequence[int] | None = None) -> Shown:
 class _Tree:
     """The tree of one row as nested lists that unfold: its most visited nodes, the first of them with boards."""
 
-    def __init__(self, rules: Rules, branches: Branches, viewer: int, nodes: int, boards: int) -> None:
-        self._rules, self._branches, self._viewer = rules, branches, viewer
-        self._shown, self._drawn = branches.most_visited(nodes), branches.most_visited(boards)
+    def __init__(
+        self,
+        rules: Rules,
+        searched: Searched,
+        state: OneState,
+        viewer: int,
+        decides: bool,
+        nodes: int,
+        boards: int,
+    ) -> None:
+        self._rules, self._branches, self._viewer, self._decides = rules, searched.branches, viewer, decides
+        self._shown, self._drawn = self._branches.most_visited(nodes), self._branches.most_visited(boards)
+        roots = searched.worlds or [rules.redrawn(state, SEED)]
+        self._states: dict[tuple[int, ...], PyTree] = {(world,): root for world, root in enumerate(roots)}
 
-    def html(self, state: OneState) -> str:
-        """The branches of the root, whose state this is."""
-        return self._below(0, state, 0)
+    def html(self) -> str:
+        """The branches of the root."""
+        return self._below(0, ())
 
-    def _below(self, node: int, state: PyTree, ply: int) -> str:
-        children, legal = self._branches.below(node), set(self._rules.legal(state))
-        kept = [child for child in children if child.action in legal and child.node in self._shown]
+    def _state(self, world: int, path: tuple[int, ...]) -> PyTree:
+        """The state that edges lead to in a world."""
+        place = (world, *path)
+        if place not in self._states:
+            above = self._state(world, path[:-1])
+            after = self._rules.along(above, path[-1], SEED, len(path), decides=self._decides)
+            self._states[place] = after
+        return self._states[place]
+
+    def _below(self, node: int, path: tuple[int, ...]) -> str:
+        children = self._branches.below(node)
+        kept = [child for child in children if child.node in self._shown and self._begins(child, path)]
         total = sum(child.visits for child in children)
         left = len(children) - len(kept)
         more = f'<li class="jz-note">{left} more</li>' if left else ""
-        items = "".join(self._item(child, child.visits / total, state, ply + 1) for child in kept)
+        items = "".join(self._item(child, child.visits / total, path) for child in kept)
         return f"<ul>{items}{more}</ul>" if items or more else ""
 
-    def _item(self, child: Branch, share: float, above: PyTree, ply: int) -> str:
-        state = self._rules.after(above, child.action, SEED, ply)
-        board = _board(self._rules, state, self._viewer) if child.node in self._drawn else ""
+    def _begins(self, child: Branch, path: tuple[int, ...]) -> bool:
+        """Whether the game has the edge, too: a learned model may expect others."""
+        above = self._state(child.world, path)
+        return self._rules.begins_at(above, child.action, between=self._rules.is_outcome(child.action))
+
+    def _item(self, child: Branch, share: float, above: tuple[int, ...]) -> str:
+        path = (*above, child.action)
+        name = escape(self._rules.name_of(self._state(child.world, above), child.action))
+        chance = self._rules.is_outcome(child.action)
+        name += f"<small>{percent(child.prior)}</small>" * chance
+        kind = "jz-node jz-chance" if chance else "jz-node"
         summary = (
-            f"<b>{escape(self._rules.name_of(above, child.action))}</b>"
-            f'<span class="jz-share"><i style="width:{100 * share:.3g}%"></i></span>'
+            f'<b>{name}</b><span class="jz-share"><i style="width:{100 * share:.3g}%"></i></span>'
             f"<span>{child.visits}</span><span>{signed(child.qvalue)}</span>"
         )
-        below = f'<div class="jz-below">{board}{self._below(child.node, state, ply)}</div>'
-        return f'<li><details><summary class="jz-node">{summary}</summary>{below}</details></li>'
+        board = ""
+        if child.node in self._drawn:
+            board = _board(self._rules, self._state(child.world, path), self._viewer, imagined=True)
+        below = f'<div class="jz-below">{board}{self._below(child.node, path)}</div>'
+        return f'<li><details><summary class="{kind}">{summary}</summary>{below}</details></li>'
 
 
-def _board(rules: Rules, state: OneState, viewer: int) -> str:
+def _board(rules: Rules, state: OneState, viewer: int, *, imagined: bool = False) -> str:
     """The state as its viewer sees it: a picture, or words."""
-    svg = rules.picture(state, viewer)
+    svg = rules.picture(state, viewer, imagined=imagined)
     if svg:
         return f'<img class="jz-picture" alt="" src="{escape(data_url(svg))}">'
-    return f"<pre>{escape(rules.text(state, viewer))}</pre>"
+    return f"<pre>{escape(rules.text(state, viewer, imagined=imagined))}</pre>"
 
 
 def _value(thought: dict[str, Any]) -> str:
@@ -183,7 +223,7 @@ def _bars(thought: dict[str, Any]) -> str:
     low, high = (-1.0, 1.0) if all(abs(q) <= 1 for q in known) else (min(known), max(known))
     rows = []
     for row in thought["actions"]:
-        q = 0.0 if row["q"] is None else (row["q"] - low) / ((high - low) or 1.0)
+        q = 0.0 if row["q"] is None else (row["q"] - low) / (high - low) if high > low else 0.5
         best = ' class="jz-best"' if row["action"] == thought["action"] else ""
         rows.append(
             f'<tr{best}><th scope="row"><b>{escape(row["name"])}</b></th>'

@@ -19,8 +19,9 @@ export function shape(tag, attributes = {}, text = "") {
   return node;
 }
 
-// A picture alone, as in the tree.
+// A picture alone, as in the tree; or the position in words.
 export function picture(board, label) {
+  if (board.text) return element("pre", { class: "jz-words", "aria-label": label }, board.text);
   const image = element("img", { class: "jz-picture", alt: label, src: board.url ?? "", draggable: "false" });
   if (!board.url) image.hidden = true;
   return image;

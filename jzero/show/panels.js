@@ -36,7 +36,7 @@ export function bars(thought, { hover, choose, played } = {}) {
       element("th", { scope: "row" }, name),
       bar("prior", row.prior, percent(row.prior)),
       bar("visits", visits, total ? `${Math.round(row.visits)}` : ""),
-      bar("q", row.q === null ? 0 : (row.q - low) / (high - low || 1), signed(row.q)),
+      bar("q", row.q === null ? 0 : high > low ? (row.q - low) / (high - low) : 0.5, signed(row.q)),
     );
   });
   const head = ["move", "prior", "visits", "value"].map((name) => element("th", { scope: "col" }, name));
@@ -52,14 +52,15 @@ export function curve(values, zeroSum, now, choose) {
   const [low, high] = known.every((value) => Math.abs(value) <= 1)
     ? [zeroSum ? -1 : Math.min(0, ...known), 1] : [Math.min(...known), Math.max(...known)];
   const at = (ply, value) => [(width * ply) / last, height - 4 - ((height - 8) * (value - low)) / (high - low || 1)];
-  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "jz-curve", role: "img" });
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "jz-curve", role: "img" });
   svg.append(shape("title", {}, known.length ? "the value over the game" : "no value is known yet"));
   if (zeroSum) svg.append(shape("line", { x1: 0, x2: width, y1: height / 2, y2: height / 2, class: "jz-zero" }));
   svg.append(shape("line", { x1: at(now, low)[0], x2: at(now, low)[0], y1: 0, y2: height, class: "jz-now" }));
   for (const seat of lines) {
     const points = values.map((value, ply) => value && at(ply, value[seat])).filter((point) => point);
     svg.append(shape("polyline", { points: points.map((point) => point.join(",")).join(" "), class: `jz-line jz-seat${seat % 6}` }));
-    points.forEach(([x, y]) => svg.append(shape("circle", { cx: x, cy: y, r: 2.4, class: `jz-dot jz-seat${seat % 6}` })));
+    // A dot is the round end of a line, which the curve's width does not stretch.
+    points.forEach((point) => svg.append(shape("path", { d: `M${point.join(" ")}h.01`, class: `jz-dot jz-seat${seat % 6}` })));
   }
   svg.addEventListener("click", (event) => {
     const box = svg.getBoundingClientRect();
@@ -92,12 +93,12 @@ export function branches(children, path, load, board) {
     const open = async (event) => {
       if (!event.target.open || below.childElementCount) return;
       const [position, more] = await Promise.all([board(here), child.more ? load(here) : { children: [] }]);
-      const drawing = position.board.url ? picture(position.board, `the position after ${position.names.join(", ")}`) : "";
+      const drawing = picture(position.board, `the position after ${position.names.join(", ")}`);
       below.replaceChildren(drawing, more.children.length ? branches(more.children, here, load, board) : "");
     };
     return element("li", {}, element("details", { ontoggle: open },
-      element("summary", { class: "jz-node" },
-        element("b", {}, child.name), element("span", { class: "jz-share" }, share),
+      element("summary", { class: child.chance ? "jz-node jz-chance" : "jz-node" },
+        element("b", {}, child.name, child.chance ? element("small", {}, percent(child.prior)) : null), element("span", { class: "jz-share" }, share),
         element("span", {}, `${child.visits}`), element("span", {}, signed(child.q))),
       below));
   }));

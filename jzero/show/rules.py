@@ -1,5 +1,8 @@
 """One game at a time: first state, next state, names of actions, pictures, places to click.
 
+A path is a line of edges: actions, and where chance is explicit (`jzero.env.ChanceEnv`) its outcomes, counted from
+A on, each behind its action. Between the two is an afterstate.
+
 Axes: A actions, P players.
 """
 
@@ -17,6 +20,7 @@ from jzero.env import Env, is_finished, seeded_key
 from jzero.env_spec import describe
 from jzero.pytrees import OneState, PyTree
 from jzero.show.boards import data_url
+from jzero.show.frames import frame, numbers
 
 MAX_NAMED = 512
 """Legal actions of a state that are listed by name."""
@@ -31,6 +35,9 @@ class Rules:
         self._init = jax.jit(lambda seed: env.init(seeded_key(seed, 0)))
         self._step = jax.jit(lambda state, action, seed, ply: env.step(state, action, seeded_key(seed, ply)))
         self._resample = jax.jit(lambda state, seed: game.resample(state, seeded_key(seed, 0)))
+        self._decide = jax.jit(lambda state, action: game.decide(state, action))
+        self._observe = jax.jit(env.observe)
+        self._resolve = jax.jit(lambda state, outcome: game.resolve(state, outcome))
 
     def first(self, seed: int) -> PyTree:
         """The first state of the game of this seed."""
@@ -46,14 +53,42 @@ class Rules:
         An emulator does not go back, so there the first state is all.
         Hidden things and chance are drawn anew by the seed: they tell no more than the player to move knows.
         """
-        if path and self.spec.resamples:
-            state = self._resample(state, np.uint32(seed))
-        states = [state]
-        for ply, action in enumerate(path, 1):
-            if self.spec.external or action not in self.legal(states[-1]):
+        return self.follow(self.redrawn(state, seed) if path else state, path, seed)
+
+    def redrawn(self, state: OneState, seed: int) -> PyTree:
+        """The state with other hidden things, where there are any."""
+        return self._resample(state, np.uint32(seed)) if self.spec.resamples else state
+
+    def follow(self, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
+        """The states [number of edges + 1] along a path from a state, hidden things and all; fewer as in `imagine`.
+
+        Chance that the path does not name is drawn by the seed; behind its last action it is still to come.
+        """
+        states, between = [state], False
+        for ply, edge in enumerate(path, 1):
+            if self.spec.external or not self.begins_at(states[-1], edge, between=between):
                 break
-            states.append(self.after(states[-1], action, seed, ply))
+            between = not between and self.spec.chance and (ply == len(path) or self.is_outcome(path[ply]))
+            states.append(self.along(states[-1], edge, seed, ply, decides=between))
         return states
+
+    def is_outcome(self, edge: int) -> bool:
+        """Whether an edge is an outcome of chance."""
+        return self.spec.chance and edge >= self.spec.num_actions
+
+    def along(self, state: OneState, edge: int, seed: int, ply: int, *, decides: bool) -> PyTree:
+        """The state after an edge; after an action that only `decides` the afterstate."""
+        if self.is_outcome(edge):
+            return self._resolve(state, np.int32(edge - self.spec.num_actions))
+        return self._decide(state, np.int32(edge)) if decides else self.after(state, edge, seed, ply)
+
+    def begins_at(self, state: OneState, edge: int, *, between: bool) -> bool:
+        """Whether there is such an edge: behind an action (`between`) a possible outcome, else a legal action."""
+        if not between:
+            return edge in self.legal(state)
+        outcome = edge - self.spec.num_actions
+        logits = np.asarray(cast(Any, self.env).chance_logits(state))
+        return 0 <= outcome < len(logits) and bool(logits[outcome] > -np.inf)
 
     def over(self, state: OneState) -> bool:
         """Whether the game has ended."""
@@ -67,9 +102,12 @@ class Rules:
         """The legal actions; none when the game is over."""
         return [] if self.over(state) else np.flatnonzero(np.asarray(state.legal_action_mask)).tolist()
 
-    def name_of(self, state: OneState, action: int) -> str:
-        """What players call the action; its number where the environment has no names."""
-        return self.env.action_name(state, action) if self.spec.names_actions else str(action)
+    def name_of(self, state: OneState, edge: int) -> str:
+        """What players call the action, or the outcome; its number where the environment has no names."""
+        if self.is_outcome(edge):
+            outcome = edge - self.spec.num_actions
+            return self.env.outcome_name(state, outcome) if self.spec.names_outcomes else f"chance {outcome}"
+        return self.env.action_name(state, edge) if self.spec.names_actions else str(edge)
 
     def names(self, state: OneState) -> dict[int, str]:
         """Names of the first `MAX_NAMED` legal actions."""
@@ -90,13 +128,15 @@ class Rules:
     def picture(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> str:
         """The picture, for one player's eyes where information is hidden; "" where there is none.
 
+        Of one player's environment that draws nothing it is the observation, where that is a picture or a grid.
+
         Args:
             state: the state.
             viewer: the player who looks; None for somebody who may see everything.
             imagined: the state was not reached, so its end does not turn the cards.
         """
         if not self.spec.draws:
-            return ""
+            return frame(self._observe(state)) if self.spec.num_players == 1 else ""
         if not self._hides(state, viewer, imagined):
             return self.env.svg(state)
         return self.env.svg_for(state, viewer) if self.spec.draws_for else ""
@@ -106,23 +146,27 @@ class Rules:
         return viewer is not None and self.spec.hidden_information and (imagined or not self.over(state))
 
     def board(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> dict[str, Any]:
-        """The picture as a data URL with its box [x, y, width, height] and the places to click; {} without one."""
+        """The picture as a data URL, its box [x, y, width, height] and the places to click; else words ("text")."""
         svg = self.picture(state, viewer, imagined=imagined)
         if not svg:
-            return {}
+            return {"text": self.text(state, viewer, imagined=imagined)}
         areas = self.env.areas(state) if self.spec.places and not self.over(state) else {}
         return {"url": data_url(svg), "box": box(svg), "areas": {str(a): list(r) for a, r in areas.items()}}
 
-    def text(self, state: OneState, viewer: int | None) -> str:
-        """The position in words for a terminal; which moves there are where the environment has no words."""
-        hides = self._hides(state, viewer)
+    def text(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> str:
+        """The position in words, for one player's eyes; by the observation or legal moves where there are none."""
+        hides = self._hides(state, viewer, imagined)
         if self.spec.writes and not hides:
             return self.env.text(state)
         if self.spec.writes_for and hides:
             return self.env.text_for(state, viewer)
-        names = list(self.names(state).values())
-        mover = "" if self.over(state) else f"player {self.mover(state) + 1} to move: "
-        return mover + ", ".join(names)
+        if self.spec.num_players == 1:
+            return numbers(self._observe(state))
+        if self.over(state):
+            return ""
+        # What another player may do would show what it holds.
+        names = [] if hides and viewer != self.mover(state) else list(self.names(state).values())
+        return f"player {self.mover(state) + 1} to move" + f": {', '.join(names)}" * bool(names)
 
     def reward(self, states: list[PyTree]) -> list[float]:
         """What each player has earned [P] over the states of a game."""
@@ -142,14 +186,19 @@ def box(svg: str) -> list[float]:
         return [0.0, 0.0, 100.0, 100.0]
 
 
+def points(earned: float) -> str:
+    """What was earned, to four decimal places: 0.25, 12,345."""
+    return f"{round(earned, 4):,.10g}"
+
+
 def outcome(reward: list[float], mover_names: list[str]) -> str:
     """How a finished game ended, in words."""
     if len(reward) == 1:
-        return f"return {reward[0]:.4g}"
+        return f"return {points(reward[0])}"
     best = [name for name, earned in zip(mover_names, reward, strict=True) if earned == max(reward)]
     if len(best) == len(reward):
         return "a draw"
     won = f"{' and '.join(best)} {'wins' if len(best) == 1 else 'win'}"
     if len(reward) == 2 and sorted(reward) == [-1.0, 1.0]:
         return won
-    return f"{won}: {', '.join(f'{earned:.4g}' for earned in reward)}"
+    return f"{won}: {', '.join(map(points, reward))}"

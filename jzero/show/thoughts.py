@@ -1,4 +1,4 @@
-"""What a search thinks of one position, in numbers that JSON keeps: bars, a line, and the branches of its tree.
+"""What a search thinks of one position, in numbers that JSON keeps: bars and a line.
 
 A thought is
 
@@ -6,22 +6,20 @@ A thought is
      "variation": [action], "unfolds": whether its tree has branches to show,
      "actions": [{"action", "name", "prior", "visits", "q": number or None}], the most visited first}
 
-Axes: B rows, A actions, N nodes, P players. Continuous actions are counted by the root's candidates.
+Axes: A actions, P players. Continuous actions are counted by the root's candidates.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jzero.analysis import Analysis
 from jzero.pytrees import OneState
-from jzero.search import Tree, layout
+from jzero.show.branches import unfolds
 from jzero.show.rules import Rules
 
 SHOWN = 40
@@ -116,73 +114,3 @@ def by_seat(value: np.ndarray, mover: int, num_players: int) -> list[float]:
 def of_mover(values: np.ndarray, mover: int) -> np.ndarray:
     """Values [A] of the player to move, of values [A] or [A, P] by seat."""
     return values[:, mover] if values.ndim == 2 else values
-
-
-def unfolds(rules: Rules, found: Analysis) -> bool:
-    """Whether the tree's edges are moves that may be shown: not chance, candidates, or guesses of hidden things.
-
-    An emulator cannot show where they lead.
-    """
-    spec = rules.spec
-    one_kind = found.principal_variation.shape[-1] == getattr(found.tree, "num_simulations", 0) > 1
-    return one_kind and not (spec.hidden_information or spec.action_size or spec.external)
-
-
-class Branch(NamedTuple):
-    """A child in a tree."""
-
-    node: int
-    action: int
-    visits: int
-    qvalue: float
-    """For the player to move at its parent."""
-    prior: float
-
-
-class Branches:
-    """The tree of one position's search on the host: children by visits."""
-
-    def __init__(self, tree: Tree, row: int = 0) -> None:
-        """The tree in one row of `tree`."""
-        parents, actions, visits, qvalues, priors = jax.device_get(_edges(tree, row))
-        # A parent has as many visits as its child or more, and a lower number: it comes first.
-        self._order: list[int] = np.argsort(-visits, kind="stable")[: np.count_nonzero(visits)].tolist()
-        self._children: dict[int, list[Branch]] = {}
-        for node in self._order:
-            branch = Branch(
-                node, int(actions[node]), int(visits[node]), float(qvalues[node]), float(priors[node])
-            )
-            self._children.setdefault(int(parents[node]), []).append(branch)
-
-    def most_visited(self, count: int) -> set[int]:
-        """The nodes of most visits, each with all above it but the root."""
-        return set(self._order[:count])
-
-    def below(self, node: int) -> list[Branch]:
-        """The children of a node, the most visited first."""
-        return self._children.get(node, [])
-
-    def at(self, path: Sequence[int]) -> int:
-        """The node that actions lead to from the root; -1 where there is none."""
-        node = 0
-        for action in path:
-            node = next((child.node for child in self.below(node) if child.action == action), -1)
-        return node
-
-
-@jax.jit
-def _edges(tree: Tree, row: int) -> tuple[jax.Array, ...]:
-    """Of the edge to each node: its parent and action i32[N], visits i32[N], Q-value and prior f32[N]."""
-    nodes, children = tree.nodes[row], tree.children[row]
-    parents = nodes[:, layout.PARENT].astype(jnp.int32)
-    above = jnp.maximum(parents, 0)
-    slots = children[above]  # [N, S, fields]
-    here = layout.child_nodes(slots) == jnp.arange(nodes.shape[0], dtype=jnp.int32)[:, None]
-    here = here & (parents >= 0)[:, None]
-
-    def of_edge(field: int) -> jax.Array:
-        return jnp.sum(jnp.where(here, slots[..., field], 0.0), axis=-1)
-
-    priors = jnp.exp(of_edge(layout.PRIOR) - nodes[above, layout.PRIOR_MASS])
-    actions = nodes[:, layout.ACTION].astype(jnp.int32)
-    return parents, actions, of_edge(layout.VISITS).astype(jnp.int32), of_edge(layout.QVALUE), priors

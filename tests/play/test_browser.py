@@ -136,13 +136,67 @@ def test_a_whole_game_is_played_by_clicks(serve, page, name):
     page.keyboard.press("h")
     page.locator(".jz-status", has_text="would play").wait_for()
     assert page.locator(".jz-bars tbody tr").count() > 1
-    if "blob" not in name:
-        node = page.locator(".jz-tree-panel .jz-node").first
-        node.click()
-        page.locator(".jz-below img").first.wait_for()
+    page.locator(".jz-tree-panel .jz-node").first.click()
+    page.locator(".jz-below img").first.wait_for()
     keep(page, re.sub(r"\W+", "_", name) + "_hint")
     play_to_the_end(page, 80)
     keep(page, re.sub(r"\W+", "_", name) + "_end")
+
+
+@pytest.mark.parametrize(
+    "name", ["2048?size=2", "gymnax:CartPole-v1", "gymnax:Breakout-MinAtar", "gymnax:UmbrellaChain-bsuite"]
+)
+def test_an_episode_of_one_player_is_shown_as_it_goes(serve, page, name):
+    if name.startswith("gymnax"):
+        pytest.importorskip("gymnax")
+    _, port = serve(name)
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+
+    def seen():
+        words, image = page.locator(".jz-left > .jz-words"), page.locator(".jz-board .jz-picture")
+        return words.inner_text() if words.is_visible() else image.get_attribute("src")
+
+    frames, note = [seen()], page.locator(".jz-left > .jz-note")
+    assert note.inner_text() == "step 0, return 0"
+    for number in range(3):
+        if page.locator(".jz-status", has_text="is over").count():
+            break
+        page.locator(".jz-named").evaluate("list => { list.parentElement.open = true; }")
+        page.locator(".jz-named button").last.click()
+        page.locator(f".jz-moves li:nth-child({number + 1})").wait_for()
+        turn(page)
+        assert note.inner_text().startswith(f"step {number + 1}, return ")
+        frames.append(seen())
+    assert len(set(frames)) == len(frames) > 2
+
+    page.keyboard.press("h")
+    page.locator(".jz-status", has_text="would play").wait_for()
+    assert page.locator(".jz-bars tbody tr").count() > 1
+    page.locator(".jz-curve .jz-dot").wait_for(state="attached")
+    nodes = page.locator(".jz-tree-panel .jz-node")
+    nodes.first.click()
+    below = page.locator(".jz-below").first.locator("> .jz-picture, > .jz-words")
+    below.wait_for()
+    if "2048" in name:
+        chance = page.locator(".jz-tree-panel .jz-chance")
+        assert re.match(r"[24] on [ab][12]\d+(\.\d)? %$", chance.first.locator("b").inner_text())
+        chance.first.click()
+        page.locator(".jz-below .jz-below").first.locator("> .jz-picture").wait_for()
+        boards = page.locator(".jz-below .jz-picture").evaluate_all("all => all.map(image => image.src)")
+        assert len({seen(), *boards}) == 3
+    keep(page, re.sub(r"\W+", "_", name) + "_one_player")
+
+    # The agent goes on alone, and the page shows each of its steps.
+    before = len(moves(page))
+    page.get_by_label("strength").select_option("0")
+    page.get_by_label("player 1").select_option("0")
+    page.locator(f".jz-moves li:nth-child({before + 1})").wait_for()
+    page.locator(".jz-status", has_text=re.compile("is over|thinks")).wait_for()
+    if name in ("2048?size=2", "gymnax:CartPole-v1", "gymnax:UmbrellaChain-bsuite"):
+        page.locator(".jz-status", has_text="The game is over: return ").wait_for()
+        assert len(moves(page)) > before
+    keep(page, re.sub(r"\W+", "_", name) + "_one_player_end")
 
 
 def test_an_illegal_click_does_nothing_and_says_why_and_undo_takes_back(serve, page):
@@ -159,6 +213,29 @@ def test_an_illegal_click_does_nothing_and_says_why_and_undo_takes_back(serve, p
     page.keyboard.press("u")
     page.locator(".jz-moves li").first.wait_for(state="detached")
     assert moves(page) == []
+
+
+def test_a_game_that_is_over_can_be_looked_through_and_analysed(serve, page):
+    _, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/#seed=0&moves=0.3.1.4.2")
+    status = page.locator(".jz-status")
+    status.filter(has_text="player 1 wins").wait_for()
+    page.keyboard.press("h")
+    page.locator(".jz-alarm", has_text="The game is over").wait_for()
+    page.locator(".jz-moves button").nth(3).click()
+    status.filter(has_text="The position after 4 of 5 moves").wait_for()
+    page.keyboard.press("h")
+    status.filter(has_text="would play c3").wait_for()
+    assert page.locator(".jz-mark").count() > 1
+    assert page.locator(".jz-played th").inner_text() == "c3"
+    page.locator(".jz-curve .jz-dot").wait_for(state="attached")
+    box, dot = (page.locator(f".jz-curve{part}").bounding_box() for part in ("", " .jz-dot"))
+    assert dot["x"] - box["x"] == pytest.approx(0.8 * box["width"], abs=4)  # ply 4 of 5
+    page.locator("[data-actions='8']").click()
+    status.filter(has_text="player 1 wins").wait_for()
+    page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 40)
+    status.filter(has_text="The position after 2 of 5 moves").wait_for()
+    assert moves(page) == ["a3", "a2", "b3", "b2", "c3"]
 
 
 def test_the_keyboard_alone_plays(serve, page):

@@ -87,6 +87,65 @@ def test_an_analysis_is_the_agents_own_and_its_tree_unfolds(desk_of):
     assert desk.ask("tree", {"game": game["id"], "ply": 4, "path": [2, 99]})["children"] == []
 
 
+def test_the_tree_and_the_line_go_through_chance(desk_of):
+    desk = desk_of("2048?size=3")
+    game = desk.ask("new", {"seed": 3})
+    (*_, last) = (answer["thought"] for answer in desk.think(game["id"], 0, 64))
+
+    def ask(method, path):
+        return desk.ask(method, {"game": game["id"], "ply": 0, "path": path})
+
+    rows = {row["action"]: row["visits"] for row in last["actions"] if row["visits"]}
+    children = ask("tree", [])["children"]
+    assert {child["action"]: child["visits"] for child in children} == rows
+    best = children[0]
+    outcomes = ask("tree", [best["action"]])["children"]
+    assert sum(child["visits"] for child in outcomes) == best["visits"]
+    assert all(child["chance"] and 0 < child["prior"] < 1 for child in outcomes)
+    assert all(child["name"][:5] in ("2 on ", "4 on ") for child in outcomes)
+    path = [best["action"], outcomes[0]["action"]]
+    moves = ask("tree", path)["children"]
+    assert all(not child["chance"] for child in moves)
+    boards = [ask("position", [*path, *more])["board"]["url"] for more in ([], [moves[0]["action"]])]
+    boards += [ask("position", path[:1])["board"]["url"], game["board"]["url"]]
+    assert len(set(boards)) == 4
+    line = ask("position", last["variation"])
+    assert len(line["names"]) == len(last["variation"]) > 2
+    assert line["names"][1][:5] in ("2 on ", "4 on ")
+    with pytest.raises(Refused, match="no such line"):
+        ask("position", [outcomes[0]["action"]])
+    after = desk.rules.env.decide(desk.store.get(game["id"]).state, best["action"])
+    taken = 4 + int(np.argmin(desk.rules.env.chance_logits(after)))
+    for wrong in ([best["action"], taken], [best["action"], 10_000]):
+        assert len(ask("position", wrong)["names"]) == 1
+        assert ask("tree", wrong)["children"] == []
+
+
+def test_the_tree_of_hidden_cards_shows_what_the_mover_may_think_and_no_cards(desk_of):
+    desk = desk_of("blob?players=3&cards=3")
+    game = desk.ask("new", {"seats": ["human", "human", "human"], "seed": 5, "simulations": 0})
+    found, shown = desk.store.get(game["id"]), set()
+    truth, env = found.states[0], desk.rules.env
+    for seed in range(3):
+        # Whatever the others hold, the tree and its boards are the same.
+        found.states[0] = env.resample(truth, jax.random.key(seed))
+        list(desk.think(game["id"], 0, 64))
+        lines, texts = [[]], []
+        for line in lines:
+            children = desk.ask("tree", {"game": game["id"], "ply": 0, "path": line})["children"]
+            texts += [(child["name"], child["visits"]) for child in children]
+            for child in children[:2]:
+                path = [*line, child["action"]]
+                there = desk.ask("position", {"game": game["id"], "ply": 0, "path": path})
+                assert len(there["names"]) == len(path)
+                texts.append(there["board"]["url"])
+                if child["more"] and len(lines) < 12:
+                    lines.append(path)
+        assert max(map(len, lines)) > 1
+        shown.add(tuple(texts))
+    assert len(shown) == 1
+
+
 def test_hidden_cards_are_shown_to_nobody_else(desk_of):
     desk = desk_of("blob?players=3&cards=4")
     game = desk.ask("new", {"seats": ["human", "0", "0"], "seed": 3, "simulations": 0})
@@ -179,6 +238,19 @@ def test_go_is_saved_as_sgf_and_read_again(desk_of, name):
     assert loaded["moves"] == ["E5", "D6", "pass", "D8"]
     with pytest.raises(Refused, match="19 rows"):
         desk.ask("load", {"text": sgf.replace("SZ[9]", "SZ[19]")})
+    # As other programs write: comments with what looks like moves and ends, variations, spaces.
+    comment = r"C[good (Black\]) ;B[aa\] or so)]"
+    other = f"(;FF[4]SZ[9]{comment};B[ee]BL[30.5]\n(;W [dd]{comment}\n;B[tt];W[db])(;W[aa];B[bb]))"
+    assert desk.ask("load", {"text": other})["actions"] == game["actions"]
+    for point in ("e", "eee", "ja", "zz", "E5", "1"):
+        with pytest.raises(Refused, match=r"move 1 is .*two letters from a to i"):
+            desk.ask("load", {"text": f"(;SZ[9];B[{point}])"})
+    for text in ("(", "(;AB[aa])", "(;B[", "(" * 50_000, "(;B[ee]" + "\\" * 50_000):
+        if "AB" in text:
+            with pytest.raises(Refused, match="sets stones up"):
+                desk.ask("load", {"text": text})
+        else:
+            assert desk.ask("load", {"text": text})["actions"] in ([], [40])
 
 
 @pytest.mark.parametrize("name", ["pgx:chess", "pgx:gardner_chess", "pgx:othello"])

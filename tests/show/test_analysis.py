@@ -13,8 +13,8 @@ import pytest
 import jzero
 from jzero.env import step_batch
 from jzero.show.analysis import NODES
+from jzero.show.branches import Branches, Searched
 from jzero.show.rules import Rules
-from jzero.show.thoughts import Branches
 from tests.play.conftest import newcomer
 from tests.show.test_report import Page
 
@@ -151,17 +151,95 @@ def test_of_a_large_tree_the_most_visited_nodes_are_shown(found):
         assert all(above[node] in {0, *some} for node in some)
 
 
-def test_hidden_cards_leave_what_is_shown_unchanged(found):
+def test_hidden_cards_leave_what_is_shown_unchanged():
     pytest.importorskip("pgx")
-    env = jzero.make("pgx:kuhn_poker")
-    states = jzero.init_batch(env, jax.random.key(3), 2)
-    numbers = {name: getattr(found, name)[:, :2] for name in ("policy", "visits", "qvalues", "prior")}
-    texts = set()
+    agent, texts = newcomer("pgx:kuhn_poker"), set()
+    states = jzero.init_batch(agent.env, jax.random.key(3), 2)
     for seed in range(5):
-        redrawn = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(seed), 2))
-        hidden = dataclasses.replace(
-            found, **numbers, action=jnp.zeros(2, int), env=env, name="pgx:kuhn_poker", states=redrawn
-        )
-        texts.add(hidden.show()._repr_html_() + repr(hidden.show()))
+        redrawn = jax.vmap(agent.env.resample)(states, jax.random.split(jax.random.key(seed), 2))
+        shown = agent.analyse(redrawn, KEY, 16).show()
+        texts.add(shown._repr_html_() + repr(shown))
     assert len(texts) == 1
-    assert "<details" not in texts.pop()
+    text = texts.pop()
+    assert "Tree of 1 worlds" in text
+    assert "<details" in text
+
+
+def test_the_trees_of_worlds_are_one_tree():
+    agent = newcomer("blob?players=3&cards=2")
+    agent = agent.with_search(dataclasses.replace(agent.search, worlds=3))
+    states = jzero.init_batch(agent.env, KEY, 2)
+    for _ in range(3):  # the bids; the cards that follow are others in each world
+        states = step_batch(agent.env, states, jnp.argmax(states.legal_action_mask, axis=1), KEY)
+    found = agent.analyse(states, KEY, 40)
+    assert found.tree.nodes.shape[0] == 6
+    for row in range(2):
+        searched, rules = Searched(found, row), Rules(found.env, found.name)
+        singles = [Branches(found.tree, 3 * row + world) for world in range(3)]
+        state = jax.tree.map(lambda x, row=row: x[row], states)
+        checked = 0
+
+        def compare(node, nodes, path, searched=searched, singles=singles, state=state, rules=rules):
+            nonlocal checked
+            visits = {}
+            for world, one in nodes.items():
+                for child in singles[world].below(one):
+                    visits[child.action] = visits.get(child.action, 0) + child.visits
+            children = searched.branches.below(node)
+            assert {child.action: child.visits for child in children} == visits
+            for child in children:
+                line = (*path, child.action)
+                states = searched.imagine(rules, state, line, 0)
+                assert len(states) == len(line) + 1  # legal in the world that went there
+                here = rules.picture(states[0], rules.mover(state))
+                assert here == rules.picture(state, rules.mover(state))
+                checked += 1
+                if len(line) < 3:
+                    deeper = {
+                        world: below.node
+                        for world, one in nodes.items()
+                        for below in singles[world].below(one)
+                        if below.action == child.action
+                    }
+                    compare(child.node, deeper, line)
+
+        compare(0, dict.fromkeys(range(3), 0), ())
+        assert checked > 20
+        mean = np.asarray(found.visits[row])
+        assert {c.action: c.visits for c in searched.branches.below(0)} == {
+            int(action): round(3 * float(mean[action])) for action in np.flatnonzero(mean)
+        }
+
+
+def test_a_tree_unfolds_through_chance():
+    agent = newcomer("2048?size=3")
+    env, rules = agent.env, Rules(agent.env, "2048?size=3")
+    states = jzero.init_batch(env, KEY, 1)
+    found = agent.analyse(states, KEY, 60)
+    searched, state = Searched(found, 0), jax.tree.map(lambda x: x[0], states)
+    outcomes = 0
+    for action in searched.branches.below(0):
+        after = env.decide(state, jnp.int32(action.action))
+        chances = np.exp(env.chance_logits(after))
+        below = searched.branches.below(action.node)
+        assert sum(child.visits for child in below) == action.visits
+        assert sum(child.visits * child.qvalue for child in below) / action.visits == pytest.approx(
+            action.qvalue, abs=1e-4
+        )
+        for child in below:
+            outcome = child.action - env.num_actions
+            assert child.prior == pytest.approx(chances[outcome], abs=2e-3)
+            want = env.resolve(after, jnp.int32(outcome))
+            line = searched.imagine(rules, state, (action.action, child.action), 0)
+            assert rules.picture(line[1], None) == env.svg(after)
+            assert rules.picture(line[2], None) == env.svg(want)
+            cell = f"{'abc'[outcome // 2 % 3]}{3 - outcome // 6}"
+            assert rules.name_of(after, child.action) == f"{2 + 2 * (outcome % 2)} on {cell}"
+            outcomes += 1
+    assert outcomes > 8
+    line = searched.line([int(found.action[0])])
+    assert line[0] == int(found.action[0])
+    assert [rules.is_outcome(edge) for edge in line[:4]] == [False, True, False, True]
+    text = found.show()._repr_html_()
+    assert "jz-chance" in text
+    assert html.escape(rules.board(searched.imagine(rules, state, line[:2], 0)[2], None)["url"]) in text

@@ -84,6 +84,8 @@ class AleEnv:
     """The chance that a frame repeats the action before."""
     max_frames: int
     """The length at which a game is truncated."""
+    words: tuple[str, ...] = ()
+    """What players call the actions."""
     pools: dict[int, Any] = field(default_factory=dict)
     """The emulators by their number."""
 
@@ -158,6 +160,11 @@ class AleEnv:
             f'<image width="160" height="210" preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
             "</svg>"
         )
+
+    def action_name(self, state: AleState, action: int) -> str:
+        """What players call the action."""
+        del state
+        return self.words[action]
 
     def _reset(self, seeds: jax.Array) -> _Seen:
         """Starts all B games, with seeds i32[B]."""
@@ -252,8 +259,8 @@ def make(
             autoreset_mode="SameStep",
         )
 
-    num_actions = len(new_pool(1).ale.get_action_set())
-    return AleEnv(name, num_actions, new_pool, sticky_actions, max_frames)
+    words = tuple(action.name.lower() for action in new_pool(1).ale.get_action_set())
+    return AleEnv(name, len(words), new_pool, sticky_actions, max_frames, words)
 
 
 def _per_pool(function: Callable[[jax.Array], _Seen]) -> Callable[[jax.Array], _Seen]:

@@ -39,6 +39,7 @@ import numpy as np
 
 from jzero.env import Symmetry, keep_finished
 from jzero.registry import check_options, unknown_name
+from jzero_envs.adapters import gymnax_pictures
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Ends of the names of games that observe only zeros and ones."""
@@ -142,12 +143,25 @@ class GymnaxEnv:
         seen = self.inner.observe(jax.random.key(0), state.inner, None, self.params)
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
 
+    def action_name(self, state: GymnaxState, action: int) -> str:
+        """What players call the action."""
+        del state
+        return gymnax_pictures.action_name(self.name, action)
+
     def _scaled(self, action: jax.Array) -> jax.Array:
         """What gymnax takes: of a continuous action in [-1, 1] the place between the bounds."""
         if not self.action_size:
             return action
         low, high = (jnp.asarray(bound, jnp.float32) for bound in self.bounds)
         return low + (high - low) * (action + 1) / 2
+
+
+class DrawnGymnaxEnv(GymnaxEnv):
+    """A game of classic control, which has a picture."""
+
+    def svg(self, state: GymnaxState) -> str:
+        """A picture of one (unbatched) state as a standalone `<svg>` string."""
+        return gymnax_pictures.svg(self.name, state.inner, self.params)
 
 
 class Gymnax0:
@@ -202,7 +216,8 @@ def make(name: str, *, sticky_actions: float = 0.0, **options: Any) -> GymnaxEnv
     params = _with_options(name, params, options)
     space = inner.action_space(params)
     inner = inner if hasattr(inner, "is_truncated") else Gymnax0(inner)
-    env = GymnaxEnv(name=name, num_actions=0, inner=inner, params=params, sticky_actions=sticky_actions)
+    kind = DrawnGymnaxEnv if name in gymnax_pictures.PICTURES else GymnaxEnv
+    env = kind(name=name, num_actions=0, inner=inner, params=params, sticky_actions=sticky_actions)
     if isinstance(space, spaces.Discrete):
         return replace(env, num_actions=int(space.n))
     bounds = _bounds(space)

@@ -10,8 +10,11 @@ export class Board {
     this.over = shape("svg", { class: "jz-over", role: "group", "aria-label": "board: arrow keys move, Enter plays" });
     this.choices = element("div", { class: "jz-choices", hidden: true });
     this.root = element("div", { class: "jz-board" }, this.image, this.over, this.choices);
+    this.words = element("pre", { class: "jz-words", hidden: true });
     this.over.addEventListener("click", (event) => {
-      if (event.target === this.over) this.say("no move begins there");
+      if (event.target !== this.over) return;
+      if (this.#idle()) this.play(-1);
+      else this.say("no move begins there");
     });
     this.over.addEventListener("keydown", (event) => this.#key(event));
     this.cursor = null;
@@ -20,6 +23,9 @@ export class Board {
   // Shows a position; `names` are those of legal actions, {} where nothing can be played.
   show(board, names, label) {
     this.root.hidden = !board.url;
+    this.words.hidden = !board.text;
+    this.words.textContent = board.text ?? "";
+    this.words.setAttribute("aria-label", label);
     if (!board.url) return;
     this.image.src = board.url;
     this.image.alt = label;
@@ -33,6 +39,11 @@ export class Board {
     this.root.style.aspectRatio = `${width} / ${height}`;
     this.root.style.setProperty("--shape", width / height);
     this.#places();
+  }
+
+  // Nothing can be played; whoever is asked to play says why.
+  #idle() {
+    return !Object.keys(this.names).length;
   }
 
   // Marks what an analysis says: shares of the search by action.
@@ -101,6 +112,7 @@ export class Board {
   }
 
   #choose({ key, actions }) {
+    if (this.#idle()) return this.play(actions[0]);
     if (this.chosen === null && actions.some((action) => this.areas[action].length > 1)) return this.#from(key);
     const legal = actions.filter((action) => action in this.names);
     if (legal.length > 1) return this.#ask(legal);

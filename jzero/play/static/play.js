@@ -15,7 +15,7 @@ export async function mount(root, link) {
 
 class Desk {
   constructor(root, link, info) {
-    Object.assign(this, { root, link, info, game: null, at: null, thought: null, busy: null, wanted: 0 });
+    Object.assign(this, { root, link, info, game: null, at: null, thought: null, thoughtOf: 0, busy: null, wanted: 0 });
     this.board = new Board((action) => this.play(action), (text) => this.say(text, true));
     this.#build();
     (link.keys ?? root).addEventListener("keydown", (event) => this.#key(event));
@@ -103,8 +103,8 @@ class Desk {
     this.stop();
     const { game, at } = this;
     const simulations = Number(this.level.value);
-    const agent = move ? 0 : Number(this.adviser?.value ?? 0);
-    const name = move ? this.info.agents[Number(game.seats[game.mover])] : this.info.agents[agent];
+    const agent = Number(move ? game.seats[game.mover] : this.adviser?.value ?? 0);
+    const name = this.info.agents[agent];
     this.say(move ? `${name} thinks \u2026` : `${name} analyses \u2026`);
     const body = { game: game.id, ply: at, simulations: simulations || (move ? 0 : 16), agent, move };
     const busy = this.link.think(body, (answer) => {
@@ -145,7 +145,7 @@ class Desk {
     this.#hear(this.thoughtAt === this.at ? this.thought : null, this.at);
     if (this.at !== this.game.ply) {
       const there = await this.link.ask("position", { game: this.game.id, ply: this.at, path: [] });
-      this.board.show({ ...there.board, areas: {} }, {}, `the position after ${this.at} moves`);
+      this.board.show(there.board, {}, `the position after ${this.at} moves`);
       this.say(`The position after ${this.at} of ${this.game.ply} moves; click the board to go on.`);
     } else await this.take(this.game);
     this.#lists();
@@ -182,9 +182,10 @@ class Desk {
     this.moves.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   }
 
-  #hear(thought, at = null, agent = 0) {
+  #hear(thought, at = null, agent = this.thoughtOf) {
     this.thought = thought;
     this.thoughtAt = at;
+    this.thoughtOf = agent;
     const peek = (action) => this.#peek(action === null ? null : [action]);
     this.bars.replaceChildren(bars(thought,
       { hover: peek, choose: (action) => this.play(action), played: this.game.actions[at] }));
@@ -193,6 +194,7 @@ class Desk {
       ? Object.fromEntries(thought.actions.map((row) => [row.action, total ? row.visits / total : row.prior])) : null;
     this.board.mark(shares, thought?.action);
     this.count.textContent = !thought ? "" : thought.simulations ? `${thought.simulations} simulations` : LEVELS[0];
+    this.worlds.textContent = thought?.worlds > 1 ? `${thought.worlds} worlds together` : "";
     this.#line(thought);
     this.#tree(thought, at, agent);
   }
@@ -202,18 +204,19 @@ class Desk {
     this.line.replaceChildren(line([], () => {}));
     if (!thought?.variation.length) return;
     const path = thought.variation.slice(0, 12);
-    const there = await this.link.ask("position", { game: this.game.id, ply: this.thoughtAt, path }).catch(() => null);
+    const body = { game: this.game.id, ply: this.thoughtAt, path, agent: this.thoughtOf };
+    const there = await this.link.ask("position", body).catch(() => null);
     if (!there || this.thought !== thought) return;
     this.line.replaceChildren(line(there.names, (length) => this.#peek(length && path.slice(0, length))));
   }
 
   async #tree(thought, at, agent) {
     if (!thought?.unfolds) {
-      const text = thought ? "This search has no tree to unfold." : "Nothing is analysed yet.";
+      const text = thought ? "There is no tree to unfold." : "Nothing is analysed yet.";
       return this.tree.replaceChildren(element("p", { class: "jz-note" }, text));
     }
     const load = (path) => this.link.ask("tree", { game: this.game.id, ply: at, path, agent });
-    const board = (path) => this.link.ask("position", { game: this.game.id, ply: at, path });
+    const board = (path) => this.link.ask("position", { game: this.game.id, ply: at, path, agent });
     const first = await load([]).catch(() => ({ children: [] }));
     if (this.thought === thought) this.tree.replaceChildren(branches(first.children, [], load, board));
   }
@@ -226,8 +229,9 @@ class Desk {
       return;
     }
     const ply = this.thoughtAt ?? this.at;
-    const there = await this.link.ask("position", { game: this.game.id, ply, path }).catch(() => null);
-    if (!there?.board.url || this.peeks !== path) return;
+    const body = { game: this.game.id, ply, path, agent: this.thoughtOf };
+    const there = await this.link.ask("position", body).catch(() => null);
+    if (!there || this.peeks !== path) return;
     this.preview.replaceChildren(picture(there.board, ""), element("figcaption", {}, there.names.join(" ")));
     this.preview.hidden = false;
   }
@@ -256,6 +260,7 @@ class Desk {
     for (const name of ["curve", "bars", "line", "tree"]) this[name] = element("div", { class: `jz-${name}-panel` });
     this.moves = element("ol", { class: "jz-moves" });
     this.count = element("span", { class: "jz-count" });
+    this.worlds = element("span", { class: "jz-count" });
     this.preview = element("figure", { class: "jz-preview", hidden: true });
     this.beliefs = element("div", { class: "jz-beliefs" });
     this.file = element("input", { type: "file", hidden: true, accept: ".txt,.sgf", onchange: () => this.#load() });
@@ -269,7 +274,7 @@ class Desk {
     this.root.replaceChildren(
       element("header", {}, element("h1", {}, info.env), element("p", {}, info.agents.join(" and "))),
       element("div", { class: "jz-desk" },
-        element("div", { class: "jz-left" }, this.board.root, this.note, this.status,
+        element("div", { class: "jz-left" }, this.board.root, this.board.words, this.note, this.status,
           element("div", { class: "jz-buttons" },
             button("New game", "n", () => this.fresh()),
             button("Undo", "u", () => this.#undo()),
@@ -284,7 +289,7 @@ class Desk {
           panel("Analysis", this.count, this.bars,
             check(this.onBoard, "on the board"), check(this.always, "analyse every position of mine")),
           panel("Expected line", null, this.line),
-          panel("Tree", null, this.tree),
+          panel("Tree", this.worlds, this.tree),
           beliefs,
           panel("Game", null, this.moves, element("div", { class: "jz-buttons" },
             button("Save", "as a text file", () => this.#save(false)),
@@ -296,7 +301,7 @@ class Desk {
   }
 
   hint() {
-    if (this.game.over) return this.say("The game is over.", true);
+    if (this.game.over && this.at === this.game.ply) return this.say("The game is over.", true);
     if (this.game.seats[this.game.mover] !== "human" && this.at === this.game.ply) return undefined;
     return this.think(false);
   }

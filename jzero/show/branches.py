@@ -1,0 +1,167 @@
+"""The tree of one position's search on the host, to unfold: children by visits, and the states that they lead to.
+
+Edges are actions, and from A on outcomes of explicit chance. Axes: B rows, A actions, N nodes, W worlds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jzero.analysis import Analysis
+from jzero.pytrees import OneState, PyTree
+from jzero.search import Tree, layout
+from jzero.show.rules import Rules
+
+
+def unfolds(rules: Rules, found: Analysis) -> bool:
+    """Whether the tree's edges are moves and outcomes that may be shown.
+
+    They are not where they are candidates or learned codes, where their boards would show hidden things that cannot
+    be redrawn, or where an emulator cannot go.
+    """
+    spec = rules.spec
+    hides = spec.hidden_information and not spec.resamples
+    unknown = found.chance == "learned" or spec.action_size or spec.external
+    return isinstance(found.tree, Tree) and found.tree.num_simulations > 1 and not (hides or unknown)
+
+
+class Branch(NamedTuple):
+    """A child in a tree."""
+
+    node: int
+    action: int
+    """Or A + c of an outcome c of explicit chance."""
+    visits: int
+    qvalue: float
+    """For the player to move at its parent; of an outcome for the player who acted."""
+    prior: float
+    """Of an outcome its probability."""
+    world: int
+    """In which it is visited most; 0 where there is one."""
+
+
+class Branches:
+    """The tree of one position's search on the host: children by visits. Trees of several worlds are put together.
+
+    A node is then what the worlds have of one line of edges: the sum of visits, the means of values and priors by
+    visits.
+    """
+
+    def __init__(self, tree: Tree, row: int = 0, worlds: int = 1) -> None:
+        """The trees in the rows `row * worlds`, ... of `tree`."""
+        rows = worlds * row + np.arange(worlds, dtype=np.int32)
+        edges = jax.device_get(_edges(tree, rows))
+        merged: dict[tuple[int, int], list[tuple[Branch, int]]] = {}
+        for world, (parents, actions, visits, qvalues, priors) in enumerate(zip(*edges, strict=True)):
+            number = {0: 0}  # of this world's nodes in the whole
+            # A parent has as many visits as its child or more, and a lower number: it comes first.
+            for node in np.argsort(-visits, kind="stable")[: np.count_nonzero(visits)].tolist():
+                parent, action = number[int(parents[node])], int(actions[node])
+                own = world * len(visits) + node
+                branch = Branch(
+                    own, action, int(visits[node]), float(qvalues[node]), float(priors[node]), world
+                )
+                same = merged.setdefault((parent, action), [])
+                same.append((branch, parent))
+                number[node] = same[0][0].node
+        together = [(_together([one for one, _ in same]), same[0][1]) for same in merged.values()]
+        together.sort(key=lambda pair: -pair[0].visits)
+        self._order = [branch.node for branch, _ in together]
+        self._children: dict[int, list[Branch]] = {}
+        for branch, parent in together:
+            self._children.setdefault(parent, []).append(branch)
+
+    def most_visited(self, count: int) -> set[int]:
+        """The nodes of most visits, each with all above it but the root."""
+        return set(self._order[:count])
+
+    def below(self, node: int) -> list[Branch]:
+        """The children of a node, the most visited first."""
+        return self._children.get(node, [])
+
+    def along(self, path: Sequence[int]) -> list[Branch]:
+        """The branches that edges lead along from the root, up to one that is not there."""
+        found: list[Branch] = []
+        for edge in path:
+            here = found[-1].node if found else 0
+            child = next((child for child in self.below(here) if child.action == edge), None)
+            if child is None:
+                break
+            found.append(child)
+        return found
+
+    def line(self, first: int) -> list[int]:
+        """The edges of most visits, from this one of the root on."""
+        found = self.along([first])
+        while found and (below := self.below(found[-1].node)):
+            found.append(below[0])
+        return [branch.action for branch in found] or [first]
+
+
+def _together(same: Sequence[Branch]) -> Branch:
+    """One edge of several worlds."""
+    if len(same) == 1:
+        return same[0]
+    visits = sum(one.visits for one in same)
+    return Branch(
+        same[0].node,
+        same[0].action,
+        visits,
+        sum(one.visits * one.qvalue for one in same) / visits,
+        sum(one.visits * one.prior for one in same) / visits,
+        max(same, key=lambda one: one.visits).world,
+    )
+
+
+class Searched:
+    """A search that unfolds: its branches, and the worlds that it began with where things are hidden."""
+
+    def __init__(self, found: Analysis, row: int) -> None:
+        """The search of a row of an analysis that `unfolds`."""
+        worlds = max(1, found.worlds)
+        self._goes_on = bool(found.chance or found.worlds)
+        self.branches = Branches(found.tree, row, worlds)
+        self.worlds: list[PyTree] = []
+        if found.worlds:
+            roots = jax.tree.map(lambda x: x[row * worlds : (row + 1) * worlds, 0], found.tree.embeddings)
+            roots = jax.device_get(roots)
+            self.worlds = [jax.tree.map(lambda x, world=world: x[world], roots) for world in range(worlds)]
+
+    def line(self, variation: Sequence[int]) -> list[int]:
+        """The expected line that begins with the first action of a `variation`, which ends there with chance."""
+        return self.branches.line(variation[0]) if self._goes_on else list(variation)
+
+    def imagine(self, rules: Rules, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
+        """As `Rules.imagine`, in the world that went along the path most, if one did."""
+        above = self.branches.along(path)
+        if not self.worlds or not path or len(above) < len(path):
+            return rules.imagine(state, path, seed)
+        return rules.follow(self.worlds[above[-1].world], path, seed)
+
+
+@jax.jit
+def _edges(tree: Tree, rows: jax.Array) -> tuple[jax.Array, ...]:
+    """Of the edge to each node: its parent and action i32[W, N], visits i32[W, N], Q-value and prior f32[W, N]."""
+    return jax.vmap(lambda row: _edges_of(tree, row))(rows)
+
+
+def _edges_of(tree: Tree, row: jax.Array) -> tuple[jax.Array, ...]:
+    """Of the edge to each node: its parent and action i32[N], visits i32[N], Q-value and prior f32[N]."""
+    nodes, children = tree.nodes[row], tree.children[row]
+    parents = nodes[:, layout.PARENT].astype(jnp.int32)
+    above = jnp.maximum(parents, 0)
+    slots = children[above]  # [N, S, fields]
+    here = layout.child_nodes(slots) == jnp.arange(nodes.shape[0], dtype=jnp.int32)[:, None]
+    here = here & (parents >= 0)[:, None]
+
+    def of_edge(field: int) -> jax.Array:
+        return jnp.sum(jnp.where(here, slots[..., field], 0.0), axis=-1)
+
+    priors = jnp.exp(of_edge(layout.PRIOR) - nodes[above, layout.PRIOR_MASS])
+    actions = nodes[:, layout.ACTION].astype(jnp.int32)
+    return parents, actions, of_edge(layout.VISITS).astype(jnp.int32), of_edge(layout.QVALUE), priors

@@ -1,0 +1,111 @@
+"""What an observation looks like, for games that draw nothing: a frame of a picture or a grid, else its numbers.
+
+Axes: H rows, W columns, C channels.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+
+import jax
+import numpy as np
+
+from jzero.pytrees import Observation
+
+PIXELS = 24
+"""An array with as many rows and columns is a picture; a smaller one is a grid of cells."""
+MAX_NUMBERS = 48
+"""Numbers of an array that are written."""
+_COLOURS = (
+    *("#5b9bf5", "#f0924a", "#3dbfa3", "#b78af0", "#ef7387", "#f2d14a", "#8bc34a", "#e0e3e8"),
+    *("#4dd0e1", "#a1887f", "#ff8a65", "#9575cd"),
+)
+"""Of what fills a cell."""
+
+
+def frame(observation: Observation) -> str:
+    """An SVG of one observation: an array [H, W, C] as a picture or as a grid, so u8[H, W]; "" of anything else.
+
+    A picture's last three channels are its colours, or its last one is grey: frames are stacked oldest first. A
+    grid's cell has the colour of its last channel that is set, or of the number in its first one.
+    """
+    if not hasattr(observation, "shape") or 0 in observation.shape:
+        return ""
+    seen = np.asarray(observation)
+    if seen.ndim == 2 and seen.dtype in (np.uint8, np.bool_):
+        seen = seen[..., None]
+    if seen.ndim != 3:
+        return ""
+    return _picture(seen) if min(seen.shape[:2]) >= PIXELS else _grid(seen)
+
+
+def _picture(seen: np.ndarray) -> str:
+    height, width, channels = seen.shape
+    newest = seen[..., -3:] if channels % 3 == 0 else np.repeat(seen[..., -1:], 3, axis=-1)
+    if newest.dtype != np.uint8:
+        scale = 255.0 if newest.max(initial=0) <= 1 else 1.0
+        newest = np.clip(scale * newest.astype(np.float32), 0, 255).astype(np.uint8)
+    data = base64.b64encode(png(newest)).decode()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f'<image width="{width}" height="{height}" style="image-rendering:pixelated" '
+        f'href="data:image/png;base64,{data}"/></svg>'
+    )
+
+
+def _grid(seen: np.ndarray) -> str:
+    height, width, channels = seen.shape
+    if np.isin(seen, (0, 1)).all():
+        kinds = (seen != 0) * np.arange(1, channels + 1)
+        kinds = kinds.max(axis=-1)
+    else:
+        kinds = seen[..., 0].astype(np.int64)
+    cells = [
+        f'<rect x="{x + 0.05:g}" y="{y + 0.05:g}" width=".9" height=".9" rx=".12" '
+        f'fill="{_COLOURS[(int(kinds[y, x]) - 1) % len(_COLOURS)]}"/>'
+        for y, x in np.argwhere(kinds != 0).tolist()
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{30 * width}" '
+        f'height="{30 * height}"><rect width="{width}" height="{height}" fill="#16181d"/>{"".join(cells)}</svg>'
+    )
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG file of u8[H, W, 3] (W3C Portable Network Graphics, third edition)."""
+    height, width, _ = pixels.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with its filter, none
+    rows[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def numbers(observation: Observation) -> str:
+    """The numbers of one observation: a line for each array, a small table for one of two axes."""
+    lines = []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(observation)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        lines.append(_array(np.asarray(leaf), f"{name}: " if name else ""))
+    return "\n".join(lines)
+
+
+def _array(values: np.ndarray, name: str) -> str:
+    if values.ndim == 2 and values.size <= 16 * MAX_NUMBERS and values.shape[1] <= MAX_NUMBERS:
+        rows = [[_short(x) for x in row] for row in values.tolist()]
+        widest = max((len(x) for row in rows for x in row), default=0)
+        table = "\n".join(" ".join(x.rjust(widest) for x in row) for row in rows)
+        return f"{name}\n{table}" if name else table
+    flat = values.ravel()
+    more = f" ... {flat.size} numbers" if flat.size > MAX_NUMBERS else ""
+    return name + " ".join(_short(x) for x in flat[:MAX_NUMBERS].tolist()) + more
+
+
+def _short(value: float) -> str:
+    return str(int(value)) if isinstance(value, bool | int) else f"{value:.3f}"
