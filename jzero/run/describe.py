@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.models.model import Model
-from jzero.models.plan import evaluates_afterstates
+from jzero.models.policies import evaluates_afterstates
 from jzero.program import TrainState
 from jzero.pytrees import Embedding, Params, PyTree, States
 from jzero.run.config import TrainConfig
