@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from jzero.algorithms.auxiliary import AuxiliarySettings
 from jzero.evaluate.measures import keeps_value
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
@@ -34,9 +35,11 @@ PRESET = RunConfig(
             policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16
         ),
         network=NetworkSettings(kind="mlp", width=384, blocks=3),
+        auxiliary=AuxiliarySettings(outcome=0.5),
         games=1024,
         plies=8,
         opening_plies=8,
+        random_move_fraction=0.1,
         td_lambda=0.8,
         replay_plies=256,
         batch_size=1024,
