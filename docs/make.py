@@ -267,8 +267,8 @@ def command_line() -> str:
 
 COMMAND_LINE = """# Command line
 
-`python -m jzero COMMAND`, or `jzero COMMAND` where the package is installed. `RUN` is the directory that a run
-printed. `--help` of each command shows the same options."""
+Each command is `python -m jzero` and its name, or `jzero` and its name where the package is installed. `RUN` is the
+directory that a run printed. `--help` of each command shows the same options."""
 TRAIN = """`python -m jzero train --env NAME` takes every option of the [configuration](configuration.md). `NAME` is
 what `jzero.make` takes: `connect_four`, `pgx:othello`, `my_module:MyGame` ([environments](environments.md)). Each
 script in `experiments/` takes the same options over another preset.
