@@ -60,14 +60,21 @@ def tidy(cell: Any, private: list[str]) -> None:
     cell.metadata = {}
     if cell.cell_type != "code":
         return
-    kept = [output for output in cell.outputs if output.get("name") != "stderr"]
-    for output in kept:
+    kept: list[Any] = []
+    for output in cell.outputs:
+        if output.get("name") == "stderr":
+            continue
         if output.output_type == "stream":
             output.text = without(output.text, private)
+            if kept and kept[-1].output_type == "stream":
+                kept[-1].text += output.text
+                continue
         data = output.get("data", {})
-        data.pop("image/png", None) if "image/svg+xml" in data else None
+        if "image/svg+xml" in data:
+            data.pop("image/png", None)
         for kind, text in data.items():
             data[kind] = without(text, private) if isinstance(text, str) else text
+        kept.append(output)
     cell.outputs = kept
 
 

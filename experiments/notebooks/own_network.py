@@ -31,6 +31,9 @@ if importlib.util.find_spec("jzero") is None:
 
 import jax
 
+from jzero.devices import set_up
+
+set_up()  # every core of a CPU is a device
 print(
     f"{jax.devices()[0].device_kind}: the rest takes about three minutes on two CPU cores; a GPU has not been measured"
 )
