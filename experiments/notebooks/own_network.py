@@ -35,7 +35,7 @@ from jzero.devices import set_up
 
 set_up()  # every core of a CPU is a device
 print(
-    f"{jax.devices()[0].device_kind}: the rest takes about three minutes on two CPU cores; a GPU has not been measured"
+    f"{jax.devices()[0].device_kind}: the rest took 3 minutes on two CPU cores busy with other work; a GPU is not measured"
 )
 
 # %%
@@ -69,7 +69,7 @@ agent = jzero.train(
     "tic_tac_toe",
     network=lambda spec: from_flax(Net(spec.num_actions)),
     optimizer=optax.adam(1e-3),
-    measure=share_not_lost,
+    measure=share_not_lost(jzero.make("tic_tac_toe")),
     minutes=0.5,
     target=1.0,
 )
@@ -91,7 +91,7 @@ print(inspect.cleandoc(script["iteration"].__wrapped__.__doc__))
 key = jax.random.key(0)
 state = jax.jit(script["init"])(key)
 losses = []
-for number in range(40):
+for number in range(20):
     state, (_, loss) = script["iteration"](state, jax.random.fold_in(key, number))
     losses.append(float(loss.mean()))
 

@@ -36,7 +36,7 @@ from jzero.devices import set_up
 
 set_up()  # every core of a CPU is a device
 print(
-    f"{jax.devices()[0].device_kind}: the rest takes about three minutes on two CPU cores; a GPU has not been measured"
+    f"{jax.devices()[0].device_kind}: the rest took 5 minutes on two CPU cores busy with other work; a GPU is not measured"
 )
 
 # %%
