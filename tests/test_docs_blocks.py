@@ -25,7 +25,9 @@ from jzero.models.plan import SearchSettings
 from jzero.models.simulator import simulator_model
 from jzero.networks import policy_value_network
 from jzero.networks.make import NetworkSettings
+from jzero.run.build import build_network
 from jzero.run.export import main as export
+from jzero.run.load import read_run_config
 from tests.helpers.tiny import REPOSITORY
 
 PAGES = {
@@ -103,7 +105,7 @@ def around(page: str, run: Path, folder: Path) -> dict[str, Any]:
     if page == "docs/export.md":
         to = ["--weights", "agent.safetensors", "--stablehlo", "agent.stablehlo", "--onnx", "agent.onnx"]
         assert export([str(run), *to]) == 0
-        names |= {"network": policy_value_network(jzero.describe(env), NetworkSettings(), {})}
+        names |= {"network": build_network(jzero.describe(env), read_run_config(run)[0].train)}
     return names
 
 
