@@ -5,8 +5,8 @@
     python experiments/minatar.py --algorithm efficientzero
     python experiments/minatar.py --minutes 600 --iterations 12500     1,000,000 frames
 
-MuZero's settings are those that did best of a dozen tried, docs/learned_models.md; EfficientZero's add its parts to
-them. Gumbel MuZero's are as they were first written down, and learned less in what was seen of them.
+MuZero's settings are those that did best of a dozen tried, docs/lab/learned_models.md; EfficientZero's add its
+parts to them. Gumbel MuZero's are as they were first written down, and learned less in what was seen of them.
 
 Needs pip install "jzero[envs]". The games are gymnax's ports of MinAtar (Young and Tian 2019) with the sticky
 actions of the original, but with the actions that a game uses only, and a game is cut short after 1,000 frames

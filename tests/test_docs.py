@@ -1,9 +1,11 @@
-"""What README.md, CONTRIBUTING.md and docs/*.md name exists: files, tests, links, options; README's game is right.
+"""What README.md and the pages of docs/ name exists: files, tests, links, options; README's game is right.
 
-The pages in turn name what there is: every registered environment, every public name.
+The pages in turn name what there is: every registered environment, every public name. `test_docs_blocks.py` runs
+their code.
 """
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -19,7 +21,7 @@ from jzero.evaluate.strength import contest
 from jzero.look import look
 from tests.helpers.tiny import REPOSITORY
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 COMMAND = re.compile(
     r"python (?:-m jzero (\w+)|(?:PATH_OF_THE_CLONE/)?(experiments/[\w/]+\.py))((?:[^`|#\n\\]|\\\n)*)"
 )
@@ -34,7 +36,7 @@ def tests_text():
     return "\n".join(path.name + text_of(path) for path in (REPOSITORY / "tests").rglob("*.py"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_file_test_and_page_that_is_named_exists(page, tests_text):
     text = text_of(page)
     for name in set(re.findall(r"\b(?:jzero|envs|experiments|tests)/[\w./*-]+", text)):
@@ -46,12 +48,12 @@ def test_every_file_test_and_page_that_is_named_exists(page, tests_text):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_option_of_a_command_exists(page):
     settings = "\n".join(text_of(path) for path in (REPOSITORY / "jzero").rglob("*.py"))
     for command, script, arguments in COMMAND.findall(text_of(page)):
         script = script or f"{COMMANDS[command][0].replace('.', '/')}.py"
-        known = text_of(REPOSITORY / script) + ("" if command else settings)
+        known = text_of(REPOSITORY / script) + (settings if command in ("", "train") else "")
         for option in re.findall(r"--([\w.-]+)", arguments):
             field = option.rpartition(".")[2].removeprefix("no-").replace("-", "_")
             assert re.search(rf"^    {field}: |--{option}\b", known, re.MULTILINE), f"{script} --{option}"
@@ -107,21 +109,57 @@ def test_every_registered_environment_is_listed():
         assert re.search(f"`{name}{ending}", overview), name
 
 
-@pytest.mark.parametrize("package", ["jzero", "jzero/evaluate", "jzero/search"])
-def test_every_public_name_stands_in_the_reference(package):
-    pages = "\n".join(text_of(page) for page in (REPOSITORY / "docs" / "api").glob("*.md"))
-    blocks = re.findall(r"^::: (\S+)(?:\n +options: {members: \[(.*)\]})?$", pages, re.MULTILINE)
-    shown = {module: members.split(", ") if members else None for module, members in blocks}
-    imports = ast.walk(
-        ast.parse(text_of(REPOSITORY / package / "__init__.py"))
-    )  # lazy ones are for types alone
-    names = [
-        (node.module, alias.name)
-        for node in imports
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("jzero.")
+@pytest.mark.parametrize(
+    "package",
+    [
+        "jzero",
+        "jzero.check",
+        "jzero.evaluate",
+        "jzero.export",
+        "jzero.networks",
+        "jzero.search",
+        "jzero.show",
+    ],
+)
+def test_every_public_name_is_in_the_reference(package):
+    shown, words = reference()
+    file = REPOSITORY / package.replace(".", "/") / "__init__.py"
+    sources = {
+        alias.name: node.module
+        for node in ast.walk(ast.parse(text_of(file)))  # also of imports for types alone: lazy names
+        if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
-    ]
+    }
+    names = set(importlib.import_module(package).__all__) - {"__version__"}
     assert names
-    for module, name in names:
-        assert module in shown, f"{module}, which has {name}"
-        assert shown[module] is None or name in shown[module], f"{name} of {module}"
+    for name in names:
+        module = sources[name]
+        if module.startswith("jzero."):
+            defined = getattr(getattr(importlib.import_module(module), name), "__module__", module)
+            places = (package, module, defined)
+            assert any(is_shown(place, name, shown) for place in places), f"{module}.{name}"
+        else:
+            assert name in words, f"{name} of {module}"
+
+
+def reference() -> tuple[dict[str, list[str] | None], set[str]]:
+    """What docs/api shows: of each module the names, None for all; and every word in backticks."""
+    pages = "\n".join(text_of(page) for page in (REPOSITORY / "docs" / "api").glob("*.md"))
+    blocks = re.finditer(r"^::: (\S+)(?:\n +options: {members: \[(.*)\]})?", pages, re.MULTILINE)
+    shown = {block[1]: None if block[2] is None else block[2].split(", ") for block in blocks}
+    return shown, set(re.findall(r"`(\w+)`", pages))
+
+
+def is_shown(module: str, name: str, shown: dict[str, list[str] | None]) -> bool:
+    """Whether the reference shows it, by its module or by itself."""
+    return f"{module}.{name}" in shown or (
+        module in shown and (shown[module] is None or name in shown[module])
+    )
+
+
+def test_every_game_and_adapter_is_in_the_reference():
+    shown, _ = reference()
+    project = tomllib.loads(text_of(REPOSITORY / "pyproject.toml"))["project"]
+    for target in project["entry-points"]["jzero.envs"].values():
+        module, name = target.split(":")
+        assert is_shown(module, name, shown), target

@@ -8,17 +8,45 @@
 # %% [markdown]
 # # MuZero on CartPole
 #
-# The agent is told neither the rules nor the physics: it learns a model and plans in it. About two minutes on a CPU.
-# Needs `pip install -e ".[envs]"`.
+# The agent knows neither the rules nor the physics: it learns a model and plans in it.
+
+# %% [markdown]
+# ## Set up
+#
+# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
+# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
-import json
+import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
+if importlib.util.find_spec("jzero") is None:
+    places = [Path.cwd() / "jzero", Path.cwd(), *Path.cwd().parents]
+    clone = next((place for place in places if (place / "experiments" / "connect_four.py").exists()), None)
+    assert clone, "clone the repository of jzero here first"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{clone}[envs]"], check=True)
+    sys.path[:0] = [str(clone), str(clone / "envs")]
+
+import jax
+
+from jzero.devices import set_up
+
+set_up()  # every core of a CPU is a device
+print(
+    f"{jax.devices()[0].device_kind}: the rest took 6 minutes on two CPU cores busy with other work; a GPU is not measured"
+)
+
+# %%
+import json
+
 import matplotlib.pyplot as plt
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import jzero
+
+set_matplotlib_formats("svg")
 
 sys.path.append(str(Path(jzero.__file__).parents[1] / "experiments"))  # of the clone that is installed
 from cartpole import PRESETS, final, measure
@@ -59,3 +87,23 @@ print(f"{strength.value:.1f} [{strength.low:.1f}, {strength.high:.1f}]")
 # %% [markdown]
 # `python experiments/cartpole.py --algorithm muzero` (PUCT, 50 simulations) and `--algorithm efficientzero` do the same
 # with other parts; `docs/learned_models.md` has every formula.
+
+# %% [markdown]
+# ## Watch an episode
+#
+# Where the cart is and how the pole leans, step by step.
+
+# %%
+agent = jzero.load(path)
+states = jzero.init_batch(agent.env, jax.random.key(7), 1)
+seen = []
+while not bool(states.terminated[0] | states.truncated[0]):
+    seen.append(jax.device_get(jzero.observe_batch(agent.env, states))[0])
+    actions = agent.act(states, jax.random.key(len(seen)), num_simulations=8)
+    states = jzero.step_batch(agent.env, states, actions, jax.random.key(len(seen)))
+figure, axes = plt.subplots(figsize=(6, 2.5))
+axes.plot([step[0] for step in seen], label="position of the cart")
+axes.plot([step[2] for step in seen], label="angle of the pole")
+axes.set(xlabel="step")
+axes.legend()
+figure.tight_layout()

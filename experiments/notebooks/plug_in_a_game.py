@@ -6,15 +6,42 @@
 # ---
 
 # %% [markdown]
-# # Plug in a game of your own
+# # Plug in a game
 #
-# A game is a class with two numbers and three pure functions of one state. This one is Nim: 21 sticks, a move takes
-# 1 to 3 of them, who takes the last one wins. Perfect play leaves a multiple of 4, so we can check what is learned.
+# A game is a class with two numbers and three pure functions of one state. This one is Nim: 21 sticks, a move takes 1 to 3 of
+# them, who takes the last one wins. Perfect play leaves a multiple of 4, so we can check what is learned.
+
+# %% [markdown]
+# ## Set up
+#
+# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
+# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("jzero") is None:
+    places = [Path.cwd() / "jzero", Path.cwd(), *Path.cwd().parents]
+    clone = next((place for place in places if (place / "experiments" / "connect_four.py").exists()), None)
+    assert clone, "clone the repository of jzero here first"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{clone}"], check=True)
+    sys.path[:0] = [str(clone), str(clone / "envs")]
+
+import jax
+
+from jzero.devices import set_up
+
+set_up()  # every core of a CPU is a device
+print(
+    f"{jax.devices()[0].device_kind}: the rest took 4 minutes on two CPU cores busy with other work; a GPU is not measured"
+)
 
 # %%
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 import jzero
@@ -64,13 +91,13 @@ class Nim:
 jzero.check_env(Nim())
 
 # %% [markdown]
-# ## The mistakes one makes
+# ## Common mistakes
 #
-# Each class below changes one thing. Read what is said.
+# Each class below changes one thing. Read the messages.
 
 
 # %%
-def said(function, argument, expected):
+def message_of(function, argument, expected):
     message = ""
     try:
         function(argument)
@@ -119,23 +146,23 @@ class BothWin(Nim):
         return after._replace(rewards=jnp.abs(after.rewards))
 
 
-said(jzero.check_env, IfOnAValue(), "step(state, action, key) fails under jax.jit: TracerBool")
-said(jzero.check_env, AnotherDtype(), "step turns the state's .pile from int32[] into float32[]")
-said(jzero.check_env, ShapeOfAValue(), "observe(state) fails under jax.jit")
-said(jzero.check_env, OneReward(), "step turns the state's .rewards from float32[2] into float32[1]")
-said(jzero.check_env, NothingLegal(), "legal_action_mask is empty in an unfinished state")
-said(jzero.check_env, GoesOn(), "stepping a finished state changes it")
-said(jzero.check_env, BothWin(), "the two players' rewards do not sum to zero")
+message_of(jzero.check_env, IfOnAValue(), "step(state, action, key) fails under jax.jit: TracerBool")
+message_of(jzero.check_env, AnotherDtype(), "step turns the state's .pile from int32[] into float32[]")
+message_of(jzero.check_env, ShapeOfAValue(), "observe(state) fails under jax.jit")
+message_of(jzero.check_env, OneReward(), "step turns the state's .rewards from float32[2] into float32[1]")
+message_of(jzero.check_env, NothingLegal(), "legal_action_mask is empty in an unfinished state")
+message_of(jzero.check_env, GoesOn(), "stepping a finished state changes it")
+message_of(jzero.check_env, BothWin(), "the two players' rewards do not sum to zero")
 
 # %% [markdown]
-# A name that is not known is met with the nearest ones.
+# For an unknown name the message has the nearest ones.
 
 # %%
 from importlib.util import find_spec
 
-said(jzero.make, "conect_four", "did you mean 'connect_four'?")
+message_of(jzero.make, "conect_four", "did you mean 'connect_four'?")
 if find_spec("pgx"):
-    said(jzero.make, "pgx:otelo", "did you mean 'othello'?")
+    message_of(jzero.make, "pgx:otelo", "did you mean 'othello'?")
 
 # %% [markdown]
 # ## Train it
@@ -177,3 +204,12 @@ for pile, taken, worth in zip(
     right += perfect in (0, taken)
     print(f"{pile:2d} sticks: takes {taken}, perfect play {perfect or 'loses'}, value {worth:+.2f}")
 print(f"{right} of {len(piles)} piles are played perfectly")
+
+# %% [markdown]
+# ## Look into a search
+#
+# Five sticks: taking one leaves a multiple of 4.
+
+# %%
+one = jax.tree.map(lambda leaf: leaf[4:5], states)
+agent.analyse(one, jax.random.key(0), num_simulations=64).show()

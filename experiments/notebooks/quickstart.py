@@ -8,11 +8,37 @@
 # %% [markdown]
 # # Quickstart: train, watch, play
 #
-# Two minutes on a CPU. From a clone of the repository: `pip install -e ".[notebooks]"`, and start Jupyter in its top
-# folder. On Colab, first run a cell with `!git clone` of the repository, `%cd` into it and `!pip install -e .`.
+# Trains tic-tac-toe, proves that the agent cannot lose, and plays it in a cell.
+
+# %% [markdown]
+# ## Set up
+#
+# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
+# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("jzero") is None:
+    places = [Path.cwd() / "jzero", Path.cwd(), *Path.cwd().parents]
+    clone = next((place for place in places if (place / "experiments" / "connect_four.py").exists()), None)
+    assert clone, "clone the repository of jzero here first"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{clone}"], check=True)
+    sys.path[:0] = [str(clone), str(clone / "envs")]
+
 import jax
+
+from jzero.devices import set_up
+
+set_up()  # every core of a CPU is a device
+print(
+    f"{jax.devices()[0].device_kind}: the rest took 5 minutes on two CPU cores busy with other work; a GPU is not measured"
+)
+
+# %%
 from IPython.display import SVG, display
 
 import jzero
@@ -24,8 +50,8 @@ from jzero.run.presets import suited
 # ## Train
 #
 # Half a minute of AlphaZero. 512 games of tic-tac-toe advance together as one batch; the options are those of
-# `python experiments/alphazero.py`. The last line is a proof: the trained agent is played against every possible
-# reply in both seats.
+# `python experiments/alphazero.py`. The last line is a proof: the trained agent plays against every possible reply in
+# both seats.
 
 # %%
 strength = main(
@@ -61,20 +87,24 @@ for ply in range(9):
 show(states)
 
 # %% [markdown]
-# ## Play
+# ## Look into its search
 #
-# You are first. Cells are numbered 0 to 8 from the top left: change the moves and run the cell again.
+# Bars of prior, visits and value, the expected line, and a tree that unfolds, for the first position and one after two moves.
 
 # %%
-your_moves = [0, 1, 5]
+states = jzero.init_batch(env, jax.random.key(0), 2)
+moves = jax.numpy.array([4, 0])
+states = jzero.step_batch(env, states, moves, jax.random.key(0))
+agent.analyse(states, jax.random.key(1), num_simulations=64).show()
 
-states = jzero.init_batch(env, jax.random.key(0), 1)
-for move in your_moves:
-    if bool(states.terminated[0]) or not bool(states.legal_action_mask[0, move]):
-        break
-    states = jzero.step_batch(env, states, jax.numpy.array([move]), jax.random.key(0))
-    if not bool(states.terminated[0]):
-        reply = agent.act(states, jax.random.key(0), num_simulations=64)
-        states = jzero.step_batch(env, states, reply, jax.random.key(0))
-show(states)
-print("the game is over" if bool(states.terminated[0]) else "your turn")
+# %% [markdown]
+# ## Play
+#
+# Click a cell. Without the extra `play` the cell says what to install.
+
+# %%
+try:
+    board = agent.play()
+except ImportError as error:
+    board = error
+board

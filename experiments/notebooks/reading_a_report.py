@@ -8,17 +8,45 @@
 # %% [markdown]
 # # Reading a report
 #
-# A run writes `report.html`, which opens without a network, and `metrics.jsonl`, one line an iteration. Here is a
-# minute of Connect Four, and what to look at.
+# A run writes `report.html`, which opens without a network, and `metrics.jsonl`, one line per iteration. Here is a minute of
+# Connect Four, and what to look at.
+
+# %% [markdown]
+# ## Set up
+#
+# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
+# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
+import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
+if importlib.util.find_spec("jzero") is None:
+    places = [Path.cwd() / "jzero", Path.cwd(), *Path.cwd().parents]
+    clone = next((place for place in places if (place / "experiments" / "connect_four.py").exists()), None)
+    assert clone, "clone the repository of jzero here first"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{clone}"], check=True)
+    sys.path[:0] = [str(clone), str(clone / "envs")]
+
+import jax
+
+from jzero.devices import set_up
+
+set_up()  # every core of a CPU is a device
+print(
+    f"{jax.devices()[0].device_kind}: the rest took 5 minutes on two CPU cores busy with other work; a GPU is not measured"
+)
+
+# %%
 import matplotlib.pyplot as plt
 from IPython.display import SVG, display
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 import jzero
+
+set_matplotlib_formats("svg")
 
 sys.path.append(str(Path(jzero.__file__).parents[1] / "experiments"))  # of the clone that is installed
 from connect_four import MEASURE, PRESET

@@ -6,16 +6,43 @@
 # ---
 
 # %% [markdown]
-# # The search alone
+# # The search, for mctx users
 #
-# For code that uses mctx: `from jzero import search as mctx` runs it unchanged, with the same visit counts, and as
-# keyword arguments there is what mctx does not have.
+# For code that uses mctx: `from jzero import search as mctx` runs it unchanged, with the same visit counts. Keyword arguments
+# add what mctx does not have.
+
+# %% [markdown]
+# ## Set up
+#
+# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
+# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("jzero") is None:
+    places = [Path.cwd() / "jzero", Path.cwd(), *Path.cwd().parents]
+    clone = next((place for place in places if (place / "experiments" / "connect_four.py").exists()), None)
+    assert clone, "clone the repository of jzero here first"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{clone}"], check=True)
+    sys.path[:0] = [str(clone), str(clone / "envs")]
+
+import jax
+
+from jzero.devices import set_up
+
+set_up()  # every core of a CPU is a device
+print(
+    f"{jax.devices()[0].device_kind}: the rest took 2 minutes on two CPU cores busy with other work; a GPU is not measured"
+)
 
 # %%
 import time
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import mctx
 
@@ -83,7 +110,7 @@ print(f"time of mctx over ours: {seconds(mctx) / seconds(search):.1f}")
 # %% [markdown]
 # ## What else there is
 #
-# Several leaves of a tree in one call of the model, and going on with the tree of the last move:
+# Several leaves of a tree in one call of the model, and the tree of the last move kept for the next search:
 
 # %%
 output = search.gumbel_muzero_policy(
@@ -102,8 +129,26 @@ print(
 )
 
 # %% [markdown]
-# How large is a tree, before it is made:
+# The size of a tree before it is built:
 
 # %%
 size = search.tree_nbytes(BATCH, ACTIONS, SIMULATIONS + 1, state)
 print(f"{size / 2**20:.1f} MiB")
+
+# %% [markdown]
+# ## A picture
+#
+# Shares of visits at the root of 16 of the games: what the search recommends.
+
+# %%
+import matplotlib.pyplot as plt
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+set_matplotlib_formats("svg")
+
+visits = output.search_tree.summary().visit_counts[:16]
+figure, axes = plt.subplots(figsize=(5, 2.5))
+picture = axes.imshow(visits / visits.sum(axis=1, keepdims=True), aspect="auto", cmap="Blues")
+axes.set(xlabel="action", ylabel="game")
+figure.colorbar(picture, label="share of visits")
+figure.tight_layout()
