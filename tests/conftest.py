@@ -25,6 +25,19 @@ if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
     jax.config.update("jax_disable_most_optimizations", True)
 
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `more.txt` lists, before `-m` chooses by the marks."""
+    lines = (HERE / "more.txt").read_text().splitlines()
+    more = {line for line in lines if not line.startswith("#")}
+    for item in items:
+        if item.nodeid.removeprefix(f"{HERE.name}/") in more:
+            item.add_marker("more")
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of compiled programs that this session, all of its workers and their child processes share."""

@@ -95,7 +95,9 @@ def trained(config: RunConfig) -> dict[str, Any]:
     meanwhile = Strength("not measured", math.nan, math.nan, math.nan)
     with Run("strength", env, config, clock=time.process_time) as run:
         run.train(lambda agent: meanwhile, tuned(env))
-    return read_json(run.path / "result.json") or {}
+    if (found := read_json(run.path / "result.json")) is None:
+        raise SystemExit("the run was interrupted; nothing is added")
+    return found
 
 
 def main(config: Config, options: list[str]) -> None:
