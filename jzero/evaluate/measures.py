@@ -80,8 +80,18 @@ class TimedMeasure:
 
 
 def take(measure: Measure, agent: Agent, seconds: float) -> Strength:
-    """The measurement, within `seconds` if it can."""
-    return measure.take(agent, seconds) if isinstance(measure, TimedMeasure) else measure(agent)
+    """The measurement, within `seconds` if it can.
+
+    Raises:
+      ValueError: `measure` gives no `Strength`.
+    """
+    found = measure.take(agent, seconds) if isinstance(measure, TimedMeasure) else measure(agent)
+    if not isinstance(found, Strength):
+        hint = "; it takes an environment: call it with yours first" if callable(found) else ""
+        raise ValueError(
+            f"measure gave {found!r} for an agent; expected a jzero.evaluate.measures.Strength{hint}"
+        )
+    return found
 
 
 def not_measured(seconds: float) -> Strength:

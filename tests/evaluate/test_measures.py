@@ -11,7 +11,7 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.env import keep_finished
-from jzero.evaluate.measures import mean_return, play_episodes, share_not_lost
+from jzero.evaluate.measures import mean_return, play_episodes, share_not_lost, take
 from tests.oracles import games as rules
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -139,3 +139,15 @@ def test_the_share_not_lost_is_that_of_all_games_by_the_plain_rules():
     assert found.value == found.low == found.high == 1 - losses / games
     assert f"({losses} of {games} lost)" in found.name
     assert 0 < losses < games
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        (lambda agent: 0.5, r"measure gave 0.5 for an agent; expected a jzero.evaluate.measures.Strength$"),
+        (lambda env: lambda agent: None, "it takes an environment: call it with yours first"),
+    ],
+)
+def test_what_is_no_measure_is_said(measure, words):
+    with pytest.raises(ValueError, match=words):
+        take(measure, SimpleNamespace(), 1.0)
