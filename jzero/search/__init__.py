@@ -53,6 +53,7 @@ from jzero.search.cache import CacheState, EvaluationCache
 from jzero.search.chance import with_chance
 from jzero.search.engines import engine
 from jzero.search.gumbel import gumbel_muzero_policy
+from jzero.search.options import Options
 from jzero.search.proofs import action_bounds, node_bounds
 from jzero.search.puct import muzero_policy
 from jzero.search.qtransforms import (
@@ -73,6 +74,7 @@ __all__ = [
     "GumbelMuZeroExtraData",
     "InteriorActionSelectionFn",
     "LoopFn",
+    "Options",
     "PolicyOutput",
     "RecurrentFn",
     "RecurrentFnOutput",

@@ -15,6 +15,7 @@ from mctx import RootFnOutput
 
 from jzero.pytrees import Embedding
 from jzero.search import layout
+from jzero.search.options import NONE, Options
 from jzero.search.tree import Tree
 
 VIRTUAL = ("visit", "loss", "mean")
@@ -40,45 +41,40 @@ def check(
     root: RootFnOutput,
     num_simulations: int | jax.Array,
     invalid_actions: jax.Array | None,
-    *,
-    leaves: int = 1,
+    options: Options = NONE,
     loop_fn: Callable = jax.lax.fori_loop,
-    tree: Tree | None = None,
-    num_nodes: int | None = None,
-    max_num_simulations: int | None = None,
-    to_play: Callable | None = None,
-    max_bytes: int | None = None,
-    check: bool = False,
-    solve: bool = False,
-    chance: bool = False,
 ) -> Size:
     """Raises ValueError for arguments of a policy that do not fit; else how large the search is."""
     shape = np.shape(root.prior_logits)
     if len(shape) != 2:
         raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
-    _check_root(root, invalid_actions, to_play)
-    if solve and (chance or to_play is not None):
+    _check_root(root, invalid_actions, options.to_play)
+    chance = options.chance is not None
+    if options.solve and (chance or options.to_play is not None):
         found = "with_chance" if chance else "to_play"
         raise ValueError(
             f"solve is True with {found}; proofs are of games of two players whose rewards sum to 0, without "
             "chance: set solve=False"
         )
-    size = _size(num_simulations, max_num_simulations, num_nodes, tree, 2 if chance else 1)
-    if leaves < 1:
-        raise ValueError(f"leaves is {leaves}; it must be at least 1, the number of leaves a call evaluates")
-    if leaves > 1 and loop_fn is not jax.lax.fori_loop:
+    size = _size(num_simulations, options, 2 if chance else 1)
+    if options.leaves < 1:
+        raise ValueError(
+            f"leaves is {options.leaves}; it must be at least 1, the number of leaves a call evaluates"
+        )
+    if options.leaves > 1 and loop_fn is not jax.lax.fori_loop:
         raise ValueError("loop_fn runs simulations one by one; leave it out or set leaves=1")
-    if tree is not None:
-        _check_reused(tree, shape, solve)
-    if max_bytes is not None:
-        _check_bytes(root, size, max_bytes, solve)
-    if check:
+    if options.tree is not None:
+        _check_reused(options.tree, shape, options.solve)
+    if options.max_bytes is not None:
+        _check_bytes(root, size, options.max_bytes, options.solve)
+    if options.check:
         check_root_values(root, invalid_actions)
     return size
 
 
-def check_puct(num_simulations: int | jax.Array, leaves: int, virtual: str) -> None:
+def check_puct(num_simulations: int | jax.Array, options: Options) -> None:
     """Raises ValueError for parallel leaves that PUCT cannot do."""
+    leaves, virtual = options.leaves, options.virtual
     if virtual not in VIRTUAL:
         raise ValueError(f"virtual is {virtual!r}; it must be one of {', '.join(map(repr, VIRTUAL))}")
     if isinstance(num_simulations, int) and num_simulations % leaves:
@@ -113,13 +109,8 @@ def _check_root(root: RootFnOutput, invalid_actions: jax.Array | None, to_play: 
             )
 
 
-def _size(
-    num_simulations: int | jax.Array,
-    cap: int | None,
-    num_nodes: int | None,
-    tree: Tree | None,
-    nodes_each: int,
-) -> Size:
+def _size(num_simulations: int | jax.Array, options: Options, nodes_each: int) -> Size:
+    cap, num_nodes, tree = options.max_num_simulations, options.num_nodes, options.tree
     if isinstance(num_simulations, jax.core.Tracer):
         if cap is None:
             raise ValueError(

@@ -8,16 +8,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
-from jzero.pytrees import Params, PyTree
+from jzero.pytrees import Params
 from jzero.search import arguments, layout, proofs, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
+from jzero.search.options import options_of
 from jzero.search.qtransforms import (
     QTransform,
     is_of_rows,
@@ -25,7 +26,7 @@ from jzero.search.qtransforms import (
     transform_row,
 )
 from jzero.search.tree import Tree, give_root_slots
-from jzero.search.types import Chance, Choices, Node, Rules
+from jzero.search.types import Choices, Node, Rules
 
 Transform = Callable[[Tree, Node], scores.Scores]
 """`transform_row` of a transform of Q-values."""
@@ -44,16 +45,7 @@ def gumbel_muzero_policy(
     qtransform: QTransform = qtransform_completed_by_mix_value,
     max_num_considered_actions: int = 16,
     gumbel_scale: float | jax.Array = 1.0,
-    leaves: int = 1,
-    tree: Tree | None = None,
-    num_nodes: int | None = None,
-    max_num_simulations: int | None = None,
-    to_play: Callable | None = None,
-    model_state: PyTree = None,
-    max_bytes: int | None = None,
-    check: bool = False,
-    solve: bool = False,
-    chance: Chance | None = None,
+    **more: Any,
 ) -> PolicyOutput:
     """Gumbel search: sequential halving at the root, the improved policy elsewhere (Danihelka et al. 2022).
 
@@ -69,45 +61,27 @@ def gumbel_muzero_policy(
       qtransform: completes and scales a node's Q-values.
       max_num_considered_actions: actions of the first halving round (fewer where fewer are legal).
       gumbel_scale: scale of the root's noise; 0 to play for strength.
-      leaves: leaves of each tree evaluated in one call, of those that one round of the halving compares.
-      tree: what an earlier search found, see `reuse.subtree`.
-      num_nodes: room of the tree.
-      max_num_simulations: greatest `num_simulations`, if that is traced.
-      to_play: embedding -> i32[B]; values and rewards are [B, P].
-      model_state: what the model keeps between calls.
-      max_bytes: greatest size of the tree.
-      check: look at the values, outside of `jit`.
-      solve: prove wins, losses and draws, see `proofs.py`.
-      chance: set by `with_chance`.
+      more: what `Options` has, but for `virtual`.
 
     Returns:
       `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
 
     Raises:
       ValueError: an argument does not fit, see `arguments.py`.
+      TypeError: an option is unknown, or is of PUCT.
     """
-    size = arguments.check(
-        root,
-        num_simulations,
-        invalid_actions,
-        leaves=leaves,
-        loop_fn=loop_fn,
-        tree=tree,
-        num_nodes=num_nodes,
-        max_num_simulations=max_num_simulations,
-        to_play=to_play,
-        max_bytes=max_bytes,
-        check=check,
-        solve=solve,
-        chance=chance is not None,
-    )
+    options = options_of("gumbel_muzero_policy", more, but=("virtual",))
+    chance, solve = options.chance, options.solve
+    size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
     rng_key, gumbel_key = jax.random.split(rng_key)
     logits, invalid = root_lib.legal_logits(root, invalid_actions)
     halving = _halving(gumbel_key, gumbel_scale, logits, max_num_considered_actions, num_simulations, size)
     order, width = halving.order, halving.order.shape[1]
     extra_data = GumbelMuZeroExtraData(root_gumbel=halving.gumbel)
-    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state, extra_data, solve=solve)
-    reused = tree is not None
+    fresh = root_lib.fresh_tree(
+        logits, root, size, invalid, options.to_play, options.model_state, extra_data, solve=solve
+    )
+    tree, reused = options.tree, options.tree is not None
     if tree is None:
         tree, num_slots = give_root_slots(fresh, order, logits), width
         earlier = jnp.zeros((logits.shape[0], width), jnp.float32)
@@ -127,10 +101,10 @@ def gumbel_muzero_policy(
             rounds=halving.rounds,
         )
     select_root = functools.partial(_select_root, transform, halving, earlier)
-    rules = Rules(recurrent_fn, select_root, interior, num_slots, to_play, max_depth, chance, choices)
-    search = root_lib.search_by(leaves, loop_fn, halving.rounds)
+    rules = Rules(recurrent_fn, select_root, interior, num_slots, options.to_play, max_depth, chance, choices)
+    search = root_lib.search_by(options.leaves, loop_fn, halving.rounds)
     tree = search(params, rng_key, tree, rules, num_simulations=num_simulations, start=size.start)
-    if check:
+    if options.check:
         arguments.check_tree(tree)
 
     # Among the actions this search visited most, the one with the greatest gumbel + logits + q.

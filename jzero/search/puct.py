@@ -6,16 +6,18 @@ Axes: B games, A actions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
-from jzero.pytrees import Params, PyTree
+from jzero.pytrees import Params
 from jzero.search import arguments, layout, reuse, scores
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
 from jzero.search.noise import dirichlet_over_legal
+from jzero.search.options import options_of
 from jzero.search.proofs import closed_actions, without_closed
 from jzero.search.qtransforms import (
     QTransform,
@@ -43,17 +45,7 @@ def muzero_policy(
     pb_c_init: float | jax.Array = 1.25,
     pb_c_base: float | jax.Array = 19652,
     temperature: float | jax.Array = 1.0,
-    leaves: int = 1,
-    virtual: str = "visit",
-    tree: Tree | None = None,
-    num_nodes: int | None = None,
-    max_num_simulations: int | None = None,
-    to_play: Callable | None = None,
-    model_state: PyTree = None,
-    max_bytes: int | None = None,
-    check: bool = False,
-    solve: bool = False,
-    chance: Chance | None = None,
+    **more: Any,
 ) -> PolicyOutput:
     """PUCT search (AlphaZero, MuZero).
 
@@ -72,54 +64,32 @@ def muzero_policy(
       pb_c_init: c_1 of PUCT.
       pb_c_base: c_2 of PUCT.
       temperature: actions are drawn in proportion to `visits ** (1 / temperature)`; 0 takes the most visited.
-      leaves: leaves of each tree evaluated in one call; divides `num_simulations`.
-      virtual: how descents under way count, see `scores.in_flight`: "visit", "loss" or "mean".
-      tree: what an earlier search found, see `reuse.subtree`.
-      num_nodes: room of the tree.
-      max_num_simulations: greatest `num_simulations`, if that is traced.
-      to_play: embedding -> i32[B]; values and rewards are [B, P].
-      model_state: what the model keeps between calls.
-      max_bytes: greatest size of the tree.
-      check: look at the values, outside of `jit`.
-      solve: prove wins, losses and draws, see `proofs.py`.
-      chance: set by `with_chance`.
+      more: what `Options` has.
 
     Returns:
       `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
 
     Raises:
       ValueError: an argument does not fit, see `arguments.py`.
+      TypeError: an option is unknown.
     """
-    size = arguments.check(
-        root,
-        num_simulations,
-        invalid_actions,
-        leaves=leaves,
-        loop_fn=loop_fn,
-        tree=tree,
-        num_nodes=num_nodes,
-        max_num_simulations=max_num_simulations,
-        to_play=to_play,
-        max_bytes=max_bytes,
-        check=check,
-        solve=solve,
-        chance=chance is not None,
-    )
-    arguments.check_puct(num_simulations, leaves, virtual)
+    options = options_of("muzero_policy", more)
+    size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
+    arguments.check_puct(num_simulations, options)
     select = puct_select(
         qtransform,
         pb_c_init=pb_c_init,
         pb_c_base=pb_c_base,
-        virtual=virtual,
-        num_actions=None if chance is None else chance.num_actions,
+        virtual=options.virtual,
+        num_actions=None if options.chance is None else options.chance.num_actions,
     )
     rules = puct_rules(
         recurrent_fn,
         select,
-        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base) and not solve,
-        to_play=to_play,
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base) and not options.solve,
+        to_play=options.to_play,
         max_depth=max_depth,
-        chance=chance,
+        chance=options.chance,
     )
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     logits, invalid = noisy_logits(
@@ -129,11 +99,13 @@ def muzero_policy(
         dirichlet_fraction=dirichlet_fraction,
         dirichlet_alpha=dirichlet_alpha,
     )
-    fresh = root_lib.fresh_tree(logits, root, size, invalid, to_play, model_state, solve=solve)
-    tree = fresh if tree is None else reuse.with_root(tree, fresh, size.start)
-    search = root_lib.search_by(leaves, loop_fn)
+    fresh = root_lib.fresh_tree(
+        logits, root, size, invalid, options.to_play, options.model_state, solve=options.solve
+    )
+    tree = fresh if options.tree is None else reuse.with_root(options.tree, fresh, size.start)
+    search = root_lib.search_by(options.leaves, loop_fn)
     tree = search(params, search_key, tree, rules, num_simulations=num_simulations, start=size.start)
-    if check:
+    if options.check:
         arguments.check_tree(tree)
     return by_visits(rng_key, tree, temperature)
 

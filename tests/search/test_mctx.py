@@ -237,10 +237,22 @@ def test_signature_is_that_of_mctx(name):
     assert list(ours)[: len(theirs)] == list(theirs)
     assert all(ours[parameter].kind == theirs[parameter].kind for parameter in theirs)
     more = [p for parameter, p in ours.items() if parameter not in theirs]
-    assert all(p.kind == p.KEYWORD_ONLY and p.default is not p.empty for p in more)
+    assert all(p.kind == p.VAR_KEYWORD or p.default is not p.empty for p in more)
+    assert len(more) <= 1 + (name in TRANSFORMS)
     differ = {parameter for parameter in theirs if ours[parameter].default != theirs[parameter].default}
     # The default transforms are our own; the epsilon of ours is larger on purpose.
     assert differ <= {"qtransform", "epsilon"}
+
+
+@pytest.mark.parametrize("name", ["muzero_policy", "gumbel_muzero_policy"])
+def test_an_option_that_is_unknown_is_named_with_those_there_are(name):
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'leafs'; .* leaves, "):
+        _search_few(search, name, leafs=2)
+
+
+def test_gumbel_has_no_virtual_visits():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'virtual'"):
+        _search_few(search, "gumbel_muzero_policy", virtual="loss")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.policy}-{case.num_actions}")
