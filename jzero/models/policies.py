@@ -43,6 +43,9 @@ class SearchSettings:
     """PUCT: concentration of the noise."""
     pb_c_init: float = 1.25
     """PUCT: c_1."""
+    forced_playouts: float = 0.0
+    """PUCT in self-play: an action that was tried at the root has at least sqrt(this x prior x simulations) visits,
+    which the policy's target leaves out where they were only forced (KataGo: 2); 0 forces none."""
     worlds: int = 1
     """Hidden information: how many worlds a move searches, each drawn consistently with what the mover has seen."""
     reuse: bool = False
@@ -69,6 +72,12 @@ class SearchSettings:
         check("search.dirichlet_fraction", self.dirichlet_fraction, low=0, high=1)
         check("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
         check("search.pb_c_init", self.pb_c_init, above=0)
+        check("search.forced_playouts", self.forced_playouts, low=0)
+        if self.forced_playouts and (self.policy != "puct" or self.worlds > 1 or self.solve):
+            raise ValueError(
+                f"search.forced_playouts is {self.forced_playouts:g}; it needs search.policy puct, one world and "
+                "no proofs: use 0, or --search.policy puct --search.worlds 1 --search.no-solve"
+            )
         check("search.worlds", self.worlds, low=1)
         check("search.cache", self.cache, low=0)
         if self.cache & (self.cache - 1):
@@ -158,7 +167,10 @@ def _policy_of_actions(settings: SearchSettings, explore: bool) -> Callable[...,
             gumbel_scale=1.0 if explore else 0.0,
             solve=settings.solve,
         )
-    return functools.partial(search.muzero_policy, solve=settings.solve, **_puct(settings, explore))
+    forced = settings.forced_playouts if explore else 0.0
+    return functools.partial(
+        search.muzero_policy, solve=settings.solve, forced=forced, **_puct(settings, explore)
+    )
 
 
 def _puct(settings: SearchSettings, explore: bool) -> dict[str, Any]:

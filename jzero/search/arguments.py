@@ -73,10 +73,17 @@ def check(
 
 
 def check_puct(num_simulations: int | jax.Array, options: Options) -> None:
-    """Raises ValueError for parallel leaves that PUCT cannot do."""
+    """Raises ValueError for options that PUCT cannot do."""
     leaves, virtual = options.leaves, options.virtual
     if virtual not in VIRTUAL:
         raise ValueError(f"virtual is {virtual!r}; it must be one of {', '.join(map(repr, VIRTUAL))}")
+    if options.forced < 0:
+        raise ValueError(f"forced is {options.forced}; it must be at least 0, which forces no visits")
+    if options.forced and (options.solve or leaves > 1):
+        raise ValueError(
+            f"forced is {options.forced} with solve={options.solve} and leaves={leaves}; visits are forced one by "
+            "one in searches without proofs: use forced=0, or solve=False and leaves=1"
+        )
     if isinstance(num_simulations, int) and num_simulations % leaves:
         raise ValueError(
             f"leaves is {leaves}, which does not divide num_simulations {num_simulations}; "

@@ -18,7 +18,7 @@ from jzero.pytrees import Params
 from jzero.search import arguments, layout, proofs, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
-from jzero.search.options import options_of
+from jzero.search.options import OF_PUCT, options_of
 from jzero.search.qtransforms import (
     QTransform,
     is_of_rows,
@@ -61,7 +61,7 @@ def gumbel_muzero_policy(
       qtransform: completes and scales a node's Q-values.
       max_num_considered_actions: actions of the first halving round (fewer where fewer are legal).
       gumbel_scale: scale of the root's noise; 0 to play for strength.
-      more: what `Options` has, but for `virtual`.
+      more: what `Options` has, but for what is PUCT's.
 
     Returns:
       `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
@@ -70,7 +70,7 @@ def gumbel_muzero_policy(
       ValueError: an argument does not fit, see `arguments.py`.
       TypeError: an option is unknown, or is of PUCT.
     """
-    options = options_of("gumbel_muzero_policy", more, but=("virtual",))
+    options = options_of("gumbel_muzero_policy", more, but=OF_PUCT)
     chance, solve = options.chance, options.solve
     size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
     rng_key, gumbel_key = jax.random.split(rng_key)

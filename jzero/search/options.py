@@ -21,6 +21,9 @@ class Options(NamedTuple):
     those that one round of the halving compares."""
     virtual: str = "visit"
     """PUCT: how descents under way count, see `scores.in_flight`: "visit", "loss" or "mean"."""
+    forced: float = 0.0
+    """PUCT: an action that was tried at the root has at least `sqrt(forced P N)` visits of N; those that it owes to
+    this alone are not in `action_weights` (Wu 2019, section 3.2, which takes 2). 0 forces none."""
     tree: Tree | None = None
     """What an earlier search found, see `reuse.subtree`."""
     num_nodes: int | None = None
@@ -42,6 +45,7 @@ class Options(NamedTuple):
 
 
 NONE = Options()
+OF_PUCT = ("virtual", "forced")
 
 
 def options_of(policy: str, given: Mapping[str, Any], but: Sequence[str] = ()) -> Options:

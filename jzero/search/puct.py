@@ -5,6 +5,7 @@ Axes: B games, A actions.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,11 @@ import jax.numpy as jnp
 from mctx import PolicyOutput, RootFnOutput
 
 from jzero.pytrees import Params
-from jzero.search import arguments, layout, reuse, scores
+from jzero.search import arguments, layout, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
 from jzero.search.noise import dirichlet_over_legal
-from jzero.search.options import options_of
+from jzero.search.options import Options, options_of
 from jzero.search.proofs import closed_actions, without_closed
 from jzero.search.qtransforms import (
     QTransform,
@@ -76,7 +77,8 @@ def muzero_policy(
     options = options_of("muzero_policy", more)
     size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
     arguments.check_puct(num_simulations, options)
-    select = puct_select(
+    selecting = functools.partial(
+        puct_select,
         qtransform,
         pb_c_init=pb_c_init,
         pb_c_base=pb_c_base,
@@ -85,12 +87,14 @@ def muzero_policy(
     )
     rules = puct_rules(
         recurrent_fn,
-        select,
-        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base) and not options.solve,
+        selecting(),
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base) and not (options.solve or options.forced),
         to_play=options.to_play,
         max_depth=max_depth,
         chance=options.chance,
     )
+    if options.forced:
+        rules = rules._replace(root_select=selecting(forced=options.forced))
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     logits, invalid = noisy_logits(
         noise_key,
@@ -107,7 +111,10 @@ def muzero_policy(
     tree = search(params, search_key, tree, rules, num_simulations=num_simulations, start=size.start)
     if options.check:
         arguments.check_tree(tree)
-    return by_visits(rng_key, tree, temperature)
+    weights = None
+    if options.forced:
+        weights = _weights_without_forced(tree, qtransform, options, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
+    return by_visits(rng_key, tree, temperature, weights)
 
 
 def puct_select(
@@ -117,6 +124,7 @@ def puct_select(
     pb_c_base: float | jax.Array,
     virtual: str,
     num_actions: int | None = None,
+    forced: float = 0.0,
 ) -> Select:
     """Chooses the greatest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
     pb_c_init, pb_c_base = root_lib.as_float32(pb_c_init), root_lib.as_float32(pb_c_base)
@@ -128,6 +136,8 @@ def puct_select(
             node = node._replace(row=row)
         qvalues = transform_row(qtransform, tree, node, num_actions)
         score = scores.puct(counts, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base)
+        if forced:
+            score = scores.forcing(counts, score, forced)
         return scores.choose(counts, without_closed(score, node), node.codes)
 
     return select
@@ -172,11 +182,38 @@ def noisy_logits(
     return root_lib.mask_invalid_actions(jnp.log(jnp.maximum(noisy, scores.TINY)), invalid), invalid
 
 
-def by_visits(rng_key: jax.Array, tree: Tree, temperature: float | jax.Array) -> PolicyOutput:
-    """Actions drawn in proportion to `visits ** (1 / temperature)` of the root's."""
-    weights = tree.summary().visit_probs if tree.edge_bounds is None else _weights_of_open(tree)
+def by_visits(
+    rng_key: jax.Array, tree: Tree, temperature: float | jax.Array, weights: jax.Array | None = None
+) -> PolicyOutput:
+    """Actions drawn in proportion to `weights ** (1 / temperature)`, by default shares of the root's visits."""
+    if weights is None:
+        weights = tree.summary().visit_probs if tree.edge_bounds is None else _weights_of_open(tree)
     action = jax.random.categorical(rng_key, temper(jnp.log(weights), temperature))
     return root_lib.output(action.astype(jnp.int32), weights, tree)
+
+
+def _weights_without_forced(
+    tree: Tree,
+    qtransform: QTransform,
+    options: Options,
+    *,
+    pb_c_init: float | jax.Array,
+    pb_c_base: float | jax.Array,
+) -> jax.Array:
+    """f32[B, A] shares of the root's visits less those that were only forced."""
+    node, shown = walk.root_node(tree), None if options.chance is None else options.chance.num_actions
+    actions, used = tree.actions_of(node.slots), node.row.visits > 0
+    best = scores.first_best(tree.summary().visit_counts)
+    kept = scores.without_forced(
+        node.row,
+        transform_row(qtransform, tree, node, shown),
+        used & (actions == best[:, None]),
+        options.forced,
+        pb_c_init=root_lib.as_float32(pb_c_init),
+        pb_c_base=root_lib.as_float32(pb_c_base),
+    )
+    kept = layout.by_action(kept, actions, used, tree.num_actions, 0.0)
+    return kept / jnp.sum(kept, axis=-1, keepdims=True)
 
 
 def _weights_of_open(tree: Tree) -> jax.Array:

@@ -21,6 +21,8 @@ TINY = float(np.finfo(np.float32).tiny)
 """The least float32 that is not denormal."""
 
 
+FORCED = 1000.0
+"""Lifts the PUCT score of an action above those that are not forced."""
 FLOOR = -1e9
 """Keeps a considered action above those that are not considered, however small its prior."""
 
@@ -185,6 +187,49 @@ def puct(row: Row, qvalues: Scores, *, pb_c_init: float | jax.Array, pb_c_base: 
         qvalues.slots + exploration[..., None] * row.priors() / (row.visits + 1),
         qvalues.best_open + exploration * open_prior,
     )
+
+
+def forced_visits(row: Row, forced: float | jax.Array) -> jax.Array:
+    """f32[..., W] visits that a tried action has at least: `sqrt(forced P N)` (Wu 2019, section 3.2)."""
+    return jnp.sqrt(forced * row.priors() * (row.node_visits - 1)[..., None])
+
+
+def forcing(row: Row, score: Scores, forced: float | jax.Array) -> Scores:
+    """Scores by which tried actions with fewer than their `forced_visits` come first, the best of them before."""
+    owed = (row.visits > 0) & (row.visits < forced_visits(row, forced))
+    return score._replace(slots=jnp.where(owed, FORCED + score.slots, score.slots))
+
+
+def without_forced(
+    row: Row,
+    qvalues: Scores,
+    most: jax.Array,
+    forced: float | jax.Array,
+    *,
+    pb_c_init: float | jax.Array,
+    pb_c_base: float | jax.Array,
+) -> jax.Array:
+    """f32[..., W] visits less those that were only forced (Wu 2019, section 3.2, policy target pruning).
+
+    Of each action but the most visited one as many as were forced are taken away, as long as its PUCT score stays
+    below that one's; an action that keeps no more than one visit loses this too.
+
+    Args:
+      row: of the root.
+      qvalues: normalised.
+      most: bool[..., W] the most visited action's slot.
+      forced: k of `forced_visits`.
+      pb_c_init: c_1 of PUCT.
+      pb_c_base: c_2 of PUCT.
+    """
+    score = puct(row, qvalues, pb_c_init=pb_c_init, pb_c_base=pb_c_base).slots
+    best = jnp.max(jnp.where(most, score, -jnp.inf), axis=-1, keepdims=True)
+    exploration = (score - qvalues.slots) * (row.visits + 1)
+    gap = best - qvalues.slots
+    fewest = jnp.where(gap > 0, exploration / jnp.maximum(gap, TINY) - 1, jnp.inf)
+    least = jnp.ceil(jnp.maximum(row.visits - forced_visits(row, forced), fewest))
+    kept = jnp.where(most, row.visits, jnp.minimum(row.visits, least))
+    return jnp.where(most | (kept > 1), kept, 0.0)
 
 
 def chance(row: Row) -> Scores:

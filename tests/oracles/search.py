@@ -247,6 +247,7 @@ def puct_search(
     pb_c_base: float = 19652.0,
     leaves: int = 1,
     virtual: str = "visit",
+    forced: float = 0.0,
     top: Node | None = None,
     decision_model: DecisionModel | None = None,
 ) -> Result:
@@ -264,6 +265,8 @@ def puct_search(
       leaves: how many descents the model is called for at once.
       virtual: how a descent sees the earlier ones of its call. "visit": exploration counts them. "loss":
         everything counts them, as `InFlightLost` has it. "mean": the same with `InFlightMean`.
+      forced: k of the visits sqrt(k P N) that a tried action of the root is given first, and that the weights leave
+        out (Wu 2019, section 3.2).
       top: a node of an earlier search to continue from.
       decision_model: if given, chance answers every action, and `model` takes afterstates and outcomes. A
         simulation that opens an action goes on with an outcome; afterstates have no value of their own.
@@ -278,11 +281,55 @@ def puct_search(
 
     if num_simulations % leaves:
         raise ValueError(f"{num_simulations} simulations are no whole number of calls with {leaves} leaves")
-    search = _Search(_expand_with(model), max_depth, scores, scores, decision_model)
+
+    def root_scores(node: Node) -> dict[int, float]:
+        found = scores(node)
+        for action in node.children:
+            if node.count(action) < _forced_visits(node, action, forced):
+                found[action] += 1000
+        return found
+
+    search = _Search(
+        _expand_with(model), max_depth, root_scores if forced else scores, scores, decision_model
+    )
     start = _root_node(root, illegal, top)
     for _ in range(num_simulations // leaves):
         search.simulate(start, leaves)
-    return _most_visited(start, search)
+    found = _most_visited(start, search)
+    if not forced:
+        return found
+    q = normalised(start)
+    visits = _without_forced(start, puct(start, q, pb_c_init, pb_c_base), q, pb_c_init, pb_c_base, forced)
+    return found._replace(action_weights=[visit / sum(visits) for visit in visits])
+
+
+def _forced_visits(node: Node, action: int, forced: float) -> float:
+    tried = sum(node.count(a) for a in node.actions)
+    return math.sqrt(forced * softmax(node.prior_logits)[action] * tried)
+
+
+def _without_forced(
+    node: Node, now: dict[int, float], q: list[float], pb_c_init: float, pb_c_base: float, forced: float
+) -> list[int]:
+    """Visits of all actions; takes them away one by one, as long as each action looks worse than the best."""
+    most, _ = best({action: node.count(action) for action in node.legal_actions})
+    exploration = (pb_c_init + math.log((node.visits + pb_c_base + 1) / pb_c_base)) * math.sqrt(node.visits)
+    visits = [node.count(action) for action in node.actions]
+    for action in node.children:
+        if action == most:
+            continue
+        prior, least = (
+            softmax(node.prior_logits)[action],
+            visits[action] - _forced_visits(node, action, forced),
+        )
+        while visits[action] > 0:
+            fewer = visits[action] - 1
+            if fewer < least or q[action] + exploration * prior / (1 + fewer) > now[most]:
+                break
+            visits[action] = fewer
+        if visits[action] <= 1:
+            visits[action] = 0
+    return visits
 
 
 def stochastic_search(

@@ -150,3 +150,16 @@ def test_new_weights_and_another_number_of_simulations_compile_nothing(policy):
 def test_a_traced_number_of_simulations_needs_a_cap():
     with pytest.raises(ValueError, match="num_simulations is traced; pass max_num_simulations"):
         jax.jit(lambda n: run(search.muzero_policy, num_simulations=n).action)(3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"forced": -1.0}, "forced is -1.0; it must be at least 0"),
+        ({"forced": 2.0, "solve": True}, r"forced is 2.0 with solve=True and leaves=1; .* use forced=0"),
+        ({"forced": 2.0, "leaves": 2}, r"forced is 2.0 with solve=False and leaves=2"),
+    ],
+)
+def test_forced_visits_that_do_not_fit_are_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        run(search.muzero_policy, 4, **options)

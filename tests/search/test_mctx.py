@@ -246,7 +246,9 @@ def test_signature_is_that_of_mctx(name):
 
 @pytest.mark.parametrize("name", ["muzero_policy", "gumbel_muzero_policy"])
 def test_an_option_that_is_unknown_is_named_with_those_there_are(name):
-    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'leafs'; .* leaves, "):
+    with pytest.raises(
+        TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'leafs'; .* leaves, "
+    ):
         _search_few(search, name, leafs=2)
 
 

@@ -86,6 +86,7 @@ PUCT = {
     ),
     "max_depth": Case(6, 48, 300, bounds(-2.0, 3.0), max_depth=3, share_terminal=0.1, share_illegal=0.3),
     "mean of the known": Case(6, 40, 200, urgent(-2.0, 3.0, "mean"), share_terminal=0.1, share_illegal=0.3),
+    "forced": Case(6, 48, 300, siblings(epsilon=0.1), share_illegal=0.3, options={"forced": 2.0}),
     "reduced": Case(6, 40, 200, urgent(-2.0, 3.0, 0.4), share_terminal=0.1, share_illegal=0.3),
 }
 GUMBEL = {
