@@ -8,7 +8,7 @@
 The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
 follows. The last line is measured as in connect_four.py: the share of 1,000 solved positions on which the agent,
 with 64 simulations, plays a move that keeps the game's value; a random player keeps it in 40 %. Seen on one core:
-61 % after 7 minutes, 73 % after 25; AlphaZero, which is told the rules, has 84 % after two on two cores.
+61 % after 7 minutes, 73 % after 25; AlphaZero, which knows the rules, has 84 % after two on two cores.
 """
 
 from __future__ import annotations

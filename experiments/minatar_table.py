@@ -4,10 +4,10 @@
     python experiments/minatar_table.py --games Breakout --variants muzero --frames 100000 --seeds 0 1 2
     python experiments/minatar_table.py --show                              only prints the table
 
-A cell is one run to so many frames, measured on 50 whole episodes that it was not watched on. A run of more frames
-goes on with the run of fewer. Every cell is a small JSON file; delete it to measure it again. Under each variant
-stands the interquartile mean over games and seeds of the score divided by DQN's after 1,000,000 frames (Young and
-Tian 2019), with its 95 % interval by a bootstrap stratified by game (Agarwal et al. 2021).
+A cell is one run to that number of frames, measured on 50 whole episodes that it was not watched on. A run of
+more frames goes on with the run of fewer. Every cell is a small JSON file; delete it to measure it again. Under
+each variant stands the interquartile mean over games and seeds of the score divided by DQN's after 1,000,000
+frames (Young and Tian 2019), with its 95 % interval by a bootstrap stratified by game (Agarwal et al. 2021).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Connect Four with a network, an optimiser and a loss of one's own.
+"""Connect Four with a network, an optimiser and a loss that you write.
 
 python experiments/own_network.py
 """

@@ -1,4 +1,4 @@
-"""A training of one's own from jzero's parts: tic-tac-toe in one compiled function, with an own network.
+"""A training script from jzero's parts: tic-tac-toe in one compiled function, with an own network.
 
     python experiments/own_training.py
 

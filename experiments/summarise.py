@@ -45,7 +45,7 @@ class Config:
     out: Path
     """The JSON file."""
     every: int = 0
-    """Also keep the losses of every so many iterations; 0 keeps none."""
+    """Interval, in iterations, at which losses are kept too; 0 keeps none."""
     picture: Path | None = None
     """Also draw the curves and a game's boards as an SVG file."""
 

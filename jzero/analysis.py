@@ -99,7 +99,7 @@ def principal_variation(tree: Tree, first: jax.Array | None = None) -> jax.Array
         line = line.at[:, ply].set(jnp.where(goes_on, action, -1))
         return ply + 1, jnp.where(goes_on, after, -1), line
 
-    # Few plies of the room for so many: each costs a read of a node's slots.
+    # Few plies, though there is room for more: each costs a read of a node's slots.
     root = jnp.zeros_like(children[:, 0, 0, 0], jnp.int32)
     empty = jnp.full((*root.shape, length), -1, jnp.int32) + root[:, None]
     begin = (jnp.int32(0), root, empty)

@@ -96,7 +96,7 @@ def look(env: Env, *, seed: int = 0, say: Callable[[str], None] = lambda text: N
     Args:
       env: the environment.
       seed: of the games.
-      say: is told what is being done.
+      say: receives what is being done, in words.
     """
     if (env, seed) not in _known:
         _known[env, seed] = _facts(env, _unplayed() if describe(env).external else _seen(env, seed, say))

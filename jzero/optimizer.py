@@ -17,9 +17,9 @@ class OptimizerSettings:
     learning_rate: float = 1e-3
     """Adam's step size, the largest of a schedule."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """What the step size does after the warm-up: stay, or fall to 0 along a cosine by update `schedule_updates`."""
+    """Step size after the warm-up: constant, or a cosine that falls to 0 at update `schedule_updates`."""
     schedule_updates: int = 0
-    """Cosine: updates from the first to the step size 0, warm-up included."""
+    """Cosine: updates until the step size is 0, warm-up included."""
     warmup_updates: int = 0
     """Updates over which the step size grows from 0."""
     weight_decay: float = 1e-4

@@ -46,18 +46,18 @@ class ProgramSettings(SelfPlaySettings):
     seed: int = 0
     """Seed of the networks, the games and the sampling."""
     replay_plies: int = 512
-    """Plies of each game row that the replay holds: positions in all are games x replay_plies."""
+    """Plies per game row in the replay, which holds games x replay_plies positions."""
     batch_size: int = 1024
-    """Positions of one update, over all devices."""
+    """Positions per update, summed over all devices."""
     updates: int = 64
-    """Updates an iteration."""
+    """Updates per iteration."""
     ema_decay: float = 0.99
-    """Decay an update of the averaged weights, which play and are evaluated; 0 uses the newest weights."""
+    """Decay per update of the averaged weights, which play and are measured; 0 uses the newest weights."""
     surprise: float = 0.0
-    """Share of a position's weight in sampling that follows its surprise: the divergence of the search's policy
-    from the network's, over the mean one. 0 samples uniformly; not for algorithms with priorities of their own."""
+    """Share of a position's sampling weight that is proportional to its surprise, the divergence of the search's
+    policy from the network's. 0 samples uniformly. Not with `muzero.priority_exponent`."""
     cooldown: float = 0.0
-    """Last share of the run over which the optimiser's steps shrink to 0, in a straight line."""
+    """Last share of the run, over which the optimiser's steps shrink linearly to 0."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""

@@ -134,7 +134,7 @@ def load_named(
 
 
 def _own_class(name: str) -> str:
-    """How to name a class of one's own; with the module where `name` is that of a file in the working directory."""
+    """How to name a class outside of the package, with its module where that is a file in the working directory."""
     module, _, attribute = name.removesuffix(".py").partition(".")
     return f'"{module}:{attribute or "Class"}"' if Path(f"{module}.py").is_file() else '"module:Class"'
 

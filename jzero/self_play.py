@@ -39,29 +39,29 @@ class SelfPlaySettings:
     """How games are played to learn from."""
 
     games: int = 1024
-    """Games played side by side, over all devices."""
+    """Games played side by side, summed over all devices."""
     plies: int = 16
-    """Plies each game advances by in one iteration."""
+    """Plies that each game advances per iteration."""
     opening_plies: int = 0
-    """A new game begins with 0 to this many random plies, for diverse positions."""
+    """A new game begins with 0 to this number of random plies, for diverse positions."""
     random_move_fraction: float = 0.0
-    """Chance that self-play takes a uniformly random legal action after the search, at every ply."""
+    """Probability, at every ply, of a uniformly random legal action in place of the search's."""
     cut_at_random_moves: bool = True
-    """Cut value targets at random moves, where the search's value stands in; else what they led to is learned from
-    as part of the play, which finds out what actions are worth that the search has given up."""
+    """End value targets at random moves with the search's value. Off: targets go on through random moves, so that
+    actions which the search neglects are valued too."""
     temperature_plies: int = 0
-    """PUCT or worlds: plies in which actions are drawn from the search's policy; greedy afterwards."""
+    """PUCT or worlds: first plies whose actions are drawn from the search's policy; later ones are greedy."""
     fast_simulations: int = 0
-    """Simulations of a fast move (playout-cap randomisation); 0 switches it off."""
+    """Simulations of a fast search (playout-cap randomisation); 0 switches it off."""
     full_search_fraction: float = 1.0
     """Share of plies searched with all simulations; only these train the policy."""
     first_simulations: int = 0
-    """Simulations of a full search at the beginning of a run, which grow to `search.num_simulations` over its first
-    half; 0 takes all of them from the beginning."""
+    """Simulations of a full search at the beginning of a run; they grow to `search.num_simulations` over its first
+    half. 0 uses all of them from the beginning."""
     resign_below: float = -1.0
     """Two players: the mover resigns when the search's value is below this; -1 is off."""
     resign_holdout: float = 0.1
-    """Share of games in which nobody resigns, to see how often resigning would have been wrong."""
+    """Share of games without resignation; they show how often a resignation would have been wrong."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""

@@ -69,7 +69,7 @@ class Go:
     rules: Literal["tromp_taylor", "pgx"] = "tromp_taylor"
     """See the head of this file."""
     max_plies: int | None = None
-    """The game ends after so many plies, passes too; None: 2 N^2."""
+    """Plies, passes included, after which the game ends; None: 2 N^2."""
 
     name = "go"
     num_players = 2
@@ -183,7 +183,7 @@ class Go:
         colour = 1 - 2 * state.current_player
         empty, own, other = state.stones == 0, state.stones == colour, state.stones == -colour
         atari = state.last_liberty != nowhere
-        # A liberty, a chain of one's own that has another, or a capture.
+        # A liberty, an own chain that has another, or a capture.
         breath = points_of.beside(size, empty | own & ~atari | other & atari, 0)
         legal = empty & functools.reduce(jnp.logical_or, breath)
         legal &= ~ko if self.rules == "pgx" else ~self._repeats(state, other & atari)

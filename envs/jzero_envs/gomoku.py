@@ -159,7 +159,7 @@ def _has_line(stones: jax.Array, size: int) -> jax.Array:
 
 
 def _shifted_down(stones: jax.Array, places: int) -> jax.Array:
-    """The bits u32[W], each so many places lower."""
+    """The bits u32[W], each shifted down by this number of places."""
     words, bits = divmod(places, 32)
     low = jnp.concatenate([stones[words:], jnp.zeros(min(words, len(stones)), jnp.uint32)])
     if bits == 0:

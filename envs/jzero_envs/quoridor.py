@@ -68,7 +68,8 @@ class Quoridor:
     walls: int = 10
     """Walls of each player."""
     max_plies: int | None = None
-    """The game is cut short (`truncated`, no rewards) after so many moves, if the last is no win; None: 4 N^2."""
+    """The game is cut short (`truncated`, no rewards) after this number of moves, unless the
+    last one wins; None: 4 N^2."""
     openspiel_limit: bool = False
     """The ply limit is a rule of the game, as in OpenSpiel: it ends in a draw, even if the last move reaches the
     goal, and the plies played are part of the observation."""

@@ -74,7 +74,7 @@ class Config:
     batch: int = 125
     """Positions, or pairs of games of a match, searched side by side."""
     budget: int = 48
-    """The time of one move is that of so many simulations with K = 1."""
+    """Simulations with K = 1 that take as long as one move."""
     rounds: int = 31
     """Timed moves of each contestant; medians are reported."""
     seed: int = 0

@@ -69,7 +69,7 @@ class Config:
     simulations: tuple[int, ...] = (32, 64, 200)
     """Simulations N a move without reuse."""
     room: int = 8
-    """A reused tree has room for so many times N nodes."""
+    """Room of a reused tree, in multiples of N nodes."""
     opening_plies: tuple[int, int] = (4, 6)
     """Random plies before these games begin: the least, the most."""
     match_games: int = 400

@@ -139,7 +139,7 @@ class Position:
         return self._empty_on(side, LENGTH - 2)
 
     def _empty_on(self, side: int, count: int) -> list[int]:
-        """The empty cells of lines on which the side has so many stones and the other none."""
+        """The empty cells of lines on which the side has this number of stones and the other none."""
         found = self.lines[(self.counts[side] == count) & (self.counts[1 - side] == 0)].ravel()
         return sorted({*found[self.stones[found] == 0].tolist()}) if found.size else []
 

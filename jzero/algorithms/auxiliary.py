@@ -33,13 +33,13 @@ class AuxiliarySettings:
     """Weights of further losses; 0 leaves a loss and its head out. The search never reads these heads."""
 
     reply: float = 0.0
-    """Policy of the next ply, the opponent's reply (KataGo: 0.15)."""
+    """Weight of the policy of the next ply, the opponent's reply (KataGo: 0.15)."""
     outcome: float = 0.0
-    """What the environment's `outcome_features` say of the game's last state."""
+    """Weight of the environment's `outcome_features` of the game's last state."""
     short_values: float = 0.0
-    """Values at the horizons: TD(lambda) with lambda = 1 - 1 / horizon."""
+    """Weight of values at `horizons`: TD(lambda) with lambda = 1 - 1 / horizon."""
     horizons: tuple[int, ...] = (4, 16)
-    """Plies that short-term values look ahead, about."""
+    """Horizons of the short-term values, in plies."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""

@@ -19,14 +19,14 @@ class LossSettings:
     """What is learned from a position, whatever the algorithm."""
 
     discount: float = 1.0
-    """Discount a ply; the sign of two-player games is added by the model."""
+    """Discount per ply; the model adds the sign of two-player games."""
     td_lambda: float = 1.0
-    """Value target: 1 is the game's outcome, 0 the search value of the next ply, between them TD(lambda)."""
+    """Value target TD(lambda): 1 is the game's outcome, 0 the search value of the next ply."""
     td_lookahead: int = 0
-    """AlphaZero: learn from positions of a game in progress once so many later plies are known; their returns end
-    with the search's value, which then weighs td_lambda ** td_lookahead. 0 waits for the end of the game."""
+    """AlphaZero: plies after which a position of a game in progress is learned from. Its return then ends with the
+    search's value, whose weight is td_lambda ** td_lookahead. 0 waits for the end of the game."""
     value_weight: float = 1.0
-    """Weight of the value loss beside the policy loss."""
+    """Weight of the value loss; the policy loss has weight 1."""
     augment: bool = True
     """Train on a random symmetric image of each position."""
 

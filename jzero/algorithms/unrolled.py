@@ -31,13 +31,13 @@ class MuZeroSettings:
     """A learned model: what is learned of it and how. EfficientZero is MuZero with its parts switched on."""
 
     unroll_steps: int = 5
-    """Steps K that the model is unrolled for in training."""
+    """Steps K by which the model is unrolled in training."""
     td_steps: int = 0
     """Steps n of the value target's return; 0 for TD(lambda) to the game's end (`td_lambda`)."""
     value_limit: float = 1.0
-    """Largest absolute value that the value head can express; larger targets are clamped and counted."""
+    """Largest absolute value of the value head; larger targets are clamped and counted."""
     reward_limit: float = 1.0
-    """Largest absolute reward (with a value prefix: sum of five rewards) that the reward head can express."""
+    """Largest absolute reward of the reward head; with a value prefix, largest sum of five rewards."""
     atoms: int = 21
     """Atoms of the categorical values and rewards; odd."""
     reward_weight: float = 1.0
@@ -56,25 +56,25 @@ class MuZeroSettings:
     """Chance codes: beta, the weight of the encoder's commitment to its code (0.25 in VQ-VAE, van den Oord et al.
     2017)."""
     code_information_weight: float = 0.0
-    """Chance codes: weight of what codes tell of the steps they belong to, in nats, which the loss then rewards; it
-    keeps them from becoming all the same. 0 is the paper's loss."""
+    """Chance codes: weight of a reward for the information, in nats, that codes carry about their steps; it keeps
+    codes from collapsing into one. 0 is the paper's loss."""
     reanalyse: float = 0.0
     """Share of each batch whose policies and values are searched again with the averaged weights."""
     bootstrap: Literal["search", "network"] = "search"
-    """What ends an n-step return after n steps: the search's value on record, or the averaged network's of today. A
-    time limit and a random move end it with the search's."""
+    """Bootstrap at step n: the stored root value (search) or the target network's current value (network). Time
+    limits and random moves bootstrap with the stored root value."""
     td_age: int = 0
-    """EfficientZero's off-policy correction: the return loses a step for each so many positions of age (there 0.3
-    of the run), down to one; 0 is off."""
+    """EfficientZero's off-policy correction: shorten the n-step return by one step per `td_age` positions of age,
+    to at least 1 (0.3 of the run in the paper). 0 is off."""
     search_value_age: int = 0
-    """EfficientZero V2's mixed value target: positions older than this many take the search's value as the target;
-    0 is off."""
+    """EfficientZero V2's mixed value target: for positions older than this number of positions the target is the
+    stored root value. 0 is off."""
     priority_exponent: float = 0.0
     """alpha of prioritised replay (MuZero 1, EfficientZero 0.6); 0 samples uniformly."""
     priority_correction: float = 1.0
     """beta of prioritised replay's importance weights."""
     entropy_weight: float = 0.0
-    """Continuous actions: weight of the policy's entropy, which the loss then rewards (EfficientZero V2: 0.005)."""
+    """Continuous actions: weight of the entropy bonus (EfficientZero V2: 0.005)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""

@@ -21,7 +21,7 @@ class Lines:
             self._selector = None
 
     def waiting(self, seconds: float = 0.0) -> bool:
-        """Whether a line, or the end of the input, is there within so many seconds."""
+        """Whether a line, or the end of the input, arrives within this number of seconds."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._unread and not self._ended:
             left = max(0.0, deadline - time.monotonic())

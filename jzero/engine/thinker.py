@@ -26,7 +26,7 @@ MAX_LINES = 32
 POLL = 0.005
 """Seconds between looks at the input."""
 GROWTH = 3
-"""Each search of one position has so many times the simulations of the last; a third of the time is spent twice."""
+"""Factor of simulations from one search of a position to the next; a third of the time is spent twice."""
 
 
 class Finding(NamedTuple):
@@ -63,7 +63,7 @@ class Thinks(Protocol):
         ...
 
     def number_for(self, seconds: float) -> int:
-        """How many simulations fit into so many seconds, at least 1."""
+        """Simulations that fit into a number of seconds, at least 1."""
         ...
 
 
@@ -118,7 +118,7 @@ class Thinker:
         return self._begin(states, simulations, next(room for room in self._rooms if room >= simulations))
 
     def number_for(self, seconds: float) -> int:
-        """How many simulations fit into so many seconds by the speeds measured so far, at least 1."""
+        """Simulations that fit into a number of seconds at the speeds measured so far, at least 1."""
         return max(1, *(min(room, int(self._speeds.get(room, 1.0) * seconds)) for room in self._rooms))
 
     def _begin(self, states: States, simulations: int, room: int) -> Search:
@@ -203,7 +203,7 @@ def think(
         states: the position, a batch of one.
         simulations: of the last search; None for as many as there is room.
         seconds: for all of them; None for no limit.
-        attend: waits for the controller up to so many seconds; whether it wants an end.
+        attend: waits for the controller for at most this number of seconds; whether it wants an end.
     """
     begun = time.monotonic()
     last = thinker.most if simulations is None else min(simulations, thinker.most)

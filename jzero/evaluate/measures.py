@@ -206,7 +206,7 @@ def mean_return(
 
 
 def strength_of(found: Episodes, simulations: int) -> Strength:
-    """The mean return of these episodes, played with so many simulations a move."""
+    """The mean return of these episodes, played with this number of simulations per move."""
     name = f"mean return of {len(found.returns)} episodes, {simulations} simulations"
     if found.cut:
         name += f", {found.cut} of the episodes cut short after {found.plies:,} plies"

@@ -12,7 +12,7 @@ Pairs = Literal["all", "neighbours"]
 ALL_UP_TO = 10
 """Players up to whom everyone meets everyone by default: 45 encounters."""
 REACH = 2
-"""A checkpoint meets so many after it: one lucky encounter does not move all later ones."""
+"""Later checkpoints that each checkpoint meets, so that one lucky encounter does not move all later ratings."""
 
 
 class Rung(NamedTuple):

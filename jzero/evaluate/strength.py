@@ -48,7 +48,7 @@ MOST_PLIES = 3000
 MEANWHILE = 1000
 """The same in measurements while a run trains."""
 GAMES, DEALS = 10, 8
-"""Games, or deals at tables, that a measurement plays side by side; it has the time for so many, or for more."""
+"""Games, or deals at tables, that a measurement plays side by side, if the time allows."""
 LONGEST = 100
 """Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
 

@@ -47,20 +47,18 @@ class SearchSettings:
     """PUCT in self-play: an action that was tried at the root has at least sqrt(this x prior x simulations) visits,
     which the policy's target leaves out where they were only forced (KataGo: 2); 0 forces none."""
     worlds: int = 1
-    """Hidden information: how many worlds a move searches, each drawn consistently with what the mover has seen."""
+    """Hidden information: number of worlds per move, each drawn consistently with what the mover has seen."""
     reuse: bool = False
-    """Self-play goes on with the subtree of the action played, until the weights change (a simulator without chance
-    and hidden information only)."""
+    """Self-play keeps the subtree of the action played until the weights change. Only for AlphaZero without chance
+    and hidden information."""
     cache: int = 0
-    """Places of a table of the positions that were evaluated since the weights changed, a power of two; 0 evaluates
-    every position (a simulator whose positions have a fingerprint only)."""
+    """Size of a table of positions evaluated since the weights changed, a power of two; 0 evaluates every position
+    anew. Only for AlphaZero with an environment that has `fingerprint`."""
     solve: bool = False
-    """Wins, losses and draws that the search sees to the end are proven, and played or avoided for sure (an exact
-    simulator only: two players whose rewards sum to 0 and come at the end, without chance and hidden
-    information)."""
+    """Prove wins, losses and draws that the search sees to the end, and play by the proofs. Only for AlphaZero in
+    games of two players whose rewards sum to 0 and come at the end, without chance and hidden information."""
     min_value_range: float = 0.01
-    """Rescaled Q-values are divided by at least this much, so that noise is not blown up (EfficientZero's soft
-    min-max)."""
+    """Least divisor of rescaled Q-values, so that noise is not amplified (EfficientZero's soft min-max)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""

@@ -39,19 +39,20 @@ class NetworkSettings:
     head_width: int = 64
     """Hidden units of each head."""
     norm: Literal["layer", "group", "none"] = "layer"
-    """Normalisation: over all of a position, over groups of a tower's channels, or none of features but of weights,
-    which takes less than half of the kernels on a GPU. A transformer always has LayerNorm."""
+    """Normalisation of all features of a position (layer), of groups of a tower's channels (group), or of the
+    weights in place of the features (none), which needs fewer than half of the kernels on a GPU. A transformer
+    always has LayerNorm."""
     value_limit: float = 1.0
-    """AlphaZero: largest absolute value that the network can express. Above 1, for games of scores, values are
-    learned on the scale h of MuZero's appendix F, on which 10,000 and 10,100 are as near as 1 and 1.5."""
+    """AlphaZero: largest absolute value of the value head. Above 1, for games of scores, values are learned on the
+    scale h of MuZero's appendix F."""
     bf16: bool = False
     """Compute in bfloat16; parameters stay float32. The experiments do so on a GPU or TPU."""
     bf16_products: bool = False
-    """Without bf16: only the products of dense layers in bfloat16, with sums and all else in float32. The
-    experiments do so on a CPU whose matrix units JAX uses."""
+    """Compute only the products of dense layers in bfloat16, sums and all else in float32; `bf16` overrides it. The
+    experiments do so on a CPU with matrix units (AMX)."""
     chance_codes: int = 0
-    """Learned model: outcomes of chance that it can tell apart after an action (Stochastic MuZero: 32); 0 learns
-    one successor of each action."""
+    """Learned model: number of chance outcomes that it distinguishes after an action (Stochastic MuZero: 32); 0
+    learns one successor per action."""
 
     def in_float32(self) -> NetworkSettings:
         """The same network, computed in float32."""

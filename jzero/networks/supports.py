@@ -71,5 +71,5 @@ class Support(NamedTuple):
 
 
 def _last_axis(row: jax.Array, before: int) -> jax.Array:
-    """A row [n] as the last axis of an array, with so many axes of 1 before."""
+    """A row [n] as the last axis of an array, after this number of axes of size 1."""
     return jnp.expand_dims(row, tuple(range(before)))

@@ -29,7 +29,7 @@ class Analyst:
         self._trees: OrderedDict[tuple[str, int], Searched] = OrderedDict()
 
     def levels(self, simulations: int) -> list[int]:
-        """The searches that lead to one of so many simulations."""
+        """The sizes of the searches that lead to one of this number of simulations."""
         spec = self._rules.spec
         if spec.action_size or simulations == 0:
             return [0]

@@ -26,7 +26,7 @@ class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, Optimizer
     env: str = "connect_four"
     """Environment: a registered name or module:Class."""
     algorithm: AlgorithmName = "alphazero"
-    """Chooses the experiment's preset; what is planned with: the environment (alphazero) or a learned model."""
+    """Chooses the preset. alphazero plans with the environment itself, the others with a learned model."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     warmup_iterations: int = 2
     """Iterations of self-play before the first update."""
@@ -54,8 +54,8 @@ class RunConfig:
     """One run: how long, where, how often it reports, and what it trains."""
 
     minutes: float = 10.0
-    """Minutes of training, over all resumes: compiling does not count, nor does the first run of anything that is
-    compiled; the final measurement comes on top, with at least a tenth of this time."""
+    """Minutes of training, summed over resumes. Compiling does not count, nor does the first run of a compiled
+    program. The final measurement comes on top and may take at least a tenth of this time."""
     iterations: int | None = None
     """Stop after this many iterations even if time is left."""
     target: float | None = None
@@ -65,26 +65,25 @@ class RunConfig:
     resume: bool = False
     """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
     evaluate_every: float = 60.0
-    """Seconds between measurements of strength; at least nine times what the last one and its report took, if that
-    is more than a second."""
+    """Seconds between measurements of strength; at least nine times the duration of the last one and its report, if
+    that is more than a second."""
     checkpoint_every: float = 120.0
     """Seconds between checkpoints."""
     keep_newest: int = 2
-    """Newest checkpoints that are kept: one that is damaged has a predecessor."""
+    """How many of the newest checkpoints are kept. With two, a damaged one has a predecessor."""
     keep_every: float | None = None
-    """Minutes of training between checkpoints that are kept for good; one is saved then. None keeps the newest
-    alone."""
+    """Minutes of training between checkpoints that are saved and kept for good. None keeps only the newest."""
     keep_best: bool = False
-    """Also keep the checkpoint of the greatest strength; one is saved after each measurement that is the best."""
+    """Also save and keep a checkpoint after each measurement that is the best so far."""
     save_replay: bool = True
-    """Checkpoints hold the replay and the games in progress, from which a run goes on; without them they are small
-    and only for sharing."""
+    """Checkpoints hold the replay and the games in progress, which a resumed run continues. Without them they are
+    small, and a resumed run begins new games."""
     tensorboard: bool = False
     """Also log to TensorBoard (pip install "jzero[log]")."""
     wandb: bool = False
     """Also log to Weights & Biases (pip install "jzero[log]")."""
     cpu_devices: int | None = None
-    """CPU devices of this process; one a core by default."""
+    """CPU devices of this process. None: one per core."""
     train: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ class Config:
     """Which agent, and how much it searches."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The directory of a run, or RUN:simulations for at most so many simulations per move."""
+    """The directory of a run, or RUN:N for at most N simulations per move."""
     max_simulations: int | None = None
     """Simulations of the largest search, for which there is memory; by default 512, or those of RUN:simulations."""
     seed: int = 0

@@ -109,7 +109,7 @@ def _chosen(text: str, directory: Path, which: str, most: int) -> list[int] | No
 
 
 def spread(times: Mapping[int, float], most: int) -> list[int]:
-    """At most so many of the iterations, evenly spread in their times, the first and the last among them.
+    """At most this number of the iterations, evenly spread in their times, the first and the last among them.
 
     Args:
         times: iteration -> time, both rising.

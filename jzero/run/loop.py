@@ -78,7 +78,7 @@ class Run:
           config: the settings.
           command: what starts it on a command line, for the line that says how to go on with it.
           parts: what was handed in, in place of what the settings name.
-          clock: seconds since some moment, by which the run's time is told; by default `time.monotonic`.
+          clock: seconds since some moment, which measure the run's time; by default `time.monotonic`.
 
         Raises:
           RunDirError: the directory cannot be used.
@@ -255,7 +255,7 @@ class Run:
 
     @contextmanager
     def _compiling(self, name: str) -> Iterator[None]:
-        """Around what is compiled when it runs for the first time: then it is said, and the clock stands still."""
+        """Around a first run, which compiles: it is announced, and the clock stands still."""
         if name in self._ran:
             yield
             return
@@ -275,7 +275,7 @@ class Run:
             yield
 
     def _say_if_late(self, seconds: float) -> None:
-        """Says what the run needs where iterations of so many seconds bring no update soon; once."""
+        """Says once what the run needs where iterations of this length bring no update soon."""
         late = late_update(self.config.train, seconds, 60 * self.config.minutes)
         if late and "advice" not in self._ran:
             self._ran.add("advice")

@@ -27,7 +27,7 @@ def watched(process: int, processes: int, go_on: str) -> Iterator[None]:
 
     Args:
       process: the number of this one.
-      processes: how many there are; of one nothing is said.
+      processes: their number; with one there is nothing to watch.
       go_on: the command that resumes the run.
     """
     if processes == 1:

@@ -14,7 +14,7 @@
 
 Beyond mctx, every policy takes these keyword arguments:
 
-- `leaves`: so many leaves of each tree are evaluated in one call (see `leaves.py`);
+- `leaves`: leaves of each tree that are evaluated in one call (see `leaves.py`);
 - `tree`: continue with what an earlier search found (see `reuse.py`);
 - `num_nodes`: room of the tree, at least one more than the simulations; more if it is to be reused;
 - `max_num_simulations`: lets `num_simulations` be traced, up to this many, so that changing it compiles nothing;

@@ -70,7 +70,7 @@ def search_worlds(
       invalid_actions: [B, A] or [B * W, A]: the player to move knows what is legal, so worlds must agree.
       num_worlds: W.
       improve: scales the averaged Q-values that are added to the prior's logits (a `functools.partial` of
-        `scores.completed_by_mix_value` with options of one's own).
+        `scores.completed_by_mix_value` with other options).
       temperature: [] or [B]: actions are drawn in proportion to `action_weights ** (1 / temperature)`; 0 takes the
         best.
       **options: passed to `policy`.

@@ -79,7 +79,7 @@ class AleEnv:
     num_actions: int
     """A, the game's minimal set."""
     new_pool: Callable[[int], Any]
-    """ale-py's vector of so many emulators."""
+    """Number of emulators -> ale-py's vector of them."""
     sticky_actions: float
     """The chance that a frame repeats the action before."""
     max_frames: int

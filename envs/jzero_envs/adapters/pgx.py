@@ -213,7 +213,7 @@ def _redraw_leduc_holdem(state: Any, key: jax.Array) -> Any:
 
 
 def _draw(pack: jax.Array, key: jax.Array) -> jax.Array:
-    """i32[], the rank of a card drawn from a pack with so many cards of each rank, f32[R]."""
+    """i32[], the rank of a card drawn from a pack with this number of cards of each rank, f32[R]."""
     return jax.random.categorical(key, jnp.log(pack)).astype(jnp.int32)
 
 
