@@ -143,18 +143,24 @@ def _svg_problems(env: Env, states: States) -> list[str]:
 
 
 def _hand_problems(env: Any, states: States) -> list[str]:
-    """What a person at the board would stumble on: names of actions, and places to click."""
+    """What a person at the board would stumble on: names of actions and outcomes, and places to click."""
     state, problems = jax.tree.map(lambda leaf: leaf[0], states), []
     if action_size(env):
         return []
     legal = np.flatnonzero(np.asarray(state.legal_action_mask)).tolist()
     if hasattr(env, "action_name"):
-        try:
-            names = [env.action_name(state, action) for action in legal]
-        except Exception as error:  # whatever it raises is the finding
-            return [explain("action_name(state, action)", error, how="fails")]
-        if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
-            problems.append("action_name(state, action) does not return another text for each legal action")
+        problems += _name_problems(
+            partial(env.action_name, state), legal, "action_name(state, action)", "legal action"
+        )
+    if hasattr(env, "outcome_name") and hasattr(env, "decide"):
+        after = jax.jit(env.decide)(state, np.int32(legal[0]))
+        possible = np.flatnonzero(np.isfinite(env.chance_logits(after))).tolist()
+        problems += _name_problems(
+            partial(env.outcome_name, after),
+            possible,
+            "outcome_name(afterstate, outcome)",
+            "possible outcome",
+        )
     if hasattr(env, "areas"):
         try:
             areas = env.areas(state)
@@ -165,6 +171,17 @@ def _hand_problems(env: Any, states: States) -> list[str]:
         if not good:
             problems.append("areas(state) does not return {action: ((x, y, width, height), ...)}")
     return problems
+
+
+def _name_problems(name: Callable[[int], Any], numbers: list[int], call: str, kind: str) -> list[str]:
+    """Whether `name` gives each of the `numbers` a text of its own."""
+    try:
+        names = [name(number) for number in numbers]
+    except Exception as error:  # whatever it raises is the finding
+        return [explain(call, error, how="fails")]
+    if all(isinstance(text, str) and text for text in names) and len(set(names)) == len(names):
+        return []
+    return [f"{call} does not return another text for each {kind}"]
 
 
 def _lockstep_problems(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jzero_envs.game_2048 import Game2048
 
 from jzero import EnvError, check_env
 from jzero.env import keep_finished
@@ -135,6 +136,16 @@ class NoName(TwoPiles):
         return state.names[action]
 
 
+class SameOutcome(Game2048):
+    def outcome_name(self, afterstate, outcome):
+        return "a tile"
+
+
+class NoOutcome(Game2048):
+    def outcome_name(self, afterstate, outcome):
+        return self.tiles[outcome]
+
+
 class PointsToClick(TwoPiles):
     def areas(self, state):
         return {0: ((10, 10),)}
@@ -145,6 +156,11 @@ class PointsToClick(TwoPiles):
     [
         (SameName, r"action_name\(state, action\) does not return another text for each legal action"),
         (NoName, r"- action_name\(state, action\) fails: AttributeError: .* 'names' "),
+        (
+            SameOutcome,
+            r"outcome_name\(afterstate, outcome\) does not return another text for each possible outcome",
+        ),
+        (NoOutcome, r"- outcome_name\(afterstate, outcome\) fails: AttributeError: .* 'tiles'"),
         (PointsToClick, r"- areas\(state\) does not return \{action: \(\(x, y, width, height\), ...\)\}"),
         (
             Remembers,
