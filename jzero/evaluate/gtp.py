@@ -44,6 +44,8 @@ COLUMNS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
 """GTP's letters, which also bound the size of a board."""
 COLORS = ("black", "white")
 """Who moves at even and at odd plies."""
+GRACE = 5
+"""Seconds that a program has to end by itself."""
 
 
 class GtpError(RuntimeError):
@@ -308,7 +310,7 @@ def _end(process: subprocess.Popen[bytes], words: IO[bytes]) -> None:
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         process.stdin.write(b"quit\n")
         process.stdin.close()
-        process.wait(1)
+        process.wait(GRACE)
     process.kill()
     process.wait()
     for stream in (process.stdin, process.stdout, words):

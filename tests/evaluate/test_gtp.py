@@ -14,7 +14,7 @@ import pytest
 from jzero_envs.adapters.pgx import PgxEnv
 from jzero_envs.go import Go
 
-from jzero.evaluate import GtpError, GtpProcess, Turn, gnu_go, gtp_player, play_match, random_player
+from jzero.evaluate import GtpError, GtpProcess, Turn, gnu_go, gtp, gtp_player, play_match, random_player
 from jzero.evaluate.gtp import to_action, to_vertex
 from jzero.registry import make
 from tests.helpers.playing import Batched, random_games
@@ -142,7 +142,8 @@ def test_a_program_that_died_stays_dead():
                 engine.choose([])
 
 
-def test_a_program_that_hangs_is_ended_after_its_time():
+def test_a_program_that_hangs_is_ended_after_its_time(monkeypatch):
+    monkeypatch.setattr(gtp, "GRACE", 0.5)
     with fake("E5", "--hang", "genmove") as engine:
         engine._timeout = 1.0  # not before it has started, which takes longer on a busy machine
         begun = time.monotonic()
@@ -180,8 +181,10 @@ def is_running(pid):
     return True
 
 
-def test_a_program_ends_with_its_block_politely_or_not():
+def test_a_program_ends_with_its_block_politely_or_not(monkeypatch):
     for habits in ([], ["--deaf"]):
+        if habits:
+            monkeypatch.setattr(gtp, "GRACE", 0.5)
         with fake("E5", *habits) as engine:
             child = engine._process
             assert child.poll() is None
