@@ -9,14 +9,12 @@ random plies. The last line is the score against the player that sees threats.
 
 from __future__ import annotations
 
-import jax
 from players.gomoku import threats
 
 from jzero.agent import Agent
 from jzero.env import Env
-from jzero.evaluate.arena import play_match
-from jzero.evaluate.measures import Measure, Strength
-from jzero.evaluate.players import agent_player, rollouts
+from jzero.evaluate.measures import Measure, Strength, score_against
+from jzero.evaluate.players import rollouts
 from jzero.evaluate.turns import Player
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
@@ -25,6 +23,7 @@ from jzero.run.config import RunConfig, TrainConfig
 
 SIMULATIONS = 64
 ROLLOUTS = 1000
+THREATS = "a player that sees threats"
 
 PRESET = RunConfig(
     minutes=30,
@@ -48,28 +47,23 @@ PRESET = RunConfig(
 
 def score(env: Env) -> Measure:
     """Makes the measurement during training."""
-    opponent = threats(env)
-    return lambda agent: _against(agent, "a player that sees threats", opponent, games=40)
+    return _against(threats(env), THREATS, games=40)
 
 
 def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
-    search, threatening = rollouts(env, ROLLOUTS), threats(env)
+    search = rollouts(env, ROLLOUTS)
+    first, last = _against(search.player, search.words), _against(threats(env), THREATS)
 
     def measure(agent: Agent) -> Strength:
-        print(_against(agent, search.words, search.player, games=200), flush=True)
-        return _against(agent, "a player that sees threats", threatening, games=200)
+        print(first(agent), flush=True)
+        return last(agent)
 
     return measure
 
 
-def _against(agent: Agent, name: str, opponent: Player, games: int) -> Strength:
-    player = agent_player(agent, SIMULATIONS)
-    result = play_match(
-        agent.env, player, opponent, num_games=games, key=jax.random.key(0), opening_plies=(0, 4)
-    )
-    name = f"score in {games} games against {name}, {SIMULATIONS} simulations"
-    return Strength(name, result.score, *result.interval)
+def _against(opponent: Player, words: str, games: int = 200) -> Measure:
+    return score_against(opponent, words, games=games, num_simulations=SIMULATIONS, opening_plies=(0, 4))
 
 
 if __name__ == "__main__":

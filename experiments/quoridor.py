@@ -14,15 +14,12 @@ how a run is played against these afterwards.
 
 from __future__ import annotations
 
-import jax
 from jzero_envs.quoridor import Quoridor
 from players.quoridor import default_depth, greedy, mcts, minimax
 
 from jzero.agent import Agent
 from jzero.env import Env
-from jzero.evaluate.arena import play_match
-from jzero.evaluate.measures import Measure, Strength
-from jzero.evaluate.players import agent_player
+from jzero.evaluate.measures import Measure, Strength, score_against
 from jzero.evaluate.turns import Player
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
@@ -62,36 +59,31 @@ def _quoridor(env: Env) -> Quoridor:
 
 def score(env: Env) -> Measure:
     """Makes the measurement during training."""
-    opponent = minimax(_quoridor(env), 2)
-    return lambda agent: _against(agent, "a minimax of 2 plies", opponent, games=64)
+    return _against(minimax(_quoridor(env), 2), "a minimax of 2 plies", games=64)
 
 
 def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
     env = _quoridor(env)
     depth = default_depth(env)
-    others = {"the shortest way": greedy(env), "OpenSpiel's MCTS with 1000 simulations": mcts(env)}
-    minimaxer = minimax(env, depth)
+    others = [
+        _against(greedy(env), "the shortest way"),
+        _against(mcts(env), "OpenSpiel's MCTS with 1000 simulations"),
+    ]
+    last = _against(minimax(env, depth), f"a minimax of {depth} plies")
 
     def measure(agent: Agent) -> Strength:
-        for name, player in others.items():
-            print(_against(agent, name, player, games=200), flush=True)
-        return _against(agent, f"a minimax of {depth} plies", minimaxer, games=200)
+        for other in others:
+            print(other(agent), flush=True)
+        return last(agent)
 
     return measure
 
 
-def _against(agent: Agent, name: str, opponent: Player, games: int) -> Strength:
-    result = play_match(
-        agent.env,
-        agent_player(agent, SIMULATIONS),
-        opponent,
-        num_games=games,
-        key=jax.random.key(0),
-        opening_plies=OPENING_PLIES,
+def _against(opponent: Player, words: str, games: int = 200) -> Measure:
+    return score_against(
+        opponent, words, games=games, num_simulations=SIMULATIONS, opening_plies=OPENING_PLIES
     )
-    name = f"score in {games} games against {name}, {SIMULATIONS} simulations"
-    return Strength(name, result.score, *result.interval)
 
 
 if __name__ == "__main__":

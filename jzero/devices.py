@@ -13,6 +13,7 @@ import jax
 
 CACHE = Path("~/.cache/jzero/xla")
 CPU_INFO = Path("/proc/cpuinfo")
+"""What Linux says of the CPU."""
 HEARTBEAT = 20
 """Seconds of silence after which a process counts as dead and the others end; JAX's own threads send it."""
 JAX_THRESHOLD = 1.0

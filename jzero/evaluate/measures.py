@@ -17,10 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, step_batch
+from jzero.evaluate.arena import play_match
 from jzero.evaluate.exact import prove_never_loses
+from jzero.evaluate.players import agent_player
 from jzero.evaluate.positions import PositionScore, load_positions, score_positions
 from jzero.evaluate.rating import mean_with_interval
-from jzero.evaluate.turns import Limit
+from jzero.evaluate.turns import Limit, Player
 from jzero.pytrees import States
 
 if TYPE_CHECKING:
@@ -130,6 +132,34 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
             f"({proof.losses} of {games} lost)"
         )
         return Strength(name, share, share, share)
+
+    return measure
+
+
+def score_against(
+    opponent: Player, words: str, *, games: int, num_simulations: int, opening_plies: tuple[int, int] = (0, 0)
+) -> Measure:
+    """Makes the measurement of a match, in both seats: the score with its interval.
+
+    Args:
+      opponent: the other player.
+      words: what it is.
+      games: an even number.
+      num_simulations: the agent's, per move.
+      opening_plies: least and greatest number of random plies before the players begin.
+    """
+
+    def measure(agent: Agent) -> Strength:
+        result = play_match(
+            agent.env,
+            agent_player(agent, num_simulations),
+            opponent,
+            num_games=games,
+            key=jax.random.key(0),
+            opening_plies=opening_plies,
+        )
+        name = f"score in {games} games against {words}, {num_simulations} simulations"
+        return Strength(name, result.score, *result.interval)
 
     return measure
 

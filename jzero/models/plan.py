@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jzero import search
 from jzero.env import where_rows
 from jzero.models.model import Model, at_rows
-from jzero.models.policies import SearchSettings, improvement, search_policy
+from jzero.models.policies import SearchSettings, evaluates_afterstates, improvement, search_policy
 from jzero.pytrees import Params, PyTree, States
 from jzero.search import scores
 from jzero.search.tree import Tree
@@ -109,6 +109,11 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
         raise ValueError(
             "search.solve is True; it needs AlphaZero and a game of two players whose rewards sum to 0, come at "
             "the end and are at most 1, without chance and hidden information: use --search.no-solve"
+        )
+    if settings.forced_playouts and (model.resample is not None or evaluates_afterstates(settings, model)):
+        raise ValueError(
+            f"search.forced_playouts is {settings.forced_playouts:g}; it needs visits of actions as the policy's "
+            "target, which worlds of hidden information and learned chance codes do not give: use 0"
         )
     policies = {explore: search_policy(settings, model, explore) for explore in (True, False)}
 

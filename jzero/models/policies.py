@@ -71,10 +71,10 @@ class SearchSettings:
         check("search.dirichlet_alpha", self.dirichlet_alpha, above=0)
         check("search.pb_c_init", self.pb_c_init, above=0)
         check("search.forced_playouts", self.forced_playouts, low=0)
-        if self.forced_playouts and (self.policy != "puct" or self.worlds > 1 or self.solve):
+        if self.forced_playouts and (self.policy != "puct" or self.solve):
             raise ValueError(
-                f"search.forced_playouts is {self.forced_playouts:g}; it needs search.policy puct, one world and "
-                "no proofs: use 0, or --search.policy puct --search.worlds 1 --search.no-solve"
+                f"search.forced_playouts is {self.forced_playouts:g}; it needs search.policy puct and no proofs: "
+                "use 0, or --search.policy puct --search.no-solve"
             )
         check("search.worlds", self.worlds, low=1)
         check("search.cache", self.cache, low=0)

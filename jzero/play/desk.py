@@ -158,10 +158,8 @@ class Desk:
         states = self._imagined(found, ply, path, agent)
         if path and len(states) == 1:
             raise Refused("there is no such line")
-        state, names = (
-            states[-1],
-            [self.rules.name_of(*move) for move in zip(states[:-1], path, strict=False)],
-        )
+        state = states[-1]
+        names = [self.rules.name_of(*move) for move in zip(states[:-1], path, strict=False)]
         viewer = self._viewer(found, found.states[ply] if path else state)
         return {
             "board": self.rules.board(state, viewer, imagined=bool(path)),

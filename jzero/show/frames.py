@@ -6,8 +6,7 @@ Axes: H rows, W columns, C channels.
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 
 import jax
 import numpy as np
@@ -47,12 +46,21 @@ def _picture(seen: np.ndarray) -> str:
     if newest.dtype != np.uint8:
         scale = 255.0 if newest.max(initial=0) <= 1 else 1.0
         newest = np.clip(scale * newest.astype(np.float32), 0, 255).astype(np.uint8)
-    data = base64.b64encode(png(newest)).decode()
+    data = base64.b64encode(_png(newest)).decode()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
         f'<image width="{width}" height="{height}" style="image-rendering:pixelated" '
         f'href="data:image/png;base64,{data}"/></svg>'
     )
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """The file of u8[H, W, 3]."""
+    from matplotlib.image import imsave  # slow to import
+
+    file = io.BytesIO()
+    imsave(file, pixels, format="png")
+    return file.getvalue()
 
 
 def _grid(seen: np.ndarray) -> str:
@@ -71,20 +79,6 @@ def _grid(seen: np.ndarray) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{30 * width}" '
         f'height="{30 * height}"><rect width="{width}" height="{height}" fill="#16181d"/>{"".join(cells)}</svg>'
     )
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """A PNG file of u8[H, W, 3] (W3C Portable Network Graphics, third edition)."""
-    height, width, _ = pixels.shape
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with its filter, none
-    rows[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def numbers(observation: Observation) -> str:

@@ -11,7 +11,7 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.env import keep_finished
-from jzero.evaluate.measures import mean_return, play_episodes, share_not_lost, take
+from jzero.evaluate.measures import mean_return, play_episodes, score_against, share_not_lost, take
 from tests.oracles import games as rules
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -151,3 +151,24 @@ def test_the_share_not_lost_is_that_of_all_games_by_the_plain_rules():
 def test_what_is_no_measure_is_said(measure, words):
     with pytest.raises(ValueError, match=words):
         take(measure, SimpleNamespace(), 1.0)
+
+
+def test_a_score_is_that_of_the_match():
+    """Against itself an agent wins what it loses; the opponent sees the openings that were asked for."""
+    asked = []
+
+    def opponent(turn):
+        asked.append(np.asarray((turn.states.board != 0).sum(axis=-1))[turn.rows])
+        return np.argmax(np.asarray(turn.states.legal_action_mask), axis=1).astype(np.int32)
+
+    def act(states, key, *, num_simulations, break_ties):
+        assert (num_simulations, break_ties) == (3, True)
+        return jnp.argmax(states.legal_action_mask, axis=1)
+
+    agent = SimpleNamespace(env=TicTacToe(), act=act)
+    taken = score_against(opponent, "the lowest", games=6, num_simulations=3, opening_plies=(2, 2))
+    found = taken(agent)
+    assert found.name == "score in 6 games against the lowest, 3 simulations"
+    assert found.value == 0.5
+    assert found.low < 0.5 < found.high
+    assert min(stones.min() for stones in asked if stones.size) == 2

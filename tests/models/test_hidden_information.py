@@ -330,6 +330,20 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
             "search.worlds is 2; 'tic_tac_toe' hides nothing",
         ),
         ("blob", {"search": SearchSettings(reuse=True)}, "search.reuse is True; 'blob' hides information"),
+        (
+            "blob",
+            {"search": SearchSettings(policy="puct", forced_playouts=2.0)},
+            "search.forced_playouts is 2; it needs visits of actions",
+        ),
+        (
+            "tic_tac_toe",
+            {
+                "algorithm": "muzero",
+                "search": SearchSettings(policy="puct", forced_playouts=2.0),
+                "network": NetworkSettings(kind="mlp", width=8, blocks=1, chance_codes=4),
+            },
+            "search.forced_playouts is 2; it needs visits of actions",
+        ),
         ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resigning is for two players"),
         (
             "tic_tac_toe",

@@ -1,5 +1,6 @@
 """Signs, terminals and masks of the simulator model, and the search's use of them. Axes: B states, A actions."""
 
+import dataclasses
 import functools
 import math
 
@@ -170,6 +171,26 @@ def test_noise_is_for_self_play_only():
     first, second = (noisy(None, jax.random.key(seed), states) for seed in (1, 2))
     assert len(set(first.action.tolist())) > 5
     assert (first.action != second.action).mean() > 0.7
+
+
+def test_forced_playouts_are_for_self_play_and_leave_the_policys_target():
+    settings = SearchSettings(policy="puct", num_simulations=48, dirichlet_fraction=0.0, forced_playouts=2.0)
+    env, apply, params = linear_connect_four()
+    model = simulator(env, apply)
+    states = init_batch(env, KEY, 4)
+    root, invalid = model.root(params, states), ~states.legal_action_mask
+
+    def found(settings, explore):
+        plan = make_planner(settings, model).plan
+        return quick_jit(functools.partial(plan, params, KEY, root, invalid, explore=explore))()
+
+    plain = found(dataclasses.replace(settings, forced_playouts=0.0), explore=True)
+    forcing, playing = (found(settings, explore=explore) for explore in (True, False))
+    np.testing.assert_array_equal(playing.visits, plain.visits)
+    assert (forcing.visits != plain.visits).any()
+    shares = forcing.visits / forcing.visits.sum(axis=-1, keepdims=True)
+    assert (forcing.policy < shares - 0.01).any(), "visits that were only forced are in the target"
+    np.testing.assert_allclose(forcing.policy.sum(axis=-1), 1.0, atol=1e-6)
 
 
 def linear_connect_four():
