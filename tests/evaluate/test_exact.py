@@ -146,3 +146,13 @@ def test_openings_are_checked():
         prove_never_loses(TTT, act, openings=[(4, 4)])
     with pytest.raises(ValueError, match=r"openings: \[0, 3, 1, 4, 2\] ends the game"):
         prove_never_loses(TTT, act, openings=[(0, 3, 1, 4, 2)])
+
+
+def test_openings_that_meet_are_one_position():
+    table = Table(perfect_policy())
+    (once,) = prove_never_loses(TTT, table, openings=[(0, 1, 2)], seats=(0,)).seats
+    (twice,) = prove_never_loses(TTT, table, openings=[(0, 1, 2), (2, 1, 0)], seats=(0,)).seats
+    assert twice.positions == once.positions > 0
+    assert twice.wins == 2 * once.wins
+    (reply,) = prove_never_loses(TTT, table, openings=[(0, 1), (0, 1)], seats=(0,)).seats
+    assert reply.positions == prove_never_loses(TTT, table, openings=[(0, 1)], seats=(0,)).positions
