@@ -88,6 +88,7 @@ def prove_never_loses(
     max_positions: int = 1_000_000,
     openings: Sequence[Sequence[int]] = ((),),
     seats: Sequence[int] = (0, 1),
+    until_lost: bool = False,
 ) -> ExactResult:
     """Plays `act` against every reply of the opponent, after every opening, by default in both seats.
 
@@ -102,6 +103,8 @@ def prove_never_loses(
         max_positions: the most distinct positions at one ply to hold in memory.
         openings: actions that both players begin with, of the same number each; by default none.
         seats: the policy's seats.
+        until_lost: end a seat's walk at the first ply at which a game is lost; the counts are then of the games
+            that have ended by then.
 
     Raises:
         ValueError: a malformed argument, an illegal action, or more than `max_positions` positions.
@@ -109,11 +112,12 @@ def prove_never_loses(
     if env.num_players != 2:
         raise ValueError(f"env: the proof needs a game of 2 players, this one has {env.num_players}")
     first = _first_level(env, openings, batch_size)
-    return ExactResult(tuple(_prove_seat(env, act, first, seat, batch_size, max_positions) for seat in seats))
+    prove = partial(_prove_seat, env, act, first, batch_size, max_positions, until_lost)
+    return ExactResult(tuple(prove(seat) for seat in seats))
 
 
 def _prove_seat(
-    env: Env, act: Act, level: _Level, seat: int, batch_size: int, max_positions: int
+    env: Env, act: Act, level: _Level, batch_size: int, max_positions: int, until_lost: bool, seat: int
 ) -> SeatProof:
     """Walks all games from `level` on in which the policy is player `seat`."""
     counts = np.zeros(3, np.int64)  # draws, wins, losses: indexed by the outcome 0, 1, -1
@@ -128,6 +132,8 @@ def _prove_seat(
         lost = np.flatnonzero(finished & (outcomes < 0))
         if lost.size and lost_game is None:
             lost_game = tuple(level.histories[lost[0]].tolist())
+            if until_lost:
+                break
         level = _merge(level.take(~finished))
         if len(level.games) > max_positions:
             raise ValueError(

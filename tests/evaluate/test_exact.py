@@ -156,3 +156,12 @@ def test_openings_that_meet_are_one_position():
     assert twice.wins == 2 * once.wins
     (reply,) = prove_never_loses(TTT, table, openings=[(0, 1), (0, 1)], seats=(0,)).seats
     assert reply.positions == prove_never_loses(TTT, table, openings=[(0, 1)], seats=(0,)).positions
+
+
+def test_a_walk_may_end_at_the_first_ply_with_a_loss():
+    policy = perfect_policy() | {oracle.after(EMPTY, 0): 1}
+    whole, cut = (prove_never_loses(TTT, Table(policy), until_lost=until).seats for until in (False, True))
+    assert cut[0] == whole[0], "no game is lost there"
+    assert cut[1].lost_game == whole[1].lost_game
+    assert 0 < cut[1].losses <= whole[1].losses
+    assert 0 < cut[1].positions < whole[1].positions
