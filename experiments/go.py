@@ -5,8 +5,9 @@
 
 Needs GNU Go (apt-get install gnugo). With perfect play black takes all 25 points of 5 x 5, so with a komi of 24
 black wins by that alone. At the end the agent, with 64 simulations, plays 100 games from the empty board in both
-seats, each pair against GNU Go with another seed: on 5 x 5 at level 10, on larger boards at level 1. The last
-line is the share of its 50 games as black that it wins on 5 x 5, else its score.
+seats, each pair against GNU Go with another seed: on 5 x 5 at level 10, on larger boards at level 1; or as many as
+half the time of the training allows. The last line is the share of its games as black that it wins on 5 x 5, else
+its score.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from jzero.algorithms.auxiliary import AuxiliarySettings
 from jzero.env import Env
 from jzero.evaluate.arena import MatchResult, play_match
 from jzero.evaluate.gtp import gnu_go, go_rules, gtp_player
-from jzero.evaluate.measures import Measure, Strength
+from jzero.evaluate.measures import Measure, Strength, TimedMeasure, not_measured
 from jzero.evaluate.players import agent_player
 from jzero.evaluate.rating import mean_interval, wilson_interval
+from jzero.evaluate.turns import Limit, rounds
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -59,26 +61,31 @@ def _against_gnu_go(pairs: int, env: Env) -> Measure:
         raise ValueError(f"env is {env}; this experiment plays Go: give go?size=5&komi=24")
     size, komi = rules
     level = 10 if size == 5 else 1
+    words = f"GNU Go at level {level}"
 
-    def pair(agent: Agent, seed: int) -> MatchResult:
-        """Two games, one in each seat."""
-        with gnu_go(size, komi, level=level, seed=1 + seed) as engine:
-            player, opponent = agent_player(agent, SIMULATIONS), gtp_player(engine)
-            return play_match(env, player, opponent, num_games=2, key=jax.random.key(seed))
+    def take(agent: Agent, seconds: float) -> Strength:
+        player = agent_player(agent, SIMULATIONS)
 
-    def measure(agent: Agent) -> Strength:
-        results = [pair(agent, seed) for seed in range(pairs)]
+        def pair(games: int, key: jax.Array, limit: Limit) -> MatchResult:
+            """One game in each seat, against GNU Go with a seed of its own."""
+            seed = int(jax.random.randint(key, (), 1, 2**15))
+            with gnu_go(size, komi, level=level, seed=seed) as engine:
+                return play_match(env, player, gtp_player(engine), num_games=games, key=key, limit=limit)
+
+        results = rounds(pair, [2] * pairs, seconds, f"games against {words}")
+        if not results:
+            return not_measured(seconds)
         distinct = len({tuple(game) for result in results for game in result.histories})
-        words = f"GNU Go at level {level}, {SIMULATIONS} simulations, {distinct} distinct games"
+        said = f"{words}, {SIMULATIONS} simulations, {distinct} distinct games"
         if size > 5:
             scores = np.array([result.score for result in results])
-            name = f"score in {2 * pairs} games against {words}"
+            name = f"score in {2 * len(results)} games against {said}"
             return Strength(name, float(scores.mean()), *mean_interval(scores))
         wins = sum(result.by_seat[0].wins for result in results)
-        name = f"won of {pairs} games as black against {words}"
-        return Strength(name, wins / pairs, *wilson_interval(wins, pairs))
+        name = f"won of {len(results)} games as black against {said}"
+        return Strength(name, wins / len(results), *wilson_interval(wins, len(results)))
 
-    return measure
+    return TimedMeasure(take, share=0.5)
 
 
 def meanwhile(env: Env) -> Measure:

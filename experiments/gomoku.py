@@ -4,16 +4,16 @@
     python experiments/gomoku.py --env gomoku?size=15
 
 At the end the agent, with 64 simulations, plays 200 games against each, in both seats, from openings of 0 to 4
-random plies. The last line is the score against the player that sees threats.
+random plies, or as many as half the time of the training allows. The last line is the score against the player that
+sees threats, with the other beside it.
 """
 
 from __future__ import annotations
 
 from players.gomoku import threats
 
-from jzero.agent import Agent
 from jzero.env import Env
-from jzero.evaluate.measures import Measure, Strength, score_against
+from jzero.evaluate.measures import Measure, beside, score_against
 from jzero.evaluate.players import rollouts
 from jzero.evaluate.turns import Player
 from jzero.models.plan import SearchSettings
@@ -53,17 +53,13 @@ def score(env: Env) -> Measure:
 def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
     search = rollouts(env, ROLLOUTS)
-    first, last = _against(search.player, search.words), _against(threats(env), THREATS)
-
-    def measure(agent: Agent) -> Strength:
-        print(first(agent), flush=True)
-        return last(agent)
-
-    return measure
+    return beside(_against(threats(env), THREATS), _against(search.player, search.words))
 
 
 def _against(opponent: Player, words: str, games: int = 200) -> Measure:
-    return score_against(opponent, words, games=games, num_simulations=SIMULATIONS, opening_plies=(0, 4))
+    return score_against(
+        opponent, words, games=games, at_once=40, num_simulations=SIMULATIONS, opening_plies=(0, 4)
+    )
 
 
 if __name__ == "__main__":

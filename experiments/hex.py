@@ -52,7 +52,7 @@ PRESET = RunConfig(
 def score(env: Env) -> Measure:
     """Makes the measurement during training."""
     return score_against(
-        perfect(env), "perfect play", games=64, num_simulations=SIMULATIONS, opening_plies=(0, 3)
+        perfect(env), "perfect play", games=64, at_once=64, num_simulations=SIMULATIONS, opening_plies=(0, 3)
     )
 
 

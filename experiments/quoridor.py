@@ -6,10 +6,11 @@
 
 Needs `pip install -e ".[test]"`. While it trains, strength is the score against a minimax of 2 plies. At the end
 the agent, with 64 simulations, plays 200 games against each of three opponents, in both seats, from paired openings
-of 0 to 4 random plies: one that walks along the shortest way, a minimax of 4 plies, OpenSpiel's MCTS with 1,000
-simulations. The last line is the score against the minimax, which looks 2 plies ahead on boards larger than 5 x 5,
-where 4 take too long on a CPU. A game cut short by the ply limit is a draw. `experiments/players/quoridor.py` says
-how a run is played against these afterwards.
+of 0 to 4 random plies, or as many as half the time of the training allows: a minimax of 4 plies, one that walks
+along the shortest way, OpenSpiel's MCTS with 1,000 simulations. The last line is the score against the minimax,
+with the others beside it; it looks 2 plies ahead on boards larger than 5 x 5, where 4 take too long on a CPU. A
+game cut short by the ply limit is a draw. `experiments/players/quoridor.py` says how a run is played against these
+afterwards.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from __future__ import annotations
 from jzero_envs.quoridor import Quoridor
 from players.quoridor import default_depth, greedy, mcts, minimax
 
-from jzero.agent import Agent
 from jzero.env import Env
-from jzero.evaluate.measures import Measure, Strength, score_against
+from jzero.evaluate.measures import Measure, beside, score_against
 from jzero.evaluate.turns import Player
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
@@ -66,23 +66,16 @@ def scores(env: Env) -> Measure:
     """Makes the measurement at the end."""
     env = _quoridor(env)
     depth = default_depth(env)
-    others = [
+    return beside(
+        _against(minimax(env, depth), f"a minimax of {depth} plies"),
         _against(greedy(env), "the shortest way"),
         _against(mcts(env), "OpenSpiel's MCTS with 1000 simulations"),
-    ]
-    last = _against(minimax(env, depth), f"a minimax of {depth} plies")
-
-    def measure(agent: Agent) -> Strength:
-        for other in others:
-            print(other(agent), flush=True)
-        return last(agent)
-
-    return measure
+    )
 
 
 def _against(opponent: Player, words: str, games: int = 200) -> Measure:
     return score_against(
-        opponent, words, games=games, num_simulations=SIMULATIONS, opening_plies=OPENING_PLIES
+        opponent, words, games=games, at_once=40, num_simulations=SIMULATIONS, opening_plies=OPENING_PLIES
     )
 
 

@@ -6,6 +6,7 @@ Axes: B episodes.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, step_batch
-from jzero.evaluate.arena import play_match
+from jzero.evaluate.arena import MatchResult, play_match
 from jzero.evaluate.exact import prove_never_loses
 from jzero.evaluate.players import agent_player
 from jzero.evaluate.positions import PositionScore, load_positions, score_positions
-from jzero.evaluate.rating import mean_with_interval
-from jzero.evaluate.turns import Limit, Player
+from jzero.evaluate.rating import mean_interval, mean_with_interval
+from jzero.evaluate.turns import Limit, Player, rounds
 from jzero.pytrees import States
+from jzero.steps import tell
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -75,6 +77,8 @@ class TimedMeasure:
     """A measurement that fits itself into the seconds that it is given, beside compiling."""
 
     take: Callable[[Agent, float], Strength]
+    share: float | None = None
+    """Of a run's time, what it may take at the run's end; None: what the run has left for measurements."""
 
     def __call__(self, agent: Agent) -> Strength:
         """Takes as long as it likes."""
@@ -137,31 +141,70 @@ def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
 
 
 def score_against(
-    opponent: Player, words: str, *, games: int, num_simulations: int, opening_plies: tuple[int, int] = (0, 0)
+    opponent: Player,
+    words: str,
+    *,
+    games: int,
+    at_once: int = 10,
+    num_simulations: int | None = None,
+    opening_plies: tuple[int, int] = (0, 0),
 ) -> Measure:
     """Makes the measurement of a match, in both seats: the score with its interval.
+
+    The games are played in rounds; where time is short there are fewer of them.
 
     Args:
       opponent: the other player.
       words: what it is.
       games: an even number.
-      num_simulations: the agent's, per move.
+      at_once: games of a round, an even number: with more a device is used better, with fewer a short time too.
+      num_simulations: the agent's, per move; by default those of the run.
       opening_plies: least and greatest number of random plies before the players begin.
     """
+    sizes = [min(at_once, games - begun) for begun in range(0, games, at_once)]
 
-    def measure(agent: Agent) -> Strength:
-        result = play_match(
-            agent.env,
-            agent_player(agent, num_simulations),
-            opponent,
-            num_games=games,
-            key=jax.random.key(0),
-            opening_plies=opening_plies,
-        )
-        name = f"score in {games} games against {words}, {num_simulations} simulations"
-        return Strength(name, result.score, *result.interval)
+    def take(agent: Agent, seconds: float) -> Strength:
+        simulations = _simulations(agent, num_simulations)
+        player = agent_player(agent, simulations)
 
-    return measure
+        def play(size: int, key: jax.Array, limit: Limit) -> MatchResult:
+            return play_match(
+                agent.env,
+                player,
+                opponent,
+                num_games=size,
+                key=key,
+                opening_plies=opening_plies,
+                limit=limit,
+            )
+
+        results = rounds(play, sizes, seconds, f"games against {words}")
+        if not results:
+            return not_measured(seconds)
+        scores = (np.concatenate([result.outcomes for result in results]) + 1) / 2
+        name = f"score in {len(scores)} games against {words}, {simulations} simulations"
+        return Strength(name, float(scores.mean()), *mean_interval(scores.reshape(-1, 2).mean(axis=1)))
+
+    return TimedMeasure(take)
+
+
+def beside(measure: Measure, *others: Measure) -> Measure:
+    """Makes the measurement whose strength is `measure`'s and whose parts are the others' beside it.
+
+    They are taken one after another, each within its equal share of the time that is left: at a run's end of half
+    the time of the run.
+    """
+
+    def take_all(agent: Agent, seconds: float) -> Strength:
+        end, found = time.monotonic() + seconds, []
+        for number, other in enumerate((*others, measure)):
+            left = max(end - time.monotonic(), 0.0) / (len(others) + 1 - number)
+            found.append(take(other, agent, left))
+        *rest, main = found
+        parts = (main, *(strength for strength in rest if not math.isnan(strength.value)))
+        return main._replace(parts=tuple(Part(part.name, "all", *part[1:4]) for part in parts))
+
+    return TimedMeasure(take_all, share=0.5)
 
 
 def keeps_value(path: str | Path, *others: str | Path, num_simulations: int) -> Callable[[Env], Measure]:
@@ -276,6 +319,7 @@ def play_episodes(
     while going := int((~np.asarray(is_finished(states))).sum()):
         if ply == max_plies:
             break
+        tell(f"of {episodes} episodes are over, ply {ply:,}", episodes - going)
         ply += 1
         act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
         states, earned = _step(env, states, act(states, act_key), step_key)

@@ -6,16 +6,14 @@ This is what a run measures by default.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import numpy as np
 
 from jzero.env import Env, random_actions_in
 from jzero.env_spec import describe
-from jzero.evaluate.arena import play_match
 from jzero.evaluate.engines import random_player
 from jzero.evaluate.measures import (
     Measure,
@@ -23,19 +21,19 @@ from jzero.evaluate.measures import (
     TimedMeasure,
     not_measured,
     play_episodes,
+    score_against,
     strength_of,
 )
 from jzero.evaluate.players import Opponent, agent_player, rollouts, searchable
-from jzero.evaluate.rating import mean_interval, mean_with_interval
-from jzero.evaluate.table import play_tables
-from jzero.evaluate.turns import Limit, TimeIsUp
+from jzero.evaluate.rating import mean_with_interval
+from jzero.evaluate.table import TableResult, play_tables
+from jzero.evaluate.turns import Limit, rounds
 from jzero.look import look
 from jzero.show.words import whole_number
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
 
-Result = TypeVar("Result")
 Contest = Literal["returns", "tables", "pairs"]
 """How players of a game are compared: see `contest`."""
 
@@ -47,8 +45,8 @@ MOST_PLIES = 3000
 """Plies after which an episode of one player is cut short: nothing says that a game has to end."""
 MEANWHILE = 1000
 """The same in measurements while a run trains."""
-GAMES, DEALS = 10, 8
-"""Games, or deals at tables, that a measurement plays side by side, if the time allows."""
+DEALS, ROUNDS = 8, 8
+"""Deals at tables that a measurement plays side by side, and how often, if the time allows."""
 LONGEST = 100
 """Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
 
@@ -124,21 +122,7 @@ def _opponent(env: Env) -> Opponent:
 
 def _score(env: Env, games: int) -> Measure:
     opponent = _opponent(env)
-
-    def take(agent: Agent, seconds: float) -> Strength:
-        simulations = agent.search.num_simulations
-        player = agent_player(agent, simulations)
-        match = partial(
-            play_match, env, player, opponent.player, num_games=GAMES, opening_plies=openings(env)
-        )
-        results = _within(seconds, match, -(-games // GAMES))
-        if not results:
-            return not_measured(seconds)
-        scores = (np.concatenate([result.outcomes for result in results]) + 1) / 2
-        name = f"score in {len(scores)} games against {opponent.words}, {simulations} simulations"
-        return Strength(name, float(scores.mean()), *mean_interval(scores.reshape(-1, 2).mean(axis=1)))
-
-    return TimedMeasure(take)
+    return score_against(opponent.player, opponent.words, games=games, opening_plies=openings(env))
 
 
 def _above_others(env: Env) -> Measure:
@@ -147,8 +131,11 @@ def _above_others(env: Env) -> Measure:
     def take(agent: Agent, seconds: float) -> Strength:
         simulations = agent.search.num_simulations
         player = agent_player(agent, simulations)
-        table = partial(play_tables, env, player, opponent.player, num_deals=DEALS)
-        results = _within(seconds, table, 64 // DEALS)
+
+        def play(deals: int, key: jax.Array, limit: Limit) -> TableResult:
+            return play_tables(env, player, opponent.player, num_deals=deals, key=key, limit=limit)
+
+        results = rounds(play, [DEALS] * ROUNDS, seconds, f"deals against {opponent.words}")
         if not results:
             return not_measured(seconds)
         above = np.concatenate([result.own - result.others for result in results])
@@ -157,17 +144,3 @@ def _above_others(env: Env) -> Measure:
         return Strength(name, *mean_with_interval(above.mean(axis=1)))
 
     return TimedMeasure(take)
-
-
-def _within(seconds: float, play: Callable[..., Result], times: int) -> list[Result]:
-    """Results of `play`, at most `times` of them, those that are there in time.
-
-    Games that the time cuts off do not count, nor do those that began with them: the shortest would come first.
-    """
-    limit, results = Limit(seconds), []
-    for number in range(times):
-        try:
-            results.append(play(key=jax.random.fold_in(jax.random.key(0), number), limit=limit))
-        except TimeIsUp:
-            break
-    return results

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ import numpy as np
 from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, padded_chunks
 from jzero.pytrees import States
+from jzero.steps import tell
+
+Result = TypeVar("Result")
 
 
 class Turn(NamedTuple):
@@ -57,6 +60,27 @@ class Limit:
         """Raises TimeIsUp where it is."""
         if self.is_over():
             raise TimeIsUp
+
+
+def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, what: str) -> list[Result]:
+    """Results of `play(size, key=, limit=)` for each of the sizes, as many as there are in time.
+
+    What the time cuts off does not count, nor does what began with it: the shortest games would come first.
+
+    Args:
+        play: one round.
+        sizes: how much each round plays.
+        seconds: the time for all of them, from the first ply's end on.
+        what: is played, for who waits.
+    """
+    limit, results = Limit(seconds), []
+    for number, size in enumerate(sizes):
+        tell(what, sum(sizes[:number]), sum(sizes))
+        try:
+            results.append(play(size, key=jax.random.fold_in(jax.random.key(0), number), limit=limit))
+        except TimeIsUp:
+            break
+    return results
 
 
 def as_player(act: Callable[[Any, jax.Array], jax.Array]) -> Player:

@@ -243,7 +243,10 @@ class Run:
         strength = None
         if not self._all_agree(self.signals.stop):
             left = budget * MEASURING
-            strength = self._finish(final, max(left / 2, left - measuring)) if self.leads else None
+            seconds = max(left / 2, left - measuring)
+            if isinstance(final, TimedMeasure) and final.share is not None:
+                seconds = budget * final.share
+            strength = self._finish(final, seconds) if self.leads else None
             self._all_agree(True)  # a process that ends early would end the one that still measures
         if self.leads and strength is None:
             print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")

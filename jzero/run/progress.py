@@ -13,6 +13,7 @@ import jax
 from tqdm import tqdm
 
 from jzero.show.words import duration
+from jzero.steps import heard
 
 BEGUN = time.monotonic()
 EVERY = 15.0
@@ -34,23 +35,45 @@ def say(text: str) -> None:
 
 @contextmanager
 def working(text: str, every: float = EVERY) -> Iterator[Callable[[str], None]]:
-    """Says what is being done, and again for as long as it takes; what it gives says another step."""
-    now, over = [text], threading.Event()
+    """Says what is being done, and for as long as it takes how far it is: on a terminal a bar, else lines.
+
+    What it gives says another step.
+    """
+    now, far, over = [text], [""], threading.Event()
+    hidden = None if jax.process_index() == 0 else True  # None: unless there is a terminal
+    bar = tqdm(desc=text, leave=False, disable=hidden, bar_format=_WAITING)
 
     def step(text: str) -> None:
-        now[0] = text
+        now[0], far[0] = text, ""
         say(text)
+        bar.set_description_str(text)
+
+    def hear(what: str, done: int, total: int | None) -> None:
+        of = "" if total is None else f" of {total:,}"
+        far[0] = f": {done:,}{of} {what}"
+        bar.bar_format = _WAITING if total is None else _COUNTING
+        bar.n, bar.total = done, total
+        bar.set_description_str(now[0] + far[0])
 
     def remind() -> None:
         begun = time.monotonic()
-        while not over.wait(every):
-            say(f"{now[0]} ({duration(time.monotonic() - begun)} so far)")
+        while not over.wait(every if bar.disable else 1.0):
+            if bar.disable:
+                say(f"{now[0]}{far[0]} ({duration(time.monotonic() - begun)} so far)")
+            else:
+                bar.refresh()
 
     say(text)
     reminder = threading.Thread(target=remind, daemon=True)
     reminder.start()
     try:
-        yield step
+        with heard(hear):
+            yield step
     finally:
         over.set()
         reminder.join()
+        bar.close()
+
+
+_WAITING = "{desc} ({elapsed})"
+_COUNTING = "{desc} |{bar}| {elapsed}, {remaining} left"

@@ -1,6 +1,7 @@
 """Measurements of an agent against what is known of it. Axes: B episodes."""
 
 import copy
+import math
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -11,7 +12,18 @@ import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.env import keep_finished
-from jzero.evaluate.measures import mean_return, play_episodes, score_against, share_not_lost, take
+from jzero.evaluate import measures
+from jzero.evaluate.measures import (
+    Strength,
+    TimedMeasure,
+    beside,
+    mean_return,
+    play_episodes,
+    score_against,
+    share_not_lost,
+    take,
+)
+from jzero.steps import heard
 from tests.oracles import games as rules
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -166,9 +178,37 @@ def test_a_score_is_that_of_the_match():
         return jnp.argmax(states.legal_action_mask, axis=1)
 
     agent = SimpleNamespace(env=TicTacToe(), act=act)
-    taken = score_against(opponent, "the lowest", games=6, num_simulations=3, opening_plies=(2, 2))
-    found = taken(agent)
+    taken = score_against(opponent, "the lowest", games=6, at_once=4, num_simulations=3, opening_plies=(2, 2))
+    told = []
+    with heard(lambda *said: told.append(said)):
+        found = taken(agent)
+    assert told == [("games against the lowest", 0, 6), ("games against the lowest", 4, 6)]
     assert found.name == "score in 6 games against the lowest, 3 simulations"
     assert found.value == 0.5
     assert found.low < 0.5 < found.high
     assert min(stones.min() for stones in asked if stones.size) == 2
+
+
+def test_measurements_beside_another_share_the_time_and_are_its_parts(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(measures, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    given = []
+
+    def lasting(seconds, value):
+        def take(agent, limit):
+            given.append(limit)
+            clock[0] += seconds
+            return Strength(f"of {seconds}", value, value - 0.1, value + 0.1)
+
+        return TimedMeasure(take)
+
+    measure = beside(lasting(1, 0.5), lasting(2, 0.25), lasting(5, math.nan))
+    found = take(measure, SimpleNamespace(), 12.0)
+    assert given == [4.0, 5.0, 5.0]  # the others come first; what one leaves goes to those after it
+    assert found[:4] == ("of 1", 0.5, 0.4, 0.6)
+    assert [(part.kind, part.group, part.value) for part in found.parts] == [
+        ("of 1", "all", 0.5),
+        ("of 2", "all", 0.25),
+    ]
+    assert str(found) == "of 1: 0.500 [0.400, 0.600]; of 2 0.250 [0.150, 0.350]"
+    assert measure.share == 0.5

@@ -11,7 +11,7 @@ import pytest
 
 from jzero.agent import Agent
 from jzero.env import init_batch, keep_finished, random_actions_in
-from jzero.evaluate import strength, turns
+from jzero.evaluate import measures, strength, turns
 from jzero.evaluate.measures import take
 from jzero.evaluate.players import Opponent, agent_player
 from jzero.evaluate.turns import Turn, as_player
@@ -84,9 +84,11 @@ def test_poker_is_measured_by_what_it_earns_and_openings_leave_most_of_a_game(
         return SimpleNamespace(outcomes=np.zeros(10))
 
     table = SimpleNamespace(own=np.zeros((8, 2)), others=np.zeros((8, 2)))
-    monkeypatch.setattr(strength, "play_match", play_match)
+    monkeypatch.setattr(measures, "play_match", play_match)
     monkeypatch.setattr(strength, "play_tables", lambda *_, **__: table)
-    assert strength.measure(make(name))(always(0)).name.startswith(said)
+    env, agent = make(name), always(0)
+    agent.env = env
+    assert strength.measure(env)(agent).name.startswith(said)
     assert matches == openings
 
 
@@ -154,17 +156,19 @@ def test_a_measurement_takes_as_many_games_as_there_is_time_for(monkeypatch):
     clock = itertools.count()
     monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     player = as_player(lambda states, key: random_actions_in(make("tic_tac_toe"), states, key))
-    monkeypatch.setattr(strength, "agent_player", lambda *_: player)
+    monkeypatch.setattr(measures, "agent_player", lambda *_: player)
     monkeypatch.setattr(strength, "_opponent", lambda env: Opponent("random", "random play", player))
     measure = strength.final(make("tic_tac_toe"))
+    agent = always(0)
+    agent.env = make("tic_tac_toe")
     plies = 9  # of the longest of ten games, a second each
-    found = take(measure, always(0), 2 * plies + 2)
+    found = take(measure, agent, 2 * plies + 2)
     assert found.name.startswith("score in 20 games against random play")
     assert 0 < found.low < found.value < found.high < 1
-    missed = take(measure, always(0), 3)
+    missed = take(measure, agent, 3)
     assert np.isnan(missed.value)
     assert str(missed).startswith("not measured: it takes longer than the 3 s")
-    assert measure(always(0)).name.startswith("score in 100 games")
+    assert measure(agent).name.startswith("score in 100 games")
 
 
 def test_episodes_are_cut_short_by_the_time(monkeypatch):

@@ -201,6 +201,18 @@ def test_the_final_measurement_gets_a_tenth_of_the_time_and_what_is_left(tmp_pat
     assert read_json(tmp_path / "run" / "result.json")["strength"]["value"] is None
 
 
+def test_a_final_measurement_gets_the_share_that_it_asks_for(tmp_path):
+    asked = []
+
+    def within(agent, seconds):
+        asked.append(seconds)
+        return not_measured(seconds)
+
+    nothing = TimedMeasure(lambda agent, seconds: not_measured(seconds))
+    train(settings(tmp_path / "run", 1, minutes=10), nothing, TimedMeasure(within, share=0.5))
+    assert asked == [300]
+
+
 def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
     """Self-play takes three seconds, the updates two, by a clock that stands still otherwise."""
     clock = [0]

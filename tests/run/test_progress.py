@@ -1,5 +1,7 @@
 """What a run says while it prepares."""
 
+import io
+import sys
 import time
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from jzero.look import look
 from jzero.run.presets import seen
 from jzero.run.progress import working
+from jzero.steps import tell
 from tests.helpers.env_examples import TwoPiles
 
 
@@ -22,6 +25,34 @@ def test_a_step_that_takes_long_is_said_again(capsys):
     assert "playing (0 s so far)" in lines
     time.sleep(0.1)
     assert capsys.readouterr().out == ""
+
+
+def test_a_step_says_how_far_it_is(capsys):
+    tell("games", 1, 4)  # nobody waits
+    with working("measuring", every=0.05) as step:
+        tell("games against random play", 1000, 2000)
+        time.sleep(0.12)
+        tell("positions", 3)
+        time.sleep(0.12)
+        step("drawing")
+        time.sleep(0.12)
+    lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert "measuring: 1,000 of 2,000 games against random play (0 s so far)" in lines
+    assert "measuring: 3 positions (0 s so far)" in lines
+    assert "drawing (0 s so far)" in lines
+
+
+def test_a_step_is_a_bar_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with working("measuring"):
+        tell("games", 1, 2)
+        time.sleep(1.2)
+    assert "measuring: 1 of 2 games |" in terminal.getvalue()
 
 
 def test_a_step_that_fails_is_not_said_again(capsys):
