@@ -188,6 +188,7 @@ def table(rows: list[tuple[str, str, str]]) -> str:
 
 def configuration() -> str:
     """The page of settings."""
+    from jzero.algorithms.alphazero import AlphaZeroSettings
     from jzero.algorithms.auxiliary import AuxiliarySettings
     from jzero.algorithms.returns import LossSettings
     from jzero.algorithms.unrolled import MuZeroSettings
@@ -219,6 +220,7 @@ def configuration() -> str:
         ),
         ("The optimiser", OptimizerSettings, "", None),
         ("The network", NetworkSettings, "network.", None),
+        ("AlphaZero", AlphaZeroSettings, "", {"reanalyse"}),
         ("A learned model", MuZeroSettings, "muzero.", None),
         ("Auxiliary targets of AlphaZero", AuxiliarySettings, "auxiliary.", None),
     ]

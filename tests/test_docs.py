@@ -5,11 +5,14 @@ their code.
 """
 
 import ast
+import dataclasses
 import importlib
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import jax
 import pytest
@@ -19,6 +22,7 @@ from jzero.__main__ import COMMANDS
 from jzero.evaluate import open_opponent, play_match, random_player
 from jzero.evaluate.strength import contest
 from jzero.look import look
+from jzero.run.config import RunConfig
 from tests.helpers.tiny import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -163,3 +167,18 @@ def test_every_game_and_adapter_is_in_the_reference():
     for target in project["entry-points"]["jzero.envs"].values():
         module, name = target.split(":")
         assert is_shown(module, name, shown), target
+
+
+def test_every_setting_has_its_row():
+    page = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+
+    def options(cls: type, prefix: str = "") -> Iterator[str]:
+        for field in dataclasses.fields(cls):
+            if dataclasses.is_dataclass(field.default_factory):
+                inner = "" if field.name == "train" else f"{prefix}{field.name}."
+                yield from options(cast(type, field.default_factory), inner)
+            else:
+                yield f"`--{prefix}{field.name.replace('_', '-')}`"
+
+    missing = [option for option in options(RunConfig) if option not in page]
+    assert not missing

@@ -16,6 +16,7 @@ from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.algorithms.auxiliary import AuxiliarySettings
 from jzero.algorithms.losses import policy_divergence
+from jzero.algorithms.reanalyse import number_searched, write_back
 from jzero.algorithms.returns import LossSettings, value_targets
 from jzero.env import shown
 from jzero.env_spec import EnvSpec
@@ -27,7 +28,8 @@ from jzero.networks.network import Network
 from jzero.networks.supports import to_unit
 from jzero.pytrees import OneState, Params
 from jzero.record import Position, make_recorder, unpack_policy
-from jzero.replay import Replay, Sample, draw, taken
+from jzero.replay import Draw, Replay, Sample, draw, taken
+from jzero.settings import check
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class AlphaZeroSettings(LossSettings):
 
     search: SearchSettings = field(default_factory=SearchSettings)
     auxiliary: AuxiliarySettings = field(default_factory=AuxiliarySettings)
+    reanalyse: float = 0.0
+    """AlphaZero: share of each batch that is searched again with the averaged weights first. The new policies are
+    learned from at once; the new values enter the value targets of the next iteration. The replay holds whole
+    states then."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting out of range."""
+        LossSettings.__post_init__(self)
+        check("reanalyse", self.reanalyse, low=0, high=1)
 
 
 def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> Algorithm:
@@ -47,20 +58,33 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
     _check(spec, network, settings)
     model = simulator_model(spec, network, discount=settings.discount)
 
-    recorder = make_recorder(spec.env, partial(position_of, spec))
+    planner, read = make_planner(settings.search, model), partial(position_of, spec)
+    # Only a whole state can be searched again.
+    recorder = make_recorder(spec.env, (lambda state: state) if settings.reanalyse else read)
+
+    def again(averaged: Params, replay: Replay, drawn: Draw, key: jax.Array) -> Replay:
+        states = recorder.unpack(taken(replay, drawn).position)
+        params = model.prepare(averaged)
+        root, invalid = model.root(params, states), ~states.legal_action_mask
+        found = planner.plan(params, key, root, invalid, explore=True, memory=())
+        return write_back(replay, drawn.age, drawn.lane, found)
 
     def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
-        del averaged
         drawn = draw(replay, key, num_samples, correction=0.0)
+        if settings.reanalyse:
+            count = number_searched(settings.reanalyse, num_samples)
+            first = jax.tree.map(lambda x: x[:count], drawn)
+            replay = again(averaged, replay, first, jax.random.fold_in(key, 2))
         found = taken(replay, drawn)
         position = recorder.unpack(found.position)
+        position = jax.vmap(read)(position) if settings.reanalyse else position
         further = auxiliary.targets(spec, settings.auxiliary, replay, drawn, position.mover)
         policy = unpack_policy(found.policy, spec.num_actions)
         return replay, found._replace(position=position, policy=policy, auxiliary=further)
 
     return Algorithm(
         model=model,
-        planner=make_planner(settings.search, model),
+        planner=planner,
         init=lambda key: network.init(key, spec.seen(key)),
         record=recorder.pack,
         targets=partial(value_targets, td_lambda=settings.td_lambda),
@@ -69,6 +93,7 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
         lookahead=settings.td_lookahead or None,
         outcome=auxiliary.outcome_recorder(spec, settings.auxiliary),
         short_targets=partial(auxiliary.short_targets, settings=settings.auxiliary),
+        searched_again=partial(number_searched, settings.reanalyse),
     )
 
 

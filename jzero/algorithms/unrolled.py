@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from jzero.algorithms.augment import draw_images, image_of_action, image_of_observation, image_of_policy
+from jzero.algorithms.reanalyse import number_searched, write_back
 from jzero.algorithms.returns import LossSettings
 from jzero.algorithms.targets import Targets, merge_axes, n_step_returns, unroll_targets
 from jzero.env_spec import EnvSpec
 from jzero.models.learned import LearnedModel
 from jzero.models.plan import Planner, SearchSettings
 from jzero.pytrees import Observation, Params, PyTree
-from jzero.record import Position, Recorder, make_recorder, pack_policy, unpack_policy
+from jzero.record import Position, Recorder, make_recorder, unpack_policy
 from jzero.replay import Draw, Replay, draw
 from jzero.self_play import SelfPlaySettings, Transition
 from jzero.settings import check
@@ -164,12 +165,7 @@ class Unrolled(NamedTuple):
 
 def searched_again(settings: MuZeroSettings, num_samples: int) -> int:
     """How many positions are searched again for a batch of `num_samples`: each sample's with its unrolled steps."""
-    return _reanalysed(settings, num_samples) * (settings.unroll_steps + 1)
-
-
-def _reanalysed(settings: MuZeroSettings, num_samples: int) -> int:
-    """How many of a batch's samples are searched again."""
-    return max(1, round(settings.reanalyse * num_samples)) if settings.reanalyse else 0
+    return number_searched(settings.reanalyse, num_samples) * (settings.unroll_steps + 1)
 
 
 def make_batch(
@@ -205,7 +201,7 @@ def make_batch(
     ahead = jnp.arange(length, dtype=jnp.int32)[None]
     window = jnp.minimum(drawn.age[:, None] + ahead, replay.held - 1)  # [S, L]
     if muzero.reanalyse:
-        count = _reanalysed(muzero, num_samples)
+        count = number_searched(muzero.reanalyse, num_samples)
         searched = window[:count, : steps + 1]
         replay = _reanalyse(
             spec, settings, planner, learned, averaged, replay, searched, drawn.lane[:count], search_key
@@ -278,33 +274,14 @@ def _reanalyse(
     lane: jax.Array,
     key: jax.Array,
 ) -> Replay:
-    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring.
-
-    With continuous actions a policy is over candidates drawn anew, which replace those on record.
-    """
+    """Searches the plies with ages i32[S, L] again and writes their policies and values into the ring."""
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
     legal = _legal(spec, _at(replay, flat, lanes, replay.plies.position))
     observation = merge_axes(observations(spec, replay, age, lane))
     found = planner.plan(
         averaged, key, learned.root(averaged, observation, legal), ~legal, explore=True, memory=()
     )
-    rows, plies = replay.rows(flat), replay.plies
-    # A ply may have been drawn twice: all that is written of it must come from one search.
-    same = (flat[:, None] == flat[None]) & (lanes[:, None] == lanes[None])
-    last = jnp.max(jnp.where(same, jnp.arange(flat.size, dtype=jnp.int32)[None], 0), axis=1)
-    found = jax.tree.map(lambda x: x[last], found)
-    return replay._replace(
-        plies=plies._replace(
-            policy=jax.tree.map(
-                lambda ring, new: ring.at[rows, lanes].set(new), plies.policy, pack_policy(found.policy)
-            ),
-            policy_weight=plies.policy_weight.at[rows, lanes].set(1.0),
-            value=plies.value.at[rows, lanes].set(found.value),
-            candidates=jax.tree.map(
-                lambda ring, new: ring.at[rows, lanes].set(new), plies.candidates, found.candidates
-            ),
-        )
-    )
+    return write_back(replay, flat, lanes, found)
 
 
 def _value_targets(

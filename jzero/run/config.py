@@ -33,6 +33,7 @@ class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, Optimizer
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
+        AlphaZeroSettings.__post_init__(self)
         ProgramSettings.__post_init__(self)
         LearnedSettings.__post_init__(self)
         OptimizerSettings.__post_init__(self)

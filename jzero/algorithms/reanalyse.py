@@ -1,0 +1,47 @@
+"""Positions on record that are searched again with today's weights before they are learned from.
+
+Source: MuZero Reanalyse (Schrittwieser et al. 2020, appendix H; 2021).
+
+Axes: N plies that were searched again.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jzero.models.plan import Plan
+from jzero.record import pack_policy
+from jzero.replay import Replay
+
+
+def number_searched(share: float, num_samples: int) -> int:
+    """How many of a batch's samples are searched again: at least one, where any are."""
+    return max(1, round(share * num_samples)) if share else 0
+
+
+def write_back(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> Replay:
+    """The ring with the policies and values that a search found for the plies of these ages and lanes, i32[N].
+
+    A ply that was searched fast, or not at all, has a policy to learn from afterwards. With continuous actions a
+    policy is over candidates drawn anew, which replace those on record.
+    """
+    rows, plies = replay.rows(age), replay.plies
+    # A ply may have been drawn twice: all that is written of it must come from one search.
+    same = (age[:, None] == age[None]) & (lane[:, None] == lane[None])
+    last = jnp.max(jnp.where(same, jnp.arange(age.size, dtype=jnp.int32)[None], 0), axis=1)
+    policy, value, candidates = jax.tree.map(
+        lambda x: x[last], (pack_policy(found.policy), found.value, found.candidates)
+    )
+
+    def write(ring: jax.Array, new: jax.Array) -> jax.Array:
+        return ring.at[rows, lane].set(new)
+
+    return replay._replace(
+        plies=plies._replace(
+            policy=jax.tree.map(write, plies.policy, policy),
+            policy_weight=plies.policy_weight.at[rows, lane].set(1.0),
+            value=write(plies.value, value),
+            candidates=jax.tree.map(write, plies.candidates, candidates),
+        )
+    )
