@@ -190,7 +190,7 @@ def make_program(
     def learn_once(state: TrainState, progress: jax.Array) -> tuple[TrainState, Metrics]:
         batch_key, loss_key = jax.random.split(_device_key(state.key, 1, state.updates))
         size = settings.batch_size // num_devices
-        replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size)
+        replay, batch = algorithm.batch(state.averaged, state.replay, batch_key, size, progress)
         grads, (metrics, priorities) = jax.grad(algorithm.loss, has_aux=True)(state.params, batch, loss_key)
         replay = algorithm.update_priorities(replay, batch, priorities)
         grads, metrics = mean_over_devices((grads, metrics))

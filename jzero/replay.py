@@ -216,7 +216,12 @@ def taken(replay: Replay, drawn: Draw) -> Sample:
 
 
 def draw(
-    replay: Replay, key: jax.Array, num_samples: int, *, correction: float = 1.0, history: int = 1
+    replay: Replay,
+    key: jax.Array,
+    num_samples: int,
+    *,
+    correction: float | jax.Array = 1.0,
+    history: int = 1,
 ) -> Draw:
     """Chooses plies that are ready: uniformly, or in proportion to their priorities.
 

@@ -108,7 +108,7 @@ class Transition(NamedTuple):
     value: jax.Array
     """f32[B] the search's value of the state."""
     qvalue: jax.Array
-    """f32[B] the search's value of the action it chose."""
+    """f32[B] the search's value of the action it chose; once searched again, of the action taken."""
     explored: jax.Array
     """bool[B] a random action was taken instead of the chosen one, and the value target is to be cut here."""
     reward: jax.Array

@@ -34,8 +34,8 @@ class Algorithm(NamedTuple):
     """States [B] -> what the replay keeps of them; `batch` knows how to read it."""
     targets: Targets
     """Makes the replay's value targets."""
-    batch: Callable[[Any, Replay, jax.Array, int], tuple[Replay, Any]]
-    """(averaged weights, replay, key, number of samples) -> replay, batch."""
+    batch: Callable[..., tuple[Replay, Any]]
+    """(averaged weights, replay, key, number of samples, progress f32[] of the run in [0, 1]) -> replay, batch."""
     loss: Callable[[Any, Any, jax.Array], tuple[jax.Array, tuple[Metrics, Any]]]
     """(params, batch, key) -> loss, (metrics, priorities f32[S] of the samples, or () where nobody asks)."""
     update_priorities: Callable[[Replay, Any, Any], Replay] = nothing_to_remember

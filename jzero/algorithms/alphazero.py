@@ -69,7 +69,10 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
         found = planner.plan(params, key, root, invalid, explore=True, memory=())
         return write_back(replay, drawn.age, drawn.lane, found)
 
-    def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Sample]:
+    def batch(
+        averaged: Params, replay: Replay, key: jax.Array, num_samples: int, progress: float | jax.Array = 0.0
+    ) -> tuple[Replay, Sample]:
+        del progress
         drawn = draw(replay, key, num_samples, correction=0.0)
         if settings.reanalyse:
             count = number_searched(settings.reanalyse, num_samples)

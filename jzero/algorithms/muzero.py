@@ -52,8 +52,11 @@ def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) ->
     model = learned_model(spec, learned)
     planner = make_planner(settings.search, model)
 
-    def batch(averaged: Params, replay: Replay, key: jax.Array, num_samples: int) -> tuple[Replay, Batch]:
-        return make_batch(spec, settings, planner, learned, model.prepare(averaged), replay, key, num_samples)
+    def batch(
+        averaged: Params, replay: Replay, key: jax.Array, num_samples: int, progress: float | jax.Array = 0.0
+    ) -> tuple[Replay, Batch]:
+        averaged = model.prepare(averaged)
+        return make_batch(spec, settings, planner, learned, averaged, replay, key, num_samples, progress)
 
     def remember(replay: Replay, batch: Batch, priorities: jax.Array) -> Replay:
         return update_priorities(replay, batch.drawn, priorities, options.priority_exponent)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jzero.env import where_rows
 from jzero.models.plan import Plan
 from jzero.record import pack_policy
 from jzero.replay import Replay
@@ -23,15 +24,17 @@ def number_searched(share: float, num_samples: int) -> int:
 def write_back(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> Replay:
     """The ring with the policies and values that a search found for the plies of these ages and lanes, i32[N].
 
-    A ply that was searched fast, or not at all, has a policy to learn from afterwards. With continuous actions a
-    policy is over candidates drawn anew, which replace those on record.
+    A ply that was searched fast has a policy to learn from afterwards. A game that was cut short ends with a new
+    value: of its last action if the search tried it, else of the state before it. With continuous actions a policy
+    is over candidates drawn anew, which replace those on record.
     """
     rows, plies = replay.rows(age), replay.plies
     # A ply may have been drawn twice: all that is written of it must come from one search.
     same = (age[:, None] == age[None]) & (lane[:, None] == lane[None])
     last = jnp.max(jnp.where(same, jnp.arange(age.size, dtype=jnp.int32)[None], 0), axis=1)
-    policy, value, candidates = jax.tree.map(
-        lambda x: x[last], (pack_policy(found.policy), found.value, found.candidates)
+    policy, value, qvalue, candidates = jax.tree.map(
+        lambda x: x[last],
+        (pack_policy(found.policy), found.value, _of_taken(replay, age, lane, found), found.candidates),
     )
 
     def write(ring: jax.Array, new: jax.Array) -> jax.Array:
@@ -42,6 +45,15 @@ def write_back(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> 
             policy=jax.tree.map(write, plies.policy, policy),
             policy_weight=plies.policy_weight.at[rows, lane].set(1.0),
             value=write(plies.value, value),
+            qvalue=write(plies.qvalue, qvalue),
             candidates=jax.tree.map(write, plies.candidates, candidates),
         )
     )
+
+
+def _of_taken(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> jax.Array:
+    """f32[N] or f32[N, P]: the search's value of the actions on record."""
+    if not isinstance(found.candidates, tuple):  # those on record are not among them
+        return found.value
+    plies, action = jnp.arange(age.size), replay.plies.action[replay.rows(age), lane]
+    return where_rows(found.visits[plies, action] > 0, found.qvalues[plies, action], found.value)

@@ -62,8 +62,8 @@ class MuZeroSettings:
     reanalyse: float = 0.0
     """Share of each batch whose policies and values are searched again with the averaged weights."""
     bootstrap: Literal["search", "network"] = "search"
-    """Bootstrap at step n: the stored root value (search) or the target network's current value (network). Time
-    limits and random moves bootstrap with the stored root value."""
+    """Bootstrap at step n and at a time limit: the stored root value (search) or the target network's current value
+    (network). Random moves bootstrap with the stored root value."""
     td_age: int = 0
     """EfficientZero's off-policy correction: shorten the n-step return by one step per `td_age` positions of age,
     to at least 1 (0.3 of the run in the paper). 0 is off."""
@@ -73,7 +73,7 @@ class MuZeroSettings:
     priority_exponent: float = 0.0
     """alpha of prioritised replay (MuZero 1, EfficientZero 0.6); 0 samples uniformly."""
     priority_correction: float = 1.0
-    """beta of prioritised replay's importance weights."""
+    """beta of prioritised replay's importance weights when the run begins; it grows linearly to 1."""
     entropy_weight: float = 0.0
     """Continuous actions: weight of the entropy bonus (EfficientZero V2: 0.005)."""
 
@@ -177,6 +177,7 @@ def make_batch(
     replay: Replay,
     key: jax.Array,
     num_samples: int,
+    progress: float | jax.Array = 0.0,
 ) -> tuple[Replay, Batch]:
     """Draws `num_samples` positions.
 
@@ -189,6 +190,7 @@ def make_batch(
       replay: the ring.
       key: consumed.
       num_samples: S.
+      progress: share of the run that has passed, f32[] in [0, 1].
 
     Returns:
       the ring with the reanalysed policies and values written back; the batch.
@@ -196,7 +198,8 @@ def make_batch(
     muzero, steps = settings.muzero, settings.muzero.unroll_steps
     draw_key, search_key, action_key, image_key = jax.random.split(key, 4)
     history = spec.history
-    drawn = draw(replay, draw_key, num_samples, correction=muzero.priority_correction, history=history)
+    correction = muzero.priority_correction + progress * (1 - muzero.priority_correction)
+    drawn = draw(replay, draw_key, num_samples, correction=correction, history=history)
     length = steps + muzero.td_steps + 1
     ahead = jnp.arange(length, dtype=jnp.int32)[None]
     window = jnp.minimum(drawn.age[:, None] + ahead, replay.held - 1)  # [S, L]
@@ -305,6 +308,7 @@ def _value_targets(
         seen = merge_axes(observations(spec, replay, asked, drawn.lane))
         found = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(asked.shape)
         value = jnp.concatenate([value[:, : -asked.shape[1]], found], axis=1)
+        plies = _renewed(spec, learned, averaged, replay, plies, window, drawn)
     # Lanes advance together, so a ply is as old, in positions, as what all lanes have played since.
     old = (replay.held - drawn.age) * settings.games
     num_steps = jnp.full_like(drawn.age, muzero.td_steps)
@@ -314,6 +318,28 @@ def _value_targets(
     if muzero.search_value_age:
         found = jnp.where((old > muzero.search_value_age)[:, None], plies.value[:, : steps + 1], found)
     return found
+
+
+def _renewed(
+    spec: EnvSpec,
+    learned: LearnedModel,
+    averaged: Params,
+    replay: Replay,
+    plies: Transition,
+    window: jax.Array,
+    drawn: Draw,
+) -> Transition:
+    """The plies [S, L]; the first game in each row that was cut short ends with today's value of its last action.
+
+    Nothing is learned of what follows it.
+    """
+    rows, cut = jnp.arange(window.shape[0]), jnp.argmax(plies.truncated, axis=1)
+    last = jax.tree.map(lambda x: x[rows, cut], plies._replace(position=(), policy=(), candidates=()))
+    seen = merge_axes(observations(spec, replay, window[rows, cut][:, None], drawn.lane))
+    latent = learned.represent(averaged, seen)
+    today = learned.qvalue(averaged, latent, last.action, last.reward, last.discount)
+    qvalue = plies.qvalue.at[rows, cut].set(today)
+    return plies._replace(qvalue=jnp.where(plies.truncated, qvalue, plies.qvalue))
 
 
 def _roots(settings: LearnedSettings, replay: Replay, plies: Transition, drawn: Draw) -> Roots | tuple:

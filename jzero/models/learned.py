@@ -101,6 +101,18 @@ class LearnedModel(NamedTuple):
         state, memory, logits = prefix.dynamics(params, latent.state, memory, action)
         return Latent(state, memory, self.reward.decode(logits), latent.depth + 1), logits
 
+    def qvalue(
+        self, params: Params, latent: Latent, action: jax.Array, reward: jax.Array, discount: jax.Array
+    ) -> jax.Array:
+        """f32[B]: the value of actions i32[B] or f32[B, D] that earned `reward` f32[B].
+
+        `discount` f32[B] is that of the value that follows, negative where the mover changed. With chance codes the
+        network says the whole Q-value: which state followed is not known to it.
+        """
+        if self.network.afterstate is not None:
+            return self.value.decode(self.chance(params, self.decide(params, latent, action))[1])
+        return reward + discount * self.evaluate(params, self.step(params, latent, action)[0])[1]
+
     def earned(self, latent: Latent, after: Latent, logits: jax.Array) -> jax.Array:
         """Reward f32[B] of a step: decoded, or the difference of the two prefixes."""
         if self.network.prefix is None:

@@ -47,6 +47,12 @@ def config_of(**muzero):
 
 
 @functools.cache
+def successors():
+    """i32[T B, A]: the plies that a stand-in for a network says follow each."""
+    return np.random.default_rng(6).integers(B * LENGTH, size=(B * LENGTH, rings.ACTIONS)).astype(np.int32)
+
+
+@functools.cache
 def network_values():
     """f32[T B]: what the stand-in for a network says of each ply."""
     return np.random.default_rng(5).uniform(-2, 2, B * LENGTH).astype(np.float32)
@@ -54,7 +60,7 @@ def network_values():
 
 def expected_value(config, lane, at, age, held):
     """The value target of the ply `at` when the sampled ply of its game has this age."""
-    muzero = config.muzero
+    muzero, plies = config.muzero, lane.plies
     if not muzero.td_steps:
         return replay_oracle.lambda_return(lane.plies, at, config.td_lambda)
     old = (held - age) * config.games
@@ -64,12 +70,21 @@ def expected_value(config, lane, at, age, held):
     ends_with = [ply.value for ply in lane.plies]
     if muzero.bootstrap == "network":
         ends_with = network_values()[lane.number * LENGTH :][: len(lane.plies)].tolist()
-    return oracle.n_step_value(lane.plies, at, n, ends_with)
+        after = successors()[lane.number * LENGTH :][: len(lane.plies)][
+            np.arange(len(lane.plies)), lane.actions
+        ]
+        # A game that was cut short goes on with what the network says of the state after its last action.
+        today = [
+            ply.reward + ply.discount * network_values()[to] for ply, to in zip(plies, after, strict=True)
+        ]
+        plies = [ply._replace(qvalue=float(value)) for ply, value in zip(plies, today, strict=True)]
+    return oracle.n_step_value(plies, at, n, ends_with)
 
 
 class Lane(NamedTuple):
     number: int
     plies: list
+    actions: np.ndarray
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -79,7 +94,7 @@ def test_every_sample_is_what_its_game_says(way, played):
     lanes, transitions = rings.random_lanes(B, LENGTH)
     lanes, transitions = [lane[:played] for lane in lanes], jax.tree.map(lambda x: x[:played], transitions)
     table = np.zeros((B * LENGTH, rings.ACTIONS), np.float32)
-    learned = tabular_model(table.astype(np.int32), table, discount=1.0, value=network_values())
+    learned = tabular_model(successors(), table, discount=1.0, value=network_values())
     ring = rings.filled(transitions, CAPACITY, td_lambda=config.td_lambda, lookahead=rings.lookahead(config))
     ring = rings.packed(rings.NumberedGame(), ring)
     held = min(played, CAPACITY)
@@ -96,7 +111,7 @@ def test_every_sample_is_what_its_game_says(way, played):
             assert int(ring.ready[found.drawn.lane[row]]) == 0
             continue
         age, number = int(found.drawn.age[row]), int(found.drawn.lane[row])
-        lane = Lane(number, lanes[number])
+        lane = Lane(number, lanes[number], transitions.action[:, number])
         start = played - held + age
         assert found.observation[row] == number * LENGTH + start
         for step, at in enumerate(oracle.steps_from(lane.plies, start, K)):
@@ -151,7 +166,23 @@ def test_the_network_is_asked_about_the_plies_only_where_a_return_may_end():
         return made(jax.random.key(2))
 
     np.testing.assert_array_equal(batch(td_age=0).targets.value, batch(td_age=10**6).targets.value)
-    assert asked == [500 * (K + 1), 500 * (K + 1 + WAYS["network"]["td_steps"])]
+    # Of each window one more: the ply where its game was cut short.
+    assert asked == [500 * (K + 1), 500, 500 * (K + 1 + WAYS["network"]["td_steps"]), 500]
+
+
+@pytest.mark.parametrize(("begin", "progress", "beta"), [(0.4, 0.0, 0.4), (0.4, 0.5, 0.7), (1.0, 0.5, 1.0)])
+def test_the_correction_of_priorities_grows_to_1_over_the_run(begin, progress, beta):
+    config = config_of(td_steps=4, priority_exponent=0.6, priority_correction=begin)
+    _, transitions = rings.random_lanes(B, LENGTH)
+    ring = rings.filled(transitions, CAPACITY, lookahead=rings.lookahead(config), prioritised=True)
+    priority = np.random.default_rng(2).uniform(0.1, 2, ring.priority.shape).astype(np.float32)
+    ring = rings.packed(rings.NumberedGame(), ring._replace(priority=jnp.asarray(priority)))
+    learned, spec = learned_of(rings.NumberedGame(), config), describe(rings.NumberedGame())
+    make = functools.partial(make_batch, spec, config, None, learned, (), ring)
+    _, found = quick_jit(lambda key, progress: make(key, 500, progress))(jax.random.key(3), progress)
+    drawn = jax.tree.map(np.asarray, found.drawn)
+    weight = rings.by_age(ring, priority)[drawn.age, drawn.lane] ** -beta
+    np.testing.assert_allclose(drawn.weight, weight / weight.max(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("played", [12, LENGTH], ids=["half full", "overwritten"])
@@ -305,9 +336,8 @@ def test_reanalyse_writes_what_a_search_with_the_averaged_weights_says():
         np.testing.assert_array_equal(now[name][~touched], before[name][~touched])
     assert (weight[touched] == 1).all()
     np.testing.assert_array_equal(weight[~touched], rings.by_age(ring, ring.plies.policy_weight)[~touched])
-    restored = after.plies._replace(
-        policy=ring.plies.policy, value=ring.plies.value, policy_weight=ring.plies.policy_weight
-    )
+    names = ("policy", "value", "qvalue", "policy_weight")
+    restored = after.plies._replace(**{name: getattr(ring.plies, name) for name in names})
     assert same_bits(after._replace(plies=restored), rings.packed(VectorGame(), ring))
 
 

@@ -417,7 +417,9 @@ def test_a_value_prefix_goes_through_afterstates():
 
 def chance_config(**changes):
     network = NetworkSettings(width=16, blocks=1, head_width=16, chance_codes=5)
-    muzero = MuZeroSettings(unroll_steps=2, td_steps=2, value_limit=100.0, reward_limit=16.0, reanalyse=0.5)
+    muzero = MuZeroSettings(
+        unroll_steps=2, td_steps=2, value_limit=100.0, reward_limit=16.0, reanalyse=0.5, bootstrap="network"
+    )
     settings = {"env": "2048?size=2", "algorithm": "gumbel_muzero", "network": network, "muzero": muzero}
     return tiny(**(settings | {"opening_plies": 0} | changes))
 

@@ -80,12 +80,16 @@ def test_what_is_searched_again_is_what_a_search_of_that_state_finds():
         np.testing.assert_allclose(after.plies.policy[age, lane], searched.policy[row], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(after.plies.value[age, lane], searched.value[row], rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(found.policy[row], after.plies.policy[age, lane])
+        action = ring.plies.action[age, lane]
+        tried = searched.visits[row, action] > 0
+        qvalue = searched.qvalues[row, action] if tried else searched.value[row]
+        np.testing.assert_allclose(after.plies.qvalue[age, lane], qvalue, rtol=1e-4, atol=1e-5)
     assert np.mean(np.asarray(after.plies.policy != ring.plies.policy)[touched]) > 0.1
     assert (np.asarray(after.plies.policy_weight)[touched] == 1).all()
-    for name in ("policy", "value", "policy_weight"):
+    for name in ("policy", "value", "qvalue", "policy_weight"):
         now, before = (np.asarray(getattr(x.plies, name)) for x in (after, ring))
         np.testing.assert_array_equal(now[~touched], before[~touched])
-    kept = {name: getattr(ring.plies, name) for name in ("policy", "value", "policy_weight")}
+    kept = {name: getattr(ring.plies, name) for name in ("policy", "value", "qvalue", "policy_weight")}
     assert same_bits(after._replace(plies=after.plies._replace(**kept)), ring)
 
 
