@@ -109,7 +109,7 @@ def test_a_signal_to_both_processes_saves_their_run(tmp_path, cache):
     finally:
         end(pair)
     assert [child.returncode for child in pair] == [0, 0], said
-    assert "stopped and saved; go on with: " in said[0][0]
+    assert "stopped and saved; resume with: " in said[0][0]
     assert said[1][0].endswith("the end\n")
     assert "stopped and saved" not in said[1][0]
     assert restored(run_dir) == len(read_metrics(run_dir))

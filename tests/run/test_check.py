@@ -37,7 +37,7 @@ def test_an_emulator_is_said_not_to_be_played(capsys):
     assert check(Config("tests.helpers.env_examples:Emulator", games=2, plies=3)) == 0
     ok, more = capsys.readouterr().out.splitlines()
     assert ok.startswith("OK: tests.helpers.env_examples:Emulator: 0 random games")
-    assert more.startswith("Only its shapes and dtypes were checked: an emulator does not go back")
+    assert more.startswith("Only shapes and dtypes were checked: an emulator cannot return")
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,10 @@ def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr()
     assert f"run directory: runs/tiny/{run_dir.name}" in text.out
     *_, untrained, last = text.out.splitlines()
-    assert untrained == "NOTHING WAS LEARNED: the first update is in iteration 2; give it more --minutes"
+    assert untrained == (
+        "NOTHING WAS LEARNED: no update ran; updates start at iteration 2. Raise --minutes or lower "
+        "--warmup-iterations"
+    )
     assert last == "nothing: 0.500 [0.250, 0.750]"
     # And on with the newest run, without naming it.
     main("tiny", preset, lambda env: nothing, argv=["--resume", "--iterations", "2"])

@@ -151,5 +151,5 @@ def test_configs_are_frozen_hashable_and_typed(cls):
 def test_a_transformer_has_whole_heads_and_no_learned_model():
     with pytest.raises(ValueError, match=r"network\.width is 100; a transformer's heads have 32 units"):
         NetworkSettings(kind="transformer", width=100)
-    with pytest.raises(ValueError, match="'transformer'; it has no learned model"):
+    with pytest.raises(ValueError, match="'transformer', which is for AlphaZero only"):
         TrainConfig(algorithm="muzero", network=NetworkSettings(kind="transformer", width=64))
