@@ -362,7 +362,7 @@ def test_refusals_name_only_what_would_be_taken():
     env = make("pgx:sparrow_mahjong")
     with pytest.raises(ValueError, match=r"add resample\(state, key\)$"):
         build_algorithm(env, config_of("pgx:sparrow_mahjong"))
-    with pytest.raises(ValueError, match=r"AlphaZero can play it once .* has resample"):
+    with pytest.raises(ValueError, match=r"give .* resample.* use algorithm 'alphazero'"):
         build_algorithm(env, config_of("pgx:sparrow_mahjong", "muzero"))
 
 

@@ -327,7 +327,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
         (
             "tic_tac_toe",
             {"search": SearchSettings(worlds=2)},
-            "search.worlds is 2; 'tic_tac_toe' hides nothing",
+            "search.worlds is 2; 'tic_tac_toe' has no hidden information",
         ),
         ("blob", {"search": SearchSettings(reuse=True)}, "search.reuse is True; 'blob' hides information"),
         (
@@ -348,7 +348,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
         (
             "tic_tac_toe",
             {"algorithm": "muzero", "resign_below": -0.9},
-            "resign_below is set; it needs the env",
+            "resign_below is set, which needs the env",
         ),
         (
             "blob",

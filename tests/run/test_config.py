@@ -57,7 +57,7 @@ def test_a_lookahead_is_for_alphazero():
             TrainConfig,
             "network",
             NetworkSettings(chance_codes=32),
-            "chance_codes is 32; AlphaZero asks .* muzero",
+            "chance_codes is 32; AlphaZero reads .* muzero",
         ),
         (TrainConfig, "games", 0, "games is 0; it must be at least 1"),
         (TrainConfig, "plies", -3, "plies is -3"),

@@ -67,9 +67,7 @@ def test_games_without_an_end_are_told_of_before_they_are_measured():
 
 
 def test_alphazero_is_refused_where_actions_are_continuous():
-    with pytest.raises(
-        ValueError, match=r"those of 'aim' are vectors of 2; learn a model \(experiments.muzero.py"
-    ):
+    with pytest.raises(ValueError, match=r"those of 'aim' are vectors of 2; use algorithm 'gumbel_muzero'"):
         suited("alphazero")["alphazero"]("aim", Aim())
 
 

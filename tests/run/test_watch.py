@@ -18,7 +18,7 @@ PROGRAM = """if True:
 def end_by(what, processes=4):
     command = [sys.executable, "-c", PROGRAM, what, str(processes)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
-    return [line for line in done.stderr.splitlines() if "ended before the run was over" in line]
+    return [line for line in done.stderr.splitlines() if "ended before the run did" in line]
 
 
 @pytest.mark.parametrize("what", ["os.abort()", "os.kill(os.getpid(), 9)", "1 / 0"])
