@@ -88,8 +88,7 @@ def chance_losses(
 
 
 def code_information(codes: Codes, weight: jax.Array) -> jax.Array:
-    """f32[]: information in nats that a code carries about its step, from 0 (all steps have the same code) to log
-    M.
+    """f32[]: information in nats that a code carries about its step: 0 (one code for all steps) to log M.
 
     This is the mutual information between steps and codes sampled from softmax(`SHARPNESS` c^e): the entropy of all
     codes minus the mean entropy of one (Krause et al. 2010, "Discriminative clustering by regularized information

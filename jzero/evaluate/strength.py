@@ -84,7 +84,7 @@ def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies
 
     Returns: the mean return of `episodes` of at most `max_plies`, next to that of random play. Pairs: the score in
     `games` games, in both seats, against Monte-Carlo tree search with random rollouts. Tables: the return minus
-      the mean of such opponents' returns, with the same deals in every seat.
+    the mean of such opponents' returns, with the same deals in every seat.
     """
     kind = contest(env)
     if kind == "returns":

@@ -329,7 +329,11 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
             {"search": SearchSettings(worlds=2)},
             "search.worlds is 2; 'tic_tac_toe' has no hidden information",
         ),
-        ("blob", {"search": SearchSettings(reuse=True)}, "search.reuse is True; 'blob' hides information"),
+        (
+            "blob",
+            {"search": SearchSettings(reuse=True)},
+            "search.reuse is True; 'blob' has hidden information",
+        ),
         (
             "blob",
             {"search": SearchSettings(policy="puct", forced_playouts=2.0)},
@@ -372,7 +376,7 @@ def test_what_is_revealed_needs_worlds_and_has_no_images():
     def kind(**members):
         return type("Revealing", (Race,), {"reveal": lambda self, state: state.position, **members})()
 
-    with pytest.raises(ValueError, match=r"has reveal but no resample\(state, key\): .* or drop reveal"):
+    with pytest.raises(ValueError, match=r"has reveal but no resample\(state, key\): .* or remove reveal"):
         build_algorithm(kind(), tiny())
     redrawn = {"resample": lambda self, state, key: state, "symmetries": ("any",)}
     with pytest.raises(ValueError, match=r"augment is True; .* use --no-augment"):
