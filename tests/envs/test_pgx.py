@@ -350,7 +350,7 @@ def config_of(name, algorithm="alphazero"):
 def test_a_search_that_would_see_hidden_cards_is_refused():
     name = "pgx:sparrow_mahjong"
     with pytest.raises(
-        ValueError, match=r"'pgx:sparrow_mahjong' holds what its player to move may not see.*resample"
+        ValueError, match=r"'pgx:sparrow_mahjong' holds information hidden from the player to move.*resample"
     ):
         build_algorithm(make(name), config_of(name))
     with pytest.raises(ValueError, match="add resample"):

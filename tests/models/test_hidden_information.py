@@ -337,7 +337,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
         (
             "blob",
             {"search": SearchSettings(policy="puct", forced_playouts=2.0)},
-            "search.forced_playouts is 2; it needs visits of actions",
+            "search.forced_playouts is 2; it needs visit counts",
         ),
         (
             "tic_tac_toe",
@@ -346,7 +346,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
                 "search": SearchSettings(policy="puct", forced_playouts=2.0),
                 "network": NetworkSettings(kind="mlp", width=8, blocks=1, chance_codes=4),
             },
-            "search.forced_playouts is 2; it needs visits of actions",
+            "search.forced_playouts is 2; it needs visit counts",
         ),
         ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resigning is for two players"),
         (

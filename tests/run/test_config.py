@@ -46,7 +46,7 @@ def test_a_lookahead_is_for_alphazero():
         (NetworkSettings, "width", 0, "network.width is 0; it must be at least 1"),
         (NetworkSettings, "blocks", -1, "network.blocks is -1"),
         (NetworkSettings, "chance_codes", -1, "network.chance_codes is -1; it must be at least 0"),
-        (NetworkSettings, "chance_codes", 1, "network.chance_codes is 1; one outcome is no chance"),
+        (NetworkSettings, "chance_codes", 1, "network.chance_codes is 1, which means no chance"),
         (
             MuZeroSettings,
             "commitment_weight",

@@ -211,7 +211,9 @@ def test_nothing_is_proven_by_rewards_that_do_not_serve():
         tree = run(params)
         assert (read(tree)[:, 0, UPPER] == jnp.inf).all()
         message = (
-            "returned NaN" if params[0] != params[0] else "solve is True, but recurrent_fn returned a reward before"
+            "returned NaN"
+            if params[0] != params[0]
+            else "solve is True, but recurrent_fn returned a reward before"
         )
         with pytest.raises(ValueError, match=rf"{message}.* after the actions \[0\] from the root"):
             arguments.check_tree(tree)
