@@ -198,10 +198,10 @@ def test_options_are_the_arguments_of_a_constructor_and_of_those_that_it_hands_t
         (
             "no_such_module:Game",
             "cannot import the module 'no_such_module': No module named 'no_such_module'; start in the folder of "
-            "no_such_module.py, or add that to PYTHONPATH",
+            "no_such_module.py, or add that folder to PYTHONPATH",
         ),
-        (".x:Y", r"env '\.x:Y': '\.x' names no module; give it as Python imports it from the working"),
-        (":Y", "env ':Y': '' names no module"),
+        (".x:Y", r"env '\.x:Y': '\.x' is not a module name; give it as Python imports it from the working"),
+        (":Y", "env ':Y': '' is not a module name"),
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
         (

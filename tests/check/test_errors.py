@@ -188,7 +188,7 @@ class NotFrozen(TwoPiles):
 def test_an_environment_without_a_hash_is_told_to_freeze():
     with pytest.raises(EnvError, match=r"it lacks a hash, .*@dataclass\(frozen=True\)"):
         check_env(NotFrozen())
-    with pytest.raises(ValueError, match=r"NotFrozen' is no environment: it lacks a hash, "):
+    with pytest.raises(ValueError, match=r"NotFrozen' is not an environment: it lacks a hash, "):
         make("tests.check.test_errors:NotFrozen")
 
 

@@ -348,7 +348,7 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
             },
             "search.forced_playouts is 2; it needs visit counts",
         ),
-        ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resigning is for two players"),
+        ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resignation needs two players"),
         (
             "tic_tac_toe",
             {"algorithm": "muzero", "resign_below": -0.9},

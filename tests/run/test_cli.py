@@ -230,6 +230,8 @@ def test_devices_stay_as_they_are_once_jax_is_in_use():
     before = jax.devices()
     set_up(cache=None)
     set_up(cpu_devices=len(before), cache=None)
-    with pytest.raises(ValueError, match=r"cpu_devices is 64, but JAX is in use with \d+: give it before"):
+    with pytest.raises(
+        ValueError, match=r"cpu_devices is 64, but JAX is already in use with \d+: set it before"
+    ):
         set_up(cpu_devices=64, cache=None)
     assert jax.devices() == before
