@@ -306,7 +306,9 @@ def test_wrong_input_is_one_line(runs, tmp_path, capsys, players, options, messa
 def test_a_file_of_another_game_or_of_something_else_is_left_alone(tmp_path):
     match(Config(("random", LOWEST), env="tic_tac_toe", games=2, out=tmp_path))
     before = (tmp_path / "match.json").read_text()
-    with pytest.raises(ValueError, match=r"is of pairs in 'tic_tac_toe', this match of returns in .*--out"):
+    with pytest.raises(
+        ValueError, match=r"holds pairs in 'tic_tac_toe', and this match is returns in .*--out"
+    ):
         match(Config(("random",), env=WALK, games=2, out=tmp_path))
     assert (tmp_path / "match.json").read_text() == before
     for text in ('{"random": {"wins": 3}}', "[]", "{"):
