@@ -148,7 +148,7 @@ class ShortMask(Race):
     ],
 )
 def test_shapes_that_break_the_protocol_are_named(algorithm, env, message):
-    with pytest.raises(ValueError, match="breaks the environment protocol") as error:
+    with pytest.raises(ValueError, match="violates the environment protocol") as error:
         build_program(env, tiny(algorithm=algorithm), one_device())
     assert str(error.value).splitlines()[1:] == [message]
 

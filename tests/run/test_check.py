@@ -86,5 +86,5 @@ def test_problems_are_printed_and_are_the_exit_code(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     title, *problems = done.stdout.splitlines()
-    assert title == "Bad breaks the environment protocol (jzero.env.Env):"
+    assert title == "Bad violates the environment protocol (jzero.env.Env):"
     assert any("the two players' rewards do not sum to zero" in problem for problem in problems)
