@@ -7,8 +7,8 @@
 
 A move searches several worlds: deals that agree with what its player has seen. While the agent trains, and at the
 end in 2,000 rounds, it sits at a table of rule-based players: every deal is played once from each seat. The last
-line is how many points a round it scores above the mean of the others at its tables. `experiments/players/blob.py`
-says how a run is played against others afterwards.
+line is its points per round minus the mean of the others at its tables. `experiments/players/blob.py` shows how to
+play a run against others afterwards.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
     def make(env: Env) -> Measure:
         if not isinstance(env, Blob) or env.rounds is not None:
             raise ValueError(
-                f"env is {env}; this experiment measures single rounds: give blob?players=4&cards=5"
+                f"env is {env}; this experiment measures single rounds: use blob?players=4&cards=5"
             )
         rules = rule_based(env)
 
@@ -83,11 +83,11 @@ def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
 
 
 def describe(env: Blob, result: TableResult, agent: Agent, others: str, simulations: int) -> Strength:
-    """Points a round above the `others`, and in the name the points and how often the bids were hit."""
+    """Points per round above the `others`; the name gives the points and the shares of bids that were hit."""
     own, their = env.points * result.own.mean(), env.points * result.others.mean()
     hits = TableResult((result.returns > 0).astype(float))
     name = (
-        f"points a round above {others} at the same table ({result.own.size} rounds, {agent.search.worlds} "
+        f"points per round above {others} at the same table ({result.own.size} rounds, {agent.search.worlds} "
         f"x {simulations} simulations; {own:.2f} against {their:.2f}, bids hit {hits.own.mean():.1%} against "
         f"{hits.others.mean():.1%})"
     )

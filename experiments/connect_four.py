@@ -1,4 +1,4 @@
-"""Trains Connect Four from scratch and measures it against an exact solver's verdicts.
+"""Trains Connect Four from scratch and measures it against an exact solver.
 
     python experiments/connect_four.py                 10 minutes
     python experiments/connect_four.py --minutes 25 --seed 1
@@ -6,8 +6,8 @@
 
 The last line is the share of solved positions on which the trained agent, with 64 simulations, plays a move that
 keeps the game's value. In each of these 1,000 positions some move loses it; a random player keeps it in 40 %.
-Beside it stands the same on 1,000 positions of games whose moves, where they are not random, are the best by exact
-score: they have more forced fights.
+The line also gives the share on 1,000 positions from games whose non-random moves have the best exact score: these
+have more forced sequences.
 """
 
 from __future__ import annotations

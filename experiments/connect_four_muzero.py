@@ -1,14 +1,14 @@
-"""Learns the rules of Connect Four and how to play it, and measures it against an exact solver's verdicts.
+"""Learns the rules of Connect Four and how to play it, and measures it against an exact solver.
 
     python experiments/connect_four_muzero.py                               Gumbel MuZero, 30 minutes
     python experiments/connect_four_muzero.py --algorithm muzero            visit counts and PUCT
     python experiments/connect_four_muzero.py --algorithm efficientzero     value prefix and consistency too
     python -m jzero match DIR:64 open_spiel_mcts:1000                       against OpenSpiel's MCTS
 
-The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
-follows. The last line is measured as in connect_four.py: the share of 1,000 solved positions on which the agent,
-with 64 simulations, plays a move that keeps the game's value; a random player keeps it in 40 %. Seen on one core:
-61 % after 7 minutes, 73 % after 25; AlphaZero, which knows the rules, has 84 % after two on two cores.
+The search plans with a learned model: it knows only the legal moves of the current position. The last line is
+measured as in connect_four.py: the share of 1,000 solved positions on which the agent, with 64 simulations, plays a
+move that keeps the game's value; a random player keeps it in 40 %. Seen on one core: 61 % after 7 minutes, 73 %
+after 25; AlphaZero, which knows the rules, has 84 % after two on two cores.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Trains EfficientZero, for few steps of the environment, wherever MuZero can be trained.
+"""Trains EfficientZero, which needs few environment steps, in any environment that MuZero supports.
 
     python experiments/efficientzero.py --env gymnax:Breakout-MinAtar
     python experiments/efficientzero.py --env ale:pong --minutes 600
     python experiments/efficientzero.py --env gymnax:Pendulum-v1 --algorithm efficientzero_v2
 
 MuZero with a value prefix, consistency of unrolled and observed latent states and, with one player, reanalysed and
-prioritised replay; EfficientZero V2, for one player, with its mixed value target too. As in `muzero.py` all sizes
-follow from the environment.
+prioritised replay; EfficientZero V2, for one player, with its mixed value target too. As in `muzero.py`, all
+settings follow from the environment.
 """
 
 from __future__ import annotations

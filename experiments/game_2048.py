@@ -6,8 +6,8 @@
     python experiments/game_2048.py --algorithm muzero           Stochastic MuZero: PUCT, 50 simulations
     python -m jzero match DIR random "experiments.players.game_2048:expectimax?depth=2"
 
-The values are scores, hence `network.value_limit`; they are discounted, so that they say what the next hundred
-moves or so bring. The last line names the largest tiles too.
+The values are scores, hence `network.value_limit`; they are discounted, so they cover roughly the next hundred
+moves. The last line also gives the largest tiles.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ PRESETS = {"alphazero": ALPHAZERO, "gumbel_muzero": GUMBEL_MUZERO, "muzero": MUZ
 
 
 def final_states(env: Env, act: Callable[[Any, jax.Array], jax.Array], key: jax.Array, games: int) -> Any:
-    """The last states [B] of `games` games played side by side by `act`: states [B], key -> actions i32[B]."""
+    """The final states [B] of `games` games played side by side with `act`: (states [B], key) -> actions i32[B]."""
     step = jax.jit(partial(step_batch, env))
     states, ply = init_batch(env, jax.random.fold_in(key, 0), games), 0
     while not np.asarray(is_finished(states)).all():
@@ -99,7 +99,7 @@ def final_states(env: Env, act: Callable[[Any, jax.Array], jax.Array], key: jax.
 
 
 def largest_tiles(states: Any) -> dict[int, int]:
-    """How many of the games [B] came to each largest tile."""
+    """Number of the games [B] per largest tile."""
     counts = Counter((2 ** states.board.max(axis=(1, 2)).astype(int)).tolist())
     return dict(sorted(counts.items()))
 

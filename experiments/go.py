@@ -4,10 +4,10 @@
     python experiments/go.py --env "go?size=7&komi=8.5"
 
 Needs GNU Go (apt-get install gnugo). With perfect play black takes all 25 points of 5 x 5, so with a komi of 24
-black wins by that alone. At the end the agent, with 64 simulations, plays 100 games from the empty board in both
-seats, each pair against GNU Go with another seed: on 5 x 5 at level 10, on larger boards at level 1; or as many as
-half the time of the training allows. The last line is the share of its games as black that it wins on 5 x 5, else
-its score.
+black wins only by taking all of them. At the end the agent, with 64 simulations, plays 100 games from the empty
+board in both seats, each pair against GNU Go with another seed: on 5 x 5 at level 10, on larger boards at level 1;
+or as many as half the time of the training allows. The last line is the share of its games as black that it wins on
+5 x 5, else its score.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ PRESET = RunConfig(
 def _against_gnu_go(pairs: int, env: Env) -> Measure:
     rules = go_rules(env)
     if rules is None:
-        raise ValueError(f"env is {env}; this experiment plays Go: give go?size=5&komi=24")
+        raise ValueError(f"env is {env}; this experiment plays Go: use go?size=5&komi=24")
     size, komi = rules
     level = 10 if size == 5 else 1
     words = f"GNU Go at level {level}"
@@ -67,7 +67,7 @@ def _against_gnu_go(pairs: int, env: Env) -> Measure:
         player = agent_player(agent, SIMULATIONS)
 
         def pair(games: int, key: jax.Array, limit: Limit) -> MatchResult:
-            """One game in each seat, against GNU Go with a seed of its own."""
+            """One game in each seat, against GNU Go with a separate seed."""
             seed = int(jax.random.randint(key, (), 1, 2**15))
             with gnu_go(size, komi, level=level, seed=seed) as engine:
                 return play_match(env, player, gtp_player(engine), num_games=games, key=key, limit=limit)

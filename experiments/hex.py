@@ -57,9 +57,9 @@ def score(env: Env) -> Measure:
 
 
 def share_never_lost(env: Env) -> Measure:
-    """Makes the measurement at the end, and says of each first move how it ends."""
+    """Makes the measurement at the end, and prints the result for each first move."""
     if not isinstance(env, Hex) or env.swap or env.size > LARGEST:
-        raise ValueError(f"env is {env}; the proof is for Hex without the swap: give hex?size={LARGEST}")
+        raise ValueError(f"env is {env}; the proof is for Hex without the swap: use hex?size={LARGEST}")
 
     def measure(agent: Agent) -> Strength:
         def act(states: object) -> jax.Array:
@@ -73,7 +73,7 @@ def share_never_lost(env: Env) -> Measure:
             found = f"loses {list(proof.lost_game)}" if proof.lost_game else "never loses"
             print(f"first move {cell} ({number} of {len(winning)}): {found}", flush=True)
         share = never / len(winning)
-        name = f"of {len(winning)} winning first moves no reply ever wins, {SIMULATIONS} simulations"
+        name = f"share of {len(winning)} winning first moves after which no reply wins, {SIMULATIONS} simulations"
         return Strength(name, share, share, share)
 
     return measure

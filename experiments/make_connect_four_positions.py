@@ -6,8 +6,8 @@ Two kinds of positions. In the games of `connect_four_positions*.json` a move th
 the game's value; in those of `connect_four_best_positions*.json` it has the best exact score (the fastest win, the
 longest defence), which gives more forced fights. A file with `_dev` is for tuning, the other for measuring: no
 position of one file, nor its mirror image, is in another. A player's score is the share of positions where its move
-keeps the game's value; each file's recipe says how its positions were chosen. A file that is already there is kept:
-delete it to make it anew.
+keeps the game's value; each file's recipe says how its positions were chosen. An existing file is kept: delete it
+to remake it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Config:
     """Sizes and seeds of the sets; those of best moves take the next two seeds."""
 
     folder: Path = Path(__file__).parent / "data"
-    """Where the files go."""
+    """Folder of the files."""
     size: int = 1000
     """Positions in a measuring set."""
     seed: int = 0
@@ -148,7 +148,7 @@ def _write(path: Path, moves: str, seed: int, positions: list[dict]) -> None:
 
 
 def main(config: Config) -> None:
-    """Makes the sets whose files are not there, without a position of those that are."""
+    """Makes the missing sets, without positions of the existing ones."""
     config.folder.mkdir(parents=True, exist_ok=True)
     plan = {
         "connect_four_positions.json": ("keeping", config.size, config.seed),

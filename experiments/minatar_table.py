@@ -1,13 +1,13 @@
 """Fills the MinAtar table cell by cell: games x variants x frames, several seeds, and prints what is still missing.
 
-    python experiments/minatar_table.py                                     goes on where it stopped
+    python experiments/minatar_table.py                                     continues where it stopped
     python experiments/minatar_table.py --games Breakout --variants muzero --frames 100000 --seeds 0 1 2
     python experiments/minatar_table.py --show                              only prints the table
 
-A cell is one run to that number of frames, measured on 50 whole episodes that it was not watched on. A run of
-more frames goes on with the run of fewer. Every cell is a small JSON file; delete it to measure it again. Under
-each variant stands the interquartile mean over games and seeds of the score divided by DQN's after 1,000,000
-frames (Young and Tian 2019), with its 95 % interval by a bootstrap stratified by game (Agarwal et al. 2021).
+A cell is one run to that number of frames, measured on 50 whole episodes that it was not watched on. A run with
+more frames continues the one with fewer. Every cell is a small JSON file; delete it to measure it again. Under each
+variant stands the interquartile mean over games and seeds of the score divided by DQN's after 1,000,000 frames
+(Young and Tian 2019), with its 95 % interval by a bootstrap stratified by game (Agarwal et al. 2021).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Variant = Literal["muzero", "gumbel", "consistency", "reanalyse"]
 
 @dataclass(frozen=True)
 class Config:
-    """Which cells."""
+    """The cells to fill."""
 
     games: tuple[Game, ...] = ("Breakout", "Asterix", "SpaceInvaders", "Freeway")
     """Games."""
@@ -50,11 +50,11 @@ class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds."""
     runs: Path = Path("runs/minatar_table")
-    """Where runs are kept, to go on with."""
+    """Folder of the runs, which later calls continue."""
     results: Path = Path("experiments/results/minatar")
-    """Where cells are kept."""
+    """Folder of the cells."""
     cpu_devices: int | None = None
-    """CPU devices; one a core by default."""
+    """CPU devices. None: one per core."""
     show: bool = False
     """Run nothing."""
 
@@ -75,12 +75,12 @@ def train_config(game: Game, variant: Variant, seed: int) -> TrainConfig:
 
 
 def cell_file(config: Config, game: Game, variant: Variant, seed: int, frames: int) -> Path:
-    """Where a cell is kept."""
+    """The file of a cell."""
     return config.results / f"{game}-{variant}-{seed}-{frames}.json"
 
 
 def fill(config: Config, game: Game, variant: Variant, seed: int, frames: int) -> None:
-    """Runs, or goes on, to `frames` and writes the cell; an interrupted run writes none."""
+    """Runs, or resumes, up to `frames` and writes the cell; an interrupted run writes none."""
     train = train_config(game, variant, seed)
     run_dir = config.runs / f"{game}-{variant}-{seed}"
     if run_dir.exists() and not (run_dir / "checkpoints").exists():
@@ -125,7 +125,7 @@ def show(config: Config) -> None:
     """Prints the cells there are, what is missing, and the means over games."""
     missing = []
     for frames in config.frames:
-        print(f"\n{frames:,} frames: mean return, one number a seed (minutes of the run)")
+        print(f"\n{frames:,} frames: mean return, one number per seed (minutes of the run)")
         for variant in config.variants:
             scores, parts = [], []
             for game in config.games:

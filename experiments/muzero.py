@@ -1,12 +1,12 @@
-"""Trains MuZero, which learns the rules as well, in any environment; nothing but its name has to be said.
+"""Trains MuZero, which also learns the rules, in any environment; only its name is needed.
 
     python experiments/muzero.py --env gymnax:CartPole-v1
     python experiments/muzero.py --env tic_tac_toe --algorithm muzero    PUCT and visit counts instead of Gumbel
     python experiments/muzero.py --env my_game:MyGame --minutes 30
 
 For games of one player, or of two whose rewards sum to zero. As in `alphazero.py` all sizes follow from the
-environment. The last line is what `jzero.evaluate.strength` measures: with one player, the mean return of 50
-episodes.
+environment. The last line is the strength that `jzero.evaluate.strength` measures: with one player, the mean return
+of 50 episodes.
 """
 
 from __future__ import annotations

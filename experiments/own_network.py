@@ -28,7 +28,7 @@ def network(spec):
 
 
 def small_weights(spec, network, settings):
-    """AlphaZero with another loss: large weights cost something."""
+    """AlphaZero with another loss, which penalises large weights."""
     algorithm = jzero.alphazero(spec, network, settings)
 
     def loss(params, batch, key):

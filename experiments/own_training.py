@@ -1,8 +1,8 @@
-"""A training script from jzero's parts: tic-tac-toe in one compiled function, with an own network.
+"""A training script from jzero's parts: tic-tac-toe in one compiled function, with a user's network.
 
     python experiments/own_training.py
 
-About a minute on two CPU cores. The last line is a proof: the trained agent is played against every reply in both
+About a minute on two CPU cores. The last line is a proof: the trained agent plays against every reply in both
 seats.
 """
 
@@ -50,7 +50,7 @@ optimizer = optax.adamw(1e-3)
 
 
 class State(NamedTuple):
-    """All that changes."""
+    """The training state."""
 
     params: Any
     average: Any  # of the weights: this plays

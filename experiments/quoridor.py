@@ -1,15 +1,15 @@
 """Trains Quoridor from scratch and measures it against players that know the game.
 
     python experiments/quoridor.py                                     5 x 5, 3 walls each: 60 minutes
-    python experiments/quoridor.py --env "quoridor?size=9&walls=10"    the game that is sold in a box
+    python experiments/quoridor.py --env "quoridor?size=9&walls=10"    the original game
     python experiments/quoridor.py --help                              every option
 
 Needs `pip install -e ".[test]"`. While it trains, strength is the score against a minimax of 2 plies. At the end
 the agent, with 64 simulations, plays 200 games against each of three opponents, in both seats, from paired openings
 of 0 to 4 random plies, or as many as half the time of the training allows: a minimax of 4 plies, one that walks
-along the shortest way, OpenSpiel's MCTS with 1,000 simulations. The last line is the score against the minimax,
+along the shortest path, OpenSpiel's MCTS with 1,000 simulations. The last line is the score against the minimax,
 with the others beside it; it looks 2 plies ahead on boards larger than 5 x 5, where 4 take too long on a CPU. A
-game cut short by the ply limit is a draw. `experiments/players/quoridor.py` says how a run is played against these
+game cut short by the ply limit is a draw. `experiments/players/quoridor.py` shows how to play a run against these
 afterwards.
 """
 
@@ -52,7 +52,7 @@ PRESET = RunConfig(
 def _quoridor(env: Env) -> Quoridor:
     if not isinstance(env, Quoridor):
         raise ValueError(
-            f"env is {env}; this experiment's opponents play Quoridor: give quoridor?size=5&walls=3"
+            f"env is {env}; this experiment's opponents play Quoridor: use quoridor?size=5&walls=3"
         )
     return env
 
@@ -68,7 +68,7 @@ def scores(env: Env) -> Measure:
     depth = default_depth(env)
     return beside(
         _against(minimax(env, depth), f"a minimax of {depth} plies"),
-        _against(greedy(env), "the shortest way"),
+        _against(greedy(env), "the shortest path"),
         _against(mcts(env), "OpenSpiel's MCTS with 1000 simulations"),
     )
 

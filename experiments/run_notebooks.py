@@ -24,10 +24,10 @@ LARGEST = 300_000
 
 @dataclass(frozen=True)
 class Config:
-    """Which ones."""
+    """The notebooks to run."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Names of sources without `.py`; by default all."""
+    """Names of the sources without `.py`; by default all."""
 
 
 def execute(name: str) -> None:

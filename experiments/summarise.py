@@ -51,7 +51,7 @@ class Config:
 
 
 def gather(run: Path, every: int = 0) -> dict[str, Any]:
-    """What is kept of one run; see `Config.every`."""
+    """The summary of one run; see `Config.every`."""
     config, metrics = read_json(run / CONFIG) or {}, read_metrics(run)
     curve = [line for line in metrics if line.get("strength") is not None]
     losses = [line for line in metrics if every and "loss" in line and line["iteration"] % every == 0]
@@ -120,7 +120,7 @@ def _nested(svg: str, x: float, y: float, width: float, height: float) -> str:
 
 
 def main(config: Config) -> None:
-    """Writes the file and the picture, and prints the mean strength of the runs that have come to their end."""
+    """Writes the file and the picture, and prints the mean strength of the finished runs."""
     runs = [gather(run, config.every) for run in config.runs]
     values = [run["result"]["strength"]["value"] for run in runs if run["result"] is not None]
     mean = statistics.mean(values) if values else None
@@ -132,7 +132,7 @@ def main(config: Config) -> None:
         assert games is not None, f"{config.runs[0]} has no games.json"
         config.picture.parent.mkdir(parents=True, exist_ok=True)
         config.picture.write_text(picture(runs, games))
-    print(f"mean strength {mean} of {len(values)} runs: {values}; {len(runs) - len(values)} ended before")
+    print(f"mean strength {mean} of {len(values)} runs: {values}; {len(runs) - len(values)} did not finish")
 
 
 if __name__ == "__main__":

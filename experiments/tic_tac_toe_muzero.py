@@ -4,9 +4,9 @@
     python experiments/tic_tac_toe_muzero.py --algorithm muzero             visit counts and PUCT
     python experiments/tic_tac_toe_muzero.py --algorithm efficientzero      value prefix and consistency too
 
-The search plans with a learned model: it knows the legal moves of the position on the board and nothing of what
-follows. A run ends as soon as a proof finds that no opponent can win, or after 15 minutes; the last line is the
-share of all games, over every possible opponent in both seats, that the agent does not lose.
+The search plans with a learned model: it knows only the legal moves of the current position. A run ends as soon as
+a proof finds that no opponent can win, or after 15 minutes; the last line is the share of all games, over every
+possible opponent in both seats, that the agent does not lose.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""jzero: AlphaZero and MuZero as arrays.
+"""jzero: AlphaZero and MuZero in JAX.
 
-Public names are imported when they are first used: `from jzero import search` loads no library of networks,
-checkpoints or plots.
+Public names are imported on first use: `from jzero import search` loads no libraries for networks, checkpoints or
+plots.
 """
 
 import importlib
@@ -82,7 +82,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 
 def __getattr__(name: str) -> Any:
-    """A public name or a module of the package, imported now (PEP 562)."""
+    """Imports a public name or a module of the package on first use (PEP 562)."""
     if name == "__version__":
         value = importlib.import_module("importlib.metadata").version("jzero")
     elif name in _MODULE_OF:

@@ -1,4 +1,4 @@
-"""The command line: `python -m jzero COMMAND`, or `jzero COMMAND` where jzero is installed."""
+"""The command line: `python -m jzero COMMAND`, or `jzero COMMAND` if jzero is installed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "check": ("jzero.run.check", "says in plain words whether an environment keeps the protocol"),
+    "check": (
+        "jzero.run.check",
+        "checks whether an environment follows the protocol, and explains each problem",
+    ),
     "export": (
         "jzero.run.export",
-        "takes an agent out of its run: weights, StableHLO, ONNX, a page that plays offline",
+        "exports an agent: weights, StableHLO, ONNX, a page that plays offline",
     ),
-    "gtp": ("jzero.run.gtp", "makes a run in Go an engine for programs that speak GTP"),
+    "gtp": ("jzero.run.gtp", "serves a Go run as an engine for programs that speak GTP"),
     "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
-    "play": ("jzero.run.play", "plays an agent in the browser or in the terminal, and shows its search"),
-    "report": ("jzero.run.report", "writes the report of a run anew"),
+    "play": (
+        "jzero.run.play",
+        "plays against an agent in the browser or in the terminal, and shows its search",
+    ),
+    "report": ("jzero.run.report", "rewrites the report of a run"),
     "train": ("jzero.run.train_command", "trains and measures an agent in any environment"),
-    "uci": ("jzero.run.uci", "makes a run in chess an engine for programs that speak UCI"),
+    "uci": ("jzero.run.uci", "serves a chess run as an engine for programs that speak UCI"),
 }
-"""Of each command the module, whose `main(argv)` returns the exit code, and what it does."""
+"""Command -> (module whose `main(argv)` returns the exit code, description)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def usage() -> str:
-    """The commands, one a line."""
+    """The commands, one per line."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {does}" for name, (_, does) in COMMANDS.items()]
     return "\n".join(["usage: python -m jzero COMMAND ...; COMMAND --help lists its options", "", *lines])

@@ -1,4 +1,4 @@
-"""A trained agent: what a finished run is good for.
+"""A trained agent, the result of a run.
 
 Axes: B states, A actions, D dimensions of a continuous action, L plies.
 """
@@ -27,10 +27,10 @@ class Agent:
     """Plays and evaluates batches of environment states; made by `jzero.load` or at the end of a run.
 
     Attributes:
-      env: what it plays.
-      name: what `jzero.make` calls the environment.
+      env: the environment.
+      name: name of the environment for `jzero.make`.
       params: the network's weights.
-      search: the settings of its search.
+      search: settings of its search.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class Agent:
         name: str = "",
         recipe: tuple | None = None,
     ) -> None:
-        """An agent of parts.
+        """Makes an agent from its parts.
 
         Args:
-          env: what it plays.
-          model: what it plans with.
-          params: of the model's network.
-          search: how it is searched.
-          name: what `jzero.make` calls the environment; by default its own.
-          recipe: (function, settings, *more) that makes this agent again, by `function(env, settings, params,
-            *more)`: what pickling keeps of it.
+          env: the environment.
+          model: the model that it plans with.
+          params: parameters of the model's network.
+          search: settings of the search.
+          name: name of the environment for `jzero.make`; by default the environment's own name.
+          recipe: (function, settings, *more); `function(env, settings, params, *more)` rebuilds this agent when it
+              is unpickled.
         """
         self.env, self.search = env, search
         self._spec = describe(env, name)
@@ -73,11 +73,9 @@ class Agent:
         self._root = jax.jit(model.root)
 
     def __reduce__(self) -> tuple:
-        """What makes the agent again in another process."""
+        """The recipe that rebuilds the agent in another process."""
         if self._recipe is None:
-            raise TypeError(
-                "this agent was made of functions; pickle one that jzero.load or jzero.train returns"
-            )
+            raise TypeError("this agent has no recipe; pickle one that jzero.load or jzero.train returns")
         function, config, *rest = self._recipe
         return function, (self.env, config, jax.device_get(self.params), *rest)
 
@@ -105,19 +103,19 @@ class Agent:
         leaves: int = 1,
         break_ties: bool = False,
     ) -> jax.Array:
-        """Actions i32[B] for a batch of states; f32[B, D] in [-1, 1] where they are continuous.
+        """Actions i32[B] for a batch of states; f32[B, D] in [-1, 1] if they are continuous.
 
         Args:
           states: environment states, every leaf [B, ...]; finished ones get an arbitrary action.
-          key: a random key; without temperature only the worlds of hidden information and the candidates of
-            continuous actions depend on it.
-          num_simulations: simulations per state; None for the number of the training run, 0 for the raw policy.
-          temperature: [] or [B]; 0 takes the best action; otherwise actions are drawn in proportion to
-            `policy ** (1 / temperature)`. The raw policy of continuous actions gives its mean, or with any
-            temperature a draw of its own.
-          leaves: leaves of each tree in one call of the network, for quick answers in few games; with PUCT it
-            divides `num_simulations`.
-          break_ties: between actions that are as good take a random one, by the key; by default the lowest.
+          key: a random key; without temperature it affects only the worlds of hidden information and the candidates
+              of continuous actions.
+          num_simulations: simulations per state; None for the number in training, 0 for the policy without search.
+          temperature: [] or [B]; 0 takes the best action; otherwise actions are sampled in proportion to `policy **
+              (1 / temperature)`. Without search, continuous actions are the policy's mean, or with any temperature
+              a sample of the policy.
+          leaves: leaves per tree in one call of the network, for quick answers in few games; with PUCT it must
+              divide `num_simulations`.
+          break_ties: break ties between actions at random, with the key; by default the lowest index wins.
 
         Raises:
           ValueError: the states are not a batch, or an argument is out of range.
@@ -149,7 +147,9 @@ class Agent:
     def _search(
         self, states: States, key: jax.Array, num_simulations: int, leaves: int, break_ties: bool
     ) -> Plan:
-        """The search of `act`. With reuse or a cache it goes on with what the last call of as many states found."""
+        """The search of `act`. With reuse or a cache it continues from the last call with the same number of
+        states.
+        """
         # A kept tree has room for a search of the settings' simulations, one leaf at a time.
         remember = leaves == 1 and num_simulations <= self.search.num_simulations
         last = self._last if remember else None
@@ -166,13 +166,13 @@ class Agent:
         *,
         max_num_simulations: int | None = None,
     ) -> Analysis:
-        """What a search finds in a batch of states; its action is that of `act` without temperature.
+        """The results of a search in a batch of states; its action is that of `act` without temperature.
 
         Args:
           states: environment states, every leaf [B, ...].
           key: as in `act`.
-          num_simulations: simulations per state, at least 1; None for the number of the training run.
-          max_num_simulations: makes room for this many, so that other numbers up to it compile nothing.
+          num_simulations: simulations per state, at least 1; None for the number in training.
+          max_num_simulations: capacity of the tree; other numbers of simulations up to it compile nothing.
 
         Raises:
           ValueError: the states are not a batch, or the number of simulations is out of range.
@@ -180,13 +180,14 @@ class Agent:
         states, number = self._checked(states, num_simulations)
         if number < 1:
             raise ValueError(
-                "num_simulations is 0; an analysis needs at least 1 (evaluate is the network alone)"
+                "num_simulations is 0; an analysis needs at least 1 (evaluate uses the network without search)"
             )
         if max_num_simulations is None:
             return self._analyse(self.params, key, states, num_simulations=number)
         if number > max_num_simulations:
             raise ValueError(
-                f"num_simulations is {number}, above max_num_simulations {max_num_simulations}; raise that one"
+                f"num_simulations is {number}, above max_num_simulations {max_num_simulations}; raise "
+                "max_num_simulations"
             )
         count = jnp.int32(number)
         return self._analyse_up_to(
@@ -194,13 +195,13 @@ class Agent:
         )
 
     def play(self) -> Any:
-        """A board in a notebook's cell, to play the agent and to look into its search.
+        """A board in a notebook cell, to play against the agent and to inspect its search.
 
         It needs the extra `play`: `pip install "jzero[play]"`. Colab needs nothing else: anywidget calls
-        `google.colab.output.enable_custom_widget_manager`, which loads Colab's own part from the network.
+        `google.colab.output.enable_custom_widget_manager`, which loads Colab's part from the network.
 
         Returns:
-          an anywidget; it is shown as the value of the cell's last line.
+          an anywidget, displayed if it is the cell's last expression.
 
         Raises:
           ImportError: anywidget is not installed.
@@ -211,7 +212,7 @@ class Agent:
         return board_widget(self)
 
     def _checked(self, states: States, num_simulations: int | None) -> tuple[PyTree, int]:
-        """The states as programs take them, and the number of simulations."""
+        """The states as compiled programs take them, and the number of simulations."""
         if jnp.ndim(states.terminated) != 1:
             raise ValueError(
                 f"states must have one batch axis [B, ...], but states.terminated has shape "
@@ -223,19 +224,19 @@ class Agent:
         return self._settled(states), number
 
     def evaluate(self, states: States) -> tuple[jax.Array, jax.Array]:
-        """The network alone, without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
+        """The network without search: (policy f32[B, A], value f32[B] for the player to move, or f32[B, P]).
 
         With continuous actions the policy is its mean action f32[B, D].
-        Where the environment has `reveal`, the value is that of the states as they are, hidden things included.
+        If the environment has `reveal`, the value is that of the true states, including hidden information.
         """
         root = self._root(self.params, self._settled(states))
         read = squashed.mode if self._spec.action_size else jax.nn.softmax
         return read(jnp.asarray(root.prior_logits)), root.value
 
     def _settled(self, states: States) -> PyTree:
-        """The states beside the weights and without weak types, in which first states differ from later ones.
+        """The states on the device of the weights and without weak types, in which initial and later states differ.
 
-        Each mix would be compiled anew: three times in the first plies of a game.
+        Otherwise each mix would compile again: three times in the first plies of a game.
         """
 
         def strong(x: PyTree) -> PyTree:
@@ -267,8 +268,8 @@ def _plan(
 
 
 def follow(tree: Tree, states: States) -> Tree:
-    """The parts of kept trees [B] that belong to `states` [B]: below the root or below one of its actions, whose
-    embedding equals the state; of others nothing.
+    """The parts of kept trees [B] for `states` [B]: the subtree of the root, or of its child, whose embedding
+    equals the state; else empty.
     """
     index = jnp.asarray(tree.children_index)[:, Tree.ROOT_INDEX]  # [B, A]
     nodes = jnp.concatenate([jnp.zeros_like(index[:, :1]), index], axis=1)
@@ -333,5 +334,5 @@ def _analysis(
 
 
 def _own_copy(params: Params) -> PyTree:
-    """A copy on one device of this process: a run goes on to overwrite (donate) its weights."""
+    """A copy on one device of this process, since a run donates its weights in the next update."""
     return jax.tree.map(lambda x: jnp.array(jnp.asarray(x).addressable_data(0)), params)

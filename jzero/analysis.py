@@ -1,4 +1,4 @@
-"""What a search finds in positions, and what it would go on with.
+"""The results of a search in positions: values, policies and expected lines.
 
 Axes: B states, A actions, D dimensions of a continuous action, P players, L plies, W worlds.
 """
@@ -23,50 +23,51 @@ if TYPE_CHECKING:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What a search finds in positions [B]. With continuous actions A counts the candidates of the root.
+    """The results of a search in positions [B]. With continuous actions A is the number of the root's candidates.
 
-    It is a pytree of its arrays, and can be pickled.
+    It is a pytree and can be pickled.
     """
 
     action: jax.Array
-    """i32[B], or f32[B, D]: the action that the agent takes."""
+    """i32[B], or f32[B, D]: the agent's action."""
     policy: jax.Array
     """f32[B, A] the search's policy."""
     visits: jax.Array
-    """f32[B, A] simulations of each action."""
+    """f32[B, A] simulations per action."""
     qvalues: jax.Array
-    """f32[B, A] its value for the player to move, or [B, A, P] by seat; 0 where no simulation tried it."""
+    """f32[B, A] Q-values for the player to move, or [B, A, P] by seat; 0 for actions without simulations."""
     prior: jax.Array
     """f32[B, A] the network's policy."""
     value: jax.Array
-    """f32[B] the value that the search finds for the player to move, or [B, P] by seat."""
+    """f32[B] the search's value for the player to move, or [B, P] by seat."""
     principal_variation: jax.Array
-    """i32[B, L] the agent's action and then those that the search visits most; -1 after the last one. With explicit
-    or learned chance or hidden information only the first action. Continuous actions are counted by their nodes'
-    candidates, the most visited ones from the root on."""
+    """i32[B, L] the agent's action, then the most visited ones; -1 after the last. With explicit or learned chance
+    or hidden information it has only the first action. For continuous actions these are indices of candidates, the
+    most visited ones starting at the root."""
     candidates: Any
-    """f32[B, A, D] the actions that the root chose among, where they are continuous; else ()."""
+    """f32[B, A, D] the root's candidates if actions are continuous; else ()."""
     tree: Any
-    """The search's trees; where worlds are searched [B * W], the worlds of a state next to each other."""
+    """The search trees; with worlds [B * W], the worlds of a state being adjacent."""
     states: States
     """The positions, every leaf [B, ...]."""
     env: Env = dataclasses.field(metadata={"static": True})
-    """What they are positions of."""
+    """The environment of the positions."""
     name: str = dataclasses.field(metadata={"static": True})
-    """What `jzero.make` calls it."""
+    """Name of the environment for `jzero.make`."""
     chance: Literal["", "explicit", "learned"] = dataclasses.field(default="", metadata={"static": True})
-    """What answers an action in the tree, by edges from A on: nothing, an outcome of the environment's chance, or a
-    learned code."""
+    """Chance after an action in the tree, with edges from A on: none, the environment's outcomes, or learned
+    codes."""
     worlds: int = dataclasses.field(default=0, metadata={"static": True})
-    """W of hidden information; the root of each tree then holds its world. 0 where the states are searched."""
+    """W with hidden information; the root of each tree then holds its world. 0 if the states themselves are
+    searched."""
 
     def show(self, rows: Sequence[int] | None = None) -> Shown:
-        """Boards, bars, expected lines and trees to look at: HTML in a notebook's cell, text in a terminal.
+        """Boards, bars, expected lines and trees for display: HTML in a notebook cell, text in a terminal.
 
-        Of hidden things there is what the player to move knows.
+        Hidden information is shown only as far as the player to move knows it.
 
         Args:
-          rows: of the batch; by default the first few.
+          rows: rows of the batch; by default the first few.
 
         Raises:
           ValueError: there is no such row.
@@ -77,11 +78,11 @@ class Analysis:
 
 
 def principal_variation(tree: Tree, first: jax.Array | None = None) -> jax.Array:
-    """i32[B, L]: the most visited actions of trees with L + 1 nodes, from the root on; -1 after the last one.
+    """i32[B, L]: the most visited actions of trees with L + 1 nodes, starting at the root; -1 after the last.
 
     Args:
-      tree: of a search.
-      first: i32[B] the root's action to begin with; by default the most visited one.
+      tree: tree of a search.
+      first: i32[B] first action; by default the most visited one.
     """
     children, length = jnp.asarray(tree.children), tree.num_simulations
 

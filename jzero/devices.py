@@ -1,6 +1,6 @@
 """Sets JAX up before its first use: cores as devices, several hosts, the compilation cache.
 
-What the user has set of these by JAX's own means, variables or `jax.config`, stays.
+Settings made by the user through JAX's variables or `jax.config` take precedence.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ import jax
 
 CACHE = Path("~/.cache/jzero/xla")
 CPU_INFO = Path("/proc/cpuinfo")
-"""What Linux says of the CPU."""
+"""Description of the CPU on Linux."""
 HEARTBEAT = 20
-"""Seconds of silence after which a process counts as dead and the others end; JAX's own threads send it."""
+"""Seconds of silence after which a process counts as dead and the others end; JAX's threads send heartbeats."""
 JAX_THRESHOLD = 1.0
-"""Seconds that a program must take to compile, at JAX's default, before it is kept."""
+"""JAX's default: seconds of compilation above which a program is cached."""
 
 
 def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) -> None:
-    """Call once, before any array exists: later (in a notebook, say) the devices stay as they are.
+    """Call once, before any array exists: later calls (in a notebook, for example) do not change the devices.
 
-    On a CPU every core becomes a device of the mesh: tree operations run on one core a device, so this is what
-    keeps all cores busy. With a GPU the number of CPU devices does not matter. Under a launcher that JAX knows
-    (Slurm, Open MPI, or the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID) the processes
-    join into one mesh.
+    On a CPU every core becomes a device of the mesh: tree operations use one core per device, so this keeps all
+    cores busy. With a GPU the number of CPU devices does not matter. Under a launcher that JAX knows (Slurm, Open
+    MPI, or the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID) the processes join into one
+    mesh.
 
     Args:
-      cpu_devices: CPU devices of this process; None for what JAX_NUM_CPU_DEVICES or XLA_FLAGS say, else one a core.
-      cache: folder of compiled programs, so that the next start is quick, where JAX has none yet
-        (JAX_COMPILATION_CACHE_DIR) and this one can be written; None for no cache.
+      cpu_devices: CPU devices of this process; None: the number in JAX_NUM_CPU_DEVICES or XLA_FLAGS, else one per
+        core.
+      cache: folder of compiled programs, which makes the next start fast. It is used if it can be written and JAX
+        has no other (JAX_COMPILATION_CACHE_DIR). None: no cache.
 
     Raises:
-      ValueError: JAX is in use with another number of CPU devices than `cpu_devices`.
+      ValueError: JAX is already in use with another number of CPU devices than `cpu_devices`.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked, cpu_devices = cpu_devices, cpu_devices or _users_cpu_devices() or count
@@ -46,8 +47,8 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
     except RuntimeError as error:
         if asked not in (None, found := jax.local_device_count("cpu")):
             raise ValueError(
-                f"cpu_devices is {asked}, but JAX is in use with {found}: give it before the first array is made "
-                f"(in a notebook: restart the kernel), or give {found}"
+                f"cpu_devices is {asked}, but JAX is already in use with {found}: set it before the first array is "
+                f"made (in a notebook: restart the kernel), or use {found}"
             ) from error
     if cache is not None and not jax.config.values["jax_compilation_cache_dir"]:
         _keep_programs(Path(cache))
@@ -61,7 +62,7 @@ def set_up(*, cpu_devices: int | None = None, cache: str | Path | None = CACHE) 
 
 
 def has_matrix_units() -> bool:
-    """Whether this CPU has Intel's AMX, by which JAX multiplies bfloat16 where the sums are float32."""
+    """Whether this CPU has Intel's AMX, which JAX uses for bfloat16 products with float32 sums."""
     try:
         return bool(re.search(r"^flags\b.*\bamx_bf16\b", CPU_INFO.read_text(), re.MULTILINE))
     except OSError:  # not Linux
@@ -69,7 +70,7 @@ def has_matrix_units() -> bool:
 
 
 def _users_cpu_devices() -> int | None:
-    """The number of CPU devices that the user's settings of JAX and XLA name."""
+    """The number of CPU devices in the user's settings of JAX and XLA."""
     if (number := jax.config.values["jax_num_cpu_devices"]) > 0:
         return number
     flag = re.search(r"--xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
@@ -77,7 +78,7 @@ def _users_cpu_devices() -> int | None:
 
 
 def _keep_programs(folder: Path) -> None:
-    """Compiled programs are kept in `folder`, unless there is no home or it cannot be written."""
+    """Caches compiled programs in `folder`, unless there is no home folder or it cannot be written."""
     try:
         folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)

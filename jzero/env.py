@@ -1,19 +1,19 @@
-"""The environment protocol: what jzero asks of a game.
+"""The environment protocol: the interface of a game.
 
 An environment is any object with `num_actions`, `num_players` and three pure functions of one (unbatched)
-state: `init`, `step` and `observe`. There is no class to inherit from; jzero adds the batch axis [B] itself.
+state: `init`, `step` and `observe`. There is no class to inherit from; jzero adds the batch axis [B].
 
 Rules, which `jzero.check_env` verifies:
 - A finished state (terminated or truncated) is a fixed point: stepping it returns it with zero rewards.
-  Environments never restart themselves. A truncated game was cut short, so its value is still bootstrapped.
-- An unfinished state has at least one legal action. The mask of a finished state means nothing.
+  Environments never reset themselves. A truncated game is cut short, so its value is bootstrapped.
+- An unfinished state has at least one legal action. The mask of a finished state is ignored.
 - With two players the rewards sum to zero, unless the environment sets `zero_sum = False`.
-- Chance comes from the key alone: the same state, action and key give the same next state, and nothing that is
-  kept in the state decides in its place what the player cannot see, or a search would see the dice.
+- Chance comes from the key alone: the same state, action and key give the same next state. Nothing in the state may
+determine future chance, or a search would see the dice.
 
-Continuous actions: an environment that has `action_size` D in place of `num_actions` takes vectors f32[D] with each
-number in [-1, 1], and its `legal_action_mask` is bool[1], true. jzero gives nothing else; a `step` treats a number
-beyond as the nearest of the two ends. Learned models plan there, AlphaZero does not.
+Continuous actions: an environment with `action_size` D instead of `num_actions` takes vectors f32[D] with each
+number in [-1, 1], and its `legal_action_mask` is bool[1], true. jzero passes nothing else; `step` clips numbers to
+this range. They need a learned model; AlphaZero does not support them.
 
 By convention an illegal action loses at once: the game is over, -1 for the mover and +1 for everyone else.
 """
@@ -30,7 +30,7 @@ from jzero.pytrees import Embedding, Observation, OneState, PyTree, States
 
 
 class State(Protocol):
-    """The fields jzero reads of a state, a pytree that may hold any others. A actions, P players."""
+    """The fields of a state that jzero reads; the pytree may hold others. A actions, P players."""
 
     @property
     def current_player(self) -> jax.Array:
@@ -42,114 +42,114 @@ class State(Protocol):
 
     @property
     def rewards(self) -> jax.Array:
-        """f32[P]: what each player earned by the last step; zero after `init`."""
+        """f32[P]: rewards of the last step; zero after `init`."""
 
     @property
     def terminated(self) -> jax.Array:
-        """bool[]: the game has ended by its rules."""
+        """bool[]: whether the game has ended by its rules."""
 
     @property
     def truncated(self) -> jax.Array:
-        """bool[]: the game was cut short, by a ply limit for instance."""
+        """bool[]: whether the game was cut short, for example by a ply limit."""
 
 
 class Env(Protocol):
     """A game. Optional members:
 
-    - `action_size`: D, in place of `num_actions`, where actions are vectors f32[D] in [-1, 1];
+    - `action_size`: D, instead of `num_actions`, if actions are vectors f32[D] in [-1, 1];
     - `name`, `zero_sum`;
-    - `alternates`: false where one of two players may move twice in a row. A learned model, which changes the
-      value's sign at every step, is then refused;
-    - `hidden_information`: true where a state holds what its player to move may not see. Searches that step states
-      then need `resample`;
-    - `symmetries`: a tuple of `Symmetry`, the identity left out;
-    - `fingerprint(state)`: u32[2] that tells positions apart;
-    - `resample(state, key)`: the state with what its player to move cannot see drawn anew, consistently with all
-      that it has seen; the same for states that differ in hidden things only. Searches then plan in such worlds;
-    - `reveal(state)`: what the player to move cannot see, as a pytree of arrays. AlphaZero's values (not its
-      policy) may then depend on it: a search looks at it in the worlds that it draws, and only there;
-    - `decide`, `chance_logits`, `resolve` and `num_outcomes`: chance that a search can count, see `ChanceEnv`;
+    - `alternates`: false if one of two players may move twice in a row. Learned models, which flip the value's sign
+    at every step, then raise an error;
+    - `hidden_information`: true if a state holds information that its player to move may not see. Searches that
+    step states then need `resample`;
+    - `symmetries`: a tuple of `Symmetry`, without the identity;
+    - `fingerprint(state)`: u32[2], a hash that distinguishes positions;
+    - `resample(state, key)`: the state with its hidden information resampled, consistently with all that the player
+    to move has seen; equal for states that differ only in hidden information. Searches then plan in such worlds;
+    - `reveal(state)`: the information hidden from the player to move, as a pytree of arrays. AlphaZero's values
+    (not its policy) may then depend on it: a search reads it only in sampled worlds;
+    - `decide`, `chance_logits`, `resolve` and `num_outcomes`: explicit chance, see `ChanceEnv`;
     - `svg(state)`: a picture of one state as a standalone `<svg>` string;
-    - `svg_for(state, player)`: the same without what this player may not see, where information is hidden;
-    - `text(state)` and `text_for(state, player)`: the same in words, for a terminal;
-    - `areas(state)`: where one clicks on the picture, {action: (rectangle, ...)} with rectangles (x, y, width,
-      height) in the picture's units, clicked one after another: one for a cell, two for a piece and where it goes;
-    - `action_name(state, action)`: what players call an action of a state, a short text such as "d3";
-    - `outcome_name(afterstate, outcome)`: what players call an outcome of explicit chance, such as "6-5";
-    - `outcome_features(state, player)`: how a game ended as i32[] `player` sees it, an array of numbers in [-1, 1]
-      such as who owns each point; with `symmetries` laid out like the observation;
-    - `external`: true where the game goes on outside of the state (an emulator), so that a run that is resumed has
-      to begin new games;
-    - `restart(state, key)`: the first state of the game after the finished `state`, where `init` cannot know it (an
-      emulator that starts again by itself); `init(key)` where it is missing;
-    - `record(state)`, `history` and `recall(records)`: what a replay keeps of a state, for observations that look
-      back (a stack of frames). `record` returns a part of the state that has the field `legal_action_mask`;
-      `recall` makes the observation of a state from the records of the last `history` states of its game, oldest
-      first [history, ...], the first one repeated where the game is younger. Without them a replay keeps states.
+    - `svg_for(state, player)`: the same without information hidden from this player;
+    - `text(state)` and `text_for(state, player)`: the same as text, for a terminal;
+    - `areas(state)`: places to click on the picture, {action: (rectangle, ...)} with rectangles (x, y, width,
+    height) in the picture's units, clicked one after another: one for a cell, two for a piece and its target;
+    - `action_name(state, action)`: the usual name of an action in a state, such as "d3";
+    - `outcome_name(afterstate, outcome)`: the usual name of an outcome of explicit chance, such as "6-5";
+    - `outcome_features(state, player)`: features of the end of a game for i32[] `player`, an array of numbers in
+    [-1, 1] such as the owner of each point; with `symmetries`, in the layout of the observation;
+    - `external`: true if the game runs outside the state (an emulator), so that a resumed run must start new games;
+    - `restart(state, key)`: the initial state of the game after the finished `state`, if `init` cannot make it (an
+    emulator that resets itself); by default `init(key)`;
+    - `record(state)`, `history` and `recall(records)`: compact replay for observations with a history (a stack of
+    frames). `record` returns a part of the state with the field `legal_action_mask`; `recall` makes the observation
+    of a state from the records of the last `history` states of its game, oldest first [history, ...], repeating the
+    first one in a younger game. Without them a replay keeps states.
     """
 
     @property
     def num_actions(self) -> int:
-        """How many actions there are, legal or not: A."""
+        """A, the number of actions, legal or not."""
 
     @property
     def num_players(self) -> int:
-        """How many players there are: P."""
+        """P, the number of players."""
 
     def init(self, key: jax.Array) -> PyTree:
-        """The first state of a game."""
+        """The initial state of a game."""
 
     def step(self, state: OneState, action: jax.Array, key: jax.Array) -> PyTree:
         """The state after `state.current_player` takes `action`: i32[], or f32[D] with continuous actions.
 
-        The games of this repository take numbers of Python and of NumPy too; jzero itself gives arrays of JAX.
+        The games of this repository also take Python and NumPy numbers; jzero passes JAX arrays.
         """
 
     def observe(self, state: OneState) -> PyTree:
-        """What `state.current_player` may see, and nothing else: a pytree of arrays."""
+        """What `state.current_player` may see, and nothing more: a pytree of arrays."""
 
 
 class ChanceEnv(Protocol):
-    """What an environment adds to `Env` where the chance of a step is a draw from a few outcomes: dice, a tile.
+    """`Env` with explicit chance: the chance of a step is one of a few outcomes, such as dice or a tile.
 
-    A step is the mover's deterministic part, then the draw: `step(state, action, key)` equals in distribution
-    `resolve(decide(state, action), outcome)` with an outcome drawn from `chance_logits`; `step_by_chance` is that
-    step. AlphaZero then searches with chance nodes, which weigh the outcomes; without these members an edge of its
-    tree holds the one state that its key gave.
+    A step is the mover's deterministic part, then the outcome: `step(state, action, key)` equals in distribution
+    `resolve(decide(state, action), outcome)` with an outcome sampled from `chance_logits`; `step_by_chance` is that
+    step. AlphaZero then searches with chance nodes, which average over the outcomes; without these members an edge
+    of its tree holds the one state sampled with its key.
 
-    An afterstate is a pytree like a state. Its `current_player` is still the player who acted; of its other fields
-    only those count that the environment itself reads. Where the action decided the game, or the state was
-    finished before, the afterstate is finished and `resolve` returns it as it is, for every outcome.
+    An afterstate is a pytree like a state. Its `current_player` is still the player who acted; its other fields are
+    read only by the environment. If the action ended the game, or the state was already finished, the afterstate is
+    finished and `resolve` returns it unchanged for every outcome.
     """
 
     @property
     def num_outcomes(self) -> int:
-        """How many outcomes there are, possible or not: C."""
+        """C, the number of outcomes, possible or not."""
 
     def decide(self, state: OneState, action: jax.Array) -> PyTree:
-        """The afterstate: what the player to move makes of `state` by `action` (i32[]), before chance."""
+        """The afterstate: `state` after `action` (i32[]) of the player to move, before chance."""
 
     def chance_logits(self, afterstate: Embedding) -> jax.Array:
-        """f32[C]: log-probabilities of the outcomes, -inf where one is impossible.
+        """f32[C]: log-probabilities of the outcomes, -inf for impossible ones.
 
-        Where nothing is left to chance one outcome has probability 1; `certainty` is that.
+        Without chance one outcome has probability 1, as in `certainty`.
         """
 
     def resolve(self, afterstate: Embedding, outcome: jax.Array) -> PyTree:
-        """The state after `outcome` (i32[]), which is possible."""
+        """The state after a possible `outcome` (i32[])."""
 
 
 class Symmetry(NamedTuple):
-    """A renaming of the board that leaves the game as it is."""
+    """A symmetry of the game: a transformation of the observation and of the actions."""
 
     observation: Callable[[Any], Any]  # the observation (unbatched) of the renamed position
     action: np.ndarray  # i32[A], a permutation: policy'[action[a]] = policy[a]
 
 
 def square_symmetries(size: int, num_actions: int) -> tuple[Symmetry, ...]:
-    """The seven rotations and reflections of a board [N, N, ...] whose cells, row by row, are the first actions.
+    """The seven rotations and reflections of a board [N, N, ...] whose cells, row by row, are the first N^2
+    actions.
 
-    Further actions (a pass) stay what they are.
+    Further actions (a pass) are unchanged.
 
     Args:
       size: N.
@@ -173,25 +173,25 @@ def _square_symmetry(size: int, num_actions: int, turns: int, flip: bool) -> Sym
 
 
 def turn_square(board: jax.Array, turns: int, flip: bool) -> jax.Array:
-    """The board [N, N, ...] after `turns` quarter turns to the left and then, if `flip`, mirrored left to right."""
+    """The board [N, N, ...] after `turns` quarter turns to the left, then mirrored left to right if `flip`."""
     turned = jnp.rot90(board, turns)
     return turned[:, ::-1] if flip else turned
 
 
 class Revealed(NamedTuple):
-    """What a network is given of an environment that has `reveal`."""
+    """The network's input for an environment with `reveal`."""
 
     seen: Any
     """The observation."""
     hidden: Any
-    """What `reveal` gives; for values only."""
+    """The output of `reveal`; for values only."""
 
 
 StateT = TypeVar("StateT", bound=State)
 
 
 def is_finished(state: State) -> jax.Array:
-    """bool[...]: terminated or truncated; the state may be batched."""
+    """bool[...]: whether the state is terminated or truncated; it may be batched."""
     return state.terminated | state.truncated
 
 
@@ -203,7 +203,7 @@ def keep_finished(state: StateT, next_state: StateT) -> StateT:
 
 
 def forfeit(state: StateT, illegal: jax.Array, next_state: StateT) -> StateT:
-    """`next_state`, unless `illegal` (bool[]): then `state`, lost by its mover (-1, everyone else +1)."""
+    """`next_state`, unless `illegal` (bool[]): then `state` as a loss for its mover (-1, everyone else +1)."""
     mover = jnp.arange(state.rewards.shape[-1], dtype=jnp.int32) == state.current_player
     lost = replace(
         state,
@@ -238,40 +238,40 @@ def replace(state: OneState, **fields: Any) -> PyTree:
 
 
 def seeded_key(seed: jax.Array | int, ply: jax.Array | int) -> jax.Array:
-    """The key of a recorded game's first state (ply 0) or of its `ply`-th step, from the game's seed."""
+    """The key of a recorded game's initial state (ply 0) or of its `ply`-th step, from the game's seed."""
     return jax.random.fold_in(jax.random.key(seed), ply)
 
 
 def action_size(env: Any) -> int:
-    """D, the numbers of a continuous action; 0 where actions are numbered."""
+    """D, the size of a continuous action; 0 for discrete actions."""
     return getattr(env, "action_size", 0)
 
 
 def init_batch(env: Env, key: jax.Array, batch_size: int) -> States:
-    """First states of `batch_size` games: every leaf has a leading axis [B]."""
+    """Initial states of `batch_size` games: every leaf has a leading axis [B]."""
     return jax.vmap(env.init)(jax.random.split(key, batch_size))
 
 
 def step_batch(env: Env, states: States, actions: jax.Array, key: jax.Array) -> States:
-    """One action (i32[B] or f32[B, D]) in each of B games, each with its own key split from `key`."""
+    """Takes one action (i32[B] or f32[B, D]) in each of B games, each with a key split from `key`."""
     return jax.vmap(env.step)(states, actions, jax.random.split(key, actions.shape[0]))
 
 
 def restart_batch(env: Env, states: States, key: jax.Array) -> States:
-    """First states of the games that follow the finished `states` [B] in their lanes."""
+    """Initial states of the games that follow the finished `states` [B] in their lanes."""
     restart = getattr(env, "restart", None)
     keys = jax.random.split(key, states.terminated.shape[0])
     return jax.vmap(env.init)(keys) if restart is None else jax.vmap(restart)(states, keys)
 
 
 def random_actions(states: States, key: jax.Array) -> jax.Array:
-    """i32[B], uniform over the legal actions of each of `states` [B]; arbitrary where there is none."""
+    """i32[B], uniform over the legal actions of each of `states` [B]; arbitrary if there is none."""
     logits = jnp.where(states.legal_action_mask, jnp.float32(0), -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
 def random_actions_in(env: Env, states: States, key: jax.Array) -> jax.Array:
-    """`random_actions` where actions are numbered; continuous ones f32[B, D], uniform in [-1, 1]."""
+    """`random_actions` for discrete actions; continuous ones f32[B, D] are uniform in [-1, 1]."""
     if not action_size(env):
         return random_actions(states, key)
     return random_vectors(key, (states.terminated.shape[0], action_size(env)))
@@ -283,7 +283,7 @@ def random_vectors(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def where_rows(rows: jax.Array, new: PyTree, old: PyTree) -> PyTree:
-    """Pytrees [B, ...]: `new` in the rows bool[B] that are marked, else `old`. The rows may have more axes."""
+    """Pytrees [B, ...]: `new` in the marked `rows` bool[B], else `old`. `rows` may have more axes."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(rows.reshape(rows.shape + (1,) * (old.ndim - rows.ndim)), new, old)
@@ -292,12 +292,12 @@ def where_rows(rows: jax.Array, new: PyTree, old: PyTree) -> PyTree:
 
 
 def observe_batch(env: Env, states: States) -> Observation:
-    """Observations of B states, each from the side of its player to move."""
+    """Observations of B states, each for its player to move."""
     return jax.vmap(env.observe)(states)
 
 
 def shown(env: Env, state: OneState) -> Observation:
-    """What AlphaZero's network is given of one state: an observation, or a `Revealed` one."""
+    """The input of AlphaZero's network for one state: an observation, or a `Revealed` one."""
     reveal, seen = getattr(env, "reveal", None), env.observe(state)
     return seen if reveal is None else Revealed(seen, reveal(state))
 
@@ -308,7 +308,7 @@ def reveal_batch(env: Env, states: States) -> Observation:
 
 
 def missing_members(env: Any) -> list[str]:
-    """What `env` lacks of the protocol, as readable names."""
+    """The members of the protocol that `env` lacks, as readable names."""
     counts = [name for name in [*action_members(env), "num_players"] if not hasattr(env, name)]
     signatures = {"init": "init(key)", "step": "step(state, action, key)", "observe": "observe(state)"}
     methods = [text for name, text in signatures.items() if not callable(getattr(env, name, None))]
@@ -317,11 +317,11 @@ def missing_members(env: Any) -> list[str]:
         hash(env)
     except TypeError:
         missing.append(
-            "a hash, by which JAX knows it again: make its class @dataclass(frozen=True), without lists"
+            "a hash, which JAX needs for caching: make its class @dataclass(frozen=True), without lists"
         )
     return missing
 
 
 def action_members(env: Any) -> list[str]:
-    """The names of what says which actions there are."""
+    """The names of the members that define the actions."""
     return ["action_size"] if action_size(env) else ["num_actions"]

@@ -1,4 +1,4 @@
-"""What jzero knows of an environment, read once.
+"""The properties of an environment, read once.
 
 Axes: P players, A actions, D dimensions of a continuous action.
 """
@@ -25,89 +25,91 @@ from jzero.pytrees import Observation
 
 @dataclass(frozen=True, eq=False)
 class EnvSpec:
-    """An environment with its abilities; `describe` makes it."""
+    """An environment with its properties; `describe` makes it."""
 
     env: Env
     name: str
-    """What `jzero.make` calls it, or the name of its class."""
+    """Its name for `jzero.make`, or the name of its class."""
     num_players: int
     num_actions: int
-    """A; 0 where actions are continuous."""
+    """A; 0 for continuous actions."""
     action_size: int
-    """D; 0 where actions are numbered."""
+    """D; 0 for discrete actions."""
     values_by_seat: bool
-    """Every player has a value of its own: more than two players, or two whose rewards do not sum to 0."""
+    """Whether every player has a value: more than two players, or two whose rewards do not sum to 0."""
     alternates: bool
-    """The players take turns; false where one may move twice in a row."""
+    """Whether players alternate; false if one may move twice in a row."""
     chance: bool
-    """Chance is explicit: it is a `jzero.env.ChanceEnv`."""
+    """Whether chance is explicit: it is a `jzero.env.ChanceEnv`."""
     hidden_information: bool
-    """A state holds what its player to move may not see."""
+    """Whether a state holds information that its player to move may not see."""
     resamples: bool
-    """It can redraw what is hidden: `resample(state, key)`."""
+    """Whether it can resample hidden information: `resample(state, key)`."""
     reveals: bool
-    """It shows the value what is hidden: `reveal(state)`."""
+    """Whether it shows hidden information to the value: `reveal(state)`."""
     external: bool
-    """States live outside of JAX, in an emulator."""
+    """Whether states are outside JAX, in an emulator."""
     records: bool
-    """A replay keeps a part of its states: `record(state)`."""
+    """Whether a replay keeps a part of its states: `record(state)`."""
     recalls: bool
-    """Observations are made of several records: `recall(records)`."""
+    """Whether observations are made from several records: `recall(records)`."""
     history: int
-    """Plies that an observation looks back on, its own included."""
+    """Plies in an observation, including the current one."""
     symmetries: tuple[Symmetry, ...]
     """Symmetries of its observations."""
     fingerprints: bool
-    """Positions have a hash: `fingerprint(state)`."""
+    """Whether positions have a hash: `fingerprint(state)`."""
     draws: bool
-    """States can be drawn: `svg(state)`."""
+    """Whether it draws states: `svg(state)`."""
     draws_for: bool
-    """They can be drawn without what a player may not see: `svg_for(state, player)`."""
+    """Whether it draws them without information hidden from a player: `svg_for(state, player)`."""
     places: bool
-    """The picture has places to click: `areas(state)`."""
+    """Whether the picture has places to click: `areas(state)`."""
     names_actions: bool
-    """Players have names for actions: `action_name(state, action)`."""
+    """Whether actions have names: `action_name(state, action)`."""
     names_outcomes: bool
-    """There are names for outcomes of explicit chance: `outcome_name(afterstate, outcome)`."""
+    """Whether outcomes of explicit chance have names: `outcome_name(afterstate, outcome)`."""
     writes: bool
-    """States can be written in words: `text(state)`."""
+    """Whether it writes states as text: `text(state)`."""
     writes_for: bool
-    """They can be written without what a player may not see: `text_for(state, player)`."""
+    """Whether it writes them without information hidden from a player: `text_for(state, player)`."""
     observation: Any
     """Shapes and dtypes of one observation, without a batch axis."""
     outcome: Any
-    """Shape and dtype of what `outcome_features(state, player)` says of a last state; None without."""
+    """Shape and dtype of `outcome_features(state, player)`; None without."""
 
     @property
     def num_values(self) -> int:
-        """Values that a network predicts: P where every player has one, else 1."""
+        """Number of values that a network predicts: P if every player has one, else 1."""
         return self.num_players if self.values_by_seat else 1
 
     @property
     def one_value_serves(self) -> bool:
-        """A value whose sign changes at every step, or never, serves all players: what learned models have."""
+        """Whether one value, whose sign flips at every step or never, represents all players, as in learned
+        models.
+        """
         return self.num_players == 1 or (self.alternates and not self.values_by_seat)
 
     @property
     def searchable(self) -> bool:
-        """A search may step its states: they hide nothing, or what they hide can be redrawn."""
+        """Whether a search may step its states: they have no hidden information, or it can be resampled."""
         return self.resamples or not self.hidden_information
 
     def seen(self, key: jax.Array) -> Observation:
-        """What a network of policy and value reads of one first state, with a batch axis of 1."""
+        """The input of a policy and value network for an initial state, with a batch axis of 1."""
         return reveal_batch(self.env, init_batch(self.env, key, 1))
 
     def observed(self, key: jax.Array) -> Observation:
-        """The observation of one first state, with a batch axis of 1."""
+        """The observation of an initial state, with a batch axis of 1."""
         return observe_batch(self.env, init_batch(self.env, key, 1))
 
 
 def describe(env: Env, name: str = "") -> EnvSpec:
-    """What there is to know of an environment; of the same one it is the same object.
+    """The properties of an environment; the same object for the same environment.
 
     Args:
-      env: keeps the protocol of `jzero.env.Env`.
-      name: what `jzero.make` calls it; by default its own `name`, or the name of its class.
+      env: an environment that follows `jzero.env.Env`.
+      name: its name for `jzero.make`; by default its attribute `name`, or the name of its class.
 
     Raises:
       ValueError: it has no hash.
@@ -116,7 +118,7 @@ def describe(env: Env, name: str = "") -> EnvSpec:
         hash(env)
     except TypeError as error:
         raise ValueError(
-            f"env {name or type(env).__name__!r} has no hash, by which it is known again: make its class "
+            f"env {name or type(env).__name__!r} has no hash, which JAX needs for caching: make its class "
             "@dataclass(frozen=True), without lists"
         ) from error
     return _read(env, name)

@@ -1,7 +1,7 @@
-"""What random play shows of an environment: how long its games are, what they pay, whether chance has a part.
+"""Measurements of an environment from random play: length of games, rewards, chance.
 
-It is bounded by plies, not by the clock alone, so that it is the same each time; and kept in a file of the user's.
-Axes: B games side by side, P players, N games in all.
+Play is bounded by plies, not only by the clock, so that it is reproducible; the result is cached in a file. Axes: B
+games side by side, P players, N games in all.
 """
 
 from __future__ import annotations
@@ -25,60 +25,60 @@ from jzero.env_spec import describe
 from jzero.pytrees import States
 
 LOOKS = 64
-"""Random games that `look` plays at most."""
+"""Largest number of random games that `look` plays."""
 SIDE_BY_SIDE = 8
-"""Games that it plays at a time."""
+"""Games at a time."""
 ENOUGH_PLIES = 2048
-"""Plies, of all games together, after which it begins no more of them."""
+"""Plies, summed over games, after which it starts no more games."""
 MOST_PLIES = 1000
-"""Plies after which a game is not played on."""
+"""Plies after which a game is cut short."""
 SECONDS = 8.0
-"""After which it stops; a game that has not ended by then is taken for one of `MOST_PLIES`."""
+"""Time limit in seconds; a game that has not ended by then counts as one of `MOST_PLIES`."""
 ROUND = 32
-"""Plies between two looks at the clock."""
+"""Plies between two checks of the clock."""
 CACHE = Path("~/.cache/jzero/looks")
-"""Where it is kept what was seen."""
+"""Folder of cached results."""
 
 
 class Facts(NamedTuple):
-    """What random play shows of an environment."""
+    """Measurements of an environment from random play."""
 
     num_players: int
     """P."""
     player_values: bool
-    """Every player has a value of its own."""
+    """Whether every player has a value."""
     hides: bool
-    """It has hidden information that can be redrawn."""
+    """Whether it has hidden information that can be resampled."""
     chance: bool
-    """Games look different from the beginning, or go on differently, by chance."""
+    """Whether initial observations or steps depend on chance."""
     plies: float
     """Mean length of a game, in plies."""
     longest: int
     """Length of the longest game."""
     ended: bool
-    """At least one game came to its end, or the time was over before any could."""
+    """Whether at least one game ended, or the time was up before any could."""
     largest_reward: float
-    """Greatest absolute reward of a step."""
+    """Largest absolute reward of a step."""
     largest_return: float
-    """Greatest absolute undiscounted return of a game."""
+    """Largest absolute undiscounted return of a game."""
     shapes: tuple[tuple[int, ...], ...]
     """Shapes of the observation's leaves, without the batch axis."""
     shared: bool = False
-    """All of several players earn the same at every step: they play together, not against each other."""
+    """Whether several players always get the same rewards: they cooperate."""
 
     @property
     def points(self) -> bool:
-        """It is played for points: more than one win or loss can be earned."""
+        """Whether it is played for points: returns exceed 1."""
         return self.largest_return > 1 + 1e-4
 
     @property
     def features(self) -> int:
-        """Numbers in an observation."""
+        """Size of an observation."""
         return sum(int(np.prod(shape)) for shape in self.shapes)
 
     @property
     def is_board(self) -> bool:
-        """The observation is one array [H, W, C]."""
+        """Whether the observation is one array [H, W, C]."""
         return len(self.shapes) == 1 and len(self.shapes[0]) == 3
 
 
@@ -89,14 +89,14 @@ _known: dict[tuple[Env, int], Facts] = {}
 def look(env: Env, *, seed: int = 0, say: Callable[[str], None] = lambda text: None) -> Facts:
     """Plays up to `LOOKS` random games, of at most `MOST_PLIES` plies.
 
-    Of long games it plays fewer, and it stops after `SECONDS`. What was seen is kept in `CACHE`, where that can be
-    written, by what the environment computes. An emulator (`external`) is not played but taken for a game of
-    `MOST_PLIES` plies with rewards of 1.
+    It plays fewer games if they are long, and stops after `SECONDS`. The result is cached in `CACHE`, if that can
+    be written, with the environment's computation as the key. An emulator (`external`) is not played; it counts as
+    a game of `MOST_PLIES` plies with rewards of 1.
 
     Args:
       env: the environment.
-      seed: of the games.
-      say: receives what is being done, in words.
+      seed: seed of the games.
+      say: receives progress messages.
     """
     if (env, seed) not in _known:
         _known[env, seed] = _facts(env, _unplayed() if describe(env).external else _seen(env, seed, say))
@@ -104,7 +104,7 @@ def look(env: Env, *, seed: int = 0, say: Callable[[str], None] = lambda text: N
 
 
 class _Seen(NamedTuple):
-    """What random games [N] were like."""
+    """Measurements of random games [N]."""
 
     chance: Any  # bool[]
     plies: Any  # i32[N]
@@ -115,7 +115,7 @@ class _Seen(NamedTuple):
 
 
 def _unplayed() -> _Seen:
-    """What an emulator is taken for."""
+    """The assumed measurements of an emulator."""
     return _Seen(False, np.full(1, MOST_PLIES), np.full(1, True), 1.0, np.full(1, np.inf), False)
 
 
@@ -138,9 +138,9 @@ def _facts(env: Env, seen: _Seen) -> Facts:
 
 
 def _seen(env: Env, seed: int, say: Callable[[str], None]) -> _Seen:
-    """What is on file, or what is played now."""
+    """The cached measurements, or new ones."""
     key = jax.random.key(seed)
-    say("random games show how long a game is and what it pays: compiling")
+    say("compiling random games, which measure lengths and rewards")
     begin = jax.jit(partial(_begin, env)).lower(key)
     go_on = jax.jit(partial(_go_on, env)).lower(jax.eval_shape(partial(_begin, env), key), key)
     text = "".join((begin.as_text(), go_on.as_text(), jax.__version__, repr((seed, *_BOUNDS))))
@@ -160,7 +160,7 @@ def _seen(env: Env, seed: int, say: Callable[[str], None]) -> _Seen:
 
 
 def _play(begin: Callable, go_on: Callable, key: jax.Array, say: Callable[[str], None]) -> _Seen:
-    """Random games by the compiled functions, until there are enough of them or the time is over."""
+    """Plays random games with the compiled functions, until there are enough or the time is up."""
     deadline, batches, plies = time.monotonic() + SECONDS, [], 0
     while len(batches) < LOOKS // SIDE_BY_SIDE and plies < ENOUGH_PLIES:
         batch_key = jax.random.fold_in(key, len(batches))
@@ -197,7 +197,7 @@ class _Batch(NamedTuple):
 
 
 def _begin(env: Env, key: jax.Array) -> _Batch:
-    """First states."""
+    """The initial states."""
     states = init_batch(env, jax.random.fold_in(key, 0), SIDE_BY_SIDE)
     # What is seen, not the states: who sits where is often drawn (pgx), and games begin alike all the same.
     first = (observe_batch(env, states), states.legal_action_mask)
@@ -215,7 +215,7 @@ def _begin(env: Env, key: jax.Array) -> _Batch:
 
 
 def _go_on(env: Env, batch: _Batch, key: jax.Array) -> _Batch:
-    """`ROUND` plies more of the games, or as many as there are."""
+    """Plays up to `ROUND` more plies of the games."""
     end = batch.ply + ROUND
     return jax.lax.while_loop(lambda now: now.going & (now.ply < end), partial(_one_ply, env, key), batch)
 
@@ -242,7 +242,7 @@ def _one_ply(env: Env, key: jax.Array, batch: _Batch) -> _Batch:
 
 
 def _of_most_plies(seen: _Seen) -> _Seen:
-    """The games that have not ended taken for games of `MOST_PLIES` plies."""
+    """Counts unfinished games as games of `MOST_PLIES` plies."""
     return seen._replace(
         plies=np.where(seen.ended, seen.plies, MOST_PLIES), ended=np.full(SIDE_BY_SIDE, True)
     )
@@ -253,7 +253,7 @@ def _rows(states: States, rows: Any) -> States:
 
 
 def _differ(states: States, others: States) -> jax.Array:
-    """bool[]: any leaf of the states differs; random keys that they hold do not count."""
+    """bool[]: whether any leaf of the states differs, except random keys."""
     pairs = zip(jax.tree.leaves(states), jax.tree.leaves(others), strict=True)
     plain = [(a, b) for a, b in pairs if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
     return jnp.stack([jnp.any(a != b) for a, b in plain]).any()

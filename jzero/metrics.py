@@ -1,4 +1,4 @@
-"""Metrics: means as sums and weights, so that parts of any size can be added up and divided once, on the host."""
+"""Metrics: means as sums and weights, which add up over parts of any size and are divided once, on the host."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import jax.numpy as jnp
 
 
 class Mean(NamedTuple):
-    """A mean in two parts; of weight 0 it is the mean of nothing."""
+    """A mean as a total and a weight; weight 0 is an empty mean."""
 
     total: jax.Array
-    """f32[...] sum of the values times their weights."""
+    """f32[...] weighted sum of the values."""
     weight: jax.Array
     """f32[...] sum of the weights."""
 
     @property
     def value(self) -> jax.Array:
-        """The mean under weights that are counts, 0 of nothing: what a loss is made of."""
+        """The mean for weights that are counts, 0 if empty; for losses."""
         return self.total / jnp.maximum(self.weight, 1.0)
 
 
@@ -27,22 +27,22 @@ Metrics = dict[str, Mean]
 
 
 def mean(values: jax.Array, weights: jax.Array) -> Mean:
-    """The mean of `values` under `weights`, of the same shape."""
+    """The mean of `values` with `weights` of the same shape."""
     return Mean(jnp.sum(values * weights), jnp.sum(weights))
 
 
 def one(value: jax.Array) -> Mean:
-    """A number f32[] that is its own mean."""
+    """The mean of one number f32[]."""
     return Mean(value, jnp.ones_like(value))
 
 
 def finite_sum(metrics: Metrics) -> Metrics:
-    """Sums over U updates of metrics f32[U], up to the first update that has one which is not finite.
+    """Sums metrics f32[U] over U updates, up to the first update with a metric that is not finite.
 
-    After that update all weights are spoiled; so only what went wrong first is not finite.
+    That update corrupts all weights, so later metrics say nothing.
 
     Returns:
-      the sums, and `updates_averaged`: how many updates they are of.
+      the sums, and `updates_averaged`: the number of updates in them.
     """
     finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in jax.tree.leaves(metrics)]), axis=0)
     before = jnp.cumprod(jnp.concatenate([jnp.ones(1), finite[:-1].astype(jnp.float32)]))
@@ -51,6 +51,6 @@ def finite_sum(metrics: Metrics) -> Metrics:
 
 
 def read(metrics: Mapping[str, Mean]) -> dict[str, float]:
-    """The means as numbers, without those of nothing."""
+    """The means as numbers, without empty ones."""
     found = jax.device_get(dict(metrics))
     return {name: float(m.total) / float(m.weight) for name, m in found.items() if float(m.weight) != 0}

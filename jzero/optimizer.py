@@ -1,4 +1,4 @@
-"""The optimiser that the command line describes; in code any optax transformation takes its place."""
+"""The optimiser of the command line; in code any optax transformation replaces it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OptimizerSettings:
     """AdamW with clipped gradients."""
 
     learning_rate: float = 1e-3
-    """Adam's step size, the largest of a schedule."""
+    """Adam's step size; with a schedule, the largest."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Step size after the warm-up: constant, or a cosine that falls to 0 at update `schedule_updates`."""
     schedule_updates: int = 0
@@ -42,7 +42,7 @@ class OptimizerSettings:
 
 
 def make_optimizer(settings: OptimizerSettings) -> optax.GradientTransformation:
-    """The optimiser that the settings describe."""
+    """The optimiser for the settings."""
     return optax.chain(
         optax.clip_by_global_norm(settings.max_grad_norm),
         optax.adamw(_learning_rate(settings), weight_decay=settings.weight_decay),

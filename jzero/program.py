@@ -1,7 +1,7 @@
 """The compiled program: self-play and updates as functions of one state, under `shard_map` on all devices.
 
-Parameters and the optimiser are replicated, games and replay are split by lane, gradients are averaged over
-the mesh axis, random keys are folded with the device's index. Self-play has no collectives but the mean of its
+Parameters and the optimiser are replicated, games and replay are split by lane, gradients are averaged over the
+mesh axis, random keys are folded with the device's index. Self-play has no collectives except the mean of its
 metrics at the end.
 """
 
@@ -33,31 +33,32 @@ from jzero.settings import check
 AXIS = "devices"
 GRAPH_OPTION = "xla_gpu_enable_command_buffer"
 GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,CONVOLUTION"
-"""What programs put into CUDA graphs: XLA's defaults and convolutions, so that the host launches a simulation with
-its network at once. Without convolutions it launches every layer by itself."""
+"""Operations in CUDA graphs: XLA's defaults plus convolutions, so that the host launches a simulation with its
+network at once. Without convolutions it launches every layer separately."""
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-"""Stops XLA's CPU compiler from dropping `jax.lax.optimization_barrier` before it fuses operations."""
+"""Stops XLA's CPU compiler from removing `jax.lax.optimization_barrier` before fusion."""
 
 
 @dataclass(frozen=True)
 class ProgramSettings(SelfPlaySettings):
-    """What a compiled program does in an iteration."""
+    """Settings of the compiled program."""
 
     seed: int = 0
     """Seed of the networks, the games and the sampling."""
     replay_plies: int = 512
-    """Plies per game row in the replay, which holds games x replay_plies positions."""
+    """Plies per game lane in the replay, which holds games x replay_plies positions."""
     batch_size: int = 1024
     """Positions per update, summed over all devices."""
     updates: int = 64
     """Updates per iteration."""
     ema_decay: float = 0.99
-    """Decay per update of the averaged weights, which play and are measured; 0 uses the newest weights."""
+    """Decay per update of the averaged weights, which are used for play and measurements; 0 uses the newest
+    weights."""
     surprise: float = 0.0
     """Share of a position's sampling weight that is proportional to its surprise, the divergence of the search's
-    policy from the network's. 0 samples uniformly. Not with `muzero.priority_exponent`."""
+    policy from the network's. 0 samples uniformly. Excludes `muzero.priority_exponent`."""
     cooldown: float = 0.0
-    """Last share of the run, over which the optimiser's steps shrink linearly to 0."""
+    """Final share of the run, over which the step size falls linearly to 0."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -71,12 +72,12 @@ class ProgramSettings(SelfPlaySettings):
 
 
 class TrainState(NamedTuple):
-    """Everything a run needs to go on to the same bits."""
+    """Everything that a run needs to resume bit-identically."""
 
     params: Any
     """The network's newest weights."""
     averaged: Any
-    """Exponential average of the weights: these play."""
+    """Exponential average of the weights, used for play."""
     opt_state: Any
     """The optimiser's state."""
     games: Games
@@ -84,7 +85,7 @@ class TrainState(NamedTuple):
     replay: Replay
     """[R, B] recorded plies."""
     key: jax.Array
-    """The run's key; iterations and updates fold their number into it."""
+    """Key of the run; iterations and updates fold their number into it."""
     iteration: jax.Array
     """i32[] iterations done."""
     updates: jax.Array
@@ -106,17 +107,17 @@ STATE_SPECS = TrainState(
     iteration=_SAME,
     updates=_SAME,
 )
-"""How the state lies on the mesh."""
+"""Partition of the state over the mesh."""
 
 
 class Program(NamedTuple):
     """The compiled functions of a run."""
 
     init: Callable[[], TrainState]
-    """The first state."""
+    """The initial state."""
     play: Callable[..., tuple[TrainState, Metrics]]
     """(state, progress=0.0): self-play of one iteration into the replay; the state is donated. `progress` is the
-    share of the run that has passed, in [0, 1]; few settings read it."""
+    completed share of the run, in [0, 1]; few settings read it."""
     learn: Callable[..., tuple[TrainState, Metrics]]
     """(state, progress=0.0): the updates of one iteration; the state is donated. Losses are means, see
     `jzero.metrics.finite_sum`."""
@@ -125,7 +126,7 @@ class Program(NamedTuple):
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh of one axis over `devices`, by default all of them (of all processes)."""
+    """A mesh with one axis over `devices`, by default all devices of all processes."""
     devices = jax.devices() if devices is None else devices
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
@@ -137,11 +138,11 @@ def make_program(
     settings: ProgramSettings,
     mesh: Mesh | None = None,
 ) -> Program:
-    """The functions of a run on `mesh` (by default all devices).
+    """The compiled functions of a run on `mesh` (all devices by default).
 
     Raises:
-      ValueError: games or batch size do not divide by the number of devices, or the ring by the plies; the ring is
-        too short for the targets or the unrolled steps; resigning does not fit the players.
+      ValueError: games or batch size are not a multiple of the number of devices, or replay_plies of plies; the
+        replay is too short for the targets or the unrolled steps; resignation does not fit the players.
     """
     mesh = make_mesh() if mesh is None else mesh
     num_devices = mesh.size
@@ -239,46 +240,45 @@ def _check(env: Env, algorithm: Algorithm, settings: ProgramSettings, num_device
         )
     if algorithm.lookahead is not None and settings.replay_plies <= algorithm.lookahead:
         raise ValueError(
-            f"replay_plies is {settings.replay_plies}; it must be greater than {algorithm.lookahead}, the later "
-            "plies that a position's targets need (td_lookahead, or muzero.unroll_steps + muzero.td_steps), or no "
-            "position ever has its targets"
+            f"replay_plies is {settings.replay_plies}; it must be greater than {algorithm.lookahead}, the number "
+            "of later plies in a position's targets (td_lookahead, or muzero.unroll_steps + muzero.td_steps)"
         )
     simulations = algorithm.planner.settings.num_simulations
     if settings.first_simulations > simulations:
         raise ValueError(
-            f"first_simulations is {settings.first_simulations}; they grow to search.num_simulations, "
-            f"{simulations}: use a smaller number, or 0"
+            f"first_simulations is {settings.first_simulations}; expected less than search.num_simulations, "
+            f"{simulations}, to which they grow: use a smaller number, or 0"
         )
     if settings.surprise and algorithm.prioritised:
         raise ValueError(
-            f"surprise is {settings.surprise:g}; the algorithm has priorities of its own: use 0, or "
+            f"surprise is {settings.surprise:g}; the algorithm already has priorities: use 0, or "
             "--muzero.priority-exponent 0"
         )
     steps = algorithm.unroll_steps
     if steps and settings.replay_plies <= steps:
         raise ValueError(
-            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {settings.replay_plies}, or the "
-            "ring holds no position with all of them: lower --muzero.unroll-steps or raise --replay-plies"
+            f"muzero.unroll_steps is {steps}; it must be less than replay_plies, {settings.replay_plies}: lower "
+            "--muzero.unroll-steps or raise --replay-plies"
         )
     spec = describe(env)
     if settings.resign_below > -1 and (spec.num_players != 2 or spec.values_by_seat):
         raise ValueError(
-            f"resign_below is {settings.resign_below:g}; resigning is for two players whose rewards sum to 0: "
-            "use -1"
+            f"resign_below is {settings.resign_below:g}; resignation needs two players whose rewards sum to 0: use "
+            "-1"
         )
 
 
 def _by_surprise(share: float, surprise: jax.Array) -> jax.Array:
-    """Sampling weights of new plies by their surprise [T, B]: 1 on average.
+    """Sampling weights of new plies from their surprise [T, B]; 1 on average.
 
-    Of AlphaZero-like programs KataGo does so (Wu 2019; "policy surprise weighting" in its documentation).
+    Source: KataGo (Wu 2019; "policy surprise weighting" in its documentation).
     """
     mean = jnp.maximum(jnp.mean(surprise), 1e-6)
     return (1 - share) + share * jnp.maximum(surprise, 0.0) / mean
 
 
 def begin_new_games(env: Env, settings: ProgramSettings, state: TrainState) -> TrainState:
-    """`state` with its games cut short and new ones begun: an emulator's games are lost with its process."""
+    """`state` with its games cut short and new ones started: an emulator's games end with its process."""
     # Streams 0 and 1 are those of play and learn.
     key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.iteration)
     games = start_games(env, settings, key, settings.games)
@@ -288,7 +288,7 @@ def begin_new_games(env: Env, settings: ProgramSettings, state: TrainState) -> T
 def _init_function(
     env: Env, algorithm: Algorithm, optimizer: optax.GradientTransformation, settings: ProgramSettings
 ) -> Callable[[], TrainState]:
-    """A function that makes the first state of a run."""
+    """A function that makes the initial state of a run."""
 
     def init() -> TrainState:
         key = jax.random.key(settings.seed)
@@ -346,24 +346,24 @@ def shardings(mesh: Mesh) -> TrainState:
 def mean_over_devices(tree: PyTree) -> PyTree:
     """Means of a pytree of float32 arrays over the mesh, in a single collective.
 
-    One, not one a leaf: on a CPU every waiting collective holds a thread of the pool that the other devices'
-    work runs in, and several at once can hold all of them.
+    One per leaf could deadlock: on a CPU every waiting collective holds a thread of the pool that the other devices
+    need, and several at once can hold all threads.
     """
     flat, unravel = ravel_pytree(tree)
     return unravel(jax.lax.pmean(flat, AXIS))
 
 
 def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
-    """A key of this device for the `number`-th use of `stream`."""
+    """This device's key for the `number`-th use of `stream`."""
     key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 
 
 def compiler_options(mesh: Mesh, *, loops: bool = False) -> dict[str, str] | None:
-    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA's cards.
+    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA GPUs.
 
-    With `loops` they hold those of unknown length too, which the host would drive (pgx's Go counts its stones by
-    one), where that was seen to give the same results: on Hopper, with jax 0.11.2.
+    With `loops`, graphs also hold loops of unknown length, which the host would drive otherwise (pgx's Go counts
+    its stones with one). This is enabled where results were verified to be the same: on Hopper with jax 0.11.2.
     """
     device = mesh.devices.flat[0]
     if "NVIDIA" not in device.device_kind:
@@ -374,17 +374,17 @@ def compiler_options(mesh: Mesh, *, loops: bool = False) -> dict[str, str] | Non
 
 
 def unless_chosen(options: dict[str, str]) -> dict[str, str] | None:
-    """XLA's `options` without those that the user's XLA_FLAGS name, which would not be heeded."""
+    """XLA's `options` without those in the user's XLA_FLAGS, so that the user's take effect."""
     flags = {flag.lstrip("-").partition("=")[0] for flag in os.environ.get("XLA_FLAGS", "").split()}
     return {name: value for name, value in options.items() if name not in flags} or None
 
 
 def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, str] | None = None) -> Callable:
-    """A function that does `times` updates and averages their metrics.
+    """A function that runs `times` updates and averages their metrics.
 
     On an accelerator they are one compiled loop. On a CPU they are dispatched one by one: XLA's CPU backend
-    runs the gradient of a convolution inside a loop many times slower than outside of it, and computes a residual
-    stream over and over unless `networks.towers.computed_once` is heeded.
+    runs the gradient of a convolution many times slower inside a loop than outside, and recomputes a residual
+    stream repeatedly unless `networks.towers.computed_once` takes effect.
     """
     if not on_cpu:
 

@@ -1,4 +1,4 @@
-"""What pytrees of arrays are called in signatures. Python's types say no more of them than `Any`."""
+"""Names for pytrees of arrays in signatures, which Python can only type as `Any`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ OneState: TypeAlias = Any
 States: TypeAlias = Any
 """Environment states, every leaf [B, ...]."""
 Observation: TypeAlias = Any
-"""What `observe` gives, every leaf with a batch axis."""
+"""Output of `observe`, every leaf with a batch axis."""
 Embedding: TypeAlias = Any
-"""What a model keeps of a node, every leaf [B, ...]."""
+"""A model's state of a node, every leaf [B, ...]."""
 Record: TypeAlias = Mapping[str, Any]
-"""What a file of a run holds, as read from JSON."""
+"""Content of a run's file, as read from JSON."""

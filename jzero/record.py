@@ -1,9 +1,9 @@
-"""What the replay keeps of a position: what learning reads of it, in as few bytes as that takes.
+"""Compact records of positions in the replay: only what training reads.
 
-Learning reads an observation, the legal actions and at most who is to move. A state holds more, such as the hashes
-of all earlier positions; an observation may be larger than what it is made of. So the replay keeps either those
-leaves of a state that the reading depends on, or what is read itself, whichever is smaller. Booleans take a bit
-each, and of long policies the largest probabilities are kept.
+Training reads an observation, the legal actions and at most the player to move. A state holds more, such as the
+hashes of all earlier positions; but an observation may be larger than its source. So the replay keeps either the
+leaves of a state that these depend on, or the values themselves, whichever is smaller. Booleans take one bit each,
+and long policies are cut to their largest probabilities.
 
 Axes: B games, S samples, A actions, K kept probabilities. Leading axes are written as ....
 """
@@ -22,27 +22,27 @@ from jzero.env import Env
 from jzero.pytrees import OneState, PyTree, States
 
 MAX_POLICY = 256
-"""Probabilities of a policy on record; of those over twice as many actions or more, only the largest."""
+"""Stored probabilities per policy, if it has at least twice that number of actions: the largest ones."""
 
 
 class Position(NamedTuple):
-    """What is learned of: a position as its player to move sees it."""
+    """A position for training, as its player to move sees it."""
 
     seen: Any
-    """What the network is given: the observation, or `jzero.env.Revealed`."""
+    """The network's input: the observation, or `jzero.env.Revealed`."""
     legal: jax.Array
     """bool[..., A]"""
     mover: Any = ()
-    """i32[...] the player to move; () where nobody asks."""
+    """i32[...] the player to move; () if unused."""
 
 
 class Recorder(NamedTuple):
-    """How positions go into the replay and come out of it."""
+    """Functions that pack positions for the replay and unpack them."""
 
     pack: Callable[[States], PyTree]
-    """States [B] -> what the replay keeps of them, leaves [B, ...]."""
+    """States [B] -> packed positions, leaves [B, ...]."""
     unpack: Callable[[PyTree], Any]
-    """What it keeps, leaves [...] -> the positions [...]."""
+    """Packed positions, leaves [...] -> positions [...]."""
 
 
 class TopPolicy(NamedTuple):
@@ -51,15 +51,15 @@ class TopPolicy(NamedTuple):
     action: jax.Array
     """u16 or i32[..., K]"""
     probability: jax.Array
-    """f32[..., K], they sum to 1."""
+    """f32[..., K], with sum 1."""
 
 
 def make_recorder(env: Env, read: Callable[[OneState], PyTree]) -> Recorder:
     """The recorder of an environment.
 
     Args:
-      env: the environment; where it has `record`, `read` is given what that returns.
-      read: one state -> what learning reads of it, a pytree of arrays.
+      env: the environment; if it has `record`, `read` takes that function's output.
+      read: one state -> the data for training, a pytree of arrays.
     """
     record: Callable[[OneState], PyTree] = getattr(env, "record", lambda state: state)
     like = jax.eval_shape(lambda key: record(env.init(key)), jax.random.key(0))
@@ -102,7 +102,7 @@ def make_recorder(env: Env, read: Callable[[OneState], PyTree]) -> Recorder:
 
 
 def pack_policy(policy: jax.Array) -> jax.Array | TopPolicy:
-    """Policies f32[..., A] as the replay keeps them: themselves, or the largest probabilities where A is large."""
+    """Policies f32[..., A] as the replay keeps them: unchanged, or the largest probabilities if A is large."""
     num_actions = policy.shape[-1]
     if num_actions < 2 * MAX_POLICY:
         return policy
@@ -112,7 +112,7 @@ def pack_policy(policy: jax.Array) -> jax.Array | TopPolicy:
 
 
 def unpack_policy(kept: jax.Array | TopPolicy, num_actions: int) -> jax.Array:
-    """The policies f32[..., A] that `pack_policy` packed."""
+    """Policies f32[..., A]: the inverse of `pack_policy`."""
     if not isinstance(kept, TopPolicy):
         return kept
     zeros = jnp.zeros((*kept.action.shape[:-1], num_actions), kept.probability.dtype)
@@ -120,7 +120,7 @@ def unpack_policy(kept: jax.Array | TopPolicy, num_actions: int) -> jax.Array:
 
 
 def _leaves_read(read: Callable[[OneState], PyTree], like: PyTree) -> list[bool]:
-    """Which leaves of a state `like` this one `read` depends on."""
+    """The leaves that `read` depends on, of a state `like` this one."""
     leaves, tree = jax.tree.flatten(like)
     jaxpr = jax.make_jaxpr(lambda *leaves: read(tree.unflatten(leaves)))(*leaves).jaxpr
     return dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[1]
@@ -139,7 +139,7 @@ def _packed_bytes(rows: PyTree) -> int:
 
 
 def _bits(x: jax.Array, row: PyTree) -> jax.Array:
-    """Rows [B, ...] with their booleans as bits, u8[B, ceil(n / 8)]."""
+    """Boolean rows [B, ...] as bits, u8[B, ceil(n / 8)]."""
     return jnp.packbits(x.reshape(x.shape[0], -1), axis=-1) if _takes_bits(row) else x
 
 

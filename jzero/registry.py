@@ -1,6 +1,6 @@
-"""How an environment is found by name: `make`, and what it says where there is none.
+"""Environments by name: `make`, and its error messages.
 
-Names are entry points of the group "jzero.envs", which any package may add to, or "module:Class".
+A name is an entry point of the group "jzero.envs", which any package may add to, or "module:Class".
 """
 
 import ast
@@ -23,15 +23,15 @@ ENTRY_POINTS = "jzero.envs"
 def make(name: str, **kwargs: Any) -> Env:
     """The environment called `name`, built with `kwargs`.
 
-    `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a class
-    of your own ("my_module:MyGame"; the working directory is searched first). A package registers names by
-    entry points of the group "jzero.envs"; an adapter is one that takes the text after the colon. More keyword
-    arguments may stand in the name itself, as Python literals or plain words:
-    "gymnax:Breakout-MinAtar?sticky_actions=0.1", "go?size=9&rules=pgx".
+    `name` is a registered name ("connect_four"), a registered adapter and its game ("pgx:go_9x9"), or a user's
+    class ("my_module:MyGame"; the working directory is searched first). A package registers names as entry points
+    of the group "jzero.envs"; an adapter takes the text after the colon. The name itself may hold keyword
+    arguments, as Python literals or plain words: "gymnax:Breakout-MinAtar?sticky_actions=0.1",
+    "go?size=9&rules=pgx".
 
     Raises:
-      ValueError: no such name, module or class, it does not take the arguments, or the object does not have what an
-        environment needs.
+      ValueError: there is no such name, module or class, it does not take the arguments, or the object lacks
+        members of an environment.
       ImportError: an adapter's package is not installed.
     """
     name, _, options = name.partition("?")
@@ -48,12 +48,14 @@ def make(name: str, **kwargs: Any) -> Env:
         raise ValueError(f"{unknown_name('env', name, sorted(registered))}; or give {_own_class(name)}")
     missing = missing_members(env)
     if missing:
-        raise ValueError(f"env {name!r} is no environment: it lacks {', '.join(missing)}; see jzero.env.Env")
+        raise ValueError(
+            f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env"
+        )
     return env
 
 
 def literal_options(what: str, text: str, example: str) -> dict[str, Any]:
-    """Keyword arguments from "key=literal&key=word"; errors speak of `what` and give the `example`."""
+    """Keyword arguments from "key=literal&key=word"; error messages name `what` and give the `example`."""
     found = {}
     for option in filter(None, text.split("&")):
         key, _, value = option.partition("=")
@@ -68,7 +70,7 @@ def literal_options(what: str, text: str, example: str) -> dict[str, Any]:
 
 
 def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
-    """What the class or function `target` ("module:attribute") makes of the arguments; errors speak of `name`."""
+    """Calls the class or function `target` ("module:attribute") with the arguments; error messages give `name`."""
     registered = [point.name for point in metadata.entry_points(group=ENTRY_POINTS)]
     factory = load_named(f"env {name!r}", "class", target, here=name == target, known=registered)
     try:
@@ -88,17 +90,17 @@ def _build(name: str, target: str, *arguments: str, **kwargs: Any) -> Env:
 def load_named(
     what: str, kind: str, target: str, *, here: bool = True, known: Iterable[str] = ()
 ) -> Callable[..., Any]:
-    """The class or function that `target` ("module:attribute") names.
+    """The class or function called `target` ("module:attribute").
 
     Args:
-      what: what it is for, as errors say it: "env 'my_game:MyGame'".
-      kind: what is expected, as errors say it: "class".
-      target: its name.
-      here: the working directory is searched first.
-      known: names that may have been meant in place of the module.
+      what: its purpose for error messages: "env 'my_game:MyGame'".
+      kind: the expected kind for error messages: "class".
+      target: its full name.
+      here: search the working directory first.
+      known: names that may have been meant instead of the module.
 
     Raises:
-      ValueError: there is none; the message says what is near.
+      ValueError: there is none; the message gives similar names.
     """
     module_name, _, attribute = target.partition(":")
     if module_name.endswith(".py") or "/" in module_name:
@@ -108,7 +110,7 @@ def load_named(
         )
     if not module_name or module_name.startswith("."):
         raise ValueError(
-            f"{what}: {module_name!r} names no module; give it as Python imports it from the working directory"
+            f"{what}: {module_name!r} is not a module name; give it as Python imports it from the working directory"
         )
     if here and sys.path[0] not in ("", os.getcwd()):
         # A script's path starts at its own folder, whose files must not hide those of where the user stands.
@@ -122,7 +124,7 @@ def load_named(
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             hint = _package_found(error, module_name) or _did_you_mean(module_name, near, f":{attribute}")
         if not hint and error.name == module_name:
-            hint = f"start in the folder of {module_name}.py, or add that to PYTHONPATH"
+            hint = f"start in the folder of {module_name}.py, or add that folder to PYTHONPATH"
         text = f"{what}: cannot import the module {module_name!r}: {error}"
         raise ValueError(f"{text}; {hint}".removesuffix("; ")) from error
     found = getattr(module, attribute, None)
@@ -134,43 +136,43 @@ def load_named(
 
 
 def _own_class(name: str) -> str:
-    """How to name a class outside of the package, with its module where that is a file in the working directory."""
+    """How to name a class outside the package; if `name` is a file in the working directory, with its module."""
     module, _, attribute = name.removesuffix(".py").partition(".")
     return f'"{module}:{attribute or "Class"}"' if Path(f"{module}.py").is_file() else '"module:Class"'
 
 
 def _as_module(file: str) -> str:
-    """The name of the module in `file`, seen from the working directory where it lies in there."""
+    """The module name of `file`, relative to the working directory if the file is in it."""
     path = os.path.relpath(file)
     path = os.path.basename(path) if path.startswith("..") else path
     return path.removesuffix(".py").replace("/", ".")
 
 
 def _package_found(error: ImportError, module_name: str) -> str:
-    """Which package Python took, where it has that of `module_name` but not the module; else ""."""
+    """A hint if Python found the package of `module_name` but not the module: which package it found; else ""."""
     package = module_name.partition(".")[0]
     places = list(getattr(sys.modules.get(package), "__path__", []))
     missing = error.name or ""
     if not places or missing == package or not f"{module_name}.".startswith(f"{missing}."):
         return ""
-    return f"the package {package!r} is the one in {places[0]}: rename yours if another is meant"
+    return f"Python found the package {package!r} in {places[0]}: rename yours if you meant another"
 
 
 def unknown_name(what: str, name: str, known: list[str]) -> str:
-    """The message that `known` has no `what` (a kind of thing) called `name`, with the nearest names."""
+    """The error message for an unknown `name` of kind `what`, with the most similar of the `known` names."""
     hint = _did_you_mean(name, known)
     return f"unknown {what} {name!r}: {hint}{' ' if hint else ''}known: {', '.join(known) or 'none'}"
 
 
 def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ValueError for the first of the `options` that `known` does not have; `what` is what each is."""
+    """Raises ValueError for the first of the `options` that is not `known`; `what` is the kind of option."""
     for option in options:
         if option not in known:
             raise ValueError(unknown_name(what, option, sorted(known)))
 
 
 def options_of(made: type) -> list[str]:
-    """The names of the arguments of a class's constructor, its bases' where it hands them further arguments."""
+    """Names of a class's constructor arguments, including its bases' if it passes further arguments on."""
     names: dict[str, None] = {}
     for base in made.__mro__:
         if "__init__" in vars(base):
@@ -183,7 +185,7 @@ def options_of(made: type) -> list[str]:
 
 
 def _did_you_mean(name: str, known: list[str], ending: str = "") -> str:
-    """A question with the names nearest to `name`, or "" where none is near."""
+    """A question with the names most similar to `name`, or ""."""
     exact = {other.lower(): other for other in known}
     near = [exact[other] + ending for other in difflib.get_close_matches(name.lower(), exact)]
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

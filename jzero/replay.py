@@ -1,9 +1,9 @@
 """Replay on the device: a ring of plies for every game lane, with targets and sampling.
 
-Axes: R plies of the ring, B game lanes, T new plies, S samples, L successive plies, A actions, P players. A lane
-is a stream of games in the order they were played. A position can be sampled once its game has ended, or once as
-many later plies are known as its targets need; the others wait at the end of their lane and nothing is thrown away.
-An age is a ply's place in its lane, counted from the oldest ply the ring holds.
+Axes: R plies of the ring, B game lanes, T new plies, S samples, L successive plies, A actions, P players. A lane is
+a stream of games in order of play. A position can be sampled once its game has ended, or once the later plies that
+its targets need are known; the others wait at the end of their lane and nothing is discarded. An age is a ply's
+place in its lane, counted from the oldest ply in the ring.
 """
 
 from __future__ import annotations
@@ -17,57 +17,56 @@ import jax.numpy as jnp
 from jzero.self_play import Transition
 
 Targets = Callable[[Transition], tuple[jax.Array, jax.Array]]
-"""Plies [R, B] in time order, without positions, actions and policies -> the value target of each, f32[R, B], or
-[R, B, P] by seat; whether it is known, bool[R, B]: true up to some ply of each lane."""
+"""Plies [R, B] in time order, without positions, actions and policies -> (value targets f32[R, B], or [R, B, P] by
+seat; whether each is known, bool[R, B]: true up to some ply of each lane)."""
 
 
 ShortTargets = Callable[[Transition], Any]
-"""The same plies -> further value targets f32[R, B, H, ...], or ()."""
+"""The same plies -> value targets at shorter horizons f32[R, B, H, ...], or ()."""
 
 
 class Replay(NamedTuple):
-    """The ring and what sampling needs."""
+    """The ring and the data for sampling."""
 
     plies: Transition
     """[R, B] recorded plies."""
     targets: jax.Array
-    """f32[R, B] value targets, those of a game in progress as if it were cut short now; f32[R, B, P] where every
-    player has a value."""
+    """f32[R, B] value targets, or f32[R, B, P] if every player has a value. A game in progress counts as cut short
+    now."""
     ready: jax.Array
-    """i32[B] how many plies of each lane, from the oldest, can be sampled."""
+    """i32[B] number of plies in each lane that can be sampled, starting at the oldest."""
     head: jax.Array
-    """i32[] plies written to each lane since the run began."""
+    """i32[] plies written to each lane since the start of the run."""
     short_targets: Any = ()
-    """f32[R, B, H, ...] further value targets, of shorter horizons; () where nobody asks."""
+    """f32[R, B, H, ...] value targets at shorter horizons; () if unused."""
     ends: Any = ()
-    """i32[R, B] row of the ply that ends each ply's game, -1 where that is not known yet; () where no outcome is
-    kept."""
+    """i32[R, B] row of the last ply of each ply's game, -1 if not yet known; () if no outcome is kept."""
     priority: Any = ()
-    """f32[R, B] sampling weights (priority ** alpha); () where sampling is uniform."""
+    """f32[R, B] sampling weights (priority ** alpha); () for uniform sampling."""
 
     @property
     def held(self) -> jax.Array:
-        """i32[] plies that each lane of the ring holds."""
+        """i32[] number of plies in each lane of the ring."""
         return jnp.minimum(self.head, self.targets.shape[0])
 
     @property
     def ages(self) -> jax.Array:
-        """i32[R] of every row of the ring."""
+        """i32[R] age of every row of the ring."""
         capacity = self.targets.shape[0]
         return (jnp.arange(capacity, dtype=jnp.int32) - (self.head - self.held)) % capacity
 
     @property
     def finished(self) -> jax.Array:
-        """i32[B] how many plies of each lane, from the oldest, are of games that have ended."""
+        """i32[B] number of plies in each lane whose games have ended, starting at the oldest."""
         return jnp.max(jnp.where(self.plies.ended, self.ages[:, None] + 1, 0), axis=0)
 
     def rows(self, age: jax.Array) -> jax.Array:
-        """Rows of the ring of the plies with these ages, i32[...]."""
+        """Rows i32[...] of the plies with these ages."""
         return (self.head - self.held + age) % self.targets.shape[0]
 
 
 def cut(replay: Replay) -> Replay:
-    """The ring with the games in progress cut short at their last ply, for lanes that cannot go on with them."""
+    """The ring with games in progress cut short at their last ply, for lanes that cannot continue them."""
     last, plies = replay.rows(replay.held - 1), replay.plies
     ended = plies.ended[last]
     return replay._replace(
@@ -79,30 +78,30 @@ def cut(replay: Replay) -> Replay:
 
 
 def lost(replay: Replay, num_plies: int) -> jax.Array:
-    """f32[] positions that the next `num_plies` plies overwrite though none of them could be sampled so far.
+    """f32[] number of positions that the next `num_plies` plies overwrite before they could be sampled.
 
-    They are of games longer than the ring, whose end would have made them ready.
+    Their games are longer than the ring, and only the end of the game makes them ready.
     """
     overwritten = replay.held + num_plies - replay.targets.shape[0]
     return jnp.sum(jnp.maximum(overwritten - replay.ready, 0)).astype(jnp.float32)
 
 
 class Draw(NamedTuple):
-    """Which plies were drawn."""
+    """The sampled plies."""
 
     age: jax.Array
     """i32[S]"""
     lane: jax.Array
     """i32[S]"""
     weight: jax.Array
-    """f32[S] 1, or the importance weight; 0 where there was nothing to draw."""
+    """f32[S] 1, or the importance weight; 0 if there was nothing to sample."""
 
 
 class Sample(NamedTuple):
-    """Positions to learn from."""
+    """Positions for training."""
 
     position: Any
-    """[S] what the replay keeps of positions; in a batch of AlphaZero's, `jzero.record.Position`s."""
+    """[S] packed positions; in a batch of AlphaZero, `jzero.record.Position`s."""
     policy: jax.Array
     """f32[S, A] policy targets."""
     policy_weight: jax.Array
@@ -110,9 +109,9 @@ class Sample(NamedTuple):
     value: jax.Array
     """f32[S] value targets for the player to move, or f32[S, P] by seat."""
     weight: jax.Array
-    """f32[S] 1, or 0 where the lane had nothing to sample."""
+    """f32[S] 1, or 0 if the lane had nothing to sample."""
     auxiliary: Any = ()
-    """Targets of further losses; () where there are none."""
+    """Targets of auxiliary losses; () without these."""
 
 
 def init_replay(
@@ -122,7 +121,7 @@ def init_replay(
     prioritised: bool = False,
     short_targets: ShortTargets = lambda plies: (),
 ) -> Replay:
-    """An empty ring of `capacity` plies for transitions shaped like `transition` [B] (arrays or shapes)."""
+    """An empty ring of `capacity` plies for transitions like `transition` [B] (arrays or shapes)."""
     plies = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), transition)
     batch_size = transition.ended.shape[0]
     return Replay(
@@ -147,15 +146,16 @@ def add(
     priority: jax.Array | None = None,
     short_targets: ShortTargets = lambda plies: (),
 ) -> Replay:
-    """Writes T plies [T, B] over the oldest ones and renews the targets. R must be a multiple of T.
+    """Writes T plies [T, B] over the oldest ones and updates the targets. R must be a multiple of T.
 
     Args:
       replay: the ring.
       transitions: the new plies.
       targets_of: makes the value targets.
-      lookahead: how many later plies make a ply of an unfinished game ready; None for those of finished games only.
-      priority: f32[T, B] of the new plies; by default the highest there is, so that each is likely to be seen once.
-      short_targets: makes further value targets.
+      lookahead: number of later plies after which a ply of an unfinished game is ready; None: only finished games.
+      priority: f32[T, B] priorities of the new plies; by default the highest so far, so that each is likely to be
+        sampled once.
+      short_targets: makes the value targets at shorter horizons.
     """
     capacity, num_plies = replay.targets.shape[0], transitions.ended.shape[0]
     start = replay.head % capacity
@@ -190,7 +190,7 @@ def add(
 
 
 def _ends(ended: jax.Array, oldest: jax.Array) -> jax.Array:
-    """`Replay.ends` of bool[R, B], where games end, in time order from the row `oldest` on."""
+    """`Replay.ends` from `ended` bool[R, B], in time order starting at the row `oldest`."""
     capacity = ended.shape[0]
     time = jnp.arange(capacity, dtype=jnp.int32)[:, None]
     end = jax.lax.cummin(jnp.where(ended, time, capacity), axis=0, reverse=True)
@@ -198,12 +198,12 @@ def _ends(ended: jax.Array, oldest: jax.Array) -> jax.Array:
 
 
 def _without_policies(plies: Any) -> Any:
-    """What value targets are made of."""
+    """The part of the plies that value targets use."""
     return plies._replace(position=(), action=(), policy=(), policy_weight=(), candidates=(), outcome=())
 
 
 def taken(replay: Replay, drawn: Draw) -> Sample:
-    """The positions that were drawn; they and their policies as the replay keeps them."""
+    """The sampled positions, with positions and policies still packed."""
     index, plies = replay.rows(drawn.age), replay.plies
     position, policy = jax.tree.map(lambda x: x[index, drawn.lane], (plies.position, plies.policy))
     return Sample(
@@ -223,11 +223,11 @@ def draw(
     correction: float | jax.Array = 1.0,
     history: int = 1,
 ) -> Draw:
-    """Chooses plies that are ready: uniformly, or in proportion to their priorities.
+    """Samples plies that are ready: uniformly, or in proportion to their priorities.
 
     Without priorities: a lane uniformly, then a ply uniformly among its ready ones. With them: P(i) ~ p_i ** alpha,
     and importance weights (N P(i)) ** -correction over their largest in the draw (Schaul et al. 2016, section 3.4).
-    Observations look back on `history` plies: where the ring has overwritten some of them, none is drawn.
+    Observations include `history` plies: a ply with overwritten history is not sampled.
     """
     capacity, batch_size = replay.targets.shape[:2]
     lane_key, ply_key = jax.random.split(key)
@@ -254,14 +254,16 @@ def draw(
 
 
 def update_priorities(replay: Replay, drawn: Draw, priority: jax.Array, exponent: float) -> Replay:
-    """The ring with new priorities f32[S] of the plies that were drawn; those of weight 0 are left alone."""
+    """The ring with new priorities f32[S] of the sampled plies, except those of weight 0."""
     rows = jnp.where(drawn.weight > 0, replay.rows(drawn.age), replay.targets.shape[0])
     changed = replay.priority.at[rows, drawn.lane].set(priority**exponent, mode="drop")
     return replay._replace(priority=changed)
 
 
 def _first_above(up_to: jax.Array, column: jax.Array, key: jax.Array) -> jax.Array:
-    """i32[S]: rows of cumulative masses f32[N, M], each in proportion to the masses of its column i32[S]."""
+    """i32[S]: rows sampled from cumulative masses f32[N, M], each in proportion to the masses of its `column`
+    i32[S].
+    """
     point = jax.random.uniform(key, column.shape, jnp.float32) * up_to[-1, column]
     low, high = jnp.zeros_like(column), jnp.full_like(column, up_to.shape[0] - 1)
     for _ in range((up_to.shape[0] - 1).bit_length()):

@@ -1,9 +1,8 @@
-"""Self-play: search, act, step, record, start again; one `lax.scan`.
+"""Self-play: search, act, step, record, reset; one `lax.scan`.
 
-Axes: T plies, B games, A actions, P players, N nodes. A finished game's lane starts a new game at once; what is
-recorded is the state before each action, so the end of a game is never lost: its reward, its discount of 0 and
-`ended` stand with the last action. Where every player has a value of its own,
-values and rewards are [B, P], by seat.
+Axes: T plies, B games, A actions, P players, N nodes. The lane of a finished game starts a new one at once. Records
+hold the state before each action, and the last action has the final reward, the discount of 0 and `ended`, so the
+end of a game is never lost. If every player has a value, values and rewards are [B, P], by seat.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from jzero.settings import check
 
 @dataclass(frozen=True)
 class SelfPlaySettings:
-    """How games are played to learn from."""
+    """Settings of self-play."""
 
     games: int = 1024
     """Games played side by side, summed over all devices."""
@@ -45,23 +44,24 @@ class SelfPlaySettings:
     opening_plies: int = 0
     """A new game begins with 0 to this number of random plies, for diverse positions."""
     random_move_fraction: float = 0.0
-    """Probability, at every ply, of a uniformly random legal action in place of the search's."""
+    """Probability per ply of a uniformly random legal action instead of the search's."""
     cut_at_random_moves: bool = True
-    """End value targets at random moves with the search's value. Off: targets go on through random moves, so that
-    actions which the search neglects are valued too."""
+    """End value targets at random moves with the search's value. Off: targets continue through random moves, so
+    that actions which the search neglects get values too."""
     temperature_plies: int = 0
-    """PUCT or worlds: first plies whose actions are drawn from the search's policy; later ones are greedy."""
+    """PUCT or worlds: number of first plies with actions sampled from the search's policy; later ones are
+    greedy."""
     fast_simulations: int = 0
-    """Simulations of a fast search (playout-cap randomisation); 0 switches it off."""
+    """Simulations of a fast search (playout-cap randomisation); 0 is off."""
     full_search_fraction: float = 1.0
     """Share of plies searched with all simulations; only these train the policy."""
     first_simulations: int = 0
-    """Simulations of a full search at the beginning of a run; they grow to `search.num_simulations` over its first
-    half. 0 uses all of them from the beginning."""
+    """Simulations of a full search at the start of a run; they grow to `search.num_simulations` over its first
+    half. 0 uses all from the start."""
     resign_below: float = -1.0
     """Two players: the mover resigns when the search's value is below this; -1 is off."""
     resign_holdout: float = 0.1
-    """Share of games without resignation; they show how often a resignation would have been wrong."""
+    """Share of games without resignation, which measure how often a resignation would be wrong."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -87,45 +87,47 @@ class Games(NamedTuple):
     opening: jax.Array
     """i32[B] plies at the start of each game that are random."""
     earned: jax.Array
-    """f32[B] what the first player has earned so far."""
+    """f32[B] return of the first player so far."""
     never_resigns: jax.Array
-    """bool[B] the game is played to its end, whatever its players think of it."""
+    """bool[B] whether the game is played to its end without resignation."""
     gave_up: jax.Array
-    """i32[B] the first player who found its game lost enough to resign; -1 where none has."""
+    """i32[B] the first player whose value fell below `resign_below`; -1 if none."""
 
 
 class Transition(NamedTuple):
     """One ply of every game; the player is the one to move."""
 
     position: Any
-    """[B] what `record` keeps of the state before the action."""
+    """[B] output of `record` for the state before the action."""
     action: jax.Array
-    """i32[B], or f32[B, D] where actions are continuous: the action taken."""
+    """i32[B], or f32[B, D] if continuous: the action taken."""
     policy: Any
-    """f32[B, A] the search's, packed by `record.pack_policy`; with continuous actions over the candidates."""
+    """f32[B, A] the search's policy, packed by `record.pack_policy`; over the candidates if actions are
+    continuous."""
     policy_weight: jax.Array
-    """f32[B] 1 where the policy is a target, 0 after a fast search."""
+    """f32[B] 1 if the policy is a target, 0 after a fast search."""
     value: jax.Array
     """f32[B] the search's value of the state."""
     qvalue: jax.Array
-    """f32[B] the search's value of the action it chose; once searched again, of the action taken."""
+    """f32[B] the search's Q-value of its chosen action; once searched again, of the action taken."""
     explored: jax.Array
-    """bool[B] a random action was taken instead of the chosen one, and the value target is to be cut here."""
+    """bool[B] whether a random action replaced the chosen one and the value target ends here."""
     reward: jax.Array
     """f32[B] reward of the player who moved, or f32[B, P]."""
     discount: jax.Array
-    """f32[B] of the next state's value: 0 at a terminal; negative where the mover changes, but not with values by
-    seat."""
+    """f32[B] discount of the next state's value: 0 at a terminal state; negative if the mover changes, except with
+    values by seat."""
     ended: jax.Array
-    """bool[B] the game ended with this action."""
+    """bool[B] whether the game ended with this action."""
     truncated: jax.Array
-    """bool[B] the game was cut short with this action."""
+    """bool[B] whether the game was truncated with this action."""
     candidates: Any = ()
-    """f32[B, A, D] the actions that the search chose among, where they are continuous; else ()."""
+    """f32[B, A, D] the search's candidates if actions are continuous; else ()."""
     surprise: Any = ()
-    """f32[B] nats by which the search changed the network's policy, 0 after a fast search; () in a replay."""
+    """f32[B] divergence in nats of the search's policy from the network's, 0 after a fast search; () in a
+    replay."""
     outcome: Any = ()
-    """[B, ...] what is kept of the state after the action, read where a game ended; () where nobody asks."""
+    """[B, ...] features of the state after the action, read if a game ended; () if unused."""
 
 
 def start_games(env: Env, settings: SelfPlaySettings, key: jax.Array, batch_size: int) -> Games:
@@ -168,20 +170,20 @@ def self_play(
 ) -> tuple[Games, Transition, Metrics]:
     """Advances every game by `settings.plies` plies.
 
-    With playout-cap randomisation (KataGo) a ply is searched fully or fast. What searches keep for the next ones is
-    forgotten at the end: the weights change.
+    With playout-cap randomisation (KataGo) a ply gets a full or a fast search. Kept trees and caches are discarded
+    at the end, since the weights change.
 
     Args:
       env: the game.
-      model: what searches plan with.
-      planner: how they do.
-      settings: how games are played.
+      model: the model that the search plans with.
+      planner: the search.
+      settings: settings of self-play.
       params: the network's weights.
       key: consumed.
       games: the games in progress.
-      record: states [B] -> what is kept of them, such as an algorithm's `record`.
-      outcome: states [B] after an action -> what is kept of how a game ended there, such as an algorithm's.
-      progress: share of the run that has passed, f32[] in [0, 1].
+      record: states [B] -> their record, such as an algorithm's `record`.
+      outcome: states [B] after an action -> features of the end of a game, such as an algorithm's `outcome`.
+      progress: completed share of the run, f32[] in [0, 1].
 
     Returns:
       the games; the transitions [T, B]; metrics over these plies.
@@ -249,7 +251,7 @@ def self_play(
 def _simulations(
     settings: SelfPlaySettings, planner: Planner, progress: float | jax.Array
 ) -> dict[str, int | jax.Array]:
-    """The options of a full search that say how many simulations it has."""
+    """Options for the number of simulations of a full search."""
     last = planner.settings.num_simulations
     if not settings.first_simulations:
         return {}
@@ -261,9 +263,9 @@ def _simulations(
 def _maybe_resign(
     settings: SelfPlaySettings, games: Games, value: jax.Array, after: States
 ) -> tuple[Games, States]:
-    """The games with who `gave_up`, and the states after the ply: lost by a mover who resigns instead.
+    """Updates `gave_up` of the games, and makes the states after the ply lost for a mover who resigns.
 
-    A share of the games is played on, to see how often the player who gave up would not have lost (AlphaGo Zero,
+    A share of the games continues, to measure how often the player who gave up would not have lost (AlphaGo Zero,
     Silver et al. 2017, methods).
     """
     hopeless = value < settings.resign_below
@@ -284,7 +286,7 @@ def _maybe_random(
 
 
 def _measure(settings: SelfPlaySettings, transition: Transition, found: Plan, games: Games) -> Metrics:
-    """Metrics of one ply; `games` after it."""
+    """Metrics of one ply; `games` are those after it."""
     ended, each = transition.ended, jnp.ones_like(transition.ended)
     parts = {
         "games_finished_share": (ended, each),
@@ -308,7 +310,7 @@ def _measure(settings: SelfPlaySettings, transition: Transition, found: Plan, ga
 
 
 def _divergence(found: Plan) -> jax.Array:
-    """f32[B, A], whose sum over actions is the divergence of the search's policy from the network's."""
+    """f32[B, A]: terms whose sum over actions is the divergence of the search's policy from the network's."""
     return found.policy * (_log(found.policy) - _log(found.prior))
 
 

@@ -1,4 +1,4 @@
-"""What settings have in common: small frozen dataclasses, checked when they are made."""
+"""Shared by settings, which are small frozen dataclasses with checks on construction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check(
     high: float | None = None,
     below: float | None = None,
 ) -> None:
-    """Raises ValueError naming the setting, its value and its range unless `value` lies within the bounds."""
+    """Raises ValueError with the setting, its value and its range unless `value` is within the bounds."""
     bounds = [
         (low, "at least", lambda bound: value >= bound),
         (above, "greater than", lambda bound: value > bound),
@@ -36,7 +36,7 @@ def check(
 
 
 def full_path(path: str | Path) -> Path:
-    """`path` with the home folder in place of `~`, which a shell leaves in `--run-dir=~/run`.
+    """`path` with `~` expanded, which a shell does not do in `--run-dir=~/run`.
 
     Raises:
       ValueError: there is no home folder.
@@ -45,14 +45,14 @@ def full_path(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(
-            f"path {str(path)!r}: this process has no home folder for ~; give the path in full"
+            f"path {str(path)!r}: this process has no home folder for ~; give the full path"
         ) from error
 
 
 def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
-    """The dataclass `cls` from a (nested) dictionary, as `dataclasses.asdict` makes it and JSON keeps it.
+    """The dataclass `cls` from a nested dictionary in the form of `dataclasses.asdict`, read from JSON.
 
-    JSON has no infinity: where a number is expected, null is one. Nor has it tuples: a list is one.
+    JSON has no infinity: null stands for it where a number is expected. A list stands for a tuple.
 
     Raises:
       ValueError: a key is not a field of `cls`.
@@ -75,7 +75,7 @@ def from_dict(cls: type[SettingsT], values: dict[str, Any]) -> SettingsT:
 
 
 def differences(old: PyTree, new: PyTree, prefix: str = "") -> list[str]:
-    """One line for each field in which two configurations differ."""
+    """One line per field in which two configurations differ."""
     found: list[str] = []
     for item in dataclasses.fields(old):
         before, after = getattr(old, item.name), getattr(new, item.name)

@@ -1,4 +1,4 @@
-"""How far a step is that takes long: who does it tells, who waits hears."""
+"""Progress of long steps: the worker calls `tell`, the waiting code registers a listener with `heard`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Hear = Callable[[str, int, int | None], None]
-"""Gets what is counted, how many are done, and of how many; None: nobody knows."""
+"""(what is counted, number done, total or None if unknown)."""
 
 _hear: ContextVar[Hear | None] = ContextVar("hear", default=None)
 
 
 def tell(what: str, done: int, total: int | None = None) -> None:
-    """Says how far the step is, to the innermost `heard`; does nothing without one."""
+    """Reports the progress of the step to the innermost `heard`; does nothing without one."""
     if hear := _hear.get():
         hear(what, done, total)
 
 
 @contextmanager
 def heard(hear: Hear) -> Iterator[None]:
-    """Within it, `hear` gets what steps tell."""
+    """Within this context, `hear` receives the progress of steps."""
     token = _hear.set(hear)
     try:
         yield

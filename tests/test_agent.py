@@ -257,7 +257,7 @@ def test_an_analysis_with_room_compiles_once_for_all_numbers(run, states):
         np.testing.assert_array_equal(found.visits, wanted.visits)
         np.testing.assert_array_equal(found.action, wanted.action)
     with pytest.raises(
-        ValueError, match="num_simulations is 41, above max_num_simulations 40; raise that one"
+        ValueError, match="num_simulations is 41, above max_num_simulations 40; raise max_num_simulations"
     ):
         agent.analyse(states, KEY, 41, max_num_simulations=40)
 

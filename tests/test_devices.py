@@ -148,5 +148,5 @@ def test_the_home_folder_is_meant_by_a_tilde_in_every_path(tmp_path, monkeypatch
             call()
     monkeypatch.delenv("HOME")
     monkeypatch.setitem(sys.modules, "pwd", None)
-    with pytest.raises(ValueError, match=r"path '~/run': .* no home .* give the path in full"):
+    with pytest.raises(ValueError, match=r"path '~/run': .* no home .* give the full path"):
         RunConfig(run_dir=Path("~/run"))

@@ -109,7 +109,7 @@ def test_a_signal_to_both_processes_saves_their_run(tmp_path, cache):
     finally:
         end(pair)
     assert [child.returncode for child in pair] == [0, 0], said
-    assert "stopped and saved; go on with: " in said[0][0]
+    assert "stopped and saved; resume with: " in said[0][0]
     assert said[1][0].endswith("the end\n")
     assert "stopped and saved" not in said[1][0]
     assert restored(run_dir) == len(read_metrics(run_dir))
@@ -130,7 +130,7 @@ def test_a_killed_process_ends_the_others_and_one_process_can_go_on(tmp_path, ca
         end(pair)
     assert pair[1 - victim].returncode != 0
     for number, words in ((victim, last_words), (1 - victim, said)):
-        (line,) = [line for line in words.splitlines() if "ended before the run was over" in line]
+        (line,) = [line for line in words.splitlines() if "ended before the run did" in line]
         assert f"process {number} of 0 to 1 on " in line
         assert f"--run-dir {run_dir} --resume" in line
     if victim == 1:  # who coordinates knows which one is silent

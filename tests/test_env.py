@@ -198,10 +198,10 @@ def test_options_are_the_arguments_of_a_constructor_and_of_those_that_it_hands_t
         (
             "no_such_module:Game",
             "cannot import the module 'no_such_module': No module named 'no_such_module'; start in the folder of "
-            "no_such_module.py, or add that to PYTHONPATH",
+            "no_such_module.py, or add that folder to PYTHONPATH",
         ),
-        (".x:Y", r"env '\.x:Y': '\.x' names no module; give it as Python imports it from the working"),
-        (":Y", "env ':Y': '' names no module"),
+        (".x:Y", r"env '\.x:Y': '\.x' is not a module name; give it as Python imports it from the working"),
+        (":Y", "env ':Y': '' is not a module name"),
         ("two_piles?size", "env 'two_piles': cannot read the option 'size'; expected key=literal"),
         ("two_piles?size=a b", "cannot read the option 'size=a b'"),
         (
@@ -318,11 +318,11 @@ def resample_other_dtype(self, state, key):
 
 BROKEN = {
     "resample of nothing": case(
-        "resample draws nothing: it gives the same for all keys",
+        "resample returns the same state for all keys",
         resample=lambda self, state, key: state,
     ),
     "resample of the board": case(
-        "resample changes the observation: redraw only what the player to move cannot see",
+        "resample changes the observation: resample only what the player to move cannot see",
         resample=resample_knowing,
     ),
     "resample of the mover": case(
@@ -330,18 +330,18 @@ BROKEN = {
         resample=resample_moving,
     ),
     "resample from hidden things": case(
-        "resample gives two results for states that differ in hidden things only",
+        "resample returns different results for states that differ only in hidden information",
         resample=resample_knowing,
         observe=lambda self, state: jnp.zeros(2),
         symmetries=(),
         fingerprint=lambda self, state: jnp.stack([jnp.uint32(0), state.current_player.astype(jnp.uint32)]),
     ),
     "reveal without resample": case(
-        "it has reveal but no resample(state, key), so a search would see what is hidden",
+        "it has reveal but no resample(state, key), so a search would see hidden information",
         reveal=lambda self, state: state.piles,
     ),
     "reveal of nothing": case(
-        "reveal(state) returns no array; drop it where nothing is hidden",
+        "reveal(state) does not return an array; remove it if nothing is hidden",
         reveal=lambda self, state: (),
         resample=lambda self, state, key: state,
     ),
@@ -376,7 +376,7 @@ BROKEN = {
         "observe(state) fails under jax.jit: NonConcreteBooleanIndexError",
         observe=lambda self, state: state.piles[state.piles > 0],
     ),
-    "empty observation": case("observe(state) returns no array", observe=lambda self, state: ()),
+    "empty observation": case("observe(state) does not return an array", observe=lambda self, state: ()),
     "fingerprint of another dtype": case(
         "fingerprint(state) is int32[2], not uint32[2]", fingerprint=lambda self, state: state.piles
     ),
@@ -385,7 +385,7 @@ BROKEN = {
         outcome_features=lambda self, state, player: (state.piles,),
     ),
     "outcomes that do not turn": case(
-        "symmetries[0].observation cannot turn what outcome_features returns, int32[]: lay it out like the",
+        "symmetries[0].observation cannot transform the output of outcome_features, int32[]: use the layout",
         symmetries=(Symmetry(lambda seen: jnp.flip(jnp.atleast_1d(seen)), np.array([2, 3, 0, 1])),),
         outcome_features=lambda self, state, player: state.piles[0],
         observe=lambda self, state: state.piles,
@@ -406,19 +406,19 @@ BROKEN = {
         "init(key) returns rewards that are not zero", init=starting(rewards=lambda: jnp.array([1.0, -1.0]))
     ),
     "chance in init": case(
-        "init gives two results for the same arguments",
+        "init returns different results for the same arguments",
         init=starting(piles=lambda: jnp.array([3 + next(calls) % 2, 3])),
     ),
     "chance in step": case(
-        "step gives two results for the same arguments",
+        "step returns different results for the same arguments",
         step=stepping(piles=lambda old, new: new.piles + jnp.where(old.terminated, 0, next(calls))),
     ),
     "chance in observe": case(
-        "observe gives two results for the same arguments",
+        "observe returns different results for the same arguments",
         observe=lambda self, state: state.piles.astype(jnp.float32) + next(calls),
     ),
     "observation of another shape every time": case(
-        "observe gives two results for the same arguments",
+        "observe returns different results for the same arguments",
         observe=lambda self, state: jnp.pad(state.piles, (0, next(calls) % 2)),
         symmetries=(),
         fingerprint=lambda self, state: jnp.stack(
@@ -426,7 +426,7 @@ BROKEN = {
         ).astype(jnp.uint32),
     ),
     "rewards for one player": case(
-        "the state's rewards is float32[1], not float32[2]: one number for each player",
+        "the state's rewards is float32[1], not float32[2]: one number per player",
         init=starting(rewards=lambda: jnp.zeros(1)),
     ),
     "rewards that grow": case(
@@ -454,7 +454,7 @@ BROKEN = {
         step=stepping(rewards=lambda old, new: abs(new.rewards)),
     ),
     "rewards go on": case(
-        "stepping a finished state gives rewards",
+        "stepping a finished state returns rewards",
         step=stepping(rewards=lambda old, new: jnp.where(old.terminated, old.rewards, new.rewards)),
     ),
     "play goes on": case(
@@ -466,14 +466,14 @@ BROKEN = {
         fingerprint=lambda self, state: state.piles.at[0].set(0).astype(jnp.uint32),
     ),
     "no picture": case(
-        "svg(state) does not return a string that is one <svg>", svg=lambda self, state: "a board"
+        "svg(state) does not return a string with one <svg>", svg=lambda self, state: "a board"
     ),
     "symmetry with other actions": case(
-        "symmetries[0] does not keep the game: its image differs in observation",
+        "symmetries[0] does not preserve the game: the image differs in observation",
         symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
     ),
     "symmetry with other legal actions": case(
-        "symmetries[0] does not keep the game: its image differs in legal actions",
+        "symmetries[0] does not preserve the game: the image differs in legal actions",
         observe=unseen,
         symmetries=(Symmetry(flip, np.array([3, 2, 1, 0])),),
     ),
@@ -486,7 +486,7 @@ BROKEN = {
         ),
     ),
     "symmetry with another mover": case(
-        "symmetries[0] does not keep the game: its image differs in mover",
+        "symmetries[0] does not preserve the game: the image differs in mover",
         alternates=False,
         step=stepping(
             current_player=lambda old, new: jnp.where(
@@ -495,11 +495,11 @@ BROKEN = {
         ),
     ),
     "symmetry with another outcome": case(
-        "symmetries[0] does not keep the game: its image differs in outcome",
+        "symmetries[0] does not preserve the game: the image differs in outcome",
         step=stepping(rewards=lambda old, new: new.rewards + (new.piles[0] == 2) * jnp.array([0.5, -0.5])),
     ),
     "symmetry with another picture": case(
-        "symmetries[0] does not keep the game: its image differs in observation (",
+        "symmetries[0] does not preserve the game: the image differs in observation (",
         symmetries=(Symmetry(lambda piles: piles, np.array([2, 3, 0, 1])),),
     ),
 }
@@ -515,7 +515,7 @@ def test_check_env_says_what_is_broken(case):
 def test_check_env_says_that_what_is_revealed_is_not_finite():
     members = {"reveal": lambda self, state: 1.0 / (state.piles - 1), "resample": resample_knowing}
     assert any(
-        "what reveal returns has a NaN or an infinity" in problem for problem in problems_of(broken(members))
+        "the output of reveal has a NaN or an infinity" in problem for problem in problems_of(broken(members))
     )
 
 
@@ -533,7 +533,8 @@ def test_check_env_does_not_play_an_emulator():
     emulator = Emulator()
     emulator.external = False
     assert any(
-        "step gives two results for the same arguments" in problem for problem in problems_of(emulator)
+        "step returns different results for the same arguments" in problem
+        for problem in problems_of(emulator)
     )
 
 
@@ -565,7 +566,7 @@ def step_without_clipping(self, state, action, key):
         ({"action_size": -1}, "action_size is -1, not an int of at least 1"),
         ({"action_size": 2.0}, "action_size is 2.0, not an int of at least 1"),
         ({"action_size": 3}, "step(state, action, key), with an action float32[3], fails under jax.jit"),
-        ({"num_actions": 4}, "it has action_size 2 and num_actions 4: keep one of them"),
+        ({"num_actions": 4}, "it has action_size 2 and num_actions 4: keep only one of them"),
         ({"symmetries": TwoPiles.symmetries}, "it has continuous actions and symmetries"),
         (
             {"init": lambda self, key: Aim.init(self, key)._replace(legal_action_mask=jnp.ones(2, bool))},
@@ -573,7 +574,7 @@ def step_without_clipping(self, state, action, key):
         ),
         (
             {"step": step_without_clipping},
-            "step takes numbers outside of [-1, 1] as they are: begin it with `action = jnp.clip(action, -1, 1)`",
+            "step does not clip numbers outside [-1, 1]: start it with `action = jnp.clip(action, -1, 1)`",
         ),
     ],
 )

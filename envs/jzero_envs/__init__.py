@@ -1,1 +1,1 @@
-"""Games, one a file, each found by name through the entry points of the group `jzero.envs`."""
+"""Games, one per file, registered by name as entry points of the group `jzero.envs`."""

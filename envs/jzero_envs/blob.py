@@ -103,7 +103,7 @@ class Blob:
         return max(self.hand_sizes)
 
     def init(self, key: jax.Array) -> BlobState:
-        """The first round, dealt; the dealer is random and so is the trump of a game of one round."""
+        """The first round after the deal; the dealer is random, and so is the trump in a game of one round."""
         deal_key, dealer_key, trump_key = jax.random.split(key, 3)
         seats = self.players
         trump = jax.random.randint(trump_key, (), 0, NO_TRUMP + 1, jnp.int32) if self.rounds is None else 0

@@ -1,4 +1,4 @@
-"""Pictures of Go: a board as SVG and as text, names of points, and where one clicks.
+"""Pictures of Go: a board as SVG and as text, names of points, and places to click.
 
 Points and stones are as in `jzero_envs.go`. A point takes 20 x 20 units; below the board is a line for the pass.
 """
@@ -10,7 +10,7 @@ INK = "#451a03"
 
 
 def vertex(size: int, action: int) -> str:
-    """What players call an action: a column without I and a row from the bottom, or pass."""
+    """The name of an action: a column without I and a row from the bottom, or pass."""
     row, column = divmod(int(action), size)
     return "pass" if row == size else f"{COLUMNS[column]}{size - row}"
 

@@ -152,7 +152,7 @@ class Hex:
         return "\n".join([f"   {' '.join(LETTERS[: self.size])}", *rows])
 
     def action_name(self, state: HexState, action: int) -> str:
-        """The cell on the board as it is drawn, such as d4: a1 is at the top left. The last action is "swap"."""
+        """The cell's name on the picture, such as d4: a1 is at the top left. The last action is "swap"."""
         if action == self.size**2:
             return "swap"
         row, column = self._cell(state, action)

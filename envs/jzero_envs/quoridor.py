@@ -144,7 +144,8 @@ class Quoridor:
         current_player: jax.Array | int = 0,
         ply: jax.Array | int = 0,
     ) -> QuoridorState:
-        """An unfinished position of your own, given as the board is drawn: player 0 starts at the bottom.
+        """An unfinished position of the caller's choice, in the orientation of the picture: player 0 starts at the
+        bottom.
 
         Args:
           walls: bool[2, M, M], the middles of horizontal and of vertical walls; each pawn must have a way.

@@ -1,4 +1,4 @@
-"""What games of stones on the cells of a square board share."""
+"""Shared by games with stones on the cells of a square board."""
 
 import jax
 import jax.numpy as jnp

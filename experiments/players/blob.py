@@ -44,7 +44,8 @@ def rollouts(env: Blob, simulations: int = 10, worlds: int = 4) -> Player:
 
 
 def rules(env: Blob) -> Act:
-    """For use inside of jit: bids what is most worth bidding and plays the card that makes the bid most likely.
+    """For use inside jit: bids the amount with the highest utility, and plays the card that makes the bid
+    most likely.
 
     Every card in the hand is taken for a coin that brings a trick with some chance, told from the cards that are
     out, the voids shown and who still wants tricks; the card to be played, from who is still to play.
@@ -59,7 +60,7 @@ def rules(env: Blob) -> Act:
 
 
 def _utilities(view: BlobObservation, max_cards: int) -> jax.Array:
-    """f32[66]: what every action is worth."""
+    """f32[66]: the value of every action."""
     now, later = _chances(view, max_cards)
     hand = view.cards[:, 0]
     held = jnp.argsort(-hand)[:max_cards]  # the cards in the hand first

@@ -24,7 +24,7 @@ def greedy(env: Game2048) -> Player:
 
 
 def expectimax(env: Game2048, depth: int = 2) -> Player:
-    """Weighs all new tiles and takes the move that scores most within `depth` moves."""
+    """Averages over all new tiles and takes the move that scores most within `depth` moves."""
 
     def act(states: Any, key: jax.Array) -> jax.Array:
         keys = jax.random.split(key, states.terminated.shape[0])

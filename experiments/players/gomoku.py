@@ -21,17 +21,17 @@ from jzero.evaluate.turns import Player, Turn
 DEPTH = 10
 """Fours in a row that a search for a win tries."""
 NODES = 300
-"""Positions that one search visits at most."""
+"""Largest number of positions per search."""
 WEIGHTS = np.array([[1, 12, 80, 600, 0, 0], [1, 9, 60, 450, 0, 0]], np.float64)
-"""What a line that one side alone has stones on is worth to its empty cells, by side and number of stones."""
+"""Value per empty cell of a line with stones of one side only, by side and number of stones."""
 
 
 def threats(env: Env, depth: int = DEPTH) -> Player:
-    """Looks for wins by fours, its own and the opponent's; else plays where lines cross that are worth most.
+    """Searches for wins by fours, its own and the opponent's; else plays where the most valuable lines cross.
 
     In this order it completes five; stops the opponent's five; begins a sequence of fours that wins (an open four
     is the shortest); plays the best cell after which the opponent has no such sequence, so that open threes are
-    blocked; plays the best cell. Cells of the same worth are taken at random.
+    blocked; plays the best cell. Ties between cells are broken at random.
 
     Args:
         env: Gomoku.
@@ -41,7 +41,7 @@ def threats(env: Env, depth: int = DEPTH) -> Player:
         ValueError: the game is not Gomoku.
     """
     if not isinstance(env, Gomoku):
-        raise ValueError(f"env is {env}; expected Gomoku: give gomoku?size=9, or take rollouts")
+        raise ValueError(f"env is {env}; expected Gomoku: use gomoku?size=9, or the player rollouts")
     boards = jax.jit(jax.vmap(lambda state: env.observe(state) @ np.array([1.0, -1.0], np.float32)))
 
     def play(turn: Turn) -> np.ndarray:

@@ -22,15 +22,15 @@ LARGEST = 5
 
 
 def perfect(env: Env) -> Player:
-    """Plays a random one of the moves that win; where none does, the one after which the fewest replies may win.
+    """Plays a random winning move; if there is none, the move after which the fewest replies may win.
 
     Raises:
         ValueError: the game is not Hex, or the board is too large.
     """
     if not isinstance(env, Hex) or env.size > LARGEST:
         raise ValueError(
-            f"env is {env}; expected Hex on at most {LARGEST} x {LARGEST}: give hex?size={LARGEST}, "
-            "or take rollouts"
+            f"env is {env}; expected Hex on at most {LARGEST} x {LARGEST}: use hex?size={LARGEST}, or the player "
+            "rollouts"
         )
     solver = HexSolver(env.size)
     drawn = jax.jit(jax.vmap(lambda state: env.outcome_features(state, jnp.int32(0)).ravel()))

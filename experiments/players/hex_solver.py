@@ -1,4 +1,4 @@
-"""Who wins a position of Hex on a small board: an exact search with must-play regions and bridges.
+"""Exact solver for Hex on a small board: a search with must-play regions and bridges.
 
 Sets of cells are ints, bit `N row + column` of the board as it is drawn. Player 0 joins top and bottom, player 1
 left and right.
@@ -22,7 +22,7 @@ Stones = tuple[int, int]
 
 
 class Verdict(NamedTuple):
-    """Who wins."""
+    """The winner of a position."""
 
     mover_wins: bool
     carrier: int
@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What is seen of a position without a search."""
+    """Facts about a position without a search."""
 
     verdict: Verdict | None
     must_play: int
@@ -40,7 +40,7 @@ class Look(NamedTuple):
 
 
 class HexSolver:
-    """Solves positions of one size; what it has found is kept for the next ones."""
+    """Solves positions of one board size; results are cached."""
 
     def __init__(self, size: int) -> None:
         """`size` is N. On 5 x 5 a first move takes up to some ten seconds, 4 x 4 is solved in a fifth of one."""
@@ -106,7 +106,7 @@ class HexSolver:
         return Verdict(False, needed)
 
     def _look(self, stones: Stones, player: int) -> Look:
-        """What bridges say of a position."""
+        """Conclusions from the bridges of a position."""
         known = self._looks.get((stones, player))
         if known is None:
             known = self._looks[stones, player] = self._see(stones, player)

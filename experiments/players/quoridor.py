@@ -1,4 +1,4 @@
-r"""Opponents for Quoridor: along the shortest way, minimax, OpenSpiel's MCTS.
+r"""Opponents for Quoridor: shortest path, minimax, OpenSpiel's MCTS.
 
     python -m jzero match runs/quoridor/20261121-101500:64 experiments.players.quoridor:greedy \
         experiments.players.quoridor:minimax "experiments.players.quoridor:mcts?simulations=1000"
@@ -29,7 +29,7 @@ def distances(env: Quoridor, state: QuoridorState) -> jax.Array:
 
 
 def heuristic(env: Quoridor, state: QuoridorState) -> jax.Array:
-    """f32[] in (-1, 1): by how many moves the mover is ahead; a wall in hand counts a hundredth of a move."""
+    """f32[] in (-1, 1): the mover's lead in moves; a wall in hand counts a hundredth of a move."""
     own, other = distances(env, state)
     walls = state.walls_left.astype(jnp.float32)
     return (other - own + (walls[0] - walls[1]) / 100) / (env.size**2 + env.walls / 100)
@@ -46,14 +46,14 @@ def order(env: Quoridor, state: QuoridorState) -> jax.Array:
 
 
 def greedy_action(env: Quoridor, state: QuoridorState, key: jax.Array) -> jax.Array:
-    """i32[]: the move of the pawn that leaves the shortest way; among several of these a random one."""
+    """i32[]: the pawn move that leaves the shortest path; ties are broken at random."""
     cells = env.size**2
     length = jnp.where(state.legal_action_mask[:cells], env.way_lengths(state)[0].ravel(), cells + 1)
     return jax.random.categorical(key, jnp.where(length == length.min(), 0.0, -jnp.inf)).astype(jnp.int32)
 
 
 def greedy(env: Quoridor) -> Player:
-    """Walks along a shortest way and never places a wall."""
+    """Walks along a shortest path and never places a wall."""
 
     def act(states: QuoridorState, key: jax.Array) -> jax.Array:
         keys = jax.random.split(key, states.terminated.shape[0])
@@ -63,7 +63,7 @@ def greedy(env: Quoridor) -> Player:
 
 
 def minimax(env: Quoridor, depth: int | None = None) -> Player:
-    """Looks `depth` plies ahead and compares the lengths of the ways; equal moves at random."""
+    """Searches `depth` plies and compares path lengths; ties are broken at random."""
     return minimax_player(env, partial(heuristic, env), depth or default_depth(env), partial(order, env))
 
 

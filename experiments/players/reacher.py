@@ -1,4 +1,4 @@
-r"""Opponents for brax's reacher that do not learn: one that keeps still, and a controller that knows the arm.
+r"""Opponents for brax's reacher that do not learn: one without torques, and a controller that knows the arm.
 
     python -m jzero match runs/reacher/20261122-101500:16 runs/reacher/20261122-101500:0 random \
         experiments.players.reacher:still experiments.players.reacher:controller
@@ -19,8 +19,8 @@ from jzero.evaluate.turns import Player, as_player
 UPPER, LOWER = 0.1, 0.11
 """Lengths of the arm's links, the second one's to the finger."""
 STIFFNESS, DAMPING, LARGEST_TORQUE = 0.4, 0.05, 0.3
-"""The controller's: torques for each radian and radian a second, as shares of what the motors can do; the best of a
-grid."""
+"""Gains of the controller: torques per radian and per radian per second, as shares of the motors' maximum; the best
+of a grid search."""
 
 
 def still(env: Env) -> Player:

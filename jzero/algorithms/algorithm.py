@@ -1,4 +1,4 @@
-"""What an algorithm is: plain functions, each of which can be replaced (`algorithm._replace(loss=...)`)."""
+"""An algorithm: plain functions, each of which can be replaced (`algorithm._replace(loss=...)`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jzero.self_play import Transition
 
 
 def nothing_to_remember(replay: Replay, batch: Any, priorities: Any) -> Replay:
-    """The replay as it is."""
+    """The replay, unchanged."""
     del batch, priorities
     return replay
 
@@ -25,30 +25,30 @@ class Algorithm(NamedTuple):
     """The parts in which algorithms differ; self-play, replay and updates are shared."""
 
     model: Model
-    """What the search plans with."""
+    """The model that the search plans with."""
     planner: Planner
-    """How it is searched."""
+    """Searches with the model."""
     init: Callable[[jax.Array], Any]
-    """key -> the network's first weights."""
+    """key -> the network's initial weights."""
     record: Callable[[States], PyTree]
-    """States [B] -> what the replay keeps of them; `batch` knows how to read it."""
+    """States [B] -> the part of them that the replay keeps, in the format that `batch` reads."""
     targets: Targets
     """Makes the replay's value targets."""
     batch: Callable[..., tuple[Replay, Any]]
     """(averaged weights, replay, key, number of samples, progress f32[] of the run in [0, 1]) -> replay, batch."""
     loss: Callable[[Any, Any, jax.Array], tuple[jax.Array, tuple[Metrics, Any]]]
-    """(params, batch, key) -> loss, (metrics, priorities f32[S] of the samples, or () where nobody asks)."""
+    """(params, batch, key) -> loss, (metrics, priorities f32[S] of the samples, or () if unused)."""
     update_priorities: Callable[[Replay, Any, Any], Replay] = nothing_to_remember
     """(replay, batch, priorities) -> replay."""
     prioritised: bool = False
-    """The replay keeps priorities."""
+    """Whether the replay keeps priorities."""
     lookahead: int | None = None
-    """How many later plies make a ply ready for learning; None waits for the end of its game."""
+    """Number of later plies after which a ply is ready for training; None waits for the end of its game."""
     unroll_steps: int = 0
-    """Steps after a sampled position that its targets speak of."""
+    """Steps after a sampled position that its targets cover."""
     outcome: Callable[[States], Any] = lambda states: ()
-    """States [B] after an action -> what the replay keeps of how a game ended there; () for nothing."""
+    """States [B] after an action -> features of the end of the game for the replay; () for none."""
     short_targets: Callable[[Transition], Any] = lambda plies: ()
-    """Plies [R, B] in time order -> further values f32[R, B, H, ...] of each; () for none."""
+    """Plies [R, B] in time order -> further values f32[R, B, H, ...] of each ply; () for none."""
     searched_again: Callable[[int], int] = lambda num_samples: 0
-    """Samples of a device's batch -> positions that are searched again for it (reanalyse)."""
+    """Samples in a device's batch -> positions searched again for it (reanalyse)."""

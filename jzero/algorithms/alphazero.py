@@ -34,7 +34,7 @@ from jzero.settings import check
 
 @dataclass(frozen=True)
 class AlphaZeroSettings(LossSettings):
-    """What AlphaZero reads of a run's settings."""
+    """The settings of a run that AlphaZero reads."""
 
     search: SearchSettings = field(default_factory=SearchSettings)
     auxiliary: AuxiliarySettings = field(default_factory=AuxiliarySettings)
@@ -101,7 +101,7 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
 
 
 def position_of(spec: EnvSpec, state: OneState) -> Position:
-    """What AlphaZero learns from of one state."""
+    """The part of one state that AlphaZero trains on."""
     return Position(shown(spec.env, state), state.legal_action_mask, state.current_player)
 
 
@@ -113,20 +113,20 @@ def alphazero_loss(
     batch: Sample,
     key: jax.Array,
 ) -> tuple[jax.Array, tuple[Metrics, tuple[()]]]:
-    """Cross-entropy of the policy plus `value_weight` times the squared error of the value (the players' mean), and
-    the auxiliary losses.
+    """Cross-entropy of the policy, plus `value_weight` times the squared error of the value (the mean over
+    players), plus the auxiliary losses.
 
     Args:
-      spec: gives symmetries.
-      network: policy and value; errors of values are those of `supports.to_unit` with its limit.
-      settings: the weights of the losses; whether each position is replaced by a random symmetric image (the
-        identity included).
-      params: of the network.
+      spec: the environment, for its symmetries.
+      network: policy and value; value errors are on the scale of `supports.to_unit` with the network's limit.
+      settings: weights of the losses, and whether each position is replaced by a random symmetric image (including
+        the identity).
+      params: parameters of the network.
       batch: `Position`s [S].
-      key: draws the symmetries.
+      key: for the symmetries.
 
     Returns:
-      the loss; its parts: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
+      the loss, and metrics: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
       `value_loss`, and those of `auxiliary.losses`.
     """
     observation, legal, mover = batch.position
@@ -153,47 +153,47 @@ def alphazero_loss(
 
 
 def _check(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> None:
-    """Raises ValueError for an environment that AlphaZero cannot search, or options that do not fit it."""
+    """Raises ValueError for an environment that AlphaZero cannot search, or settings that do not fit it."""
     check_numbered(spec)
     auxiliary.check_heads(spec, network, settings.auxiliary, augment=settings.augment)
     if spec.external or spec.records:
         raise ValueError(
-            f"algorithm 'alphazero' searches by stepping states, and a state of {spec.name!r} is not the whole "
-            "game; learn a model (experiments/muzero.py, efficientzero.py)"
+            f"algorithm 'alphazero' searches by stepping states, and a state of {spec.name!r} does not hold the "
+            "whole game; use algorithm 'gumbel_muzero', which learns a model"
         )
     hides = spec.resamples
     if settings.search.worlds > 1 and not hides:
         raise ValueError(
-            f"search.worlds is {settings.search.worlds}; {spec.name!r} hides nothing (it has no "
-            "resample(state, key)), so its worlds would all be the same: use 1"
+            f"search.worlds is {settings.search.worlds}; {spec.name!r} has no hidden information (no "
+            "resample(state, key)), so all worlds would be the same: use 1"
         )
     reveals = spec.reveals
     if reveals and not hides:
         raise ValueError(
-            f"{spec.name!r} has reveal but no resample(state, key): its values would see what is really hidden; "
-            "add resample, or drop reveal"
+            f"{spec.name!r} has reveal but no resample(state, key): its values would see the true hidden state; "
+            "add resample, or remove reveal"
         )
     if reveals and settings.augment and spec.symmetries:
         raise ValueError(
-            f"augment is True; {spec.name!r} has symmetries of its observation, but what it reveals would stay as "
-            "it is: use --no-augment"
+            f"augment is True; {spec.name!r} has symmetries for its observation, but none for the output of "
+            "reveal: use --no-augment"
         )
     if settings.search.reuse and hides:
         raise ValueError(
-            f"search.reuse is True; {spec.name!r} hides information, and its worlds are drawn anew at every move: "
-            "use --search.no-reuse"
+            f"search.reuse is True; {spec.name!r} has hidden information, and its worlds are sampled anew at every "
+            "move: use --search.no-reuse"
         )
     if settings.search.reuse and spec.chance:
         raise ValueError(
-            f"search.reuse is True; {spec.name!r} has explicit chance, and a search cannot go on from the outcome "
-            "that came: use --search.no-reuse"
+            f"search.reuse is True; {spec.name!r} has explicit chance, and a search cannot continue from the "
+            "outcome that occurred: use --search.no-reuse"
         )
 
 
 def check_numbered(spec: EnvSpec) -> None:
-    """Raises ValueError where actions are vectors: AlphaZero needs numbers."""
+    """Raises ValueError if actions are vectors: AlphaZero needs discrete actions."""
     if spec.action_size:
         raise ValueError(
-            f"algorithm 'alphazero' chooses among numbered actions, and those of {spec.name!r} are vectors of "
-            f"{spec.action_size}; learn a model (experiments/muzero.py, efficientzero.py)"
+            f"algorithm 'alphazero' needs discrete actions, and those of {spec.name!r} are vectors of "
+            f"{spec.action_size}; use algorithm 'gumbel_muzero', which learns a model"
         )

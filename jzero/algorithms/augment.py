@@ -12,11 +12,11 @@ import numpy as np
 from jzero.pytrees import Observation, PyTree
 
 Symmetries = tuple
-"""Of `jzero.env.Symmetry`; image 0 is the identity, image i the i-th symmetry."""
+"""`jzero.env.Symmetry`s; image 0 is the identity, image i the i-th symmetry."""
 
 
 def draw_images(symmetries: Symmetries, key: jax.Array, num_samples: int) -> jax.Array:
-    """i32[S]: which image each sample becomes."""
+    """i32[S]: a random image for each sample."""
     return jax.random.randint(key, (num_samples,), 0, len(symmetries) + 1, jnp.int32)
 
 
@@ -32,7 +32,7 @@ def image_of_observation(symmetries: Symmetries, image: jax.Array, observation: 
 
 
 def image_of_policy(symmetries: Symmetries, image: jax.Array, policy: jax.Array) -> jax.Array:
-    """The images of what is known of each action, [S, ..., A]."""
+    """The images of values per action, [S, ..., A]."""
     # policy'[action[a]] = policy[a], so gather with the inverse permutations.
     inverse = np.argsort(_permutations(symmetries, policy.shape[-1]), axis=1)
     gather = jnp.asarray(inverse)[image]
@@ -49,7 +49,7 @@ def image_of_action(
 
 
 def is_picture(observation: Observation) -> bool:
-    """Whether it is pixels u8[S, H, W, C] that are large enough to be shifted."""
+    """Whether it consists of pixels u8[S, H, W, C], large enough to shift."""
     shape = getattr(observation, "shape", ())
     return len(shape) == 4 and min(shape[1:3]) >= 32 and observation.dtype == jnp.uint8
 
@@ -57,7 +57,8 @@ def is_picture(observation: Observation) -> bool:
 def shift_and_dim(key: jax.Array, pixels: jax.Array, *, shift: int = 4, intensity: float = 0.05) -> jax.Array:
     """Pixels u8[S, H, W, C] as f32, moved by up to `shift` and scaled by 1 + `intensity` clip(N(0, 1), -2, 2).
 
-    Source: EfficientZero (Ye et al. 2021), appendix A.1, after Schwarzer et al. 2021. Each picture draws its own.
+    Source: EfficientZero (Ye et al. 2021), appendix A.1, after Schwarzer et al. 2021. Each picture has its own
+    random shift and scale.
     """
     shift_key, scale_key = jax.random.split(key)
     num_samples = pixels.shape[0]
@@ -69,7 +70,7 @@ def shift_and_dim(key: jax.Array, pixels: jax.Array, *, shift: int = 4, intensit
 
 
 def _permutations(symmetries: Symmetries, num_actions: int) -> np.ndarray:
-    """i32[images, A]: where each action goes."""
+    """i32[images, A]: the image of each action."""
     return np.stack([np.arange(num_actions), *(np.asarray(s.action) for s in symmetries)])
 
 

@@ -1,4 +1,4 @@
-"""What AlphaZero's network learns beside policy and value, so that its features serve more than these two.
+"""Auxiliary losses of AlphaZero's network, next to policy and value: they improve its features.
 
 Axes: R plies of the ring, B game lanes, S samples, A actions, P players, H horizons.
 """
@@ -30,14 +30,14 @@ from jzero.settings import check
 
 @dataclass(frozen=True)
 class AuxiliarySettings:
-    """Weights of further losses; 0 leaves a loss and its head out. The search never reads these heads."""
+    """Weights of auxiliary losses; 0 removes a loss and its head. The search never reads these heads."""
 
     reply: float = 0.0
-    """Weight of the policy of the next ply, the opponent's reply (KataGo: 0.15)."""
+    """Weight of the prediction of the next ply's policy, the opponent's reply (KataGo: 0.15)."""
     outcome: float = 0.0
-    """Weight of the environment's `outcome_features` of the game's last state."""
+    """Weight of the prediction of the environment's `outcome_features` in the last state of the game."""
     short_values: float = 0.0
-    """Weight of values at `horizons`: TD(lambda) with lambda = 1 - 1 / horizon."""
+    """Weight of the values at `horizons`: TD(lambda) with lambda = 1 - 1 / horizon."""
     horizons: tuple[int, ...] = (4, 16)
     """Horizons of the short-term values, in plies."""
 
@@ -52,25 +52,25 @@ class AuxiliarySettings:
 
 
 class Auxiliary(NamedTuple):
-    """Targets of the further losses; () where one is left out."""
+    """Targets of the auxiliary losses; () for a loss that is off."""
 
     reply: Any = ()
-    """f32[S, A] the policy of the next ply."""
+    """f32[S, A] policy target of the next ply."""
     reply_weight: Any = ()
-    """f32[S] 0 where the game ended, or where the next ply has no policy target."""
+    """f32[S] 0 if the game ended, or if the next ply has no policy target."""
     outcome: Any = ()
-    """[S, ...] features of how the game ended, as the sample's player to move sees them."""
+    """[S, ...] features of the end of the game, as the sample's player to move sees them."""
     outcome_weight: Any = ()
-    """f32[S] 0 where the game's end is not known, or was cut short."""
+    """f32[S] 0 if the end of the game is unknown or was a truncation."""
     short_values: Any = ()
-    """f32[S, H], or f32[S, H, P] by seat."""
+    """f32[S, H], or f32[S, H, P] per seat."""
 
 
 def heads(spec: EnvSpec, settings: AuxiliarySettings) -> dict[str, int]:
-    """Numbers that each further head of the network gives.
+    """Output sizes of the network's auxiliary heads.
 
     Raises:
-      ValueError: the environment does not say how a game ended.
+      ValueError: the environment has no `outcome_features`.
     """
     sizes = {}
     if settings.reply:
@@ -88,11 +88,11 @@ def heads(spec: EnvSpec, settings: AuxiliarySettings) -> dict[str, int]:
 
 
 def check_heads(spec: EnvSpec, network: Network, settings: AuxiliarySettings, *, augment: bool) -> None:
-    """Raises ValueError where the network or the environment cannot serve the further losses."""
+    """Raises ValueError if the network or the environment does not fit the auxiliary losses."""
     names = ", ".join(heads(spec, settings))
     if names and network.auxiliary is None:
         raise ValueError(
-            f"auxiliary asks for {names}; the network that was handed in has no heads for them: give it "
+            f"auxiliary asks for {names}; the network that was passed in has no heads for them: give it "
             "Network.auxiliary, or set these weights to 0"
         )
     if not (settings.outcome and augment and spec.symmetries):
@@ -104,14 +104,14 @@ def check_heads(spec: EnvSpec, network: Network, settings: AuxiliarySettings, *,
         shape = None
     if shape != like.shape:
         raise ValueError(
-            f"auxiliary.outcome is {settings.outcome:g}; the symmetries of {spec.name!r} turn its observation, and "
-            f"outcome_features of shape {list(like.shape)} are not laid out like it: make them [height, width, "
-            "channels] as the observation is, or use --no-augment"
+            f"auxiliary.outcome is {settings.outcome:g}; the symmetries of {spec.name!r} transform its "
+            f"observation, but outcome_features of shape {list(like.shape)} have another layout: make them "
+            "[height, width, channels] as the observation is, or use --no-augment"
         )
 
 
 def outcome_recorder(spec: EnvSpec, settings: AuxiliarySettings) -> Callable[[States], Any]:
-    """States [B] -> features of how their games ended as each player sees them, [B, P, ...]; () if nobody asks."""
+    """States [B] -> features of the end of the game as each player sees them, [B, P, ...]; () if unused."""
     if not settings.outcome:
         return lambda states: ()
     seen: Callable = spec.env.outcome_features  # pyrefly: ignore
@@ -120,7 +120,7 @@ def outcome_recorder(spec: EnvSpec, settings: AuxiliarySettings) -> Callable[[St
 
 
 def short_targets(plies: Transition, settings: AuxiliarySettings) -> Any:
-    """Values f32[R, B, H], or [R, B, H, P], of plies [R, B] in time order at each horizon; () if nobody asks."""
+    """Values f32[R, B, H], or [R, B, H, P], of plies [R, B] in time order at each horizon; () if unused."""
     if not settings.short_values:
         return ()
     found = [value_targets(plies, td_lambda=1 - 1 / horizon)[0] for horizon in settings.horizons]
@@ -128,7 +128,7 @@ def short_targets(plies: Transition, settings: AuxiliarySettings) -> Any:
 
 
 def targets(spec: EnvSpec, settings: AuxiliarySettings, replay: Replay, drawn: Draw, mover: Any) -> Auxiliary:
-    """The further targets of the plies that were drawn; `mover` i32[S] moves there."""
+    """The auxiliary targets of the sampled plies; `mover` i32[S] is the player to move."""
     plies, found = replay.plies, Auxiliary()
     index = replay.rows(drawn.age)
     if settings.reply:
@@ -158,17 +158,17 @@ def losses(
     mover: Any,
     image: jax.Array | None,
 ) -> tuple[jax.Array, dict[str, Mean]]:
-    """The sum of the further losses, each times its weight, and each by itself.
+    """The weighted sum of the auxiliary losses, and each loss as a metric.
 
     Args:
-      spec: gives symmetries.
-      network: the outputs' network.
+      spec: the environment, for its symmetries.
+      network: the network of the outputs.
       settings: the weights.
-      outputs: [S, numbers] of each head.
-      wanted: the targets of the samples as they were before `image`.
-      weight: f32[S] of the samples.
-      mover: i32[S] or (), as the batch has it.
-      image: i32[S], which symmetric image each sample became; None where they stay as they are.
+      outputs: [S, size] per head.
+      wanted: targets of the samples before `image` is applied.
+      weight: f32[S] weights of the samples.
+      mover: i32[S] or (), as in the batch.
+      image: i32[S], symmetric image of each sample; None without augmentation.
     """
     parts, total = {}, jnp.float32(0)
     if settings.reply:

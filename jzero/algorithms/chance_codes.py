@@ -1,8 +1,7 @@
-"""What a learned model learns of chance: codes of outcomes, their probabilities, the values of afterstates.
+"""Chance in a learned model: codes of outcomes, their probabilities, the values of afterstates.
 
 Source: Stochastic MuZero (Antonoglou et al. 2022, section 4.1 with equation 7, appendix I): a VQ-VAE (van den Oord
-et al. 2017) whose codebook is fixed, the M one-hot vectors.
-Axes: S samples, K unrolled steps, M chance codes.
+et al. 2017) with a fixed codebook, the M one-hot vectors. Axes: S samples, K unrolled steps, M chance codes.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from jzero.models.learned import LearnedModel
 from jzero.pytrees import Observation, Params
 
 SHARPNESS = 4.0
-"""With 32 codes, a committed step (c^e one-hot) then has its code with a probability of 64 %."""
+"""With 32 codes, the code of a committed step (c^e one-hot) then has a probability of 64 %."""
 
 
 class Codes(NamedTuple):
-    """What the encoder says of the observed steps."""
+    """The encoder's output for the observed steps."""
 
     embedding: jax.Array
-    """f32[S, K, M] its output, c^e."""
+    """f32[S, K, M] the output, c^e."""
     code: jax.Array
     """f32[S, K, M] one-hot: the nearest entry of the codebook."""
 
@@ -33,11 +32,10 @@ class Codes(NamedTuple):
 def encode(
     learned: LearnedModel, params: Params, observation: Observation, later: Observation, alive: jax.Array
 ) -> Codes:
-    """Codes of the steps from observations [S, ...] along the later ones [S, K, ...].
+    """Codes of the steps from observations [S, ...] to each of the later ones [S, K, ...].
 
-    A game's last position is not observed, nor is what follows: where a step is not `alive` (bool[S, K + 1]) the
-    encoder sees zeros. So the end of a game has a code too, one for all ends: of what is lost or won there the
-    model learns the mean.
+    The last position of a game is not observed, nor is what follows: for a step that is not `alive` (bool[S, K +
+    1]) the encoder sees zeros. So all ends of games share one code, and the model learns their mean reward.
     """
     nothing = jax.tree.map(jnp.zeros_like, later)
     later = where_rows(alive[:, 1:], later, nothing)
@@ -50,16 +48,16 @@ def encode(
 
 
 def straight_through(codes: Codes) -> jax.Array:
-    """The codes f32[S, K, M], whose gradient goes to the encoder's output as if they were it."""
+    """The codes f32[S, K, M]; their gradient passes straight through to the encoder's output."""
     # In this order the forward value is the code, to the last bit.
     return codes.code + (codes.embedding - jax.lax.stop_gradient(codes.embedding))
 
 
 def afterstate_values(learned: LearnedModel, targets: Targets) -> jax.Array:
-    """f32[S, K]: targets of the actions' Q-values.
+    """f32[S, K]: targets for the Q-values of the actions.
 
-    u_t+k+1 + d z_t+k+1, which unlike the paper's z_t+k is right after a random move too: there z is the search's
-    value of the position.
+    u_t+k+1 + d z_t+k+1, which unlike the paper's z_t+k is also right after a random move, where z is the root value
+    of the position.
     """
     return targets.reward + learned.discount * targets.value[:, 1:]
 
@@ -67,13 +65,13 @@ def afterstate_values(learned: LearnedModel, targets: Targets) -> jax.Array:
 def chance_losses(
     learned: LearnedModel, codes: Codes, chance: jax.Array, value: jax.Array, targets: Targets
 ) -> dict[str, jax.Array]:
-    """Losses f32[S, K + 1] of the steps, 0 at the root and where nothing is known; equation 7 without its weights.
+    """Losses f32[S, K + 1] of the steps, 0 at the root and at unknown steps; equation 7 without its weights.
 
     Args:
       learned: the model.
-      codes: of the observed steps.
+      codes: codes of the observed steps.
       chance: f32[S, K, M] logits of the codes at the afterstates.
-      value: f32[S, K, atoms] logits of the afterstates' values.
+      value: f32[S, K, atoms] logits of the afterstate values.
       targets: the targets.
     """
     nats = -jnp.sum(codes.code * jax.nn.log_softmax(chance), axis=-1)
@@ -90,12 +88,12 @@ def chance_losses(
 
 
 def code_information(codes: Codes, weight: jax.Array) -> jax.Array:
-    """f32[]: nats that a code tells of the step it belongs to, from 0 (all steps have the same code) to log M.
+    """f32[]: information in nats that a code carries about its step: 0 (one code for all steps) to log M.
 
-    The mutual information of steps and codes drawn from softmax(`SHARPNESS` c^e): the entropy of all codes minus
-    the mean entropy of one (Krause et al. 2010, "Discriminative clustering by regularized information
+    This is the mutual information between steps and codes sampled from softmax(`SHARPNESS` c^e): the entropy of all
+    codes minus the mean entropy of one (Krause et al. 2010, "Discriminative clustering by regularized information
     maximization").
-    `weight` f32[S, K] says which steps count.
+    `weight` f32[S, K] weights the steps.
     """
     share = weight / jnp.maximum(jnp.sum(weight), 1)
     chance = jax.nn.softmax(SHARPNESS * codes.embedding, axis=-1)
@@ -104,9 +102,9 @@ def code_information(codes: Codes, weight: jax.Array) -> jax.Array:
 
 
 def codes_in_use(codes: Codes, weight: jax.Array) -> jax.Array:
-    """f32[]: how many codes there would be if all were as frequent: exp of the entropy of their shares.
+    """f32[]: effective number of codes, the exponential of the entropy of their shares.
 
-    `weight` f32[S, K] says which steps count.
+    `weight` f32[S, K] weights the steps.
     """
     counts = jnp.einsum("skm,sk->m", codes.code, weight)
     shares = counts / jnp.maximum(jnp.sum(counts), 1)

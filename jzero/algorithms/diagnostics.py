@@ -1,4 +1,4 @@
-"""Whether a learned model learns: metrics beside its losses.
+"""Diagnostics of a learned model: metrics in addition to its losses.
 
 Axes: S samples, K unrolled steps, M chance codes.
 """
@@ -16,7 +16,7 @@ from jzero.models.learned import LearnedModel
 
 
 def reward_targets(learned: LearnedModel, targets: Targets) -> jax.Array:
-    """f32[S, K]: rewards, or sums of them where the model predicts value prefixes."""
+    """f32[S, K]: rewards, or their sums if the model predicts value prefixes."""
     if learned.network.prefix is None:
         return targets.reward
     return prefix_sums(targets.reward, learned.prefix_horizon)
@@ -25,9 +25,9 @@ def reward_targets(learned: LearnedModel, targets: Targets) -> jax.Array:
 def of_steps(
     learned: LearnedModel, found: Unrolled, targets: Targets, policy_loss: jax.Array, present: jax.Array
 ) -> Metrics:
-    """Whether the model learns: prediction against target at every unrolled step, spread of the latent states.
+    """Prediction errors at every unrolled step, and the spread of the latent states.
 
-    The errors are mean absolute ones, on the scale of values and rewards.
+    Errors are mean absolute errors, on the scale of values and rewards.
     """
     value_error = jnp.abs(learned.value.decode(found.value) - targets.value)
     reward_error = jnp.abs(learned.reward.decode(found.reward) - reward_targets(learned, targets))
@@ -52,7 +52,7 @@ def of_steps(
 
 
 def of_roots(roots: Roots | tuple[()], present: jax.Array) -> Metrics:
-    """Search's values and returns of the samples whose games have ended; nothing where the replay knows none."""
+    """Root values and returns of the samples whose games have ended; empty if the replay has no returns."""
     if not isinstance(roots, Roots):
         return {}
     known = roots.known.astype(jnp.float32)
@@ -70,7 +70,7 @@ def of_chance(
     targets: Targets,
     present: jax.Array,
 ) -> Metrics:
-    """Whether chance is learned: how many codes there are, how unsure the model is of the next, Q-values."""
+    """Diagnostics of chance: effective number of codes, the model's uncertainty about the next one, Q-values."""
     known = targets.known[:, 1:].astype(jnp.float32) * present[:, None]
     log_chance = jax.nn.log_softmax(chance)
     error = jnp.abs(learned.value.decode(afterstate_value) - afterstate_values(learned, targets))

@@ -1,8 +1,7 @@
-"""MuZero, with EfficientZero's and Stochastic MuZero's parts, each switched on by a setting.
+"""MuZero, with the parts of EfficientZero and Stochastic MuZero, each enabled by a setting.
 
 Sources: MuZero (Schrittwieser et al. 2020), appendix G; EfficientZero (Ye et al. 2021), sections 4.1 and 4.2;
-continuous actions: Sampled MuZero (Hubert et al. 2021); chance: `chance_codes.py`. What is learned from is made in
-`unrolled.py`.
+continuous actions: Sampled MuZero (Hubert et al. 2021); chance: `chance_codes.py`. `unrolled.py` makes the batches.
 Axes: S samples, K unrolled steps, A actions (continuous: candidates), D dimensions of a continuous action, M chance
 codes.
 """
@@ -40,11 +39,11 @@ from jzero.replay import Replay, update_priorities
 
 
 def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) -> Algorithm:
-    """MuZero: plans with a model that it learns.
+    """MuZero: plans with a learned model.
 
     Raises:
-      ValueError: the environment has more players than a single value can serve, or the settings need the
-        environment itself.
+      ValueError: a single value cannot represent the environment's players, or the settings need the environment
+        itself.
     """
     _check(spec, settings)
     options = settings.muzero
@@ -78,24 +77,25 @@ def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) ->
 
 
 def make_learned(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) -> LearnedModel:
-    """The learned model that the settings describe.
+    """The learned model for the settings.
 
     Raises:
-      ValueError: its single value cannot serve the environment's players.
+      ValueError: a single value cannot represent the environment's players.
     """
-    instead = "use AlphaZero (experiments/alphazero.py)"
+    instead = "use algorithm 'alphazero'"
     if not spec.searchable:
         instead = (
-            f"AlphaZero can play it once {spec.name!r} has resample(state, key), since it hides information"
+            f"give {spec.name!r} resample(state, key), since it has hidden information, and use algorithm "
+            "'alphazero'"
         )
     if spec.values_by_seat:
         raise ValueError(
-            f"a learned model has one value, for one player or for two whose rewards sum to 0, and each of the "
+            "a learned model has one value, for one player or for two whose rewards sum to 0, but each of the "
             f"{spec.num_players} players of {spec.name!r} needs its own; {instead}"
         )
     if not spec.one_value_serves:
         raise ValueError(
-            f"in a learned model two players take turns, and in {spec.name!r} one may move twice in a row; "
+            f"a learned model needs two players who alternate, but in {spec.name!r} one may move twice in a row; "
             f"{instead}"
         )
     options = settings.muzero
@@ -118,20 +118,19 @@ def _check(spec: EnvSpec, settings: LearnedSettings) -> None:
     }
     if needing := [name for name, is_set in simulator_only.items() if is_set]:
         raise ValueError(
-            f"{' and '.join(needing)} is set; it needs the environment itself: use AlphaZero "
-            "(experiments/alphazero.py)"
+            f"{' and '.join(needing)} is set, which needs the environment itself: use algorithm 'alphazero'"
         )
     if settings.td_lookahead:
         raise ValueError(
             f"td_lookahead is {settings.td_lookahead}; it is for AlphaZero: with a learned model use "
-            "--muzero.td-steps, returns over that many steps"
+            "--muzero.td-steps, the number of steps of a return"
         )
 
 
 def unroll(
     learned: LearnedModel, params: Params, observation: Observation, action: jax.Array, code: Any = ()
 ) -> Unrolled:
-    """Represents observations [S, ...] and follows actions i32[S, K] or f32[S, K, D], and codes f32[S, K, M].
+    """Represents observations [S, ...] and unrolls actions i32[S, K] or f32[S, K, D], and codes f32[S, K, M].
 
     The gradient that enters a latent state from the next step is halved; that of the state's own heads is not.
     """
@@ -166,18 +165,17 @@ def muzero_loss(
 ) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
     """Cross-entropies of policy, value and reward over K + 1 steps, EfficientZero's consistency, chance.
 
-    Each unrolled step weighs 1 / K of the root. The weights of the samples multiply each sample's loss, before any
-    mean.
+    Each unrolled step has 1 / K of the root's weight. A sample's weight multiplies its loss before any mean.
 
     Args:
       learned: the model.
-      settings: the weights of the losses.
-      params: of the model's network.
-      batch: what to learn from.
-      key: draws the pictures' augmentation.
+      settings: weights of the losses.
+      params: parameters of the model's network.
+      batch: the samples and their targets.
+      key: for the augmentation of pictures.
 
     Returns:
-      the loss; metrics (scalars) and the samples' priorities f32[S], |value - target| of the root.
+      the loss; metrics (scalars); priorities of the samples f32[S], |value - target| of the root.
     """
     muzero, targets = settings.muzero, batch.targets
     observation, later = batch.observation, batch.later
@@ -223,11 +221,11 @@ def muzero_loss(
 
 
 def step_losses(learned: LearnedModel, found: Unrolled, targets: Targets) -> dict[str, jax.Array]:
-    """Losses f32[S, K + 1] of each step, 0 where nothing is known; a policy's is its divergence from the target.
+    """Losses f32[S, K + 1] of each step, 0 at unknown steps; the policy loss is the divergence from the target.
 
-    With continuous actions it is the cross-entropy - sum_k w_k log pi(a_k) of the candidates a_k and the search's
-    weights w_k, which may be negative, as densities may be above 1; `action_entropy` is then no loss but what
-    `entropy_weight` rewards.
+    With continuous actions the policy loss is the cross-entropy - sum_k w_k log pi(a_k) of the candidates a_k and
+    the search's weights w_k; it may be negative, since densities may exceed 1. `action_entropy` is then not a loss
+    but the bonus of `entropy_weight`.
     """
     prefix = diagnostics.reward_targets(learned, targets)
     reward = cross_entropy(learned.reward.two_hot(prefix), found.reward)
@@ -257,7 +255,8 @@ def _consistency(
     targets: Targets,
     key: jax.Array,
 ) -> jax.Array:
-    """-cos f32[S, K + 1] of the angle between each unrolled state's predicted projection and the observed state's.
+    """Negative cosine similarity f32[S, K + 1] of each unrolled state's predicted projection and the observed
+    state's.
 
     No gradient flows through the observed branch (SimSiam, Chen and He 2021); 0 at the root and past the end.
     """
@@ -276,7 +275,7 @@ def _consistency(
 
 
 def _mean_sample(loss: jax.Array, weight: jax.Array, steps: int) -> Mean:
-    """The mean sample's loss, from losses f32[S, K + 1] of the steps: the root's and the mean of the others."""
+    """The mean over samples of losses f32[S, K + 1]: the root's plus the mean of the other steps."""
     scale = jnp.full(steps + 1, 1.0 / steps, jnp.float32).at[0].set(1.0)
     return Mean(jnp.sum(weight * (loss @ scale)), jnp.sum(weight > 0, dtype=jnp.float32))
 

@@ -1,4 +1,4 @@
-"""Value targets of the plies on record.
+"""Value targets of the stored plies.
 
 Axes: R plies of a lane in time order, B game lanes, P players.
 """
@@ -16,15 +16,15 @@ from jzero.settings import check
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What is learned from a position, whatever the algorithm."""
+    """Settings of the losses that all algorithms share."""
 
     discount: float = 1.0
     """Discount per ply; the model adds the sign of two-player games."""
     td_lambda: float = 1.0
     """Value target TD(lambda): 1 is the game's outcome, 0 the search value of the next ply."""
     td_lookahead: int = 0
-    """AlphaZero: plies after which a position of a game in progress is learned from. Its return then ends with the
-    search's value, whose weight is td_lambda ** td_lookahead. 0 waits for the end of the game."""
+    """AlphaZero: plies after which a position of a game in progress is trained on. Its return then bootstraps from
+    the root value, with weight td_lambda ** td_lookahead. 0 waits for the end of the game."""
     value_weight: float = 1.0
     """Weight of the value loss; the policy loss has weight 1."""
     augment: bool = True
@@ -39,19 +39,19 @@ class LossSettings:
 
 
 def value_targets(plies: Transition, td_lambda: float) -> tuple[jax.Array, jax.Array]:
-    """Value targets of plies [R, B] in time order, for the player to move or by seat, and where they are known.
+    """Value targets of plies [R, B] in time order, for the player to move or per seat, and where they are known.
 
     z_t = r_t + d_t ((1 - lambda) v_{t+1} + lambda z_{t+1}), where d_t is negative if the mover changes and 0 at a
-    terminal. A game cut short ends with the search's value of its last action instead (bootstrap), and so does one
-    in progress with its newest ply. Where a random action replaced the search's choice the return is cut and the
-    target is the search's value: what followed says nothing about the search's play (Watkins' Q(lambda)).
+    terminal state. A truncated game bootstraps from the search's value of its last action, a game in progress from
+    that of its newest ply. If a random action replaced the search's choice, the return is cut and the target is the
+    root value, since later rewards do not reflect the search's play (Watkins' Q(lambda)).
 
     Returns:
-      targets f32[R, B] or f32[R, B, P]; known bool[R, B], true up to the last ply of a game that has ended.
+      targets f32[R, B] or f32[R, B, P]; known bool[R, B], true up to the last ply of an ended game.
     """
 
     def each(of_ply: jax.Array, like: jax.Array) -> jax.Array:
-        """[B] as it stands beside `like`, [B] or [B, P]."""
+        """[B] with the axes of `like`, [B] or [B, P]."""
         return of_ply.reshape(of_ply.shape + (1,) * (like.ndim - of_ply.ndim))
 
     newest = jnp.arange(plies.ended.shape[0], dtype=jnp.int32) == plies.ended.shape[0] - 1

@@ -1,6 +1,6 @@
 """Targets of a learned model: K steps from each sampled position (MuZero, Schrittwieser et al. 2020, appendix G).
 
-Axes: S samples, K unrolled steps, L successive plies from the sampled one on, A actions.
+Axes: S samples, K unrolled steps, L successive plies starting at the sampled one, A actions.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from jzero.self_play import Transition
 
 
 class Targets(NamedTuple):
-    """What the model should predict. Step 0 is the sampled position itself."""
+    """Targets of the model's predictions. Step 0 is the sampled position."""
 
     action: jax.Array
-    """i32[S, K], or f32[S, K, D] where continuous: the actions taken; past the end of the game random ones."""
+    """i32[S, K], or f32[S, K, D] if continuous: the actions taken; random ones past the end of the game."""
     reward: jax.Array
     """f32[S, K] reward of each action for the player who took it; 0 past the end."""
     value: jax.Array
     """f32[S, K + 1] value for the player to move; 0 past the end."""
     policy: jax.Array
-    """f32[S, K + 1, A] the search's policy; with continuous actions over the candidates."""
+    """f32[S, K + 1, A] the search's policy, over the candidates if actions are continuous."""
     known: jax.Array
-    """bool[S, K + 1] false past a truncation, where neither value nor the next reward is known."""
+    """bool[S, K + 1] false past a truncation, where neither the value nor the next reward is known."""
     policy_weight: jax.Array
-    """f32[S, K + 1] weight of the policy's loss: 0 past the end and after a fast search."""
+    """f32[S, K + 1] weight of the policy loss: 0 past the end and after a fast search."""
     alive: jax.Array
-    """bool[S, K + 1] the step is a position of the sampled game."""
+    """bool[S, K + 1] whether the step is a position of the sampled game."""
     candidates: Any = ()
-    """f32[S, K + 1, A, D] what the policy is over, where actions are continuous; else ()."""
+    """f32[S, K + 1, A, D] the candidate actions of the policy if actions are continuous; else ()."""
 
 
 def unroll_targets(plies: Transition, value: jax.Array, key: jax.Array, unroll_steps: int) -> Targets:
     """Targets from the plies [S, L] that follow each sample in its lane, L at least `unroll_steps` + 1.
 
-    What belongs to a later game of the lane is replaced by an absorbing state: no reward, value or policy target.
-    After a game that was cut short (truncated) nothing is known, and all is masked.
+    Plies of a later game in the lane become an absorbing state: no reward, value or policy target. After a
+    truncated game nothing is known, and everything is masked.
 
     Args:
-      plies: successive plies; the state is not read.
+      plies: successive plies; their states are not read.
       value: f32[S, K + 1] value targets of the first plies.
-      key: draws the actions past the end.
+      key: for the actions past the end.
       unroll_steps: K.
     """
     first = jax.tree.map(lambda x: x[:, : unroll_steps + 1], plies._replace(position=()))
@@ -81,14 +81,14 @@ def n_step_returns(
 ) -> jax.Array:
     """Returns f32[S, K + 1] of the first plies, for their players to move.
 
-    z_t = u_t + d_t u_{t+1} + ... + d_t .. d_{t+n-1} v_{t+n}, with discounts d that are negative where the mover
-    changes and 0 at a terminal. A game cut short ends with the search's value of its last action, and a ply whose
-    action was random with the search's value of its state (`replay.value_targets` says why).
+    z_t = u_t + d_t u_{t+1} + ... + d_t .. d_{t+n-1} v_{t+n}, with discounts d that are negative if the mover
+    changes and 0 at a terminal state. A truncated game bootstraps from the search's value of its last action, and a
+    ply with a random action from the root value of its state (for the reason see `returns.value_targets`).
 
     Args:
       plies: successive plies [S, L], L at least K + 1 + `max_steps`.
-      value: f32[S, L] values that the returns end with after n steps.
-      steps: i32[S] steps n of each sample's returns, 1 .. `max_steps`.
+      value: f32[S, L] values to bootstrap from after n steps.
+      steps: i32[S] number of steps n of each sample's returns, 1 .. `max_steps`.
       unroll_steps: K.
       max_steps: the largest n.
     """

@@ -1,7 +1,7 @@
-"""What a learned model learns from: draw positions, search some of them again (reanalyse), make their targets.
+"""Batches for a learned model: sample positions, search some of them again (reanalyse), make their targets.
 
 Source of reanalyse: MuZero Reanalyse (Schrittwieser et al. 2020, appendix H; 2021).
-Axes: S samples, K unrolled steps, H states an observation looks back on, L successive plies, A actions.
+Axes: S samples, K unrolled steps, H states in an observation's history, L successive plies, A actions.
 """
 
 from __future__ import annotations
@@ -29,38 +29,39 @@ from jzero.settings import check
 
 @dataclass(frozen=True)
 class MuZeroSettings:
-    """A learned model: what is learned of it and how. EfficientZero is MuZero with its parts switched on."""
+    """Settings of a learned model. EfficientZero is MuZero with its parts enabled."""
 
     unroll_steps: int = 5
-    """Steps K by which the model is unrolled in training."""
+    """Number K of steps that the model is unrolled in training."""
     td_steps: int = 0
-    """Steps n of the value target's return; 0 for TD(lambda) to the game's end (`td_lambda`)."""
+    """Number n of steps of the value target's return; 0: TD(lambda) to the end of the game (`td_lambda`)."""
     value_limit: float = 1.0
-    """Largest absolute value of the value head; larger targets are clamped and counted."""
+    """Largest absolute value of the value head; larger targets are clipped and counted."""
     reward_limit: float = 1.0
-    """Largest absolute reward of the reward head; with a value prefix, largest sum of five rewards."""
+    """Largest absolute reward of the reward head; with a value prefix, the largest sum of five rewards."""
     atoms: int = 21
     """Atoms of the categorical values and rewards; odd."""
     reward_weight: float = 1.0
     """Weight of the reward loss."""
     value_prefix: bool = False
-    """EfficientZero: predict the sum of rewards since the last reset by an LSTM, not single rewards."""
+    """EfficientZero: an LSTM predicts the sum of rewards since its last reset, instead of single rewards."""
     prefix_horizon: int = 5
-    """Steps after which the value prefix starts again."""
+    """Steps between resets of the value prefix."""
     prefix_width: int = 64
     """Units of the value prefix's LSTM (EfficientZero: 512)."""
     consistency_weight: float = 0.0
-    """EfficientZero: weight of the consistency of unrolled and observed latent states (2 there); 0 is off."""
+    """EfficientZero: weight of the consistency loss between unrolled and observed latent states (2 there); 0 is
+    off."""
     projection_width: int = 128
     """Units of the consistency's projector and predictor (EfficientZero: 1024 and 512)."""
     commitment_weight: float = 0.25
     """Chance codes: beta, the weight of the encoder's commitment to its code (0.25 in VQ-VAE, van den Oord et al.
     2017)."""
     code_information_weight: float = 0.0
-    """Chance codes: weight of a reward for the information, in nats, that codes carry about their steps; it keeps
-    codes from collapsing into one. 0 is the paper's loss."""
+    """Chance codes: weight of a bonus for the information, in nats, that codes carry about their steps; it keeps
+    them from collapsing into one code. 0 is the paper's loss."""
     reanalyse: float = 0.0
-    """Share of each batch whose policies and values are searched again with the averaged weights."""
+    """Share of each batch that is searched again with the averaged weights, for new policies and values."""
     bootstrap: Literal["search", "network"] = "search"
     """Bootstrap at step n and at a time limit: the stored root value (search) or the target network's current value
     (network). Random moves bootstrap with the stored root value."""
@@ -98,7 +99,7 @@ class MuZeroSettings:
             check(f"muzero.{name}", getattr(self, name), above=0)
         check("muzero.atoms", self.atoms, low=3)
         if self.atoms % 2 == 0:
-            raise ValueError(f"muzero.atoms is {self.atoms}; it must be odd, so that 0 is an atom")
+            raise ValueError(f"muzero.atoms is {self.atoms}; expected an odd number, so that 0 is an atom")
         for name in ("td_age", "search_value_age"):
             if getattr(self, name) and not self.td_steps:
                 raise ValueError(
@@ -110,7 +111,7 @@ class MuZeroSettings:
 
 @dataclass(frozen=True)
 class LearnedSettings(SelfPlaySettings, LossSettings):
-    """What a learned model reads of a run's settings."""
+    """The settings of a run that a learned model reads."""
 
     search: SearchSettings = field(default_factory=SearchSettings)
     muzero: MuZeroSettings = field(default_factory=MuZeroSettings)
@@ -122,35 +123,35 @@ class LearnedSettings(SelfPlaySettings, LossSettings):
 
 
 class Roots(NamedTuple):
-    """What the search said of the sampled positions, and what their games then paid."""
+    """Root values of the sampled positions, and the returns of their games."""
 
     value: jax.Array
-    """f32[S] the search's value on record."""
+    """f32[S] the stored root value."""
     outcome: jax.Array
     """f32[S] discounted return to the end of the game."""
     known: jax.Array
-    """bool[S] the game has ended."""
+    """bool[S] whether the game has ended."""
 
 
 class Batch(NamedTuple):
-    """What one update learns from."""
+    """The data of one update."""
 
     observation: Any
-    """[S, ...] of the sampled positions."""
+    """[S, ...] observations of the sampled positions."""
     later: Any
-    """[S, K, ...] observations of the K next steps; () without consistency and chance codes."""
+    """[S, K, ...] observations of the next K steps; () without consistency loss and chance codes."""
     targets: Targets
     drawn: Draw
-    """Where the samples came from, and their weights."""
+    """The samples' places in the replay, and their weights."""
     roots: Roots | tuple = ()
-    """For the metrics alone; () where the replay does not know returns."""
+    """For metrics only; () if the replay has no returns."""
 
 
 class Unrolled(NamedTuple):
-    """What the model says along the actions that were taken."""
+    """The model's predictions along the actions taken."""
 
     policy: jax.Array
-    """f32[S, K + 1, A] logits, or f32[S, K + 1, 2 D] where actions are continuous."""
+    """f32[S, K + 1, A] logits, or f32[S, K + 1, 2 D] if actions are continuous."""
     value: jax.Array
     """f32[S, K + 1, atoms] logits."""
     reward: jax.Array
@@ -160,11 +161,11 @@ class Unrolled(NamedTuple):
     chance: Any = ()
     """f32[S, K, M] logits of the codes that follow each action; () without chance codes."""
     afterstate_value: Any = ()
-    """f32[S, K, atoms] logits of the actions' Q-values; () without chance codes."""
+    """f32[S, K, atoms] logits of the Q-values of the actions; () without chance codes."""
 
 
 def searched_again(settings: MuZeroSettings, num_samples: int) -> int:
-    """How many positions are searched again for a batch of `num_samples`: each sample's with its unrolled steps."""
+    """Number of positions searched again for a batch of `num_samples`, counting each sample's unrolled steps."""
     return number_searched(settings.reanalyse, num_samples) * (settings.unroll_steps + 1)
 
 
@@ -179,12 +180,12 @@ def make_batch(
     num_samples: int,
     progress: float | jax.Array = 0.0,
 ) -> tuple[Replay, Batch]:
-    """Draws `num_samples` positions.
+    """Samples `num_samples` positions and makes their targets.
 
     Args:
-      spec: the environment, which makes observations of what the replay holds.
+      spec: the environment, which makes observations from the replay's contents.
       settings: the settings.
-      planner: searches again.
+      planner: the search for reanalyse.
       learned: the model, for values without a search.
       averaged: the averaged weights, the target network of reanalyse and of the bootstrap.
       replay: the ring.
@@ -193,7 +194,7 @@ def make_batch(
       progress: share of the run that has passed, f32[] in [0, 1].
 
     Returns:
-      the ring with the reanalysed policies and values written back; the batch.
+      the ring, with reanalysed policies and values written back; the batch.
     """
     muzero, steps = settings.muzero, settings.muzero.unroll_steps
     draw_key, search_key, action_key, image_key = jax.random.split(key, 4)
@@ -232,14 +233,14 @@ def make_batch(
 
 @functools.lru_cache(maxsize=64)
 def recorder_of(spec: EnvSpec) -> Recorder:
-    """Keeps what a learned model learns from: observations, or the records that they are made of; legal actions."""
+    """Records what a learned model trains on: observations, or the records they are made from; legal actions."""
     if spec.recalls:
         return make_recorder(spec.env, lambda record: record)
     return make_recorder(spec.env, lambda state: Position(spec.env.observe(state), state.legal_action_mask))
 
 
 def _legal(spec: EnvSpec, kept: PyTree) -> jax.Array:
-    """bool[S, A] of positions on record."""
+    """bool[S, A]: legal actions of stored positions."""
     found = recorder_of(spec).unpack(kept)
     return found.legal_action_mask if spec.recalls else found.legal
 
@@ -247,7 +248,7 @@ def _legal(spec: EnvSpec, kept: PyTree) -> jax.Array:
 def observations(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Observation:
     """Observations [S, L, ...] of the plies with ages i32[S, L] in the lanes i32[S].
 
-    Where observations look back, the states before are read too, but none from before the start of the game.
+    If observations include a history, earlier states are read too, but none before the start of the game.
     """
     history = spec.history
     flat, lanes = age.reshape(-1), jnp.repeat(lane, age.shape[1])
@@ -297,7 +298,7 @@ def _value_targets(
     window: jax.Array,
     drawn: Draw,
 ) -> jax.Array:
-    """f32[S, K + 1]: the targets of the ring, or n-step returns made anew."""
+    """f32[S, K + 1]: the ring's targets, or newly computed n-step returns."""
     muzero, steps = settings.muzero, settings.muzero.unroll_steps
     if not muzero.td_steps:
         return _at(replay, window[:, : steps + 1], drawn.lane[:, None], replay.targets)
@@ -343,9 +344,9 @@ def _renewed(
 
 
 def _roots(settings: LearnedSettings, replay: Replay, plies: Transition, drawn: Draw) -> Roots | tuple:
-    """Values and returns of the plies [S]; () where the ring's targets are mixed with values on the way.
+    """Values and returns of the plies [S]; () if the ring's targets mix in values on the way.
 
-    A random opening is not known: the targets of its plies end where they begin.
+    Plies of a random opening are unknown: their targets are their own root values.
     """
     if settings.td_lambda < 1 or (settings.random_move_fraction and settings.cut_at_random_moves):
         return ()
@@ -355,7 +356,7 @@ def _roots(settings: LearnedSettings, replay: Replay, plies: Transition, drawn: 
 
 
 def _plies_at(spec: EnvSpec, replay: Replay, age: jax.Array, lane: jax.Array) -> Transition:
-    """The plies [S, L] without their positions."""
+    """The plies [S, L], without their positions."""
     plies = _at(replay, age, lane[:, None], replay.plies._replace(position=()))
     return plies._replace(policy=unpack_policy(plies.policy, spec.num_actions))
 
@@ -366,7 +367,7 @@ def _at(replay: Replay, age: jax.Array, lane: jax.Array, part: PyTree) -> PyTree
 
 
 def _images(symmetries: tuple, image: jax.Array, observation: Observation) -> PyTree:
-    """The images of observations [S, L, ...]: each sample's are all by its symmetry."""
+    """The images of observations [S, L, ...]; all observations of a sample have the same symmetry."""
     leaves = jax.tree.leaves(observation)
     if not leaves:
         return observation

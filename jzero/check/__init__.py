@@ -1,4 +1,4 @@
-"""Checks that an environment keeps the protocol; problems are in plain words."""
+"""Checks that an environment follows the protocol, and explains each problem."""
 
 from jzero.check.check import EnvError, check_env, check_shapes
 from jzero.check.play import Played

@@ -1,4 +1,4 @@
-"""What `check_env` requires of explicit chance (`jzero.env.ChanceEnv`). G games, C outcomes."""
+"""Checks of explicit chance (`jzero.env.ChanceEnv`). G games, C outcomes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,26 +18,26 @@ MEMBERS = {
     "num_outcomes": "num_outcomes (int)",
 }
 DRAWS = 1000
-"""Steps from one state whose outcomes are counted."""
+"""Steps per state whose outcomes are counted."""
 TESTS = 8
-"""States from which outcomes are counted."""
+"""Number of states from which outcomes are counted."""
 P_VALUE = 1e-6
-"""Counts this unlikely are an error; a correct environment has them once in 100,000 checks."""
+"""Counts below this probability are an error; a correct environment fails once in 100,000 checks."""
 
 
 def chance_trace_problems(env: Any, state: OneState) -> Iterator[str]:
-    """What is wrong with the names, shapes and dtypes of explicit chance; `state` holds shapes."""
+    """Problems with the names, shapes and dtypes of explicit chance; `state` holds shapes."""
     missing = [name for name in MEMBERS if not hasattr(env, name)]
     if len(missing) == len(MEMBERS):
         return
     if missing:
         lacking = ", ".join(MEMBERS[name] for name in missing)
-        yield f"it has explicit chance but lacks {lacking}: add them, or drop the others"
+        yield f"it has explicit chance but lacks {lacking}: add them, or remove the others"
         return
     number = jax.ShapeDtypeStruct((), jnp.int32)
     after = jax.eval_shape(env.decide, state, number)
     if _shapes(after) != _shapes(state):
-        yield "decide(state, action) returns another structure, shape or dtype than the state it is given"
+        yield "decide(state, action) returns another structure, shape or dtype than its state"
         return
     logits = jax.eval_shape(env.chance_logits, after)
     if logits.shape != (env.num_outcomes,) or logits.dtype != jnp.float32:
@@ -50,7 +50,7 @@ def chance_trace_problems(env: Any, state: OneState) -> Iterator[str]:
 
 
 def chance_problems(env: Any, *, seed: int, num_games: int, max_plies: int) -> list[str]:
-    """Rules of explicit chance that random games break, each with the ply at which it was broken first."""
+    """Rules of explicit chance that random games break, each with the first ply."""
     first_ply: dict[str, int] = {}
     key = jax.random.key(seed)
     start, ahead, count = _compiled(env, num_games)
@@ -67,7 +67,7 @@ def chance_problems(env: Any, *, seed: int, num_games: int, max_plies: int) -> l
             row = int(np.flatnonzero(draws)[ply % draws.sum()])
             tested += 1
             if p_value(*count(states, found[0], row, count_key)) < P_VALUE:
-                first_ply["step draws its outcomes with other frequencies than chance_logits says"] = ply
+                first_ply["step samples outcomes with other frequencies than chance_logits gives"] = ply
         if first_ply or is_finished(states).all():
             break
         states = found[-1]
@@ -75,7 +75,7 @@ def chance_problems(env: Any, *, seed: int, num_games: int, max_plies: int) -> l
 
 
 def p_value(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """Pearson's chi-square test: the probability that counts i64[K] differ this much from probabilities f64[K].
+    """Pearson's chi-square test: the p-value of counts i64[K] under probabilities f64[K].
 
     Classes with an expected count below 5 are merged.
     """
@@ -144,7 +144,7 @@ def _compiled(env: Any, num_games: int) -> tuple[PyTree, PyTree, PyTree]:
 def _rules(
     states: States, after: States, logits: np.ndarray, resolved: Any, next_states: States
 ) -> dict[str, np.ndarray]:
-    """Rules and where they are broken: bool[G]. `resolved` has leading axes [C, G]."""
+    """Rules, and the games that break them: bool[G]. `resolved` has leading axes [C, G]."""
     finished, possible = np.asarray(is_finished(states)), logits > -np.inf
     total = np.exp(logits.astype(np.float64)).sum(axis=-1)
     same = np.zeros_like(possible)
@@ -154,15 +154,15 @@ def _rules(
     comes, differs = np.any(same & possible, axis=-1), np.any(possible & ~same, axis=-1)
     return {
         # A NaN is not near 1 either.
-        "chance_logits are no log-probabilities: their exponentials do not sum to 1": ~(
+        "chance_logits are not log-probabilities: their exponentials do not sum to 1": ~(
             np.abs(total - 1) < 1e-4
         ),
-        "decide changes current_player: an afterstate is still its mover's, resolve passes the turn on": (
+        "decide changes current_player: an afterstate keeps the mover, and resolve passes the turn": (
             after.current_player != states.current_player
         ),
-        "step gives a state that no possible outcome of resolve(decide(state, action), outcome) gives": ~comes,
-        "resolve changes a state that was finished before: let decide keep it, with rewards of 0, and resolve "
-        "return a finished afterstate as it is": finished & differs,
+        "step returns a state that no possible outcome of resolve(decide(state, action), outcome) returns": ~comes,
+        "resolve changes a finished state: decide must keep it, with rewards of 0, and resolve must return a "
+        "finished afterstate unchanged": finished & differs,
     }
 
 

@@ -1,4 +1,4 @@
-"""check_env: says in plain words what is wrong with an environment."""
+"""check_env: finds and explains the problems of an environment."""
 
 from jzero.check.chance import chance_problems
 from jzero.check.errors import explain
@@ -8,22 +8,22 @@ from jzero.env import Env, has_chance
 
 
 class EnvError(ValueError):
-    """What `check_env` found wrong with an environment, one problem per line."""
+    """The problems that `check_env` found, one per line."""
 
 
 def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 400) -> Played:
     """Plays `num_games` random games of at most `max_plies` plies and checks everything jzero relies on.
 
     Returns:
-      what was played: where no game ended, ends are not checked. Of an emulator (`external`), which cannot go back
-      to a state, only names, shapes and dtypes are checked: no games were played.
+      the number of games and plies; if no game ended, ends are not checked. For an emulator (`external`), which
+      cannot return to a state, only names, shapes and dtypes are checked, without games.
 
     Raises:
-      EnvError: lists every problem found and its fix. Problems that prevent games (a missing method, changing
-        shapes) are listed alone, since the other checks need games.
+      EnvError: lists every problem and its fix. Problems that prevent games (a missing method, changing shapes) are
+        listed alone, since the other checks need games.
     """
     if isinstance(env, type):
-        raise EnvError(f"check_env was given the class {env.__name__}: give an environment, {env.__name__}()")
+        raise EnvError(f"check_env got the class {env.__name__}: pass an environment, {env.__name__}()")
     problems = shape_problems(env)
     played = Played(num_games, 0, 0)
     if not problems and getattr(env, "external", False):
@@ -40,10 +40,10 @@ def check_env(env: Env, *, seed: int = 0, num_games: int = 16, max_plies: int = 
 
 
 def check_shapes(env: Env) -> None:
-    """The part of `check_env` that plays nothing: members, shapes and dtypes, by tracing alone.
+    """The checks of `check_env` without games: members, shapes and dtypes, by tracing.
 
     Raises:
-      EnvError: lists the problems found and their fixes.
+      EnvError: lists the problems and their fixes.
     """
     _raise(env, shape_problems(env))
 
@@ -52,4 +52,4 @@ def _raise(env: Env, problems: list[str]) -> None:
     if problems:
         name = getattr(env, "name", type(env).__name__)
         lines = [f"- {text}" for text in problems]
-        raise EnvError("\n".join([f"{name} breaks the environment protocol (jzero.env.Env):", *lines]))
+        raise EnvError("\n".join([f"{name} violates the environment protocol (jzero.env.Env):", *lines]))

@@ -1,4 +1,4 @@
-"""Messages of `check_env` where JAX cannot trace a function of an environment."""
+"""Messages of `check_env` for functions of an environment that JAX cannot trace."""
 
 import sysconfig
 import traceback
@@ -13,38 +13,38 @@ from jzero.pytrees import PyTree
 HINTS: tuple[tuple[type[Exception], str], ...] = (
     (
         jax.errors.TracerBoolConversionError,
-        "decide on arrays with jnp.where or jax.lax.cond, not with `if`, `while`, `and`, `or` or `not`",
+        "branch on arrays with jnp.where or jax.lax.cond, not with `if`, `while`, `and`, `or` or `not`",
     ),
     (
         jax.errors.NonConcreteBooleanIndexError,
-        "no shape may depend on values: keep all elements and blank some by jnp.where(mask, array, 0)",
+        "no shape may depend on values: keep all elements and zero some with jnp.where(mask, array, 0)",
     ),
-    (jax.errors.TracerArrayConversionError, "use jax.numpy (jnp) in place of numpy"),
+    (jax.errors.TracerArrayConversionError, "use jax.numpy (jnp) instead of numpy"),
     (
         jax.errors.TracerIntegerConversionError,
         "index arrays, as in jnp.array([1, 2, 3])[action], not lists; no shape may depend on values",
     ),
     (
         jax.errors.UnexpectedTracerError,
-        "keep nothing of one call for the next in attributes (self.x = ...): what lasts belongs in the state",
+        "keep nothing between calls in attributes (self.x = ...): it belongs in the state",
     ),
     (
         jax.errors.ConcretizationTypeError,
-        "leave values arrays: no int(), float(), bool() or .item(); no shape may depend on values",
+        "keep values as arrays: no int(), float(), bool() or .item(); no shape may depend on values",
     ),
 )
-"""The fix for each of JAX's errors; the first that fits is used."""
+"""(JAX's error, fix); the first that matches is used."""
 
 
 class NotArraysError(TypeError):
-    """A function returned something that is no pytree of arrays."""
+    """A function returned something that is not a pytree of arrays."""
 
 
 def shapes(function: Callable[..., Any], *arguments: Any) -> PyTree:
-    """`jax.eval_shape`, with an error that names the type of what is no array.
+    """`jax.eval_shape`, with an error that names the type of anything that is not an array.
 
     Raises:
-      NotArraysError: the result holds something that is neither an array nor a pytree.
+      NotArraysError: the result has a leaf that is not an array.
       Exception: whatever `function` raises.
     """
 
@@ -53,7 +53,7 @@ def shapes(function: Callable[..., Any], *arguments: Any) -> PyTree:
         for leaf in jax.tree.leaves(result):
             if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float):
                 raise NotArraysError(
-                    f"returns a {type(leaf).__name__}, which is no array and no pytree that JAX knows: make a "
+                    f"returns a {type(leaf).__name__}, which is neither an array nor a pytree for JAX: make a "
                     "state a typing.NamedTuple (or a chex.dataclass) of arrays"
                 )
         return result
@@ -72,7 +72,7 @@ def explain(call: str, error: Exception, how: str = "fails under jax.jit") -> st
 
 
 def place(error: BaseException) -> str:
-    """The innermost line of the environment's own code; "" where the error was raised outside of it."""
+    """The innermost line of the environment's code; "" if the error was raised outside it."""
     others = [Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)

@@ -1,4 +1,4 @@
-"""What `check_env` requires of hidden parts of a state: they must not replace the key's chance. G games."""
+"""Check of hidden parts of a state: they must not replace the chance of the key. G games."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,32 +11,32 @@ from jzero.env import Env, is_finished
 from jzero.pytrees import PyTree, States
 
 OTHER_KEYS = 12
-"""Further keys that show that a step does not depend on its key. Two games with fair tosses that differ for the
-same key are reported as dice in the state once in 2^25 tosses."""
+"""Number of other keys to test whether a step depends on its key. A false report of dice in the state happens once
+in 2^25 fair coin tosses."""
 DICE_IN_STATE = (
-    "games that look alike go on differently whatever key step is given: something unseen that init drew decides, "
-    "so a search sees the dice: draw chance in step from the key given to step, not from a key or numbers in the "
-    "state; where these are cards dealt face down, add resample(state, key), or give the class "
-    "`hidden_information = True`"
+    "games with equal observations continue differently whatever key step gets: something hidden that init sampled "
+    "decides, so a search sees the dice: sample chance in step from step's key, not from a key or numbers in the "
+    "state; if these are cards dealt face down, add resample(state, key), or give the class `hidden_information = "
+    "True`"
 )
 
 
 def hidden_problems(
     env: Env, game: Any, choose: Callable[..., np.ndarray], *, seed: int, max_plies: int
 ) -> list[str]:
-    """Reports chance that comes from the state and not from the key of a step, with the ply of the first finding.
+    """Reports chance that comes from the state instead of a step's key, with the first ply.
 
-    Games that look alike and hold different states are played side by side with the same actions and keys. Where
-    chance is the key's, they stay alike, or another key changes the step too. Environments that declare hidden
-    information (`resample`, `hidden_information`) are not checked. Numbers drawn in advance that are not keys are
-    found only where two games begin alike.
+    Games with equal observations and different states are played side by side with the same actions and keys. If
+    chance comes from the key, they stay equal, or another key changes the step too. Environments that declare
+    hidden information (`resample`, `hidden_information`) are not checked. Numbers sampled in advance that are not
+    keys are found only if two games start with equal observations.
 
     Args:
       env: the environment.
       game: its compiled functions of states [G] (`init`, `step`, `observe`).
       choose: (states, ply=) -> actions [G].
       seed: seed of the games' keys.
-      max_plies: the most plies that are played.
+      max_plies: largest number of plies.
     """
     if hasattr(env, "resample") or getattr(env, "hidden_information", False):
         return []
@@ -49,9 +49,9 @@ def hidden_problems(
 
 
 def _twins(game: Any, states: States, others: States) -> Iterator[PyTree]:
-    """States [G] that may look like `states` and hide something else, from first states of other keys.
+    """Yields states [G] that may have the observations of `states` with other hidden parts, from other keys.
 
-    First the others that look the same, then the states themselves with the keys of others.
+    First other initial states with equal observations, then the states themselves with the random keys of others.
     """
     place = {view: row for row, view in enumerate(_views(game, others))}
     rows = np.array([place.get(view, row) for row, view in enumerate(_views(game, states))])
@@ -63,12 +63,12 @@ def _twins(game: Any, states: States, others: States) -> Iterator[PyTree]:
 
 
 def _views(game: Any, states: States) -> list[bytes]:
-    """The mover's view of each of the states [G], as bytes."""
+    """The mover's observation of each of the states [G], as bytes."""
     return row_bytes((game.observe(states), states.legal_action_mask, states.current_player))
 
 
 def _keeps_keys(leaf: PyTree, other: PyTree) -> bool:
-    """Whether leaves [G, ...] of two batches are random keys: by their type, or u32[G, 2], no two the same."""
+    """Whether leaves [G, ...] of two batches are random keys: by type, or as distinct u32[G, 2]."""
     if is_key(leaf):
         return True
     both = np.concatenate([leaf, other])
@@ -78,7 +78,7 @@ def _keeps_keys(leaf: PyTree, other: PyTree) -> bool:
 def _first_parting(
     game: Any, choose: Callable[..., np.ndarray], states: States, twins: Any, key: jax.Array, max_plies: int
 ) -> int | None:
-    """The ply at which a game and its twin first differ, though their steps do not depend on the key."""
+    """The ply at which a game and its twin first differ although their steps do not depend on the key."""
     alike = ~_look_different(game, states, twins)
     for ply in range(max_plies):
         if not (alike & ~is_finished(states) & differ(states, twins)).any():
@@ -100,13 +100,13 @@ def _first_parting(
 def _depends_on_key(
     game: Any, states: States, actions: np.ndarray, after: States, key: jax.Array, ply: int
 ) -> np.ndarray:
-    """bool[G]: `step` with another key leads to something that looks different from `after`."""
+    """bool[G]: whether `step` with another key has another observation than `after`."""
     results = [game.step(states, actions, other, ply) for other in jax.random.split(key, OTHER_KEYS)]
     return np.any([_look_different(game, after, result) for result in results], axis=0)
 
 
 def _look_different(game: Any, states: States, others: States) -> np.ndarray:
-    """bool[G]: they differ in rewards or end or, if unfinished, in what the player to move sees."""
+    """bool[G]: whether they differ in rewards or end or, if unfinished, in the observation."""
     ended, others_ended = is_finished(states), is_finished(others)
     seen, others_seen = (
         (game.observe(each), each.legal_action_mask, each.current_player) for each in (states, others)

@@ -1,4 +1,4 @@
-"""What only play can tell of an environment: random games, held to the rules ply by ply.
+"""Checks that need play: random games, checked against the rules at every ply.
 
 Axes: G games, A actions, D dimensions of a continuous action.
 """
@@ -29,18 +29,18 @@ from jzero.pytrees import PyTree, States
 
 
 class Played(NamedTuple):
-    """What `check_env` has played."""
+    """The games that `check_env` played."""
 
     games: int
-    """Games side by side."""
+    """Number of games."""
     finished: int
-    """How many of them ended."""
+    """Number of games that ended."""
     plies: int
     """Steps from unfinished states, in all games."""
 
 
 def _compile(env: Any, num_games: int) -> Game:
-    """Every call traces the environment again, so two of them differ where chance is not the key's."""
+    """Every call retraces the environment, so two calls differ if chance does not come from the key."""
 
     def step(states: States, actions: Any, key: jax.Array, ply: jax.Array) -> PyTree:
         return step_batch(env, states, actions, jax.random.fold_in(key, ply))
@@ -63,7 +63,7 @@ def _compile(env: Any, num_games: int) -> Game:
 
 
 def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[list[str], Played]:
-    """Rules that random games break, each with the first ply where it is broken, and what was played."""
+    """Rules that random games break, each with the first ply, and the games played."""
     first_ply: dict[str, int] = {}
 
     def note(ply: int, rules: Rules) -> None:
@@ -90,7 +90,7 @@ def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[
         is_random |= differ(next_states, game.step(states, actions, other_key, ply)).any()
         if hasattr(env, "reveal"):
             revealed = game.reveal(states)
-            note(ply, [(~finite(revealed), "what reveal returns has a NaN or an infinity")])
+            note(ply, [(~finite(revealed), "the output of reveal has a NaN or an infinity")])
             note(ply, repeat_rules(revealed, twin.reveal(states), "reveal"))
         if hasattr(env, "fingerprint"):
             note(ply, fingerprint_rules(game.fingerprint(states), states, observations, seen))
@@ -105,8 +105,8 @@ def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[
     problems = [f"{text} (first at ply {ply})" for text, ply in first_ply.items()]
     if not draws:
         problems.append(
-            "resample draws nothing: it gives the same for all keys, so a search would see the true state; redraw "
-            "what is hidden, or drop it where nothing is"
+            "resample returns the same state for all keys, so a search would see the true state: resample the "
+            "hidden information, or remove resample if there is none"
         )
     if not problems:
         choose = partial(_random_actions, env, seed=seed)
@@ -119,9 +119,9 @@ def play_problems(env: Env, seed: int, num_games: int, max_plies: int) -> tuple[
 
 
 def _random_actions(env: Env, states: States, seed: int, ply: int) -> np.ndarray:
-    """i32[G], uniform over the legal actions; over all where the game is finished or none is legal.
+    """i32[G], uniform over the legal actions; over all if the game is finished or none is legal.
 
-    Continuous ones f32[G, D], uniform in [-1, 1].
+    Continuous actions f32[G, D] are uniform in [-1, 1].
     """
     if size := action_size(env):
         shape = (len(states.terminated), size)
@@ -139,11 +139,11 @@ def _svg_problems(env: Env, states: States) -> list[str]:
     except Exception as error:  # whatever it raises is the finding
         return [explain("svg(state)", error, how="fails")]
     good = isinstance(picture, str) and picture.startswith("<svg") and picture.rstrip().endswith("</svg>")
-    return [] if good else ["svg(state) does not return a string that is one <svg> element"]
+    return [] if good else ["svg(state) does not return a string with one <svg> element"]
 
 
 def _hand_problems(env: Any, states: States) -> list[str]:
-    """What a person at the board would stumble on: names of actions and outcomes, and places to click."""
+    """Problems for a person at the board: names of actions and outcomes, and places to click."""
     state, problems = jax.tree.map(lambda leaf: leaf[0], states), []
     if action_size(env):
         return []
@@ -174,22 +174,22 @@ def _hand_problems(env: Any, states: States) -> list[str]:
 
 
 def _name_problems(name: Callable[[int], Any], numbers: list[int], call: str, kind: str) -> list[str]:
-    """Whether `name` gives each of the `numbers` a text of its own."""
+    """Problems with `name` on the `numbers`: it must return distinct texts."""
     try:
         names = [name(number) for number in numbers]
     except Exception as error:  # whatever it raises is the finding
         return [explain(call, error, how="fails")]
     if all(isinstance(text, str) and text for text in names) and len(set(names)) == len(names):
         return []
-    return [f"{call} does not return another text for each {kind}"]
+    return [f"{call} does not return a different text for each {kind}"]
 
 
 def _lockstep_problems(
     env: Env, game: Game, index: int, symmetry: Symmetry, seed: int, max_plies: int
 ) -> list[str]:
-    """Plays games and their images side by side: they must stay images of each other.
+    """Plays games and their symmetric images side by side: they must stay images of each other.
 
-    Reports nothing for games whose first position the symmetry changes.
+    Skips games whose initial position the symmetry changes.
     """
     move, action = jax.jit(jax.vmap(symmetry.observation)), np.asarray(symmetry.action)
     key = jax.random.key(seed)
@@ -205,7 +205,9 @@ def _lockstep_problems(
         }
         wrong = ", ".join(name for name, differs in differences.items() if differs.any())
         if wrong and ply > 0:
-            return [f"symmetries[{index}] does not keep the game: its image differs in {wrong} (ply {ply})"]
+            return [
+                f"symmetries[{index}] does not preserve the game: the image differs in {wrong} (ply {ply})"
+            ]
         if wrong or finished.all():
             return []
         actions = _random_actions(env, states, seed, ply)

@@ -8,12 +8,12 @@ from jzero.pytrees import PyTree
 
 
 def host(leaf: jax.Array) -> np.ndarray | jax.Array:
-    """As numpy, except keys of the random number generator, which numpy does not have."""
+    """As numpy, except typed random keys, which numpy does not support."""
     return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def is_key(leaf: PyTree) -> bool:
-    """Whether an array holds typed keys of the random number generator."""
+    """Whether an array holds typed random keys."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
@@ -23,7 +23,7 @@ def _flat(tree: PyTree) -> list[np.ndarray]:
 
 
 def differ(tree: PyTree, other: PyTree) -> np.ndarray:
-    """bool[G]: rows in which any leaf differs; two NaNs are equal, floats are equal up to rounding."""
+    """bool[G]: whether any leaf differs in a row; NaNs are equal, and floats are equal up to rounding."""
     ones, others = _flat(tree), _flat(other)
     if [one.shape for one in ones] != [another.shape for another in others]:
         return np.ones(len(ones[0]), bool)
@@ -39,7 +39,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def finite(tree: PyTree) -> np.ndarray:
-    """bool[G]: rows without NaN and infinity."""
+    """bool[G]: rows without NaN or infinity."""
     return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in _flat(tree)], axis=0)
 
 

@@ -1,4 +1,4 @@
-"""The rules that `check_env` holds games to at every ply, each with what to say where it is broken.
+"""The rules that `check_env` checks at every ply, each with its message.
 
 Axes: G games, A actions, P players, D dimensions of a continuous action.
 """
@@ -28,14 +28,14 @@ class Game(NamedTuple):
 
 
 def start_rules(states: States, again: PyTree) -> Rules:
-    """Of first states, `again` from the same keys."""
+    """Rules of initial states; `again` comes from the same keys."""
     yield is_finished(states), "init(key) returns a finished state"
     yield (states.rewards != 0).any(axis=-1), "init(key) returns rewards that are not zero"
     yield from repeat_rules(states, again, "init")
 
 
 def position_rules(env: Env, states: States, observations: Observation) -> Rules:
-    """Of states and what is seen of them."""
+    """Rules of states and their observations."""
     player, stuck = states.current_player, ~states.legal_action_mask.any(axis=-1)
     yield (
         stuck & ~is_finished(states),
@@ -46,11 +46,11 @@ def position_rules(env: Env, states: States, observations: Observation) -> Rules
 
 
 def step_rules(env: Env, states: States, next_states: States) -> Rules:
-    """Of steps, those from finished states among them."""
+    """Rules of steps, including those from finished states."""
     finished, rewards = is_finished(states), next_states.rewards
     mend = "end `step` with `return jzero.env.keep_finished(state, next_state)`"
     yield ~finite(rewards), "the rewards have a NaN or an infinity"
-    yield finished & (rewards != 0).any(axis=-1), f"stepping a finished state gives rewards: {mend}"
+    yield finished & (rewards != 0).any(axis=-1), f"stepping a finished state returns rewards: {mend}"
     kept = replace(next_states, rewards=states.rewards)
     yield finished & differ(states, kept), f"stepping a finished state changes it: {mend}"
     if env.num_players == 2 and getattr(env, "zero_sum", True):
@@ -68,25 +68,25 @@ def step_rules(env: Env, states: States, next_states: States) -> Rules:
 
 
 def clip_rules(game: Game, states: States, actions: np.ndarray, key: jax.Array, ply: int) -> Rules:
-    """Numbers outside of [-1, 1] count as the nearest end."""
+    """Rule that numbers outside [-1, 1] are clipped."""
     beyond = game.step(states, 3 * actions, key, ply)
     clipped = game.step(states, np.clip(3 * actions, -1, 1), key, ply)
     yield (
         differ(beyond, clipped),
-        "step takes numbers outside of [-1, 1] as they are: begin it with `action = jnp.clip(action, -1, 1)`",
+        "step does not clip numbers outside [-1, 1]: start it with `action = jnp.clip(action, -1, 1)`",
     )
 
 
 def repeat_rules(result: Any, again: PyTree, name: str) -> Rules:
-    """`again` is the result of the same call, traced a second time."""
+    """Rule that a call is reproducible; `again` is the result of the same call, traced again."""
     mend = "take all chance from the key (jax.random), none from numpy, `random` or attributes that change"
-    yield differ(result, again), f"{name} gives two results for the same arguments: {mend}"
+    yield differ(result, again), f"{name} returns different results for the same arguments: {mend}"
 
 
 def fingerprint_rules(
     codes: np.ndarray, states: States, observations: Observation, seen: dict[bytes, bytes]
 ) -> Rules:
-    """`seen` maps the fingerprints u32[2] so far to the views there."""
+    """Rule that fingerprints are unique; `seen` maps the fingerprints u32[2] so far to their observations."""
     views = row_bytes((states.current_player, observations))
     clash = [seen.setdefault(code.tobytes(), view) != view for code, view in zip(codes, views, strict=True)]
     yield np.array(clash), "two positions with different observations or movers have one fingerprint"
@@ -95,9 +95,9 @@ def fingerprint_rules(
 def resample_rules(
     game: Game, states: States, observations: Observation, key: jax.Array, other_key: jax.Array
 ) -> Rules:
-    """What the player to move knows must not change, and what is redrawn must not matter.
+    """Rules of `resample`: it keeps what the player to move knows, and ignores the hidden information it replaces.
 
-    Hidden things that `resample` never redraws look like known ones here.
+    Hidden information that `resample` never changes counts as known here.
     """
     worlds, going = game.resample(states, key), ~is_finished(states)
     known = {
@@ -110,13 +110,13 @@ def resample_rules(
     for name, rows in changed.items():
         yield (
             rows,
-            f"resample changes the {name}: redraw only what the player to move cannot see, and let `observe` "
-            "show nothing else",
+            f"resample changes the {name}: resample only what the player to move cannot see, and let `observe` "
+            "show only what it can",
         )
     yield (
         going
         & ~np.any(list(changed.values()), axis=0)
         & differ(game.resample(states, other_key), game.resample(worlds, other_key)),
-        "resample gives two results for states that differ in hidden things only: compute them from what the "
-        "player to move knows, or a search can infer the hidden things",
+        "resample returns different results for states that differ only in hidden information: compute it from "
+        "what the player to move knows, or a search can infer the hidden information",
     )

@@ -1,4 +1,4 @@
-"""What `check_env` says without playing: names, shapes and dtypes, by tracing alone. A actions, P players."""
+"""Checks of `check_env` without games: names, shapes and dtypes, by tracing. A actions, P players."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ from jzero.pytrees import Observation, OneState, PyTree, States
 
 
 def shape_problems(env: Env) -> list[str]:
-    """What is wrong with members, counts, shapes and dtypes; missing members are listed alone."""
+    """Problems with members, counts, shapes and dtypes; missing members are listed alone."""
     return [f"it lacks {member}" for member in missing_members(env)] or list(_trace_problems(env))
 
 
 def _trace_problems(env: Env) -> Iterator[str]:
-    """What is wrong with counts, shapes and dtypes; stops where the rest cannot be checked."""
+    """Problems with counts, shapes and dtypes; stops if the rest cannot be checked."""
     for name in [*action_members(env), "num_players"]:
         count = getattr(env, name)
         if not isinstance(count, int | np.integer) or count < 1:
@@ -41,15 +41,15 @@ def _trace_problems(env: Env) -> Iterator[str]:
         call = "observe(state)"
         observation = shapes(env.observe, state)
         if not jax.tree.leaves(observation):
-            yield "observe(state) returns no array"
+            yield "observe(state) does not return an array"
         if hasattr(env, "reveal"):
             call = "reveal(state)"
             if not jax.tree.leaves(shapes(env.reveal, state)):
-                yield "reveal(state) returns no array; drop it where nothing is hidden"
+                yield "reveal(state) does not return an array; remove it if nothing is hidden"
             if not hasattr(env, "resample"):
                 yield (
-                    "it has reveal but no resample(state, key), so a search would see what is hidden: "
-                    "add resample, or drop reveal"
+                    "it has reveal but no resample(state, key), so a search would see hidden information: add "
+                    "resample, or remove reveal"
                 )
         call = "symmetries"
         for index, symmetry in enumerate(getattr(env, "symmetries", ())):
@@ -66,7 +66,7 @@ def _trace_problems(env: Env) -> Iterator[str]:
         if hasattr(env, "resample"):
             redrawn = shapes(env.resample, state, key)
             if jax.tree.map(_describe, redrawn) != jax.tree.map(_describe, state):
-                yield "resample(state, key) returns another structure, shape or dtype than the state it is given"
+                yield "resample(state, key) returns another structure, shape or dtype than its state"
         call = "decide(state, action), chance_logits(afterstate) or resolve(afterstate, outcome)"
         yield from chance_trace_problems(env, state)
     except Exception as error:  # whatever the environment raises is the finding
@@ -85,7 +85,7 @@ def _index() -> jax.ShapeDtypeStruct:
 
 
 def _outcome_problems(env: Env, features: PyTree) -> Iterator[str]:
-    """Features that are no array of numbers, or that the symmetries of the observation cannot turn."""
+    """Features that are not an array of numbers, or that the symmetries of the observation cannot transform."""
     if not hasattr(features, "dtype") or features.dtype == bool or not features.size:
         yield "outcome_features(state, player) does not return one array of numbers"
         return
@@ -93,22 +93,22 @@ def _outcome_problems(env: Env, features: PyTree) -> Iterator[str]:
         image = jax.eval_shape(symmetry.observation, features)
         if jax.tree.map(_describe, image) != _describe(features):
             yield (
-                f"symmetries[{index}].observation cannot turn what outcome_features returns, "
-                f"{_describe(features)}: lay it out like the observation, such as [height, width, 1]"
+                f"symmetries[{index}].observation cannot transform the output of outcome_features, "
+                f"{_describe(features)}: use the layout of the observation, such as [height, width, 1]"
             )
 
 
 def _continuous_problems(env: Env) -> Iterator[str]:
-    """Members that only numbered actions can have."""
+    """Members that only discrete actions support."""
     if getattr(env, "num_actions", 0):
-        yield f"it has action_size {action_size(env)} and num_actions {env.num_actions}: keep one of them"
+        yield f"it has action_size {action_size(env)} and num_actions {env.num_actions}: keep only one of them"
     for name in ("symmetries", "decide"):
         if getattr(env, name, ()):
-            yield f"it has continuous actions and {name}, which is for numbered actions: drop it"
+            yield f"it has continuous actions and {name}, which is for discrete actions: remove it"
 
 
 def _field_problems(env: Env, state: OneState) -> Iterator[str]:
-    """Required fields of `state` that are missing or have another shape or dtype than the protocol's."""
+    """Required fields of `state` that are missing or have the wrong shape or dtype."""
     expected = {
         "current_player": "int32[]",
         "legal_action_mask": f"bool[{1 if action_size(env) else env.num_actions}]",
@@ -126,12 +126,12 @@ def _field_problems(env: Env, state: OneState) -> Iterator[str]:
         if not hasattr(state, name):
             yield f"the state that init(key) returns lacks the field {name} ({wanted})"
         elif _describe(getattr(state, name)) != wanted:
-            each = ": one number for each player" if name == "rewards" else ""
+            each = ": one number per player" if name == "rewards" else ""
             yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}{each}"
 
 
 def _structure_problems(before: PyTree, after: States) -> Iterator[str]:
-    """Leaves that `step` adds, drops, or gives another shape or dtype than `init` does."""
+    """Leaves that `step` adds, removes, or returns with another shape or dtype than `init`."""
     old = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(before)}
     new = {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in jax.tree.leaves_with_path(after)}
     for path in sorted(old.keys() ^ new.keys()):
@@ -142,7 +142,7 @@ def _structure_problems(before: PyTree, after: States) -> Iterator[str]:
 
 
 def _symmetry_problems(env: Env, index: int, symmetry: Symmetry, observation: Observation) -> Iterator[str]:
-    """A symmetry whose `action` is no permutation, or whose `observation` has another shape."""
+    """A symmetry whose `action` is not a permutation, or whose `observation` has another shape."""
     if sorted(np.asarray(symmetry.action).tolist()) != list(range(env.num_actions)):
         yield f"symmetries[{index}].action is not a permutation of 0..{env.num_actions - 1}"
     image = jax.eval_shape(symmetry.observation, observation)

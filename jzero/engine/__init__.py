@@ -1,1 +1,1 @@
-"""Trained agents as engines of other programs: Go by GTP, chess by UCI, over standard input and output."""
+"""Trained agents as engines for other programs: Go with GTP, chess with UCI, over standard input and output."""

@@ -1,8 +1,8 @@
-"""What UCI needs of a chess game: pgx's on 8 x 8, and Gardner's minichess on 5 x 5, whose actions UCI's moves name.
+"""UCI's view of pgx's chess on 8 x 8 and Gardner's minichess on 5 x 5: the moves of actions.
 
-What decides is pgx's rules: a third repetition (of the position with its right to capture en passant, whether a
-pawn could or not), 100 plies without a capture or a pawn's move, too little material, and 512 plies (256 on 5 x 5)
-are draws at once, without a claim.
+pgx's rules apply: a third repetition (positions include the en passant right, even if no pawn could use it), 100
+plies without a capture or pawn move, insufficient material, and 512 plies (256 on 5 x 5) are immediate draws,
+without a claim.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 from jzero.env import Env
 
 SIDES = {64 * 73: 8, 25 * 49: 5}
-"""Number of actions -> squares of a side."""
+"""Number of actions -> squares per side."""
 
 
 def side_of(env: Env, state: Any) -> int:
-    """Squares of a side.
+    """Squares per side.
 
     Raises:
-        ValueError: the states are not those of one of pgx's chess games.
+        ValueError: the states do not belong to one of pgx's chess games.
     """
     of_pgx = hasattr(state, "_board") or hasattr(getattr(state, "_x", None), "castling_rights")
     if env.num_actions not in SIDES or not of_pgx or not hasattr(env, "action_name"):
         raise ValueError(
-            f"env is {getattr(env, 'name', type(env).__name__)!r}; UCI plays chess, with the states of pgx's: "
-            "give a run of pgx:chess or pgx:gardner_chess"
+            f"env is {getattr(env, 'name', type(env).__name__)!r}; UCI needs pgx's chess: give a run of pgx:chess "
+            "or pgx:gardner_chess"
         )
     return SIDES[env.num_actions]
 
@@ -38,7 +38,7 @@ def is_black(state: Any) -> bool:
 
 
 def to_uci(env: Env, action: int, state: Any) -> str:
-    """What UCI calls an action in a state: the environment's name of it."""
+    """UCI's name of an action in a state: the environment's name."""
     return cast(Any, env).action_name(state, action)
 
 

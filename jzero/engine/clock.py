@@ -1,34 +1,34 @@
-"""How long a move may take: the clocks of GTP and UCI, in seconds."""
+"""Time per move from the clocks of GTP and UCI, in seconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MOVES_TO_GO = 25
-"""Moves for which the main time is to last, where nobody says how many are left."""
+"""Number of moves that the main time should last, if the controller does not say it."""
 KEPT = 1.0
-"""Seconds of the main time that are not shared out: a busy machine makes a move late."""
+"""Reserve of the main time in seconds, since a busy machine moves late."""
 MARGIN = 0.05
-"""Seconds of each move that go to pipes and to the controller."""
+"""Seconds per move for communication."""
 
 
 @dataclass
 class Clock:
-    """The time of one player: a main time, then byoyomi of `stones` moves in `period` seconds."""
+    """The clock of one player: main time, then byoyomi periods of `stones` moves in `period` seconds."""
 
     left: float
-    """Seconds of the main time, or of the period under way."""
+    """Seconds left of the main time, or of the current period."""
     period: float = 0.0
-    """Seconds of a period of byoyomi; 0 for none."""
+    """Seconds per byoyomi period; 0 for none."""
     stones: int = 0
-    """Moves of a period."""
+    """Moves per period."""
     japanese: bool = False
-    """Periods have one move each, and `said` counts periods in place of moves."""
+    """Whether periods have one move each, and `said` counts periods instead of moves."""
     to_play: int = 0
-    """Moves that are left in the period under way; 0 in the main time."""
+    """Moves left in the current period; 0 in the main time."""
 
     def seconds(self) -> float:
-        """What the next move may take."""
+        """Seconds for the next move."""
         if self.to_play:
             return max(0.0, self.left / self.to_play - MARGIN)
         if self.left <= 0 and self.period:
@@ -36,7 +36,7 @@ class Clock:
         return for_move(self.left, reserve=self.period / max(1, self.stones) if self.period else 0.0)
 
     def used(self, seconds: float) -> None:
-        """A move took so long; the controller's own word, `time_left`, is better where it is given."""
+        """Subtracts the time of a move; a `time_left` from the controller overrides it."""
         self.left -= seconds
         if self.to_play:
             self.to_play -= 1
@@ -46,7 +46,9 @@ class Clock:
             self.left, self.to_play = self.period, max(1, self.stones)
 
     def said(self, left: float, stones: int) -> None:
-        """The controller says what is left: of the main time where `stones` is 0, else of this period."""
+        """Sets the time left, as the controller reports it: of the main time if `stones` is 0, else of this
+        period.
+        """
         self.left, self.to_play = left, min(stones, 1) if self.japanese else stones
 
 
@@ -57,9 +59,9 @@ def for_move(
 
     Args:
         left: seconds on the player's clock.
-        increment: seconds that each move adds.
-        moves_to_go: moves until more time comes; None if it never does.
-        reserve: seconds that a move has after the main time.
+        increment: seconds added per move.
+        moves_to_go: moves until the next time control; None if there is none.
+        reserve: seconds per move after the main time.
     """
     spare = left - min(KEPT, 0.5 * left)
     share = spare / (moves_to_go or MOVES_TO_GO) + 0.7 * max(increment, reserve)

@@ -1,4 +1,4 @@
-"""One game as a stack of states: play, take back, begin anew."""
+"""One game as a stack of states: play, undo, restart."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Position(NamedTuple):
     """A position of the game."""
 
     states: States
-    """The environment's state, as a batch of one."""
+    """The environment's state, as a batch of size 1."""
     actions: tuple[int, ...] = ()
-    """What was played since the position before it: one action, or a pass of the other player before it."""
+    """Actions since the previous position: one action, perhaps after a pass of the other player."""
 
 
 class Game:
-    """The positions of a game, the newest last. Every step is one compiled program."""
+    """The positions of a game, newest last. Every step is one compiled program."""
 
     def __init__(self, env: Env, key: jax.Array | None = None) -> None:
-        """A first position of `env`, by `key` where the environment draws one."""
+        """Starts at an initial position of `env`, for which the environment may use `key`."""
         key = jax.random.key(0) if key is None else key
         self.env = env
         self._step = jax.jit(jax.vmap(env.step, in_axes=(0, 0, None)))
@@ -35,7 +35,7 @@ class Game:
 
     @property
     def states(self) -> States:
-        """The newest state, as a batch of one."""
+        """The newest state, as a batch of size 1."""
         return self.positions[-1].states
 
     @property
@@ -54,25 +54,25 @@ class Game:
         return np.asarray(self.states.legal_action_mask[0])
 
     def begin(self, state: Any = None) -> None:
-        """A new game, from `state` or from the environment's first one."""
+        """Starts a new game, from `state` or the initial state."""
         first = self._first if state is None else jax.tree.map(lambda x: jnp.asarray(x)[None], state)
         self.positions = [Position(first)]
 
     def after(self, action: int, states: States | None = None) -> States:
-        """The states that `action` leads to, from the newest or from `states`; nothing is played."""
+        """The states after `action`, from the newest states or `states`; nothing is played."""
         return self._step(
             self.states if states is None else states, jnp.full(1, action, jnp.int32), self._key
         )
 
     def play(self, *actions: int, states: States | None = None) -> None:
-        """Plays actions as one move, from the newest position or from `states`; legality is the caller's care."""
+        """Plays actions as one move, from the newest position or `states`; the caller ensures legality."""
         states = self.states if states is None else states
         for action in actions:
             states = self.after(action, states)
         self.positions.append(Position(states, actions))
 
     def undo(self) -> bool:
-        """Takes the last move back; False where there is none."""
+        """Takes the last move back; False if there is none."""
         if len(self.positions) == 1:
             return False
         self.positions.pop()

@@ -1,4 +1,4 @@
-"""What GTP asks about a position of Go, this repository's or pgx's: the board, the score, legal moves.
+"""GTP's view of a Go position, this repository's or pgx's: the board, the score, legal moves.
 
 Points are actions: size * row + column, row 0 at the top; size^2 passes. Colours are 0 black, 1 white.
 """
@@ -18,7 +18,7 @@ STONES = {1: "X", -1: "O", 0: "."}
 
 
 def rules_of(env: Env) -> tuple[int, float]:
-    """Rows of the board, and the points that white gets.
+    """Rows of the board, and komi.
 
     Raises:
         ValueError: the game is not Go.
@@ -26,24 +26,24 @@ def rules_of(env: Env) -> tuple[int, float]:
     rules = go_rules(env)
     if rules is None:
         raise ValueError(
-            f"env is {getattr(env, 'name', type(env).__name__)!r}; GTP plays Go: "
-            "give a run of go, pgx:go_9x9 or pgx:go_19x19"
+            f"env is {getattr(env, 'name', type(env).__name__)!r}; GTP needs Go: give a run of go, pgx:go_9x9 or "
+            "pgx:go_19x19"
         )
     return rules
 
 
 def to_move(state: Any) -> int:
-    """Whose turn it is."""
+    """The colour to move."""
     return int(state._x.step_count if hasattr(state, "_x") else state.ply) % 2
 
 
 def board(state: Any) -> np.ndarray:
-    """i32[size^2]: 1 where black has a stone, -1 where white has one."""
+    """i32[size^2]: 1 for black stones, -1 for white ones."""
     return np.sign(np.asarray(state._x.board if hasattr(state, "_x") else state.stones, np.int32))
 
 
 def repeats(state: Any) -> bool:
-    """Whether the last move brought a former board back, by which a game by pgx's rules ends as lost."""
+    """Whether the last move repeated an earlier board, which loses by pgx's rules."""
     if hasattr(state, "_x"):
         return bool(state._x.is_psk)
     hashes, last = np.asarray(state.hashes), int(state.last_action)
@@ -52,7 +52,7 @@ def repeats(state: Any) -> bool:
 
 
 def neighbours(point: int, size: int) -> Iterator[int]:
-    """The points beside one."""
+    """The points adjacent to `point`."""
     row, column = divmod(point, size)
     for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
         if 0 <= r < size and 0 <= c < size:
@@ -60,7 +60,7 @@ def neighbours(point: int, size: int) -> Iterator[int]:
 
 
 def regions(stones: np.ndarray) -> Iterator[tuple[int, list[int]]]:
-    """Connected points of one kind: (1, -1 or 0, their points in the order of their numbers)."""
+    """Connected points of one kind: (1, -1 or 0, the points in ascending order)."""
     size, seen = math.isqrt(len(stones)), set()
     for start in range(len(stones)):
         if start in seen:
@@ -76,7 +76,9 @@ def regions(stones: np.ndarray) -> Iterator[tuple[int, list[int]]]:
 
 
 def score(stones: np.ndarray, komi: float) -> float:
-    """Black's area less white's and komi: stones, and empty regions that reach one colour (Tromp and Taylor)."""
+    """Black's area minus white's and komi: stones, and empty regions that touch one colour only (Tromp and
+    Taylor).
+    """
     size, total = math.isqrt(len(stones)), float(stones.sum()) - komi
     for kind, region in regions(stones):
         if kind == 0:
@@ -86,12 +88,12 @@ def score(stones: np.ndarray, komi: float) -> float:
 
 
 def score_text(points: float) -> str:
-    """B+3.5, W+12 or 0, as GTP says it."""
+    """The score in GTP's format: B+3.5, W+12 or 0."""
     return "0" if points == 0 else f"{'B' if points > 0 else 'W'}+{abs(points):g}"
 
 
 def picture(stones: np.ndarray, last: int | None) -> str:
-    """The board as text, black X and white O, the last move in brackets."""
+    """The board as text: black X, white O, the last move in brackets."""
     size = math.isqrt(len(stones))
     letters = "    " + " ".join(COLUMNS[:size])
     lines = [letters]

@@ -1,6 +1,6 @@
-"""An agent that plays Go as an engine: GTP 2 on its input and output, with the commands of Leela Zero's analysis.
+"""A GTP 2 server: an agent as a Go engine, with the analysis commands of Leela Zero.
 
-The rules are those of `go` or of pgx's Go (see `jzero.evaluate.gtp`); `gtp_game` says where GTP allows more.
+The rules are those of `go` or of pgx's Go (see `jzero.evaluate.gtp`); `gtp_game` describes where GTP allows more.
 Source: G. Farneback, Specification of the Go Text Protocol, version 2, draft 2 (2002).
 """
 
@@ -17,7 +17,7 @@ from jzero.engine.thinker import Thinks
 
 
 class GtpServer:
-    """The state of one conversation."""
+    """The state of one session."""
 
     def __init__(
         self,
@@ -31,17 +31,17 @@ class GtpServer:
         name: str = "jzero",
         version: str = "",
     ) -> None:
-        """A conversation about one game.
+        """Starts a session.
 
         Args:
-            game: of Go, at its beginning.
+            game: a Go game at its start.
             thinker: searches its positions.
-            lines: the controller's.
-            write: takes text for the controller.
-            komi: of the environment.
-            simulations: per move, at most; None for as many as the clock and the thinker allow.
-            name: what the engine calls itself.
-            version: of the engine, and what it plays with.
+            lines: the controller's lines.
+            write: sends text to the controller.
+            komi: komi of the environment.
+            simulations: simulations per move, at most; None: as many as the clock and the thinker allow.
+            name: name of the engine.
+            version: version of the engine, and the run it plays with.
 
         Raises:
             ValueError: the game is not Go.
@@ -104,4 +104,4 @@ COMMANDS: dict[str, Command] = {
     "quit": _quit,
     **{name: _of_game(command) for name, command in gtp_commands.COMMANDS.items()},
 }
-"""All but those of `STREAMS`, by their names."""
+"""All commands by name, except those of `STREAMS`."""

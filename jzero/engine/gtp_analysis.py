@@ -1,4 +1,4 @@
-"""Analysis for controllers of GTP, line by line, as Leela Zero and KataGo write it."""
+"""Analysis for GTP controllers, line by line, in the formats of Leela Zero and KataGo."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from jzero.engine.thinker import Finding, think
 from jzero.evaluate.gtp import to_vertex
 
 ANALYSED = 16
-"""Moves in a line of analysis."""
+"""Number of moves in a line of analysis."""
 Write = Callable[[str], None]
-"""Takes text for the controller."""
+"""Sends text to the controller."""
 Stream = Callable[[GtpGame, Lines, Write, list[str]], None]
-"""A command whose answer comes line by line; it takes the game, the controller's lines, and its words."""
+"""(game, the controller's lines, write, arguments) -> None: a command that answers line by line."""
 _STYLES: dict[str, Callable[[float], str]] = {
     "lz": lambda share: str(round(10000 * share)),
     "kata": lambda share: f"{share:.4f}",
 }
-"""How the programs that an analysis is known from, Leela Zero and KataGo, write a number 0 .. 1."""
+"""How Leela Zero and KataGo write a number 0 .. 1."""
 
 
 def _info(game: GtpGame, finding: Finding, style: Callable[[float], str]) -> str:
-    """A line of analysis: the moves that a search tried, the best one first."""
+    """A line of analysis: the moves that a search tried, best first."""
     parts = []
     for order, action in enumerate(finding.ranked()[:ANALYSED]):
         visits = int(finding.visits[action])
@@ -38,7 +38,7 @@ def _info(game: GtpGame, finding: Finding, style: Callable[[float], str]) -> str
 
 
 def _winrate(value: float) -> float:
-    """A value -1 .. 1 as a share of games won."""
+    """A value -1 .. 1 as a win rate."""
     return min(1.0, max(0.0, 0.5 * (1 + value)))
 
 
@@ -76,4 +76,4 @@ STREAMS: dict[str, Stream] = {
     for name, style in _STYLES.items()
     for kind, make in (("analyze", _analyze), ("genmove_analyze", _genmove_analyze))
 }
-"""By their names."""
+"""The streaming commands by name."""

@@ -1,6 +1,6 @@
-"""The commands of GTP about a game of Go: its moves, its time, its score, and the numbers that GoGui shows.
+"""GTP's commands for a Go game: moves, time, score, and the numbers that GoGui shows.
 
-Each takes the game and its words, and gives the answer.
+Each takes the game and the arguments, and returns the answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GOGUI = (
     "dboard/Prior/jzero-prior",
     "dboard/Visits/jzero-visits",
 )
-"""What `gogui-analyze_commands` answers: type, label, command."""
+"""Answer of `gogui-analyze_commands`: type, label, command."""
 
 
 # Reading of arguments.
@@ -35,19 +35,19 @@ def _color(words: list[str]) -> int:
 
 
 def color_or_mover(game: GtpGame, words: list[str]) -> int:
-    """The colour that the first word names, else the one to move."""
+    """The colour in the first argument, else the one to move."""
     named = bool(words) and words[0].lower() in COLORS
     return _color(words) if named else go.to_move(game.game.state)
 
 
 def _numbers(words: list[str], count: int) -> list[int]:
-    """The first `count` arguments as whole numbers."""
+    """The first `count` arguments as integers."""
     try:
         found = [int(word) for word in words[:count]]
     except ValueError:
         found = []
     if len(found) < count:
-        raise Refusal(f"syntax error: expected {count} whole number{'s' if count > 1 else ''}")
+        raise Refusal(f"syntax error: expected {count} integer{'s' if count > 1 else ''}")
     return found
 
 
@@ -103,7 +103,7 @@ def _undo(game: GtpGame, words: list[str]) -> str:
 
 
 def _place(game: GtpGame, vertices: list[str]) -> str:
-    """Handicap stones on an empty board; white passes between them."""
+    """Places handicap stones on an empty board; white passes between them."""
     if len(game.game.positions) > 1:
         raise Refusal("board not empty")
     actions = [_vertex(game, vertex) for vertex in vertices]
@@ -204,7 +204,7 @@ def _gogui_analyze_commands(game: GtpGame, words: list[str]) -> str:
 
 
 def _latest(game: GtpGame) -> Finding:
-    """What is known of the newest position by the least search."""
+    """The result of the smallest search in the newest position."""
     states = game.ready_for(go.to_move(game.game.state))
     return game.thinker.begin(states, 1).finding()
 
@@ -214,7 +214,7 @@ def _value(game: GtpGame, words: list[str]) -> str:
 
 
 def _board_of(game: GtpGame, numbers: np.ndarray) -> str:
-    """Numbers of points as GoGui reads them, the top row first."""
+    """Numbers per point in GoGui's format, top row first."""
     rows = np.asarray(numbers)[: game.passing].reshape(game.size, game.size)
     return "\n" + "\n".join(" ".join(f"{x:g}" for x in line) for line in rows.round(4).tolist())
 
@@ -253,4 +253,4 @@ COMMANDS: dict[str, Callable[[GtpGame, list[str]], str]] = {
     "jzero-prior": _prior,
     "jzero-visits": _visits,
 }
-"""By their names."""
+"""The commands by name."""

@@ -1,10 +1,10 @@
-"""A game of Go as a controller of GTP sees it: colours that move out of turn, clocks, and who thinks.
+"""A Go game as a GTP controller sees it: colours that move out of turn, clocks, searches.
 
-What GTP allows and the rules of `go` and of pgx's Go do not is brought together so:
+GTP allows what `go` and pgx's Go do not; the two are reconciled as follows:
 - a colour that moves twice: the other one passes in between;
-- moves after two passes: the passes are taken out of the game that the agent sees;
-- a move that brings a former board back: illegal (by pgx's rules it can be played, and loses);
-- komi: `final_score` counts with it; the agent plays for the komi that it was trained with.
+- moves after two passes: the passes are removed from the game that the agent sees;
+- a move that repeats an earlier board: illegal (by pgx's rules it can be played, and loses);
+- komi: `final_score` uses it; the agent plays for the komi it was trained with.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from jzero.pytrees import States
 
 
 class Refusal(Exception):
-    """A command cannot be done; the text is the answer behind the question mark."""
+    """A command fails; the message is the answer after the question mark."""
 
 
 class GtpGame:
-    """The game of one conversation, and what searches its positions."""
+    """The game of one session, and the searches of its positions."""
 
     def __init__(self, game: Game, thinker: Thinks, *, komi: float, simulations: int | None = None) -> None:
         """A game before its first move.
 
         Args:
-            game: of Go, at its beginning.
+            game: a Go game at its start.
             thinker: searches its positions.
-            komi: of the environment.
-            simulations: per move, at most; None for as many as the clock and the thinker allow.
+            komi: komi of the environment.
+            simulations: simulations per move, at most; None: as many as the clock and the thinker allow.
 
         Raises:
             ValueError: the game is not Go.
@@ -48,14 +48,14 @@ class GtpGame:
 
     @property
     def passing(self) -> int:
-        """The action that passes."""
+        """The pass action."""
         return self.size**2
 
     def ready_for(self, color: int) -> States:
-        """The states in which `color` is to move.
+        """The states with `color` to move.
 
         Raises:
-            Refusal: the game has ended by its number of moves.
+            Refusal: the game has reached its maximum number of moves.
         """
         positions, at, passes = self.game.positions, len(self.game.positions) - 1, 0
         while at and set(positions[at].actions) == {self.passing}:
@@ -65,13 +65,13 @@ class GtpGame:
             if go.to_move(row(newest)) == color:
                 return newest
         elif passes < 2:
-            raise Refusal("illegal move: the game has as many moves as the environment allows")
+            raise Refusal("illegal move: the game has reached its maximum number of moves")
         if passes and go.to_move(row(before)) == color:
             return before
         return self.game.after(self.passing, before)
 
     def play(self, color: int, action: int) -> bool:
-        """Plays a move of `color`; False where it is illegal."""
+        """Plays a move of `color`; False if it is illegal."""
         if action == self.passing and self.game.over:
             self.game.positions.append(Position(self.game.states, (action,)))
             return True
@@ -85,7 +85,7 @@ class GtpGame:
         return True
 
     def choose(self, color: int, finding: Finding, states: States) -> int:
-        """The action of a search in `states`, or the best other one where that would bring a former board back."""
+        """The action of a search in `states`, or the best other one if it would repeat an earlier board."""
         legal = np.asarray(states.legal_action_mask[0])
         others = np.argsort(-finding.prior, kind="stable")
         for action in (*finding.ranked(), *others.tolist()):
@@ -98,7 +98,7 @@ class GtpGame:
     def move(
         self, color: int, *, keep: bool = True, tell: Callable[[Finding], None] = lambda found: None
     ) -> str:
-        """Searches and plays a move of `color`; the vertex."""
+        """Searches and plays a move of `color`; returns the vertex."""
         begun, clock = time.monotonic(), self.clocks[color]
         try:
             states = self.ready_for(color)

@@ -1,4 +1,4 @@
-"""The lines that a controller writes: read one by one, or looked for while a search runs."""
+"""The controller's lines: read one by one, or polled during a search."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 
 
 class Lines:
-    """Lines of text from a file descriptor; other threads are not needed to see whether one waits."""
+    """Lines of text from a file descriptor, polled without a thread."""
 
     def __init__(self, descriptor: int) -> None:
-        """Reads from `descriptor`, which stays the caller's."""
+        """Reads from `descriptor`, which the caller owns."""
         self._descriptor, self._unread, self._ended = descriptor, b"", False
         self._selector = selectors.DefaultSelector()
         try:
@@ -21,7 +21,7 @@ class Lines:
             self._selector = None
 
     def waiting(self, seconds: float = 0.0) -> bool:
-        """Whether a line, or the end of the input, arrives within this number of seconds."""
+        """Whether a line, or the end of the input, arrives within `seconds`."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._unread and not self._ended:
             left = max(0.0, deadline - time.monotonic())
@@ -31,7 +31,7 @@ class Lines:
         return True
 
     def next(self) -> str | None:
-        """The next line without its end, as soon as there is one; None at the end of the input."""
+        """Waits for the next line and returns it without its newline; None at the end of the input."""
         while b"\n" not in self._unread and not self._ended:
             self._read()
         if not self._unread:

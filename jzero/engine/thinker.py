@@ -1,7 +1,7 @@
-"""Searches of one position for a protocol: in the background, of growing numbers of simulations, in the time given.
+"""Searches of one position for a protocol: in the background, with growing numbers of simulations, within a time.
 
-JAX runs a program while Python goes on, so a controller's word is heard during a search without a thread. A search
-that is no longer wanted runs to its end unseen; the next one waits for it.
+JAX runs a program asynchronously, so the controller can be polled during a search without a thread. A search that
+is no longer needed runs to its end unread; the next one waits for it.
 """
 
 from __future__ import annotations
@@ -20,85 +20,85 @@ from jzero.analysis import Analysis, principal_variation
 from jzero.pytrees import States
 
 ROOMS = (32, 256)
-"""Simulations of the smaller programs: the room of a tree costs time whether it is used or not."""
+"""Simulations of the smaller programs: a tree's capacity costs time even if unused."""
 MAX_LINES = 32
-"""Actions whose lines a finding has."""
+"""Number of actions with lines in a finding."""
 POLL = 0.005
-"""Seconds between looks at the input."""
+"""Seconds between polls of the input."""
 GROWTH = 3
-"""Factor of simulations from one search of a position to the next; a third of the time is spent twice."""
+"""Growth factor of simulations from one search of a position to the next."""
 
 
 class Finding(NamedTuple):
-    """What a search found in one position."""
+    """The result of a search in one position."""
 
     simulations: int
     seconds: float
     action: int
     """The agent's choice."""
     value: float
-    """-1 .. 1, for the player to move."""
+    """Value -1 .. 1 for the player to move."""
     visits: np.ndarray
     """i32[A]"""
     qvalues: np.ndarray
-    """f32[A] for the player to move; 0 where not visited."""
+    """f32[A] Q-values for the player to move; 0 if not visited."""
     prior: np.ndarray
     """f32[A] the network's policy."""
     lines: dict[int, list[int]]
-    """Of the most visited actions, and the chosen one: the line that begins with it."""
+    """Expected line starting with each of the most visited actions and the chosen one."""
 
     def ranked(self) -> list[int]:
-        """The actions that have a line: the choice first, then by falling visits and prior."""
+        """The actions with a line: the choice first, then by decreasing visits and prior."""
         return sorted(self.lines, key=lambda a: (a != self.action, -self.visits[a], -self.prior[a]))
 
 
 class Thinks(Protocol):
-    """What finds out about a position; `Thinker`, or a stand-in."""
+    """The interface of `Thinker`, which tests can replace."""
 
     most: int
     """Simulations of the largest search."""
 
     def begin(self, states: States, simulations: int) -> Pending:
-        """Starts a search of a batch of one."""
+        """Starts a search of a batch of size 1."""
         ...
 
     def number_for(self, seconds: float) -> int:
-        """Simulations that fit into a number of seconds, at least 1."""
+        """Simulations that fit into `seconds`, at least 1."""
         ...
 
 
 class Pending(Protocol):
-    """A search under way."""
+    """A running search."""
 
     def ready(self) -> bool:
-        """Whether it has ended."""
+        """Whether the search has ended."""
         ...
 
     def finding(self) -> Finding:
-        """What it found; waits for its end."""
+        """Waits for the search; returns its result."""
         ...
 
     def leave(self) -> None:
-        """It has taken too long: searches are slower than was thought."""
+        """Abandons a search that takes too long, and lowers the estimate of the speed."""
         ...
 
 
 class Thinker:
-    """An agent's searches, compiled for a few sizes of trees."""
+    """An agent's searches, compiled for a few tree sizes."""
 
     def __init__(self, agent: Agent, most: int, seed: int = 0) -> None:
-        """Searches of up to `most` simulations.
+        """Prepares searches of up to `most` simulations.
 
         Args:
-            agent: plays a game of two with a value for the player to move.
+            agent: an agent for a two-player game with a value for the player to move.
             most: simulations of the largest search, at least 1.
-            seed: of what a search draws.
+            seed: seed of the searches.
 
         Raises:
             ValueError: `most` is below 1.
         """
         if most < 1:
-            raise ValueError(f"most is {most}; a search has at least 1 simulation")
+            raise ValueError(f"most is {most}; expected at least 1 simulation")
         self.agent, self.most = agent, most
         self._rooms = sorted({min(room, most) for room in (*ROOMS, most)})
         self._speeds: dict[int, float] = {}
@@ -107,18 +107,18 @@ class Thinker:
         self._read = jax.jit(partial(_read, count))
 
     def warm_up(self, states: States) -> None:
-        """Compiles every program, and measures how fast each is; `states` are a batch of one."""
+        """Compiles every program and measures its speed; `states` is a batch of size 1."""
         for room in self._rooms:
             self._begin(states, 1, room).finding()
             self._begin(states, min(room, ROOMS[0]), room).finding()
 
     def begin(self, states: States, simulations: int) -> Search:
-        """Starts a search of a batch of one, of at most `most` simulations."""
+        """Starts a search of a batch of size 1, with at most `most` simulations."""
         simulations = max(1, min(simulations, self.most))
         return self._begin(states, simulations, next(room for room in self._rooms if room >= simulations))
 
     def number_for(self, seconds: float) -> int:
-        """Simulations that fit into a number of seconds at the speeds measured so far, at least 1."""
+        """Simulations that fit into `seconds` at the speeds measured so far, at least 1."""
         return max(1, *(min(room, int(self._speeds.get(room, 1.0) * seconds)) for room in self._rooms))
 
     def _begin(self, states: States, simulations: int, room: int) -> Search:
@@ -127,7 +127,9 @@ class Thinker:
         return Search(self, self._read(found), simulations, room, begun)
 
     def measure(self, room: int, simulations: int, seconds: float) -> None:
-        """Learns from a search how fast the program is: it, or its mean with the old where that is less."""
+        """Updates the speed estimate of a program: the new measurement, or its mean with the old if that is
+        lower.
+        """
         if simulations < min(room, ROOMS[0]) // 2:
             return  # says more about the start of a program
         new = simulations / max(1e-6, seconds)
@@ -136,7 +138,7 @@ class Thinker:
 
 
 class Search(NamedTuple):
-    """A search of a `Thinker` under way."""
+    """A running search of a `Thinker`."""
 
     thinker: Thinker
     arrays: dict[str, jax.Array]
@@ -145,15 +147,15 @@ class Search(NamedTuple):
     begun: float
 
     def ready(self) -> bool:
-        """Whether it has ended."""
+        """Whether the search has ended."""
         return all(cast(Any, array).is_ready() for array in self.arrays.values())
 
     def leave(self) -> None:
-        """It has taken too long: searches are slower than was thought."""
+        """Abandons a search that takes too long, and lowers the estimate of the speed."""
         self.thinker.measure(self.room, self.simulations, time.monotonic() - self.begun)
 
     def finding(self) -> Finding:
-        """What it found; waits for its end."""
+        """Waits for the search; returns its result."""
         found = jax.device_get(self.arrays)
         seconds = time.monotonic() - self.begun
         self.thinker.measure(self.room, self.simulations, seconds)
@@ -169,7 +171,9 @@ class Search(NamedTuple):
 
 
 def _read(count: int, found: Analysis) -> dict[str, jax.Array]:
-    """What a `Finding` has of an analysis of one position; lines i32[count, L] of the most visited actions."""
+    """The fields of a `Finding` from an analysis of one position; lines i32[count, L] of the most visited
+    actions.
+    """
     visits = found.visits[0]
     actions = jax.lax.top_k(visits, count)[1].astype(jnp.int32)
     follow = jax.vmap(lambda action: principal_variation(found.tree, action[None])[0])
@@ -193,17 +197,17 @@ def think(
     seconds: float | None = None,
     attend: Callable[[float], bool] = lambda seconds: time.sleep(seconds) or False,
 ) -> Iterator[Finding]:
-    """Findings of one position by searches of growing numbers of simulations, each from the beginning.
+    """Yields findings of one position from searches with growing numbers of simulations, each from scratch.
 
-    There is one finding at least. Those that follow end with a search of `simulations`, when the time is over,
-    when the largest search is done, or when `attend` says so; a search under way is then left alone.
+    There is at least one finding. The sequence ends with a search of `simulations`, when the time is up, after the
+    largest search, or when `attend` returns true; a running search is then abandoned.
 
     Args:
-        thinker: what searches.
-        states: the position, a batch of one.
-        simulations: of the last search; None for as many as there is room.
-        seconds: for all of them; None for no limit.
-        attend: waits for the controller for at most this number of seconds; whether it wants an end.
+        thinker: runs the searches.
+        states: the position, a batch of size 1.
+        simulations: simulations of the last search; None for the largest possible.
+        seconds: time for all searches; None for no limit.
+        attend: (seconds) -> bool; waits for the controller for at most this time, and returns whether to stop.
     """
     begun = time.monotonic()
     last = thinker.most if simulations is None else min(simulations, thinker.most)

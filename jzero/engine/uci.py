@@ -1,4 +1,4 @@
-"""An agent that plays chess as an engine: UCI on its input and output.
+"""A UCI server: an agent as a chess engine.
 
 Chess and Gardner's minichess of pgx; see `jzero.engine.chess` for the names of moves and the rules.
 Source: S. Meyer-Kahlen, Description of the Universal Chess Interface (2006).
@@ -25,7 +25,7 @@ NUMBERS = ("nodes", "movetime", "wtime", "btime", "winc", "binc", "movestogo", "
 
 
 class UciServer:
-    """The state of one conversation."""
+    """The state of one session."""
 
     def __init__(
         self,
@@ -38,19 +38,19 @@ class UciServer:
         name: str = "jzero",
         warm_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """A conversation about one game at a time.
+        """Starts a session with one game at a time.
 
         Args:
-            game: of pgx's chess or Gardner's chess, at its beginning.
+            game: a game of pgx's chess or Gardner's chess at its start.
             thinker: searches its positions.
-            lines: the controller's.
-            write: takes text for the controller.
-            simulations: per move, at most; None for as many as the clock and the thinker allow.
-            name: what the engine calls itself.
-            warm_up: compiles what `thinker` needs; called once, before the first search or `readyok`.
+            lines: the controller's lines.
+            write: sends text to the controller.
+            simulations: simulations per move, at most; None: as many as the clock and the thinker allow.
+            name: name of the engine.
+            warm_up: compiles the programs of `thinker`; called once, before the first search or `readyok`.
 
         Raises:
-            ValueError: the game is none of pgx's chess games.
+            ValueError: the game is not one of pgx's chess games.
         """
         self.side = chess.side_of(game.env, game.state)
         self.game, self.thinker, self.lines, self.write = game, thinker, lines, write
@@ -60,12 +60,12 @@ class UciServer:
         self._known: tuple[str, ...] = ()
 
     def serve(self) -> None:
-        """Does what each line says until `quit` or the end of the input."""
+        """Executes each line until `quit` or the end of the input."""
         while self.running and (line := self.lines.next()) is not None:
             self.answer(line)
 
     def answer(self, line: str) -> None:
-        """Does what a line says; words before a command that is known are skipped, as UCI asks for."""
+        """Executes a line; words before a known command are skipped, as UCI requires."""
         words = line.split()
         while words and words[0] not in COMMANDS:
             words.pop(0)
@@ -73,11 +73,11 @@ class UciServer:
             COMMANDS[words[0]](self, words[1:])
 
     def say(self, text: str) -> None:
-        """A line for the controller."""
+        """Sends a line to the controller."""
         self.write(f"{text}\n")
 
     def ready(self) -> None:
-        """Compiles what is not compiled yet."""
+        """Compiles what is not yet compiled."""
         if not self._warm:
             self._warm_up()
             self._warm = True
@@ -88,7 +88,7 @@ class UciServer:
         """Sets up `startpos | fen FEN [moves ...]`.
 
         Raises:
-            ValueError: it is no position, or a move is illegal.
+            ValueError: it is not a position, or a move is illegal.
         """
         at = words.index("moves") if "moves" in words else len(words)
         setup, moves = words[:at], words[at + 1 :]
@@ -105,7 +105,7 @@ class UciServer:
         self._known = known
 
     def play(self, move: str) -> None:
-        """Plays a move by its name, also where pgx has declared a draw and the controller goes on.
+        """Plays a move by name, also after a draw in pgx if the controller continues.
 
         Raises:
             ValueError: it is illegal.
@@ -118,7 +118,7 @@ class UciServer:
         self.game.play(action)
 
     def _moves(self) -> dict[str, int]:
-        """The moves of the newest position. A draw of pgx's that the controller does not know is taken back."""
+        """The moves of the newest position. A draw by pgx's rules that the controller ignores is undone."""
         if self.game.over and (to_fen := getattr(self.game.env, "to_fen", None)) is not None:
             fields = to_fen(self.game.state).split()
             fields[4] = "0"  # plies without a capture; repetitions are not in a FEN
@@ -126,10 +126,10 @@ class UciServer:
         return {} if self.game.over else chess.legal_moves(self.game.env, self.game.state, self.game.legal)
 
     def _from_fen(self, fen: str) -> Any:
-        """The environment's state of a FEN.
+        """The environment's state for a FEN.
 
         Raises:
-            ValueError: it is none, or the environment cannot set it up.
+            ValueError: it is invalid, or the environment cannot set it up.
         """
         from_fen: Callable[[str], Any] | None = getattr(self.game.env, "from_fen", None)
         if from_fen is None:
@@ -139,7 +139,7 @@ class UciServer:
     # Searches.
 
     def go(self, words: list[str]) -> None:
-        """Searches, tells what it finds, and says its move."""
+        """Searches, and sends the findings and the move."""
         self.ready()
         begun, self._stopped = time.monotonic(), False
         options, only = _options(words)
@@ -158,13 +158,13 @@ class UciServer:
         self.say(f"bestmove {chess.to_uci(self.game.env, action, self.game.state)}")
 
     def _restricted(self, moves: dict[str, int]) -> States:
-        """The newest states with these moves alone."""
+        """The newest states with only these moves legal."""
         mask = np.zeros((1, self.game.env.num_actions), bool)
         mask[0, list(moves.values())] = True
         return self.game.states.replace(legal_action_mask=mask)
 
     def _findings(self, states: States, options: dict[str, float]) -> Iterator[Finding]:
-        """What searches find, of the size that the options of `go` and the clock ask for."""
+        """Findings of searches within the limits of the options of `go` and the clock."""
         number, seconds = self.simulations, self._seconds(options)
         if "nodes" in options:
             number = max(1, int(min(options["nodes"], self.thinker.most)))
@@ -173,7 +173,7 @@ class UciServer:
         return think(self.thinker, states, simulations=number, seconds=seconds, attend=self._attend)
 
     def _seconds(self, options: dict[str, float]) -> float | None:
-        """Seconds for this move; None where there is no clock."""
+        """Seconds for this move; None without a clock."""
         if _endless(options):
             return None
         if "movetime" in options:
@@ -185,7 +185,7 @@ class UciServer:
         return for_move(options[own] / 1000, increment=options.get(more, 0.0) / 1000, moves_to_go=togo)
 
     def _attend(self, seconds: float) -> bool:
-        """Hears the controller during a search; whether the search shall end."""
+        """Reads the controller's input during a search; returns whether to stop."""
         if not self._stopped and self.lines.waiting(seconds):
             line = self.lines.next()
             said = "quit" if line is None else line.strip()
@@ -196,13 +196,13 @@ class UciServer:
         return self._stopped
 
     def _wait(self, options: dict[str, float]) -> None:
-        """After an endless search that has ended by itself: the move is said when the controller asks for it."""
+        """After an infinite search that has ended: waits until the controller asks for the move."""
         if _endless(options):
             while not self._attend(1.0):
                 pass
 
     def tell(self, finding: Finding, begun: float) -> None:
-        """The lines of a finding, the best first."""
+        """Sends the lines of a finding, best first."""
         seconds = time.monotonic() - begun
         ranked = finding.ranked()[: self.multipv]
         deepest = max(len(finding.lines[action]) for action in ranked)
@@ -216,7 +216,7 @@ class UciServer:
             )
 
     def _names(self, actions: list[int]) -> list[str]:
-        """A line of actions from the newest position on, as moves."""
+        """Names of a line of actions from the newest position."""
         states, names = self.game.states, []
         for action in actions:
             names.append(chess.to_uci(self.game.env, action, row(states)))
@@ -233,12 +233,12 @@ class UciServer:
 
 
 def centipawns(value: float) -> int:
-    """A value -1 .. 1 in the unit that controllers show, by the formula of Leela Chess Zero."""
+    """A value -1 .. 1 in centipawns, with the formula of Leela Chess Zero."""
     return round(90 * math.tan(1.5637541897 * min(1.0, max(-1.0, value))))
 
 
 def _endless(options: dict[str, float]) -> bool:
-    """Whether a search ends only when the controller says so."""
+    """Whether a search ends only on the controller's command."""
     return any(name in options for name in ENDLESS)
 
 
@@ -279,7 +279,7 @@ def _isready(server: UciServer, words: list[str]) -> None:
 
 
 def _setoption(server: UciServer, words: list[str]) -> None:
-    """`setoption name NAME value VALUE`; options that are not there are ignored."""
+    """`setoption name NAME value VALUE`; unknown options are ignored."""
     text = " ".join(words)
     name, _, value = text.partition(" value ")
     name = name.removeprefix("name ").strip().lower()
@@ -291,7 +291,7 @@ def _setoption(server: UciServer, words: list[str]) -> None:
     except ValueError:
         number = 0
     if most is None or not 1 <= number <= most:
-        expected = f"expected 1 to {most}" if most else "known are MultiPV and Simulations"
+        expected = f"expected 1 to {most}" if most else "known options are MultiPV and Simulations"
         server.say(f"info string option {text!r} is ignored: {expected}")
     elif name == "multipv":
         server.multipv = number

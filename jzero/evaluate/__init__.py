@@ -1,4 +1,4 @@
-"""How strong a player is: matches, ratings, exhaustive proofs, test positions, known opponents."""
+"""Measures of strength: matches, ratings, exhaustive proofs, test positions, known opponents."""
 
 from jzero.evaluate.arena import MatchResult, Tally, play_match
 from jzero.evaluate.engines import BitBullyProcess, bitbully_player, open_spiel_mcts, random_player

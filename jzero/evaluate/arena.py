@@ -29,7 +29,7 @@ class Tally(NamedTuple):
 
     @property
     def score(self) -> float:
-        """In [0, 1], a draw counts 1/2; nan without games."""
+        """In [0, 1], with 1/2 per draw; nan without games."""
         games = sum(self)
         return (self.wins + self.draws / 2) / games if games else float("nan")
 
@@ -42,21 +42,21 @@ class MatchResult:
     draws: int
     losses: int
     score: float
-    """In [0, 1], a draw counts 1/2."""
+    """In [0, 1], with 1/2 per draw."""
     interval: tuple[float, float]
-    """95 % interval of `score`, pairs of games being the independent units (`rating.mean_interval`)."""
+    """95 % interval of `score`; pairs of games are the independent units (`rating.mean_interval`)."""
     by_seat: tuple[Tally, Tally]
-    """Games where the player had the first move (the opening's, if it had one), and the others."""
+    """Games in which the player moved first (counting the opening), and the others."""
     histories: list[list[int]]
-    """All actions of each game, the opening's included."""
+    """All actions of each game, including the opening."""
     outcomes: np.ndarray
-    """i8[G]: 1 the player won, 0 draw, -1 lost. Of a pair, games 2i and 2i + 1, it has seats 0 and 1."""
+    """i8[G]: 1 the player won, 0 draw, -1 lost. In a pair, games 2i and 2i + 1, it has seats 0 and 1."""
     first: np.ndarray
     """i32[G]: the seat that moved first."""
 
     @property
     def distinct_games(self) -> int:
-        """How many of the games differ; few of them mean that the openings or the players vary too little."""
+        """Number of different games; few mean that the openings or the players vary too little."""
         return len(set(map(tuple, self.histories)))
 
     def __str__(self) -> str:
@@ -78,21 +78,20 @@ def play_match(
     opening_plies: int | tuple[int, int] = 0,
     limit: Callable[[], None] = lambda: None,
 ) -> MatchResult:
-    """Plays `num_games` games side by side, in pairs that share opening and chance but swap the seats.
+    """Plays `num_games` games side by side, in pairs that share opening and chance but swap seats.
 
-    Each player is asked once a ply for all its rows, in batches of `num_games` / 2 rows, which holds every
-    row that can be its turn in a game of alternating moves. The winner is who has the larger sum of rewards;
-    rewards of the opening do not count.
+    Each player is called once per ply for all its rows, in batches of `num_games` / 2 rows, enough for a game of
+    alternating moves. The winner has the larger sum of rewards, without those of the opening.
 
     Args:
         env: a game of two players.
         player: the player whose result is reported.
         opponent: the other one.
         num_games: an even number > 0.
-        key: decides openings, the game's chance and the players' keys.
-        opening_plies: random legal moves before the players begin, or (low, high) to draw their number
-            uniformly for each pair. An opening stops early before a move that would end the game.
-        limit: called after each ply; what it raises ends the match.
+        key: for openings, the game's chance and the players' keys.
+        opening_plies: random legal moves before the players begin, or (low, high) to sample their number uniformly
+            per pair. An opening stops before a move that would end the game.
+        limit: called after each ply; an exception from it ends the match.
 
     Raises:
         ValueError: a malformed argument, or a player chose an illegal action.

@@ -1,7 +1,7 @@
-"""What the parts of `jzero.evaluate` share: fixed-size batches of rows, and a check of the actions chosen.
+"""Shared by `jzero.evaluate`: fixed-size batches of rows, and a check of chosen actions.
 
-A player or network is compiled for one batch size, so any number of rows is cut into chunks of that size and
-the last chunk is filled up with copies.
+A player or network is compiled for one batch size, so rows are cut into chunks of that size, and copies fill the
+last chunk.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from jzero.pytrees import PyTree, States
 
 
 def padded_chunks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields (i64[size], count): row numbers, of which the first `count` are real and the rest copies.
+    """Yields (i64[size], count): row numbers; the first `count` are real, the rest copies.
 
     Args:
         rows: i64[N] row numbers.
-        size: rows of one chunk, > 0.
+        size: rows per chunk, > 0.
     """
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
@@ -29,12 +29,12 @@ def padded_chunks(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int
 
 
 def in_batches(function: Callable[[Any], Any], rows: PyTree, size: int) -> States:
-    """`function` of all rows, computed in device batches of exactly `size` rows.
+    """Applies `function` to all rows, in device batches of exactly `size` rows.
 
     Args:
         function: from a pytree of arrays [size, ...] to a pytree of arrays [size, ...], row by row.
         rows: pytree of host arrays [N, ...], N > 0.
-        size: rows of one batch, > 0.
+        size: rows per batch, > 0.
 
     Returns:
         A pytree of host arrays [N, ...].
@@ -53,25 +53,26 @@ def in_batches(function: Callable[[Any], Any], rows: PyTree, size: int) -> State
 
 
 def check_legal(actions: np.ndarray, legal: np.ndarray, histories: Sequence[Sequence[int]], who: str) -> None:
-    """Raises the error for the first illegal action.
+    """Raises an error for the first illegal action.
 
     Args:
         actions: i32[N].
         legal: bool[N, A].
-        histories: the N games' actions so far.
-        who: whose actions these are, for the message.
+        histories: actions of the N games so far.
+        who: name of the player, for the message.
 
     Raises:
         ValueError: the wrong number of actions, or one that is out of range or illegal.
     """
     if np.shape(actions) != (len(legal),):
-        raise ValueError(f"{who}: expected one action a row, shape {(len(legal),)}, got {np.shape(actions)}")
+        raise ValueError(
+            f"{who}: expected one action per row, shape {(len(legal),)}, got {np.shape(actions)}"
+        )
     in_range = (actions >= 0) & (actions < legal.shape[-1])
     bad = np.flatnonzero(~in_range | ~legal[np.arange(len(actions)), np.where(in_range, actions, 0)])
     if bad.size:
         row = bad[0]
         raise ValueError(
-            f"{who} chose action {actions[row]} after {list(histories[row])}, "
-            f"where the legal actions are {np.flatnonzero(legal[row]).tolist()}; "
-            "mask illegal actions before choosing"
+            f"{who} chose action {actions[row]} after {list(histories[row])}; the legal actions are "
+            f"{np.flatnonzero(legal[row]).tolist()}; mask illegal actions before choosing"
         )

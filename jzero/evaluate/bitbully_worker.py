@@ -1,9 +1,9 @@
-"""The child process behind `engines.BitBullyProcess`: a script to run, never a module to import from.
+"""The child process behind `engines.BitBullyProcess`: a script to run, not a module to import.
 
-BitBully's licence is the AGPL, so it is loaded here, in a process of its own, and spoken to in JSON lines.
-One request a line on stdin, a list of games as lists of columns: [[3, 3, 4], []]. One answer a line on
-stdout, the score of every column for the player to move, null where the column is full or the game is over:
-[[-2, -2, 2, 18, 18, 2, null], [-2, -1, 0, 1, 0, -1, -2]].
+BitBully's licence is the AGPL, so it is loaded here, in a separate process that speaks JSON lines. One request per
+line on stdin, a list of games as lists of columns: [[3, 3, 4], []]. One answer per line on stdout, the score of
+every column for the player to move, null if the column is full or the game is over: [[-2, -2, 2, 18, 18, 2, null],
+[-2, -1, 0, 1, 0, -1, -2]].
 """
 
 from __future__ import annotations

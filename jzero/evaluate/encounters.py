@@ -1,4 +1,4 @@
-"""What a match is made of: the result of one encounter as a record for JSON, and ratings of these."""
+"""The encounters of a match: the result of each as a record for JSON, and ratings from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Record = dict[str, Any]
 SAMPLES = 2
 """Games of an encounter that are recorded: the first pair, one opening from both seats."""
 SEEDS = 64
-"""Seeds that are tried for the first state of a recorded game."""
+"""Seeds tried for the first state of a recorded game."""
 
 
 def play_encounter(
@@ -35,20 +35,20 @@ def play_encounter(
     opening_plies: tuple[int, int],
     seed: int,
 ) -> Record:
-    """Plays the encounter; with the same seed all encounters have the same openings, deals or episodes.
+    """Plays an encounter; the same seed gives all encounters the same openings, deals or episodes.
 
     Args:
         env: the game.
-        contest: how it is played, see `jzero.evaluate.strength.contest`.
-        player: whose result it is.
-        opponent: whom it meets; None with "returns".
-        games: how many; at tables rounded up to a number of deals from every seat.
+        contest: the format, see `jzero.evaluate.strength.contest`.
+        player: the player whose result is returned.
+        opponent: the other player; None with "returns".
+        games: number of games; at tables rounded up to whole deals from every seat.
         opening_plies: fewest and most random plies before a pair of games.
-        seed: any whole number >= 0.
+        seed: any integer >= 0.
 
     Returns:
-        `games` as played, `value`, `low` and `high` (the 95 % interval), and what `_pairs`, `_tables` or `_returns`
-        add.
+        `games` played, `value`, `low` and `high` (the 95 % interval), and the fields that `_pairs`, `_tables` or
+        `_returns` add.
     """
     key = jax.random.key(seed)
     if opponent is None:
@@ -59,13 +59,12 @@ def play_encounter(
 
 
 def rate(results: Sequence[Record], names: Sequence[str]) -> list[Record]:
-    """Elo ratings with 95 % intervals of the players, the first of whom has 0, from their results in pairs.
+    """Elo ratings of the players with 95 % intervals, from their results in pairs; the first player has 0.
 
-    A game that came twice, as it does between players who draw no lots, counts once: an encounter's games weigh as
-    many as are distinct.
+    Repeated games, as between deterministic players, count once: an encounter weighs as many games as are distinct.
 
     Raises:
-        ValueError: a player has no chain of games to the first.
+        ValueError: no chain of games joins a player to the first.
     """
     place = {name: number for number, name in enumerate(names)}
     wins = np.zeros((len(names), len(names)))
@@ -86,7 +85,7 @@ def rate(results: Sequence[Record], names: Sequence[str]) -> list[Record]:
 def _pairs(
     env: Env, player: Player, opponent: Player, games: int, opening_plies: tuple[int, int], key: jax.Array
 ) -> Record:
-    """The value is the score; adds its parts, also those by who moved first, and the games' lengths."""
+    """The value is the score; adds wins, draws and losses, also by who moved first, and the games' lengths."""
     result = play_match(env, player, opponent, num_games=games, key=key, opening_plies=opening_plies)
     low, high = result.interval
     first, second = (list(tally) for tally in result.by_seat)
@@ -109,7 +108,7 @@ def _pairs(
 def sample_games(env: Env, result: MatchResult) -> list[Record]:
     """The first pair of games: the player's seat, all actions, each seat's result -1, 0 or 1, and a seed.
 
-    With the seed (`jzero.env.seeded_key`) the actions give the game again; None where that is not known.
+    The seed (`jzero.env.seeded_key`) and the actions reproduce the game; it is None if no seed is known.
     """
     games = []
     for game in range(SAMPLES):
@@ -126,7 +125,7 @@ def sample_games(env: Env, result: MatchResult) -> list[Record]:
 
 
 def _seed(env: Env, first: int) -> int | None:
-    """A seed of a first state in which seat `first` moves; None where games differ otherwise, by chance."""
+    """A seed of an initial state in which seat `first` moves; None if chance makes games differ."""
     if look(env).chance:
         return None
     found = (seed for seed in range(SEEDS) if int(env.init(seeded_key(seed, 0)).current_player) == first)
@@ -134,7 +133,7 @@ def _seed(env: Env, first: int) -> int | None:
 
 
 def _tables(env: Env, player: Player, opponent: Player, games: int, key: jax.Array) -> Record:
-    """The value is the return above the mean of the others'; adds both means."""
+    """The value is the return minus the mean of the others'; adds both means."""
     deals = -(-games // env.num_players)
     result = play_tables(env, player, opponent, num_deals=deals, key=key)
     value, low, high = result.compare()
@@ -143,7 +142,7 @@ def _tables(env: Env, player: Player, opponent: Player, games: int, key: jax.Arr
 
 
 def _returns(env: Env, player: Player, games: int, key: jax.Array) -> Record:
-    """The value is the mean return; adds how many episodes were cut short after `MOST_PLIES` plies."""
+    """The value is the mean return; adds the number of episodes cut short after `MOST_PLIES` plies."""
     histories: list[list[Any]] = [[] for _ in range(games)]
 
     def act(states: States, key: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Independent opponents: random play, OpenSpiel's Monte-Carlo tree search, and a perfect Connect Four player.
 
-Each is a `Player` of `arena.play_match`. Nothing here is imported before it is asked for, so `jzero.evaluate`
-loads without the extras. Axes: G rows of a turn, N positions, A actions.
+Each is a `Player` of `arena.play_match`. Extras are imported on first use, so `jzero.evaluate` loads without them.
+Axes: G rows of a turn, N positions, A actions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WORKER = Path(__file__).with_name("bitbully_worker.py")
 
 
 def random_player(env: Env) -> Player:
-    """A player that draws uniformly from the legal actions, or from continuous ones in [-1, 1]."""
+    """A player that samples uniformly from the legal actions, or from [-1, 1] for continuous ones."""
     return as_player(partial(random_actions_in, env))
 
 
@@ -40,20 +40,20 @@ def open_spiel_mcts(
     rollouts: int = 1,
     translate: Callable[[Sequence[int]], list[int]] | None = None,
 ) -> Player:
-    """OpenSpiel's C++ UCT search with random rollouts, which also proves wins and losses as it searches.
+    """OpenSpiel's C++ UCT search with random rollouts, which also proves wins and losses.
 
-    The game must be free of chance. Every move is a new search whose seed comes from `seed`, the turn's key and
-    the row, so a match gives the same games again and its games differ from each other. A forced move is played
-    without a search: where both players of Othello can only pass, OpenSpiel's game is over two plies before pgx's.
+    The game must have no chance. Every move is a new search whose seed comes from `seed`, the turn's key and the
+    row: a match is reproducible, and its games differ from each other. A forced move is played without a search:
+    when both players of Othello must pass, OpenSpiel's game ends two plies before pgx's.
 
     Args:
         game_name: OpenSpiel's name of the game, with parameters if any, such as "connect_four".
-        num_simulations: simulations a move.
-        seed: any whole number >= 0.
+        num_simulations: simulations per move.
+        seed: any integer >= 0.
         uct_c: exploration constant.
-        rollouts: random games averaged to value one leaf.
-        translate: a game's actions in OpenSpiel's numbers; no two legal actions of a position may have the same
-            one. None where the numbers are the same, as those of Connect Four, tic-tac-toe and pgx's Othello are.
+        rollouts: random games per leaf; their results are averaged.
+        translate: maps a game's actions to OpenSpiel's numbers, distinct for the legal actions of a position. None
+            if the numbers are the same, as in Connect Four, tic-tac-toe and pgx's Othello.
 
     Raises:
         ImportError: OpenSpiel is not installed.
@@ -97,9 +97,9 @@ def open_spiel_mcts(
 
 
 class BitBullyProcess:
-    """BitBully, an exact Connect Four solver, in a child process that lives as long as the `with` block.
+    """BitBully, an exact Connect Four solver, in a child process that ends with the `with` block.
 
-    BitBully is licensed under the AGPL: it runs as a program of its own and is never imported here.
+    BitBully is licensed under the AGPL: it runs as a separate program and is never imported here.
 
     Example:
         with BitBullyProcess() as solver:
@@ -133,7 +133,7 @@ class BitBullyProcess:
         self.close()
 
     def close(self) -> None:
-        """Ends the child process; closing twice does no harm."""
+        """Ends the child process; may be called twice."""
         self._process.kill()
         self._process.communicate()
 
@@ -141,15 +141,14 @@ class BitBullyProcess:
         """Scores every move of every position.
 
         Args:
-            histories: N games, each the columns 0..6 played so far, the first mover's first.
+            histories: N games, each a list of the columns 0..6 played so far.
 
         Returns:
-            i8[N, 7] for the player to move: positive wins, 0 draws, negative loses; the larger, the sooner
-            the win or the later the loss. Only the sign is the game's value. `ILLEGAL` where the column is
-            full or the game is over.
+            i8[N, 7] for the player to move: positive wins, 0 draws, negative loses; larger means a sooner win or a
+            later loss. Only the sign is the game's value. `ILLEGAL` if the column is full or the game is over.
 
         Raises:
-            RuntimeError: the child process has died (its own words are on stderr).
+            RuntimeError: the child process has died (its output is on stderr).
         """
         request = json.dumps([[int(action) for action in history] for history in histories])
         try:
@@ -165,7 +164,7 @@ class BitBullyProcess:
 
 
 def bitbully_player(solver: BitBullyProcess) -> Player:
-    """A perfect Connect Four player: wins soonest, loses latest, picks at random among equal moves."""
+    """A perfect Connect Four player: wins soonest, loses latest, breaks ties at random."""
 
     def play(turn: Turn) -> np.ndarray:
         rows = np.flatnonzero(turn.rows)

@@ -19,7 +19,7 @@ from jzero.pytrees import States
 from jzero.steps import tell
 
 Act = Callable[[Any], Any]
-"""From states [B] to actions i32[B]: the same state must always get the same action."""
+"""states [B] -> actions i32[B]; the same state must always get the same action."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class SeatProof:
 
 @dataclass(frozen=True)
 class ExactResult:
-    """What `prove_never_loses` found, for the policy in each seat, and summed."""
+    """The result of `prove_never_loses`, per seat of the policy and summed."""
 
     seats: tuple[SeatProof, ...]
-    """Of player 0, then of player 1, as far as they were asked for."""
+    """Player 0's, then player 1's, as requested."""
 
     @property
     def never_loses(self) -> bool:
-        """No opponent can beat the policy, whichever seat it has."""
+        """Whether no opponent can beat the policy in any of these seats."""
         return self.losses == 0
 
     @property
@@ -70,7 +70,7 @@ class ExactResult:
 
 
 class _Level(NamedTuple):
-    """The distinct positions [N] after equally many plies, on the host."""
+    """The distinct positions [N] after the same number of plies, on the host."""
 
     states: Any
     rewards: np.ndarray  # f32[N, 2]: collected so far
@@ -93,19 +93,19 @@ def prove_never_loses(
 ) -> ExactResult:
     """Plays `act` against every reply of the opponent, after every opening, by default in both seats.
 
-    The games are walked ply by ply with equal positions merged, so the work grows with the number of distinct
-    positions; the counts are of games all the same. The winner has the larger sum of rewards.
+    The walk goes ply by ply and merges equal positions, so the work grows with the number of distinct positions;
+    the counts are still numbers of games. The winner has the larger sum of rewards.
 
     Args:
         env: a game of two players without chance.
-        act: the policy, a function of the state alone. It is called with exactly `batch_size` states, the
-            surplus rows being copies.
-        batch_size: rows of one call.
-        max_positions: the most distinct positions at one ply to hold in memory.
-        openings: actions that both players begin with, of the same number each; by default none.
+        act: the policy, a function of the state alone. It is called with exactly `batch_size` states; surplus rows
+            are copies.
+        batch_size: rows per call.
+        max_positions: limit on distinct positions per ply, which are held in memory.
+        openings: sequences of first actions for both players, all of the same length; by default none.
         seats: the policy's seats.
-        until_lost: end a seat's walk at the first ply at which a game is lost; the counts are then of the games
-            that have ended by then.
+        until_lost: end a seat's walk at the first ply with a lost game; the counts are then of the games that have
+            ended.
 
     Raises:
         ValueError: a malformed argument, an illegal action, or more than `max_positions` positions.
@@ -140,16 +140,16 @@ def _prove_seat(
         if len(level.games) > max_positions:
             raise ValueError(
                 f"max_positions: more than {max_positions} distinct positions after "
-                f"{level.histories.shape[1]} plies ({len(level.games)}); the proof is for small games"
+                f"{level.histories.shape[1]} plies ({len(level.games)}); raise max_positions, or use a smaller game"
             )
     draws, wins, losses = counts.tolist()
     return SeatProof(wins, draws, losses, positions, lost_game)
 
 
 def _first_level(env: Env, openings: Sequence[Sequence[int]], batch_size: int) -> _Level:
-    """The positions after the openings; checks these."""
+    """The positions after the openings, which it checks."""
     if not openings or len({len(opening) for opening in openings}) > 1:
-        raise ValueError(f"openings: expected one or more, of the same number of actions, got {openings}")
+        raise ValueError(f"openings: expected one or more of the same length, got {openings}")
     count = len(openings)
     state = env.init(jax.random.key(0))
     states = jax.tree.map(lambda leaf: np.asarray(leaf)[None].repeat(count, axis=0), state)
@@ -165,7 +165,7 @@ def _first_level(env: Env, openings: Sequence[Sequence[int]], batch_size: int) -
 
 
 def _edges(act: Act, level: _Level, to_move: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The moves to follow, as rows i64[E] and actions i32[E]: the policy's own, and all of the opponent's."""
+    """The moves to follow, as rows i64[E] and actions i32[E]: the policy's, or all of the opponent's."""
     legal = np.asarray(level.states.legal_action_mask)
     own = np.flatnonzero(to_move)
     chosen = np.zeros(0, np.int32)
@@ -195,7 +195,7 @@ def _step(env: Env, edges: tuple[Any, jax.Array]) -> tuple[States, jax.Array]:
 
 
 def _merge(level: _Level) -> _Level:
-    """Merges equal positions (all bytes of state and rewards), adding up their games."""
+    """Merges positions with equal bytes of state and rewards, and adds up their games."""
     leaves = jax.tree.leaves((level.states, level.rewards))
     rows = [np.ascontiguousarray(leaf).reshape(len(leaf), -1).view(np.uint8) for leaf in leaves if leaf.size]
     packed = np.concatenate(rows, axis=1) if rows else np.zeros((0, 1), np.uint8)

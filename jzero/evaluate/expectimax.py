@@ -1,4 +1,4 @@
-"""Expectimax of a few plies: the player that weighs every outcome of chance, without a network.
+"""Expectimax of a few plies: averages over every outcome of chance, without a network.
 
 Axes: A actions, C outcomes. For a single player and an environment with explicit chance (`jzero.env.ChanceEnv`).
 """
@@ -18,16 +18,16 @@ from jzero.pytrees import OneState, States
 def expectimax_qvalues(
     env: Any, state: OneState, depth: int, afterstate_value: Callable[[Any], jax.Array]
 ) -> jax.Array:
-    """f32[A]: what each action is worth when `depth` actions are looked ahead; -inf where illegal.
+    """f32[A]: value of each action with a lookahead of `depth` actions; -inf if illegal.
 
-    Costs (A * C) ** (depth - 1) * A calls of `decide`; every outcome of the last action is left out.
+    Costs (A * C) ** (depth - 1) * A calls of `decide`; the outcomes of the last action are not expanded.
 
     Args:
       env: the game.
       state: one state, unfinished.
-      depth: actions looked ahead; 1 is greedy.
-      afterstate_value: afterstate -> f32[], what the last action and all after it are worth, such as the reward
-        where that is known before chance.
+      depth: actions of lookahead; 1 is greedy.
+      afterstate_value: afterstate -> f32[], the value of the last action and all that follows, such as the reward
+        if it is known before chance.
 
     Raises:
       ValueError: the environment has several players or no explicit chance, or `depth` is not positive.
@@ -38,7 +38,7 @@ def expectimax_qvalues(
             f"{'' if has_chance(env) else 'no '}explicit chance; expectimax is for one player and explicit chance"
         )
     if depth < 1:
-        raise ValueError(f"depth is {depth}; it must be at least 1, the actions looked ahead")
+        raise ValueError(f"depth is {depth}; expected at least 1, the actions of lookahead")
 
     def after_chance(after: States) -> jax.Array:
         if depth == 1:
@@ -60,7 +60,7 @@ def expectimax_qvalues(
 def expectimax_action(
     env: Any, state: OneState, key: jax.Array, depth: int, afterstate_value: Callable[[Any], jax.Array]
 ) -> jax.Array:
-    """i32[]: an action of the greatest `expectimax_qvalues`, a random one of several."""
+    """i32[]: an action with the largest of `expectimax_qvalues`; ties are broken at random."""
     qvalues = expectimax_qvalues(env, state, depth, afterstate_value)
     logits = jnp.where(qvalues == qvalues.max(), 0.0, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)

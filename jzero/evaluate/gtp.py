@@ -1,24 +1,23 @@
 """Go programs as opponents: any program that speaks GTP, the Go Text Protocol, in a child process.
 
-A program is a player of matches like the engines of `jzero.evaluate.engines`. It is told every game anew, move by
-move, so one process plays all games of a match.
+A program is a player of matches like the engines of `jzero.evaluate.engines`. It receives each position as the
+moves from the start, so one process plays all games of a match.
 
-Actions have the numbers of `go` and of pgx's Go: size * row + column with row 0 at the top, and size^2 passes.
-GTP's columns are A, B, C, ... without I, its rows count from the bottom: of a 9x9 board 0 is A9, 8 is J9 and 80 is
-J1.
+Actions are numbered as in `go` and pgx's Go: size * row + column with row 0 at the top; size^2 passes. GTP's
+columns are A, B, C, ... without I, its rows count from the bottom: on a 9x9 board 0 is A9, 8 is J9 and 80 is J1.
 Source: G. Farneback, Specification of the Go Text Protocol, version 2, draft 2 (2002).
 
-The rules of `go` and of pgx's Go (pgx 2.6), to which `gnu_go` sets GNU Go:
+The rules of `go` and of pgx's Go (pgx 2.6), and the options that `gnu_go` gives GNU Go for them:
 
 | rule | the game | GNU Go |
 |---|---|---|
-| komi | 7.5; of `go` any | the command `komi` |
-| score | area; stones that were not captured are alive (Tromp and Taylor) | `--chinese-rules --capture-all-dead` |
+| komi | 7.5; in `go` any | the command `komi` |
+| score | area; stones not captured are alive (Tromp and Taylor) | `--chinese-rules --capture-all-dead` |
 | suicide | illegal | its default |
-| a board that was there before | illegal; by pgx's rules in the mask, and loses at once | `--positional-superko` |
+| repeated position | illegal; in pgx legal in the mask, but loses at once | `--positional-superko` |
 | end | two passes, or 2 size^2 plies | never resigns |
 
-So the game alone decides who has won, and a program that leaves dead stones on the board has not captured them.
+The game alone decides the winner: dead stones that a program leaves on the board count as alive.
 """
 
 from __future__ import annotations
@@ -41,28 +40,28 @@ from jzero.env import Env
 from jzero.evaluate.turns import Player, Turn
 
 COLUMNS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
-"""GTP's letters, which also bound the size of a board."""
+"""GTP's column letters; their number is the largest board size."""
 COLORS = ("black", "white")
-"""Who moves at even and at odd plies."""
+"""The player at even and at odd plies."""
 GRACE = 5
-"""Seconds that a program has to end by itself."""
+"""Seconds for a program to end by itself."""
 
 
 class GtpError(RuntimeError):
-    """A program died, took too long, refused a command, or gave an answer that is no move."""
+    """A program died, took too long, refused a command, or gave an answer that is not a move."""
 
 
 def to_vertex(action: int, size: int) -> str:
-    """What GTP calls an action 0 .. size^2 on a board of `size` rows."""
+    """GTP's name of an action 0 .. size^2 on a board of `size` rows."""
     row, column = divmod(int(action), size)
     return "pass" if row == size else f"{COLUMNS[column]}{size - row}"
 
 
 def to_action(vertex: str, size: int) -> int:
-    """The action that GTP calls `vertex`, in any case.
+    """The action of the GTP name `vertex`, in upper or lower case.
 
     Raises:
-        ValueError: it is no point of the board and no pass.
+        ValueError: it is neither a point of the board nor pass.
     """
     name = vertex.strip().upper()
     if name == "PASS":
@@ -76,7 +75,7 @@ def to_action(vertex: str, size: int) -> int:
 
 
 def go_rules(env: Env) -> tuple[int, float] | None:
-    """Rows of the board and komi of Go, of this repository's game or of pgx's; None of other games."""
+    """Rows of the board and komi, of this repository's Go or pgx's; None for other games."""
     if getattr(env, "name", "") == "go":
         go = cast(Any, env)
         return int(go.size), float(go.komi)
@@ -87,7 +86,7 @@ def go_rules(env: Env) -> tuple[int, float] | None:
 
 
 class GtpProcess:
-    """A GTP program in a child process, which ends with the `with` block, this object or Python.
+    """A GTP program in a child process, which ends with the `with` block, with this object or with Python.
 
     Example:
         with GtpProcess(["gnugo", "--mode", "gtp"], size=9, komi=7.5) as engine:
@@ -106,11 +105,11 @@ class GtpProcess:
         """Starts the program and sets the board.
 
         Args:
-            command: the program and its options, which make it speak GTP on stdin and stdout.
+            command: the program with the options that make it speak GTP on stdin and stdout.
             size: rows of the board, 2 .. 25.
-            komi: points that white gets for moving second.
-            timeout: seconds that one answer may take.
-            before_game: commands that follow each `clear_board`, a seed for instance.
+            komi: points for white, who moves second.
+            timeout: seconds for one answer.
+            before_game: commands to send after each `clear_board`, such as a seed.
 
         Raises:
             ImportError: there is no such program.
@@ -141,7 +140,7 @@ class GtpProcess:
             self.close()
             raise
         self.name = " ".join(said[:2])
-        """What the program calls itself, with its version."""
+        """The program's name for itself, and its version."""
 
     def __enter__(self) -> GtpProcess:
         return self
@@ -152,19 +151,19 @@ class GtpProcess:
         self.close()
 
     def close(self) -> None:
-        """Asks the program to quit and ends it if it does not; closing twice does no harm."""
+        """Asks the program to quit and ends it if it does not; may be called twice."""
         self._end()
 
     def choose(self, history: Sequence[int]) -> int:
-        """The action that the program plays after a game's actions so far.
+        """The action that the program plays after the actions of a game.
 
         Raises:
-            GtpError: it resigns, or what it says is no point of the board.
+            GtpError: it resigns, or its answer is not a point of the board.
         """
         said = self.ask(*self._replay(history), f"genmove {COLORS[len(history) % 2]}")[-1]
         if said.lower() == "resign":
             raise GtpError(
-                f"{self._program} resigned after {list(history)}, but games are played to their end here: start it "
+                f"{self._program} resigned after {list(history)}, but games are played to the end here: start it "
                 "so that it never resigns (GNU Go: --never-resign)"
             )
         try:
@@ -173,23 +172,25 @@ class GtpProcess:
             raise GtpError(f"{self._program} answered genmove after {list(history)}: {error}") from error
 
     def final_score(self, history: Sequence[int]) -> float:
-        """By how much black has won after a game's actions, in the program's opinion; white's win is negative.
+        """The program's score after the actions of a game: black's lead, negative if white wins.
 
         Raises:
-            GtpError: it says no score.
+            GtpError: its answer is not a score.
         """
         said = self.ask(*self._replay(history), "final_score")[-1]
         winner, _, points = said.partition("+")
         try:
             return 0.0 if said == "0" else {"B": 1, "W": -1}[winner.upper()] * float(points)
         except (KeyError, ValueError):
-            raise GtpError(f"{self._program} answered final_score by {said!r}, which is no score") from None
+            raise GtpError(
+                f"{self._program} answered final_score with {said!r}, which is not a score"
+            ) from None
 
     def ask(self, *commands: str) -> list[str]:
-        """The answers to commands that are sent all at once, without their marks and outer spaces.
+        """Sends commands all at once; returns the answers without their marks and outer spaces.
 
         Raises:
-            GtpError: the program refuses one, has ended, or takes too long; after the last two it is ended.
+            GtpError: the program refuses one, has ended, or takes too long and is ended.
         """
         try:
             assert self._process.stdin is not None
@@ -206,7 +207,7 @@ class GtpProcess:
         return [answer[1:].strip() for answer in answers]
 
     def _replay(self, history: Sequence[int]) -> list[str]:
-        """Commands that set up the position after a game's actions."""
+        """Commands that set up the position after the actions of a game."""
         plays = [f"play {COLORS[ply % 2]} {to_vertex(a, self.size)}" for ply, a in enumerate(history)]
         return [*self._before_game, *plays]
 
@@ -221,7 +222,7 @@ class GtpProcess:
                     self.close()
                     raise GtpError(
                         f"{self._program} gave no answer to {command!r} within {self._timeout:g} s and was ended; "
-                        "give it more time (timeout), or options that make it speak GTP (GNU Go: --mode gtp)"
+                        "raise timeout, or give it options that make it speak GTP (GNU Go: --mode gtp)"
                     )
                 read = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not read:
@@ -232,11 +233,11 @@ class GtpProcess:
         text = answer.decode(errors="replace")
         if not text.startswith(("=", "?")):
             self.close()
-            raise GtpError(f"{self._program} does not speak GTP: it answered {command!r} by {text[:200]!r}")
+            raise GtpError(f"{self._program} does not speak GTP: it answered {command!r} with {text[:200]!r}")
         return text
 
     def _died(self, command: str) -> GtpError:
-        """The error of a program that has ended, with its last words."""
+        """The error for a program that has ended, with its last output."""
         if not self._end.alive:
             return GtpError(f"{self._program} has been closed; start a new GtpProcess")
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -245,12 +246,12 @@ class GtpProcess:
         self._words.seek(0)
         words = self._words.read()[-1000:].decode(errors="replace").strip()
         self.close()
-        said = f"it said: {words}" if words else "it said nothing"
+        said = f"its output: {words}" if words else "it wrote nothing"
         return GtpError(f"{self._program} ended at {command!r} with exit code {code}; {said}")
 
 
 def gtp_player(engine: GtpProcess) -> Player:
-    """The player of matches that plays what the program says."""
+    """The player that plays the program's moves."""
 
     def play(turn: Turn) -> np.ndarray:
         actions = np.zeros(len(turn.rows), np.int32)
@@ -262,16 +263,16 @@ def gtp_player(engine: GtpProcess) -> Player:
 
 
 def gnu_go(size: int, komi: float, *, level: int = 10, seed: int = 1, timeout: float = 60.0) -> GtpProcess:
-    """GNU Go by the rules of `go`; see this file's head.
+    """GNU Go with the rules of `go`; see this module's table.
 
-    It is licensed under the GPL: it runs as a program of its own.
+    It is licensed under the GPL and runs as a separate program.
 
     Args:
         size: rows of the board, up to 19.
-        komi: points that white gets for moving second.
-        level: its strength, 1 .. 10.
-        seed: decides among moves that it finds equally good, the same way each time.
-        timeout: seconds that one answer may take.
+        komi: points for white, who moves second.
+        level: strength, 1 .. 10.
+        seed: decides between moves that it values equally.
+        timeout: seconds for one answer.
 
     Raises:
         ImportError: GNU Go is not installed.
@@ -297,14 +298,14 @@ def _find(command: Sequence[str]) -> str:
     found = shutil.which(command[0], path=folders)
     if found is None:
         raise ImportError(
-            f"{command[0]} is not installed, or not on the PATH; install it (GNU Go: apt-get install gnugo, or "
+            f"{command[0]} is not installed or not on the PATH; install it (GNU Go: apt-get install gnugo, or "
             "brew install gnu-go)"
         )
     return found
 
 
 def _end(process: subprocess.Popen[bytes], words: IO[bytes]) -> None:
-    """Ends a program, politely at first."""
+    """Ends a program: asks first, then kills it."""
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Measurements of an agent that a run takes while it trains and at its end.
+"""Measurements of an agent, during training and at the end of a run.
 
 Axes: B episodes.
 """
@@ -35,9 +35,9 @@ class Part(NamedTuple):
     """A part of a measurement with its 95 % interval."""
 
     kind: str
-    """What was measured, in words: a row of the report's table."""
+    """What was measured: a row of the report's table."""
     group: str
-    """Of which cases, "all" or some of them: a column."""
+    """The cases, "all" or a subset of them: a column."""
     value: float
     low: float
     high: float
@@ -47,13 +47,13 @@ class Strength(NamedTuple):
     """A measured strength with its 95 % interval."""
 
     name: str
-    """What was measured, in words."""
+    """Description of the measurement."""
     value: float
     low: float
     high: float
     unit: str = ""
     parts: tuple[Part, ...] = ()
-    """What it consists of, and what was measured beside it."""
+    """Its components, and what else was measured."""
 
     def __str__(self) -> str:
         """One line."""
@@ -74,53 +74,54 @@ Measure = Callable[["Agent"], Strength]
 
 @dataclass(frozen=True)
 class TimedMeasure:
-    """A measurement that fits itself into the seconds that it is given, beside compiling."""
+    """A measurement that keeps to a time limit, not counting compilation."""
 
     take: Callable[[Agent, float], Strength]
     share: float | None = None
-    """Of a run's time, what it may take at the run's end; None: what the run has left for measurements."""
+    """Share of a run's time that it may take at the end of the run; None: what is left for measurements."""
 
     def __call__(self, agent: Agent) -> Strength:
-        """Takes as long as it likes."""
+        """Measures without a time limit."""
         return self.take(agent, math.inf)
 
 
 def take(measure: Measure, agent: Agent, seconds: float) -> Strength:
-    """The measurement, within `seconds` if it can.
+    """Measures, within `seconds` if `measure` is timed.
 
     Raises:
-      ValueError: `measure` gives no `Strength`.
+      ValueError: `measure` does not return a `Strength`.
     """
     found = measure.take(agent, seconds) if isinstance(measure, TimedMeasure) else measure(agent)
     if not isinstance(found, Strength):
-        hint = "; it takes an environment: call it with yours first" if callable(found) else ""
+        hint = "; call it with the environment first" if callable(found) else ""
         raise ValueError(
-            f"measure gave {found!r} for an agent; expected a jzero.evaluate.measures.Strength{hint}"
+            f"measure returned {found!r} for an agent; expected a jzero.evaluate.measures.Strength{hint}"
         )
     return found
 
 
 def not_measured(seconds: float) -> Strength:
-    """What a measurement says that had too little time."""
+    """The result of a measurement without enough time."""
     nan = float("nan")
     text = (
-        f"not measured: it takes longer than the {seconds:.0f} s that such a run has for it; raise --minutes"
+        f"not measured: it takes longer than the {seconds:.0f} s that a run of this length has for it; raise "
+        "--minutes"
     )
     return Strength(text, nan, nan, nan)
 
 
 def _simulations(agent: Agent, asked: int | None) -> int:
-    """Simulations a move: those asked for, 0 for the policy alone, or those of the run."""
+    """Simulations per move: those asked for (0: the policy without search), or those of the run."""
     return agent.search.num_simulations if asked is None else asked
 
 
 def share_not_lost(env: Env, *, num_simulations: int | None = None) -> Measure:
-    """Makes the exhaustive measurement of a small game of two: the share of all games, over every reply in both
-    seats, that the agent does not lose. 1 means that no opponent can win.
+    """Makes the exhaustive measurement for a small two-player game: over every reply in both seats, the share of
+    games that the agent does not lose. 1 means that no opponent can win.
 
     Args:
       env: the game.
-      num_simulations: simulations a move; by default those of the run.
+      num_simulations: simulations per move; by default those of the run.
     """
 
     def measure(agent: Agent) -> Strength:
@@ -149,17 +150,17 @@ def score_against(
     num_simulations: int | None = None,
     opening_plies: tuple[int, int] = (0, 0),
 ) -> Measure:
-    """Makes the measurement of a match, in both seats: the score with its interval.
+    """Makes the measurement of a match in both seats: the score with its interval.
 
-    The games are played in rounds; where time is short there are fewer of them.
+    The games are played in rounds; with little time there are fewer of them.
 
     Args:
       opponent: the other player.
-      words: what it is.
+      words: description of the opponent.
       games: an even number.
-      at_once: games of a round, an even number: with more a device is used better, with fewer a short time too.
-      num_simulations: the agent's, per move; by default those of the run.
-      opening_plies: least and greatest number of random plies before the players begin.
+      at_once: games per round, an even number: more use a device better, fewer fit into a short time.
+      num_simulations: the agent's simulations per move; by default those of the run.
+      opening_plies: fewest and most random plies before the players begin.
     """
     sizes = [min(at_once, games - begun) for begun in range(0, games, at_once)]
 
@@ -189,10 +190,10 @@ def score_against(
 
 
 def beside(measure: Measure, *others: Measure) -> Measure:
-    """Makes the measurement whose strength is `measure`'s and whose parts are the others' beside it.
+    """Makes the measurement whose strength is `measure`'s and whose parts include the others'.
 
-    They are taken one after another, each within its equal share of the time that is left: at a run's end of half
-    the time of the run.
+    They run one after another, each within an equal share of the time left; at the end of a run that time is half
+    the run's.
     """
 
     def take_all(agent: Agent, seconds: float) -> Strength:
@@ -208,15 +209,15 @@ def beside(measure: Measure, *others: Measure) -> Measure:
 
 
 def keeps_value(path: str | Path, *others: str | Path, num_simulations: int) -> Callable[[Env], Measure]:
-    """Makes the measurement on solved positions: the share in which the agent's move keeps the game's value.
+    """Makes the measurement on solved positions: the share where the agent's move keeps the game's value.
 
     Args:
-      path: the file of the positions; see `jzero.evaluate.positions`.
-      others: files of positions that are measured beside them; the strength is that on the first.
+      path: file of positions; see `jzero.evaluate.positions`.
+      others: further files of positions; the strength is that on `path`.
       num_simulations: simulations per move.
 
     Returns:
-      environment -> the measurement, whose parts are the same for each file, in all positions and by ply.
+      environment -> measurement; its parts are the shares per file, over all positions and by ply.
     """
 
     def of(env: Env) -> Measure:
@@ -256,18 +257,18 @@ def mean_return(
     num_simulations: int | None = None,
     max_plies: int | None = None,
 ) -> Measure:
-    """Makes the measurement of a single player: its mean return over episodes of its own, without exploration.
+    """Makes the measurement of a single player: its mean return over episodes, without exploration.
 
-    Of several players it is the first one's return, where the agent plays them all.
+    With several players, the agent plays them all and the return is the first one's.
 
-    The interval is the mean's normal one.
+    The interval is the normal one of a mean.
 
     Args:
-      env: the environment of the episodes; it may differ from the training's in rewards and ends.
-      episodes: how many.
-      seed: of the episodes; with the same one they begin alike each time.
-      num_simulations: simulations a move; by default those of the run.
-      max_plies: episodes are cut short here, which the measurement's name then says; None plays all to their ends.
+      env: environment of the episodes; its rewards and ends may differ from those in training.
+      episodes: number of episodes.
+      seed: seed of the episodes; the same seed gives the same starts.
+      num_simulations: simulations per move; by default those of the run.
+      max_plies: plies after which an episode is cut short, as the measurement's name then says; None: no limit.
     """
 
     def measure(agent: Agent) -> Strength:
@@ -287,14 +288,14 @@ def strength_of(found: Episodes, simulations: int) -> Strength:
 
 
 class Episodes(NamedTuple):
-    """What one player earned."""
+    """Returns of one player."""
 
     returns: np.ndarray
-    """f64[B]: the sums of rewards."""
+    """f64[B]: sums of rewards."""
     cut: int
-    """How many of the episodes were cut short."""
+    """Number of episodes cut short."""
     plies: int
-    """After how many plies."""
+    """Plies after which they were cut short."""
 
 
 def play_episodes(
@@ -306,13 +307,13 @@ def play_episodes(
     max_plies: int | None = None,
     seconds: float = math.inf,
 ) -> Episodes:
-    """Player 0 in `episodes` episodes played side by side, to their ends or for `max_plies` plies.
+    """Plays `episodes` episodes side by side, to their ends or for `max_plies` plies; returns those of player 0.
 
-    They are cut short too where they take more than `seconds` after the first ply.
+    `seconds` after the first ply they are cut short too.
 
-    `act` moves for all players.
+    `act` chooses the actions of all players:
 
-    `act` is (states [B], key) -> actions i32[B] or f32[B, D].
+    (states [B], key) -> actions i32[B] or f32[B, D].
     """
     states = jax.jit(partial(init_batch, env), static_argnums=1)(jax.random.fold_in(key, 0), episodes)
     total, ply, limit = jnp.zeros(episodes), 0, Limit(seconds)
@@ -332,6 +333,6 @@ def play_episodes(
 
 @partial(jax.jit, static_argnums=0)
 def _step(env: Env, states: States, actions: jax.Array, key: jax.Array) -> tuple[States, jax.Array]:
-    """The states [B] after actions i32[B], and what player 0 earned, f32[B]."""
+    """The states [B] after actions i32[B], and the rewards f32[B] of player 0."""
     states = step_batch(env, states, actions, key)
     return states, states.rewards[:, 0]

@@ -1,11 +1,11 @@
-"""Depth-limited minimax with alpha-beta cuts (Knuth and Moore 1975), many positions side by side.
+"""Depth-limited minimax with alpha-beta pruning (Knuth and Moore 1975), for many positions side by side.
 
-Every row is a lane of its own with an explicit stack of `depth` levels. A step of the loop plays one move in each
-lane that still works: the position it leads to is pushed, or valued and carried up through all levels that are
-done with it. The loop ends with the slowest lane.
+Every row is a lane with an explicit stack of `depth` levels. A step of the loop plays one move in each unfinished
+lane: the next position is pushed, or evaluated, and its value moves up through all finished levels. The loop ends
+with the slowest lane.
 
-All values in a stack are player 0's, whoever moves there: player 0 raises alpha, player 1 lowers beta, a level is
-cut where they meet. So players may move twice in a row.
+All values in a stack are player 0's, whoever moves: player 0 raises alpha, player 1 lowers beta, and a level is cut
+when they meet. So players may move twice in a row.
 
 Axes: B rows, D levels (depth), A actions.
 """
@@ -23,13 +23,13 @@ from jzero.evaluate.turns import Player, as_player
 from jzero.pytrees import OneState, States
 
 PLY_LOSS = 2.0**-20
-"""What a result loses of its value with each ply, so that wins come soon and losses late; exact in float32."""
+"""Decay of a result per ply, so that wins come soon and losses late; exact in float32."""
 HEURISTIC_LIMIT = 1 - 2.0**-10
-"""Largest absolute heuristic value: less than any win within `MAX_DEPTH` plies."""
+"""Bound on absolute heuristic values: less than any win within `MAX_DEPTH` plies."""
 MAX_DEPTH = 64
 
 Minimax = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
-"""From states [B] and a key to actions i32[B] and values f32[B]."""
+"""(states [B], key) -> (actions i32[B], values f32[B])."""
 
 
 class _Lane(NamedTuple):
@@ -50,22 +50,22 @@ def minimax(
     depth: int,
     order: Callable[[Any], jax.Array] | None = None,
 ) -> Minimax:
-    """Makes the search: compiled, `(states [B], key) -> (actions i32[B], values f32[B])`.
+    """Makes the compiled search `(states [B], key) -> (actions i32[B], values f32[B])`.
 
-    A value is for the player to move in the row's state: the heuristic's `depth` plies on or the reward of the
-    step that ended the game, which is 2^-20 smaller for each ply down to it. The key only decides which of the
-    equally good actions is taken, each with the same chance. Finished rows get some action and the value 0.
+    A value is for the player to move in the row's state: the heuristic `depth` plies ahead, or the reward of the
+    step that ends the game, less 2^-20 per ply until then. The key only breaks ties, uniformly. Finished rows get
+    an arbitrary action and the value 0.
 
     Args:
-        env: a zero-sum game of two without chance, whose reward comes with the last step and lies in [-1, 1]. A
-            game that is cut short is worth that step's reward, which is a draw where it gives none.
-        heuristic: a state's value f32[] for its player to move, in (-1, 1); clipped to 2^-10 less than a win.
+        env: a two-player zero-sum game without chance, whose reward comes at the last step and is in [-1, 1]. A
+            truncated game is worth that step's reward; 0 is a draw.
+        heuristic: state -> value f32[] for the player to move, in (-1, 1); clipped to 2^-10 less than a win.
         depth: plies, > 0.
-        order: priorities f32[A] of a state's actions, finite; the largest is tried first. A good order saves time
+        order: state -> finite priorities f32[A] of its actions; the largest is tried first. A good order saves time
             and changes no value.
 
     Raises:
-        ValueError: `env` has not two players, or `depth` is out of range.
+        ValueError: `env` does not have two players, or `depth` is out of range.
     """
     if env.num_players != 2:
         raise ValueError(f"env: minimax needs a game of 2 players, this one has {env.num_players}")
@@ -89,7 +89,7 @@ def minimax(
         )
 
     def advance(lane: _Lane, noise: jax.Array) -> _Lane:
-        """Plays one move; `noise` f32[A] says which of equally good actions is taken."""
+        """Plays one move; `noise` f32[A] breaks ties between actions."""
         level = lane.level
         action = lane.untried[level].argmax().astype(jnp.int32)
         parent = jax.tree.map(lambda leaf: leaf[level], lane.states)
@@ -144,8 +144,8 @@ def _push(lane: _Lane, pushed: jax.Array, child: Any, untried: jax.Array) -> _La
 
 
 def _carry_up(lane: _Lane, valued: jax.Array, value: jax.Array, noise: jax.Array) -> _Lane:
-    """If `valued` (bool[]), player 0's `value` of the move just played goes to its level and, from each level that
-    is done, to the one above.
+    """If `valued` (bool[]), player 0's `value` of the last move goes to its level and, from each finished level, to
+    the one above.
     """
     level, action, alpha, beta = lane.level, lane.action, lane.alpha, lane.beta
     exhausted = (lane.untried == -jnp.inf).all(axis=-1)
@@ -171,6 +171,6 @@ def minimax_player(
     depth: int,
     order: Callable[[Any], jax.Array] | None = None,
 ) -> Player:
-    """The player of matches that plays what `minimax` finds; the arguments are the same."""
+    """The player that plays the actions of `minimax`; the arguments are the same."""
     search = minimax(env, heuristic, depth, order)
     return as_player(lambda states, key: search(states, key)[0])

@@ -1,17 +1,17 @@
-"""Players of matches by name: random play, search with random games, programs of others, functions of your own.
+"""Players of matches by name: random play, search with random games, external programs, user functions.
 
 | name | plays |
 |---|---|
-| `random` | anything |
-| `rollouts:1000` | any game that can be searched; 1,000 simulations per move, each of which ends in a random game |
-| `minimax:4` | two players without chance or hidden information; sees wins and losses within 4 plies, else random |
-| `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
+| `random` | any game |
+| `rollouts:1000` | any game that can be searched; 1,000 simulations per move, each ends with a random game |
+| `minimax:4` | two players without chance or hidden information; finds wins and losses within 4 plies, else random
+| | `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
 | `gnu_go:10` | Go; at level 10 |
-| `bitbully` | Connect Four, perfectly |
-| `gtp:COMMAND` | Go; any program that speaks GTP and keeps to the game's rules (`jzero.evaluate.gtp`) |
-| `module:function` | what your function of the environment returns; options: `module:function?depth=2` |
+| `bitbully` | Connect Four; perfect play |
+| `gtp:COMMAND` | Go; any program that speaks GTP and follows the game's rules (`jzero.evaluate.gtp`) |
+| `module:function` | the player that a function of the environment returns; options: `module:function?depth=2` |
 
-The numbers are the defaults and may be left out.
+The numbers are the defaults and are optional.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OPEN_SPIEL = {
     "pgx:tic_tac_toe": "tic_tac_toe",
     "pgx:othello": "othello",
 }
-"""OpenSpiel's names of the games in which its actions have the numbers of ours."""
+"""OpenSpiel's names of the games whose actions have the same numbers there."""
 
 DEFAULTS: dict[str, int | None] = {
     "random": None,
@@ -55,16 +55,16 @@ DEFAULTS: dict[str, int | None] = {
     "gnu_go": 10,
     "bitbully": None,
 }
-"""The known names, and the number of each where none is given; None: it takes no number."""
+"""The known names and their default numbers; None: it takes no number."""
 
 
 class Opponent(NamedTuple):
-    """A player, what it is called, and how to end the program behind it."""
+    """A player, its name, and a function that ends the program behind it."""
 
     name: str
     """Its full name, such as "rollouts:1000"."""
     words: str
-    """What it is, in words."""
+    """Description of the player."""
     player: Player
     close: Callable[[], None] = lambda: None
 
@@ -74,10 +74,10 @@ def agent_player(agent: Agent, num_simulations: int | None) -> Player:
 
     Args:
         agent: the agent.
-        num_simulations: simulations per move; None for those of its run, 0 for the raw policy.
+        num_simulations: simulations per move; None for those of its run, 0 for the policy without search.
 
-    Between moves that are as good for it, it takes a random one: an untrained agent would else play the lowest
-    numbers in a row, which wins games such as Gomoku.
+    It breaks ties at random: otherwise an untrained agent would play the lowest action numbers in a row, which wins
+    games such as Gomoku.
     """
 
     def play(turn: Turn) -> np.ndarray:
@@ -88,18 +88,18 @@ def agent_player(agent: Agent, num_simulations: int | None) -> Player:
 
 
 def is_opponent(name: str) -> bool:
-    """Whether `name` has the form of an opponent: a known name, or a function of your own."""
+    """Whether `name` has the form of an opponent: a known name, or a user function."""
     return name.partition(":")[0] in (*DEFAULTS, "gtp") or _is_own(name)
 
 
 def open_opponent(env: Env, env_name: str, name: str, *, seed: int = 0) -> Opponent:
-    """The opponent called `name`; a program that it needs has been started.
+    """The opponent called `name`; starts the program that it needs.
 
     Args:
         env: the game.
-        env_name: what `jzero.make` calls it.
-        name: see the head of this file.
-        seed: of OpenSpiel's search. (Other players draw from the key of a turn, GNU Go has one seed for all games.)
+        env_name: its name for `jzero.make`.
+        name: see the table of this module.
+        seed: seed of OpenSpiel's search. (Other players use the key of a turn; GNU Go has one seed for all games.)
 
     Raises:
         ValueError: there is no such opponent, or it does not play this game.
@@ -136,21 +136,21 @@ def _number(name: str, kind: str, text: str) -> int:
         raise ValueError(f"opponent {name!r}: {kind} takes no number; give {kind!r}")
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(
-            f"opponent {name!r}: {text!r} is no number above 0; give one as in {kind}:{default}, or {kind!r}"
+            f"opponent {name!r}: {text!r} is not a number above 0; give one as in {kind}:{default}, or {kind!r}"
         )
     return int(text)
 
 
 def rollouts(env: Env, num_simulations: int) -> Opponent:
-    """PUCT with random games in place of a network, for any game that can be searched.
+    """PUCT with random games instead of a network, for any game that can be searched.
 
     Raises:
         ValueError: the game cannot be searched from a state.
     """
     if not searchable(env):
         raise ValueError(
-            "opponent rollouts: this game cannot be searched: it is an emulator, its actions are continuous, or it "
-            "hides things and has no `resample`; take random"
+            "opponent rollouts: this game cannot be searched (it is an emulator, has continuous actions, or has "
+            "hidden information without `resample`); use random"
         )
     player = rollout_player(env, SearchSettings(policy="puct", dirichlet_fraction=0.0), num_simulations)
     words = f"tree search with {num_simulations} random rollouts"
@@ -158,19 +158,19 @@ def rollouts(env: Env, num_simulations: int) -> Opponent:
 
 
 def searchable(env: Env) -> bool:
-    """Whether a search that knows the rules, but no hidden things, can play the game from a state of it."""
+    """Whether a search with the rules, but without hidden information, can play the game from any state."""
     spec = describe(env)
     hides = spec.hidden_information and not spec.resamples
     return not (hides or spec.external or spec.action_size)
 
 
 def _minimax(env: Env, env_name: str, depth: int) -> Opponent:
-    """Alpha-beta search to which all positions without a result are worth the same."""
+    """Alpha-beta search that values all positions without a result equally."""
     facts = look(env) if env.num_players == 2 and searchable(env) else None
     if facts is None or facts.chance or facts.hides or facts.points or facts.player_values:
         raise ValueError(
-            f"opponent minimax: it plays games of two with a win, a draw or a loss at the end, without chance or "
-            f"hidden information, which {env_name} is not; take rollouts or random"
+            "opponent minimax: it plays two-player games that end in a win, draw or loss, without chance or "
+            f"hidden information; {env_name} is not one: use rollouts or random"
         )
     if depth > MAX_DEPTH:
         raise ValueError(f"opponent 'minimax:{depth}': expected at most {MAX_DEPTH} plies")
@@ -182,7 +182,7 @@ def _mcts(env_name: str, num_simulations: int, seed: int) -> Opponent:
     """OpenSpiel's UCT with random rollouts."""
     if env_name not in OPEN_SPIEL:
         raise ValueError(
-            f"opponent open_spiel_mcts: it plays {', '.join(OPEN_SPIEL)}, not {env_name}; take rollouts or random"
+            f"opponent open_spiel_mcts: it plays {', '.join(OPEN_SPIEL)}, not {env_name}; use rollouts or random"
         )
     player = open_spiel_mcts(OPEN_SPIEL[env_name], num_simulations, seed)
     words = f"OpenSpiel's MCTS with {num_simulations} simulations"
@@ -206,7 +206,7 @@ def _gtp(env: Env, env_name: str, name: str, text: str) -> Opponent:
     if not command:
         raise ValueError(f"opponent {name!r}: no command; give one as in 'gtp:my-program --gtp'")
     engine = GtpProcess(command, size=size, komi=komi)
-    return Opponent(name, f"{engine.name}, by {text!r}", gtp_player(engine), engine.close)
+    return Opponent(name, f"{engine.name}, started with {text!r}", gtp_player(engine), engine.close)
 
 
 def _go_rules(env: Env, env_name: str, kind: str) -> tuple[int, float]:
@@ -214,7 +214,7 @@ def _go_rules(env: Env, env_name: str, kind: str) -> tuple[int, float]:
     rules = go_rules(env)
     if rules is None:
         raise ValueError(
-            f"opponent {kind}: it plays go, pgx:go_9x9 and pgx:go_19x19, not {env_name}; take another"
+            f"opponent {kind}: it plays go, pgx:go_9x9 and pgx:go_19x19, not {env_name}; choose another"
         )
     return rules
 
@@ -222,7 +222,7 @@ def _go_rules(env: Env, env_name: str, kind: str) -> tuple[int, float]:
 def _bitbully(env_name: str) -> Opponent:
     """The perfect player."""
     if OPEN_SPIEL.get(env_name) != "connect_four":
-        raise ValueError(f"opponent bitbully: it plays connect_four, not {env_name}; take rollouts or random")
+        raise ValueError(f"opponent bitbully: it plays connect_four, not {env_name}; use rollouts or random")
     solver = BitBullyProcess()
     return Opponent("bitbully", "BitBully, a perfect player", bitbully_player(solver), solver.close)
 
@@ -242,13 +242,13 @@ def _own(env: Env, name: str) -> Player:
         inspect.signature(function).bind(env, **options)
     except TypeError as error:
         raise ValueError(
-            f"opponent {name!r}: {error}; it takes {inspect.signature(function)}: the first is the environment, "
-            "others stand in the name as in module:function?key=literal"
+            f"opponent {name!r}: {error}; it takes {inspect.signature(function)}: the environment comes first, "
+            "options go into the name as in module:function?key=literal"
         ) from None
     player = function(env, **options)
     if not callable(player):
         raise ValueError(
             f"opponent {name!r}: it returned {type(player).__name__}, expected a player, a function of a Turn; "
-            "jzero.evaluate.as_player makes one of a function (states, key) -> actions"
+            "jzero.evaluate.as_player makes one from a function (states, key) -> actions"
         )
     return player

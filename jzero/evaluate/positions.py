@@ -1,8 +1,8 @@
-"""Test positions with known values: the share in which a player's move keeps the game's value.
+"""Test positions with known values: the share where a player's move keeps the game's value.
 
 The file is JSON: {"game": "connect_four", "name": "after good moves", "recipe": "...", "seed": 0, "positions":
-[{"moves": "334", "values": [1, 0, null, ...]}, ...]}. "moves" holds the actions from the first state, as digits or
-as a list of numbers; "values" the game's value after each action, for the player to move, null where it is illegal.
+[{"moves": "334", "values": [1, 0, null, ...]}, ...]}. "moves" holds the actions from the initial state, as digits
+or as a list of numbers; "values" the game's value after each action, for the player to move, null if it is illegal.
 Axes: N positions, T plies of the longest, A actions.
 """
 
@@ -35,13 +35,13 @@ class PositionSet:
 
     game: str
     name: str
-    """What they are called where there are several sets."""
+    """Name of the set, if there are several."""
     moves: np.ndarray
-    """i32[N, T]: actions from the first state, -1 after the last."""
+    """i32[N, T]: actions from the initial state, -1 after the last."""
     plies: np.ndarray
-    """i32[N]: how many they are."""
+    """i32[N]: number of actions."""
     values: np.ndarray
-    """i8[N, A]: for the player to move, `ILLEGAL` where the action is illegal."""
+    """i8[N, A]: for the player to move, `ILLEGAL` if the action is illegal."""
 
     @property
     def histories(self) -> list[list[int]]:
@@ -50,12 +50,12 @@ class PositionSet:
 
     @property
     def keeps_value(self) -> np.ndarray:
-        """bool[N, A]: the action is as good as the best."""
+        """bool[N, A]: whether the action is as good as the best."""
         return self.values == self.values.max(axis=1, keepdims=True)
 
 
 class PlyScore(NamedTuple):
-    """The score in the positions of plies `first`..`last`; the interval is Wilson's at 95 %."""
+    """The score in the positions of plies `first`..`last`, with Wilson's 95 % interval."""
 
     first: int
     last: int
@@ -82,7 +82,7 @@ def load_positions(path: str | Path, env: Env | None = None) -> PositionSet:
     """Reads a file of positions; with `env`, also replays them to check that they belong to that game.
 
     Raises:
-        ValueError: the file is not as this module's text says, or does not fit `env`.
+        ValueError: the file does not have this module's format, or does not fit `env`.
     """
     content = json.loads(full_path(path).read_text())
     try:
@@ -101,7 +101,7 @@ def load_positions(path: str | Path, env: Env | None = None) -> PositionSet:
 def make_position_set(
     game: str, histories: list[list[int]], values: np.ndarray, name: str = "positions"
 ) -> PositionSet:
-    """A PositionSet from N games so far and the values i8[N, A] of every action in them."""
+    """A PositionSet from the actions of N games and the values i8[N, A] of every next action."""
     if values.ndim != 2 or len(values) != len(histories) or not len(values):
         raise ValueError(f"values: expected [N, A] with N = {len(histories)} > 0, got shape {values.shape}")
     plies = np.array([len(history) for history in histories], np.int32)
@@ -112,7 +112,7 @@ def make_position_set(
 
 
 def positions_states(env: Env, positions: PositionSet) -> States:
-    """The states [N] of the positions, by playing their moves.
+    """Plays the moves of the positions; returns the states [N].
 
     Raises:
         ValueError: a position is finished, or its legal actions are not those of the values.
@@ -121,14 +121,16 @@ def positions_states(env: Env, positions: PositionSet) -> States:
     legal = np.asarray(states.legal_action_mask)
     expected = positions.values != ILLEGAL
     if legal.shape != expected.shape:
-        raise ValueError(f"positions: expected {env.num_actions} values a position, got {expected.shape[1]}")
+        raise ValueError(
+            f"positions: expected {env.num_actions} values per position, got {expected.shape[1]}"
+        )
     wrong = np.flatnonzero((legal != expected).any(axis=1) | np.asarray(is_finished(states)))
     if wrong.size:
         row = wrong[0]
         raise ValueError(
             f"positions: {positions.game} position {row} (moves {positions.histories[row]}) should be "
             f"unfinished with legal actions {np.flatnonzero(expected[row]).tolist()}, but in env it is "
-            f"finished or has {np.flatnonzero(legal[row]).tolist()}; is env the positions' game?"
+            f"finished or has {np.flatnonzero(legal[row]).tolist()}; is env the game of these positions?"
         )
     return states
 
@@ -153,14 +155,14 @@ def score_positions(
     batch_size: int = 256,
     plies_per_bin: int = 8,
 ) -> PositionScore:
-    """How often the player keeps the game's value.
+    """The share of positions where the player keeps the game's value.
 
     Args:
-        env: the positions' game.
-        act: from states [batch_size] to actions i32[batch_size]; always called with this many rows.
+        env: the game of the positions.
+        act: states [batch_size] -> actions i32[batch_size]; always called with this number of rows.
         positions: from `load_positions`.
-        batch_size: rows of one call.
-        plies_per_bin: how many plies share one entry of the result's `by_ply`.
+        batch_size: rows per call.
+        plies_per_bin: plies per entry of the result's `by_ply`.
 
     Raises:
         ValueError: the positions are not of this game, or an action is illegal.
@@ -170,7 +172,7 @@ def score_positions(
 
 
 def grade_actions(positions: PositionSet, actions: np.ndarray, *, plies_per_bin: int = 8) -> PositionScore:
-    """The score of actions i32[N], one for each position, whoever chose them.
+    """The score of actions i32[N], one per position, from any player.
 
     Raises:
         ValueError: an action is illegal.

@@ -17,7 +17,7 @@ ELO = 400.0 / np.log(10.0)
 
 
 class Ratings(NamedTuple):
-    """Elo ratings relative to the anchor, whose own is 0; `low` and `high` bound the difference to it."""
+    """Elo ratings relative to the anchor, whose rating is 0; `low` and `high` bound the difference to it."""
 
     elo: np.ndarray  # f64[M]
     low: np.ndarray  # f64[M]
@@ -28,7 +28,7 @@ def wilson_interval(successes: float, n: int) -> tuple[float, float]:
     """The interval of a share from `successes` out of `n` independent trials (Wilson, JASA 22, 1927).
 
     Raises:
-        ValueError: `n` is not positive or `successes` lies outside 0..n.
+        ValueError: `n` is not positive or `successes` is outside 0..n.
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"successes = {successes} and n = {n}: need n > 0 and successes from 0 to n")
@@ -41,9 +41,9 @@ def wilson_interval(successes: float, n: int) -> tuple[float, float]:
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
     """The interval of the mean of independent scores f[N], each within [0, 1].
 
-    Two scores of 0 and two of 1 are added, then mean and standard error are taken as usual. For scores of 0
-    and 1 alone this is the interval of Agresti and Coull (The American Statistician 52, 1998); like it, and
-    unlike the plain standard error or the bootstrap, it does not shrink to nothing when all scores are equal.
+    Two scores of 0 and two of 1 are added, then mean and standard error are computed as usual. For scores of only 0
+    and 1 this is the interval of Agresti and Coull (The American Statistician 52, 1998); like it, and unlike the
+    plain standard error or the bootstrap, it does not vanish when all scores are equal.
 
     Raises:
         ValueError: no score, or one outside [0, 1].
@@ -66,22 +66,22 @@ def mean_with_interval(numbers: np.ndarray) -> tuple[float, float, float]:
 def bradley_terry(wins: np.ndarray, anchor: int = 0, *, prior_games: float = 1.0) -> Ratings:
     """Elo ratings: the Bradley-Terry model, P(i beats j) = 1 / (1 + 10^((Rj - Ri) / 400)), and a weak prior.
 
-    The prior is about `prior_games` drawn games of every player, in equal parts against those it met. It keeps the
-    ratings of players finite who won or lost all their games. As it holds only between players who met, it does
-    not draw the ends of a long ladder together, which drawn games of all against one imaginary player do.
+    The prior is about `prior_games` drawn games per player, split equally between the opponents it met. It keeps
+    the ratings of players finite who won or lost all their games. As it applies only between players who met, it
+    does not pull the ends of a long ladder together, as drawn games of all against one imaginary player would.
     Source: R. Coulom, Bayeselo (2005), whose prior is of this kind, with two games.
 
-    The negative log posterior is strictly convex but for a common shift; it is minimised by damped Newton steps.
-    Intervals come from the inverse of its second derivatives there (the Fisher information of the games and the
-    prior), which counts a draw as half a win and half a loss and is therefore cautious where draws are common.
+    The negative log posterior is strictly convex up to a common shift; damped Newton steps minimise it. Intervals
+    come from the inverse of its second derivatives at the minimum (the Fisher information of the games and the
+    prior), which counts a draw as half a win and half a loss and is therefore cautious if draws are common.
 
     Args:
-        wins: f[M, M], `wins[i, j]` = games i won against j plus half their draws; the diagonal is not read.
+        wins: f[M, M], `wins[i, j]` = games i won against j plus half their draws; the diagonal is ignored.
         anchor: the player whose rating is 0.
         prior_games: weight of the prior in games, > 0.
 
     Raises:
-        ValueError: a malformed argument, or players who share no chain of games.
+        ValueError: a malformed argument, or players that no chain of games joins.
     """
     wins = _check_wins(wins, anchor, prior_games)
     points = wins + _prior(wins, prior_games)
@@ -149,6 +149,6 @@ def _check_connected(played: np.ndarray, anchor: int) -> None:
         reached = wider
     if not reached.all():
         raise ValueError(
-            f"wins: players {np.flatnonzero(~reached).tolist()} share no chain of games with the anchor, "
-            f"player {anchor}; let them play someone who does, or rate them apart"
+            f"wins: players {np.flatnonzero(~reached).tolist()} have no chain of games to the anchor, player "
+            f"{anchor}; let them play someone who has, or rate them separately"
         )

@@ -1,4 +1,4 @@
-"""Records of games an agent plays against itself, for the report."""
+"""Records of an agent's games against itself, for the report."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from jzero.analysis import Analysis
 
 BARS = 8
-"""Actions of a search that are recorded."""
+"""Actions recorded per search."""
 LINE = 6
-"""Moves of its expected line."""
+"""Moves of a search's expected line."""
 
 
 def record_games(
@@ -36,15 +36,16 @@ def record_games(
     seconds: float = math.inf,
     analysed: int = 0,
 ) -> dict[str, Any]:
-    """Games of the agent against itself, each opened by `opening_plies` of its policy at temperature 1.
+    """Games of the agent against itself, each opened by `opening_plies` moves of its policy at temperature 1.
 
     They end after `max_plies`, or `seconds` after the first ply.
 
     Returns:
       `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome", "thoughts"}]}`; `values` are the
-      network's, for the player to move at each ply, `outcome` the sum of each player's rewards. The seed tells all
-      chance of the game, see `jzero.env.seeded_key`. `thoughts` are those of the searches that chose the actions
-      (`jzero.show.thoughts`, with the names of the expected `line`), in the first `analysed` games.
+      network's, for the player to move at each ply, `outcome` the sum of each player's rewards. The seed decides
+      all chance of the game, see `jzero.env.seeded_key`. `thoughts` describe the searches that chose the actions
+      (`jzero.show.thoughts`, with the move names of the expected line in `line`), in the first `analysed`
+      games.
     """
     env = agent.env
     key, seed_key = jax.random.split(key)
@@ -91,7 +92,7 @@ def record_games(
 
 
 def _thought(rules: Rules, found: Analysis, row: int) -> dict[str, Any]:
-    """What a report shows of a row of an analysis; numbers to four digits."""
+    """The part of an analysis row that a report shows; numbers to four digits."""
     state = jax.tree.map(lambda x: x[row], found.states)
     thought = thought_of(rules, state, found, row, BARS)
     bars = [
@@ -105,7 +106,7 @@ def _thought(rules: Rules, found: Analysis, row: int) -> dict[str, Any]:
 def _lines(
     rules: Rules, step: Callable, found: Analysis, seeds: jax.Array, ply: int, rows: int
 ) -> list[list[str]]:
-    """Names of the moves that the searches of the first rows expect, up to an illegal one."""
+    """Move names of the expected lines of the first rows, up to an illegal move."""
     names: list[list[str]] = [[] for _ in range(rows)]
     states = found.states
     for later, actions in enumerate(found.principal_variation[:, :LINE].T, 1):

@@ -1,4 +1,4 @@
-"""The player of matches that searches by random games, without a network."""
+"""The player that searches with random games, without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who meets whom in a match: everyone everyone, or the checkpoints of a run their neighbours alone."""
+"""The encounters of a match: all pairs of players, or neighbouring checkpoints of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jzero.evaluate.strength import Contest
 
 Pairs = Literal["all", "neighbours"]
 ALL_UP_TO = 10
-"""Players up to whom everyone meets everyone by default: 45 encounters."""
+"""Players up to which all pairs meet by default: 45 encounters."""
 REACH = 2
 """Later checkpoints that each checkpoint meets, so that one lucky encounter does not move all later ratings."""
 
@@ -19,7 +19,7 @@ class Rung(NamedTuple):
     """A checkpoint's place on the ladder of its run."""
 
     ladder: Hashable
-    """Tells the ladder: the run, with the simulations per move."""
+    """Identifies the ladder: the run, with the simulations per move."""
     iteration: int
 
 
@@ -31,15 +31,15 @@ def encounters(
     rungs: Sequence[Rung | None] = (),
     pairs: Pairs | None = None,
 ) -> list[tuple[str, str | None]]:
-    """(player, opponent) of each encounter, the opponent None where players earn their returns alone.
+    """(player, opponent) of each encounter; the opponent is None with "returns".
 
-    At tables of more than two it makes a difference who is alone, so each pair of players meets twice.
+    At tables of more than two, it matters who sits alone, so each pair of players meets twice.
 
     Args:
-        contest: how they are compared.
-        names: of the players.
-        num_players: of the game.
-        rungs: of each player; None for one that is no run. Without them nobody is.
+        contest: how players are compared.
+        names: names of the players.
+        num_players: players of the game.
+        rungs: rung of each player; None for an opponent. By default all are None.
         pairs: "neighbours": see `neighbours`. None: "all" up to `ALL_UP_TO` players.
     """
     if contest == "returns":
@@ -54,10 +54,10 @@ def encounters(
 
 
 def neighbours(rungs: Sequence[Rung | None]) -> set[frozenset[int]]:
-    """The pairs of players that meet, so that a chain of games joins any two.
+    """The pairs of players that meet; a chain of games joins any two players.
 
-    A checkpoint meets the `REACH` after it on its ladder, the last of each ladder meet each other, and a player
-    that is no run meets everyone.
+    A checkpoint meets the next `REACH` on its ladder, the last of each ladder meet each other, and an opponent
+    meets everyone.
     """
     ladders: dict[Hashable, list[int]] = {}
     for player, rung in enumerate(rungs):

@@ -1,6 +1,6 @@
-"""How strong an agent is in an environment of which nothing is known but its rules.
+"""The strength of an agent in any environment, from its rules alone.
 
-This is what a run measures by default.
+A run measures this by default.
 """
 
 from __future__ import annotations
@@ -35,31 +35,35 @@ if TYPE_CHECKING:
     from jzero.agent import Agent
 
 Contest = Literal["returns", "tables", "pairs"]
-"""How players of a game are compared: see `contest`."""
+"""How players of a game are compared; see `contest`."""
 
 SIMULATIONS = 100
 EPISODES = 50
-"""At a run's end and of random play; while a run trains fewer, since long ones may take most of its time."""
+"""Episodes of the final measurement and of random play; fewer during training, where long ones take most of the
+time."""
 FEWER_EPISODES = 20
 MOST_PLIES = 3000
-"""Plies after which an episode of one player is cut short: nothing says that a game has to end."""
+"""Plies after which a single player's episode is cut short: a game need not end."""
 MEANWHILE = 1000
-"""The same in measurements while a run trains."""
+"""`MOST_PLIES` for measurements during training."""
 DEALS, ROUNDS = 8, 8
-"""Deals at tables that a measurement plays side by side, and how often, if the time allows."""
+"""Deals per round at tables, and rounds if the time allows."""
 LONGEST = 100
-"""Plies of an average random game up to which rollouts are played. In 9 x 9 Go (119) 100 games take an hour."""
+"""Average length of random games, in plies, up to which the opponent plays rollouts. In 9 x 9 Go (119 plies) 100
+games take an hour."""
 
 
 def contest(env: Env) -> Contest:
     """How players of a game are compared.
 
     Returns:
-        "returns": each by what it earns alone. For one player, or several that earn the same and play together: a
-            score against others would be the same for all of them.
-        "pairs": two against each other, in pairs of games with swapped seats. For two whose rewards sum to zero.
-        "tables": one in a seat against another in all others, the same deals in every seat. For more players, for
-            two of their own interests, or that play for points with cards or dice (poker).
+        "returns": the return of each player alone. For one player, or several that share their rewards: a
+            score against each other would be the same for all of them.
+        "pairs": two players against each other, in pairs of games with swapped seats. For two whose rewards
+            sum to zero.
+        "tables": one player in a seat against copies of another in all other seats, with the same deals in
+            every seat. For three players or more, two in a general-sum game, or points with cards or dice
+            (poker).
     """
     if env.num_players == 1 or look(env).shared:
         return "returns"
@@ -69,18 +73,18 @@ def contest(env: Env) -> Contest:
 
 
 def openings(env: Env) -> tuple[int, int]:
-    """Fewest and most random plies that open a pair of games; short games would be over after more."""
+    """Fewest and most random plies that open a pair of games; more would end short games."""
     return 0, min(4, round(look(env).plies) // 4)
 
 
 def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies: int = MEANWHILE) -> Measure:
-    """A measurement that fits the environment's `contest`, taken while a run trains; `final` takes more games.
+    """The measurement during training for the environment's `contest`; `final` plays more games.
 
-    Between actions that are as good for it the agent takes a random one. Where time is short it plays fewer games.
+    The agent breaks ties between actions at random. With little time there are fewer games.
 
-    Returns: the mean return of `episodes` of at most `max_plies`, with that of random play beside it. Pairs: the
-    score in `games`, both seats, against Monte-Carlo tree search with random rollouts. Tables: the return above the
-    mean of the others', who are such players, the same deals in every seat.
+    Returns: the mean return of `episodes` of at most `max_plies`, next to that of random play. Pairs: the score in
+    `games` games, in both seats, against Monte-Carlo tree search with random rollouts. Tables: the return minus
+    the mean of such opponents' returns, with the same deals in every seat.
     """
     kind = contest(env)
     if kind == "returns":
@@ -114,7 +118,7 @@ def _random_return(env: Env) -> float:
 
 
 def _opponent(env: Env) -> Opponent:
-    """Tree search with rollouts; random where the game cannot be searched from a state, or is too long for that."""
+    """Tree search with rollouts; a random player if the game cannot be searched from a state, or is too long."""
     if not searchable(env) or look(env).plies > LONGEST:
         return Opponent("random", "a random player", random_player(env))
     return rollouts(env, SIMULATIONS)

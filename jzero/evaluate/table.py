@@ -1,4 +1,4 @@
-"""A player against others at a table of several: every seat in turn, the same chance in each.
+"""A player against others at a table: it plays every seat in turn, with the same chance.
 
 Axes: D deals, P seats, G = D x P games.
 """
@@ -24,22 +24,22 @@ class TableResult:
     """Finished games at a table."""
 
     returns: np.ndarray
-    """f64[D, P, P]: what each seat (last axis) earned when the player sat in each seat (middle axis)."""
+    """f64[D, P, P]: return of each seat (last axis) when the player sat in each seat (middle axis)."""
 
     @property
     def own(self) -> np.ndarray:
-        """f64[D, P]: what the player earned in each seat."""
+        """f64[D, P]: the player's return in each seat."""
         return np.diagonal(self.returns, axis1=1, axis2=2)
 
     @property
     def others(self) -> np.ndarray:
-        """f64[D, P]: the mean of what the others earned at the same tables."""
+        """f64[D, P]: the others' mean return at the same tables."""
         return (self.returns.sum(axis=2) - self.own) / (self.returns.shape[2] - 1)
 
     def compare(self) -> tuple[float, float, float]:
-        """(mean, low, high) of the player's return less the others', with its 95 % interval.
+        """(mean, low, high) of the player's return minus the others', with its 95 % interval.
 
-        A deal, played once from every seat, is the independent unit.
+        A deal, played from every seat, is the independent unit.
         """
         return mean_with_interval((self.own - self.others).mean(axis=1))
 
@@ -53,17 +53,17 @@ def play_tables(
     key: jax.Array,
     limit: Callable[[], None] = lambda: None,
 ) -> TableResult:
-    """Plays `num_deals` deals side by side, each P times: with `player` in one seat and `opponent` in all others.
+    """Plays `num_deals` deals side by side, each P times, with `player` in one seat and `opponent` in all others.
 
-    The P games of a deal share their first state and all chance of the game.
+    The P games of a deal share the initial state and all chance of the game.
 
     Args:
-        env: a game of two players or more.
-        player: whose result it is.
-        opponent: sits in the other seats.
+        env: a game of at least two players.
+        player: the player whose result is returned.
+        opponent: the player in the other seats.
         num_deals: D, at least 1.
-        key: decides the deals and the players' keys.
-        limit: called after each ply; what it raises ends the games.
+        key: for the deals and the players' keys.
+        limit: called after each ply; an exception from it ends the games.
 
     Raises:
         ValueError: a malformed argument, or a player chose an illegal action.
@@ -83,5 +83,5 @@ def play_tables(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _deal(env: Env, num_deals: int, key: jax.Array) -> States:
-    """First states [G], each deal P times in a row."""
+    """Initial states [G], each deal P times in a row."""
     return jax.tree.map(lambda x: jnp.repeat(x, env.num_players, axis=0), init_batch(env, key, num_deals))

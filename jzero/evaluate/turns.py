@@ -1,4 +1,4 @@
-"""What a player at a table is asked, and the plies of many games played side by side.
+"""Turns of players, and the plies of many games played side by side.
 
 Axes: G games (in `Turn`, rows), A actions.
 """
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class Turn(NamedTuple):
-    """What a player is asked: one move in every row that `rows` marks. Unmarked rows only fill the batch."""
+    """A request for one move in every row that `rows` marks. Unmarked rows only fill the batch."""
 
     states: Any  # batched state, every leaf [G, ...]
     histories: list[list[int]]  # of each row, the actions since the game's first state
@@ -33,17 +33,17 @@ class Turn(NamedTuple):
 
 
 Player = Callable[[Turn], np.ndarray]
-"""Returns i32[G] actions; those of unmarked rows may be anything."""
+"""Returns actions i32[G]; those of unmarked rows are ignored."""
 
 
 class TimeIsUp(Exception):
-    """A measurement takes longer than it may."""
+    """A measurement exceeds its time limit."""
 
 
 class Limit:
-    """Asked after each ply of a measurement; the time is up `seconds` after the first question.
+    """Time limit of a measurement, called after each ply; the time is up `seconds` after the first call.
 
-    What comes before that is compiled then.
+    By then everything is compiled.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -57,21 +57,21 @@ class Limit:
         return now > self._end
 
     def __call__(self) -> None:
-        """Raises TimeIsUp where it is."""
+        """Raises TimeIsUp if the time is up."""
         if self.is_over():
             raise TimeIsUp
 
 
 def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, what: str) -> list[Result]:
-    """Results of `play(size, key=, limit=)` for each of the sizes, as many as there are in time.
+    """Results of `play(size, key=, limit=)` for each size, as many as the time allows.
 
-    What the time cuts off does not count, nor does what began with it: the shortest games would come first.
+    An unfinished round does not count, finished games included: they would be the shortest ones.
 
     Args:
         play: one round.
-        sizes: how much each round plays.
-        seconds: the time for all of them, from the first ply's end on.
-        what: is played, for who waits.
+        sizes: number of games, or deals, of each round.
+        seconds: time for all rounds, from the end of the first ply.
+        what: description for the progress message.
     """
     limit, results = Limit(seconds), []
     for number, size in enumerate(sizes):
@@ -84,7 +84,7 @@ def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, wh
 
 
 def as_player(act: Callable[[Any, jax.Array], jax.Array]) -> Player:
-    """A player of a pure function: (states [G], key) -> actions i32[G]."""
+    """The player of a pure function (states [G], key) -> actions i32[G]."""
     act = jax.jit(act)
     return lambda turn: np.asarray(act(turn.states, turn.key))
 
@@ -103,21 +103,21 @@ def play_out(
 ) -> np.ndarray:
     """Plays games side by side to their ends: `player` in one seat, `opponent` in all others.
 
-    Each is asked once a ply for all its rows, in batches of G / `group` rows.
+    Each is called once per ply for all its rows, in batches of G / `group` rows.
 
     Args:
         env: the game.
-        states: [G] where the games begin.
+        states: [G] initial states.
         own_seat: i32[G] the player's seat.
-        player: the one.
-        opponent: the others.
-        histories: of each game, the actions so far; those of the games are added.
-        key: decides the game's chance and the players' keys.
-        group: games in a row that share all chance of the game; divides G.
-        limit: called after each ply; what it raises ends the games.
+        player: the player in `own_seat`.
+        opponent: the player in all other seats.
+        histories: actions of each game so far; new actions are appended.
+        key: for the game's chance and the players' keys.
+        group: number of consecutive games that share all chance; divides G.
+        limit: called after each ply; an exception from it ends the games.
 
     Returns:
-        f64[G, P]: what every seat earned.
+        f64[G, P]: return of every seat.
 
     Raises:
         ValueError: a player chose an illegal action.
@@ -151,7 +151,7 @@ def _ask(
     key: jax.Array,
     size: int,
 ) -> np.ndarray:
-    """The player's actions i32[N] in rows i32[N], asked for in batches of `size`.
+    """The player's actions i32[N] in rows i32[N], in batches of `size`.
 
     Raises:
         ValueError: an action is illegal; the message calls the player `name`.
@@ -170,14 +170,14 @@ def _ask(
 
 @partial(jax.jit, static_argnums=(0, 4))
 def _step(env: Env, states: States, actions: jax.Array, key: jax.Array, group: int) -> States:
-    """One ply of all games [G]; the chance of the game is the same in each group of `group` games in a row."""
+    """One ply of all games [G]; each group of `group` consecutive games has the same chance."""
     keys = jnp.repeat(jax.random.split(key, len(actions) // group), group, axis=0)
     return jax.vmap(env.step)(states, actions, keys)
 
 
 @jax.jit
 def _view(states: States) -> tuple[jax.Array, jax.Array]:
-    """What the host needs of states [G]: who is to move i32[G], finished bool[G]."""
+    """The player to move i32[G] and finished bool[G] of states [G], for the host."""
     return states.current_player, is_finished(states)
 
 

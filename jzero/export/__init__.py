@@ -1,4 +1,4 @@
-"""An agent leaves Python: its weights, its network as StableHLO or ONNX, a page that plays offline."""
+"""Export of an agent: its weights, its network as StableHLO or ONNX, a page that plays offline."""
 
 from jzero.export.root import RootNetwork, root_network
 

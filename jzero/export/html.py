@@ -26,28 +26,28 @@ from jzero.pytrees import Params, PyTree
 from jzero.show.page import page
 
 MOST_BYTES = 3_000_000
-"""Of a page."""
+"""Largest size of a page in bytes."""
 BOUND = 1e-3
-"""Greatest difference of a probability or a value that weights of 16 bits may make."""
+"""Largest allowed difference of a probability or a value with 16-bit weights."""
 SCRIPTS = ("network.js", "search.js", "games.js", "board.js", "page.js")
 PB_C_BASE = 19652
-"""`jzero.search.muzero_policy`'s, which runs do not change."""
+"""Default of `jzero.search.muzero_policy`, which runs do not change."""
 GAMES = {
     ("jzero_envs.tic_tac_toe", "TicTacToe"): "Tic-tac-toe",
     ("jzero_envs.connect_four", "ConnectFour"): "Connect Four",
     ("jzero_envs.quoridor", "Quoridor"): "Quoridor",
 }
-"""Module and class of the games that the page can play, and their titles."""
+"""Module and class of the games that the page can play -> title."""
 
 
 class Written(NamedTuple):
-    """What a page holds."""
+    """Facts about a written page."""
 
     bytes: int
     bits: int
-    """Of a weight of a kernel, 32 or 16."""
+    """Bits per kernel weight, 32 or 16."""
     policy_difference: float
-    """Greatest difference of a probability that the rounding to 16 bits makes, on positions of random play."""
+    """Largest difference of a probability due to 16-bit rounding, on positions of random play."""
     value_difference: float
 
 
@@ -63,18 +63,18 @@ def write_html(
 ) -> Written:
     """Writes the page of an AlphaZero agent.
 
-    The page searches by PUCT whatever the policy of `search`. Weights have 32 bits where the page then holds at
-    most `MOST_BYTES`, else kernels have 16 bits with a scale for each output. It computes in float32 where the
-    network of the run does so in bfloat16.
+    The page searches with PUCT, whatever the policy of `search`. Weights have 32 bits if the page then has at most
+    `MOST_BYTES`, else kernels have 16 bits with a scale per output. It computes in float32 even if the run's
+    network computes in bfloat16.
 
     Args:
       path: the file.
       env: tic-tac-toe, Connect Four or Quoridor.
-      network: the settings of its network.
-      params: the weights.
-      search: the settings of its search.
-      discount: per ply.
-      note: a line for the reader of the page, as text.
+      network: settings of the network.
+      params: weights of the network.
+      search: settings of the search.
+      discount: discount per ply.
+      note: a line of text for the page.
 
     Raises:
       ValueError: the page cannot play the game or compute the network, or would be too large.
@@ -91,14 +91,14 @@ def write_html(
             break
     else:
         raise ValueError(
-            f"the page would hold {len(content) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}: train a network of "
-            "less width or fewer blocks (a million weights fit)"
+            f"the page would hold {len(content) / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:g}: train a network "
+            "with a smaller width or fewer blocks (a million weights fit)"
         )
     found = _differences(spec, made.apply, params) if bits == 16 else (0.0, 0.0)
     if not max(found) <= BOUND:
         raise ValueError(
-            f"weights of 16 bits change probabilities by {found[0]:.1e} and values by {found[1]:.1e}, more than "
-            f"{BOUND:g}, and those of 32 do not fit: train a network of less width or fewer blocks"
+            f"16-bit weights change probabilities by {found[0]:.1e} and values by {found[1]:.1e}, more than "
+            f"{BOUND:g}, and 32-bit weights do not fit: train a network with a smaller width or fewer blocks"
         )
     path.write_bytes(content)
     return Written(len(content), bits, *found)
@@ -114,8 +114,8 @@ def title_of(env: Env) -> str:
     if title := GAMES.get((kind.__module__, kind.__name__)):
         return title
     raise ValueError(
-        f"the page plays {', '.join(GAMES.values())}, with an AlphaZero network of kind mlp or resnet, and not "
-        f"{getattr(env, 'name', kind.__name__)!r}: use --onnx or --stablehlo"
+        f"the page plays only {', '.join(GAMES.values())}, not {getattr(env, 'name', kind.__name__)!r}: use --onnx "
+        "or --stablehlo"
     )
 
 
@@ -128,7 +128,7 @@ def page_data(
     discount: float = 1.0,
     bits: int = 32,
 ) -> dict[str, Any]:
-    """What the scripts read: the game, the network (of prepared weights) and the search, as JSON."""
+    """The scripts' input as JSON: the game, the network (with prepared weights) and the search."""
     layers = layers_of(network, params)
     (*shape,) = describe(env).observation.shape
     return {
@@ -153,7 +153,7 @@ def page_data(
 
 
 def page_text(title: str, data: Mapping[str, Any]) -> str:
-    """The page with these data."""
+    """The HTML of the page with these data."""
     # "</" would end the script.
     values = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     code = [f'"use strict";\nconst DATA = {values};\n', *map(offline, SCRIPTS)]
@@ -164,12 +164,14 @@ def page_text(title: str, data: Mapping[str, Any]) -> str:
 
 
 def offline(name: str) -> str:
-    """The text of a file of the page."""
+    """The text of one of the page's files."""
     return (resources.files("jzero.export") / "offline" / name).read_text("utf-8")
 
 
 def encoded(tensors: list[np.ndarray], bits: int) -> dict[str, Any]:
-    """Tensors as base64 of little-endian numbers; with 16 bits those of several axes as integers with scales."""
+    """Tensors as base64 of little-endian numbers; with 16 bits, tensors of several axes are integers with
+    scales.
+    """
     floats, shorts, entries = [np.zeros(0, "<f4")], [np.zeros(0, "<i2")], []
     counts = {"floats": 0, "shorts": 0}
 
@@ -194,14 +196,14 @@ def encoded(tensors: list[np.ndarray], bits: int) -> dict[str, Any]:
 
 
 def _rounded(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(i16[..., O], f32[O]): a kernel as integers times the scales of its columns."""
+    """(i16[..., O], f32[O]): a kernel as integers times column scales."""
     most = np.abs(tensor).reshape(-1, tensor.shape[-1]).max(axis=0)
     scale = np.maximum(most / 32767, np.finfo(np.float32).tiny).astype("<f4")
     return np.rint(tensor / scale).astype("<i2"), scale
 
 
 def _differences(spec: Any, apply: Any, params: PyTree) -> tuple[float, float]:
-    """Greatest differences of a probability and a value of weights with 16 bits to those with 32."""
+    """Largest differences of a probability and a value between 16-bit and 32-bit weights."""
 
     def as_rounded(x: Any) -> Any:
         if x.ndim < 2:

@@ -1,4 +1,4 @@
-"""This package's MLPs and residual towers as a list of layers, which a few lines of JavaScript run.
+"""This package's MLPs and residual towers as a list of layers, for a few lines of JavaScript.
 
 Names of layers are those of `jzero.networks.towers` and `heads`. Axes: F inputs, O outputs.
 """
@@ -15,11 +15,11 @@ from jzero.networks.make import NetworkSettings
 Layer = dict[str, Any]
 """{"op": "dense", "conv", "norm", "relu", "flatten", "keep" or "add", "weights": [indices], "groups": int}.
 
-"keep" sets the features aside; "add" adds those kept last."""
+"keep" stores the features; "add" adds those stored last."""
 
 
 class Layers(NamedTuple):
-    """A network of policy and value."""
+    """A policy and value network."""
 
     body: list[Layer]
     policy: list[Layer]
@@ -29,10 +29,10 @@ class Layers(NamedTuple):
 
 
 def layers_of(settings: NetworkSettings, params: Mapping[str, Any]) -> Layers:
-    """The layers of a network of the settings; `params` are prepared, see `Network.prepare`.
+    """The layers of a network with these settings; `params` are prepared, see `Network.prepare`.
 
     Raises:
-      ValueError: it is of another kind.
+      ValueError: the kind of network is not supported.
     """
     if settings.kind not in ("mlp", "resnet") or settings.value_limit != 1:
         raise ValueError(
@@ -91,7 +91,7 @@ class _Writer:
         return {"op": op, "weights": [self._tensor(weights[name]) for name in names]}
 
     def _norm(self, weights: Mapping[str, Any], name: str, number: int) -> list[Layer]:
-        """Nothing where features are not normalised."""
+        """A normalisation layer; none if features are not normalised."""
         if not self.normalises:
             return []
         part = weights[f"{name}_{number}"]

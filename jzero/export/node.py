@@ -1,4 +1,4 @@
-"""The page's scripts under node, to compare them with the library and to let them play matches."""
+"""Runs the page's scripts in node, to compare them with the library and to play matches."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ PLAY = """
     return { visits: found.map(({ visits }) => visits), value, best };
   });
 """
-"""Searches the positions after `data.games`, lists of actions since the first state."""
+"""Searches the positions after `data.games`, lists of actions from the initial state."""
 
 
 def run_javascript(code: str, data: Any) -> Any:
-    """What `code`, the body of a function of `data`, returns beside the page's scripts; both are JSON.
+    """The result of `code`, the body of a function of `data`, run with the page's scripts; both are JSON.
 
     Raises:
-      ValueError: there is no node, or the code fails.
+      ValueError: node is not installed, or the code fails.
     """
     node = shutil.which("node")
     if node is None:
-        raise ValueError("this needs node, which runs JavaScript: install it from nodejs.org")
+        raise ValueError("this needs node: install it from nodejs.org")
     program = "\n".join(
         [
             '"use strict";',
@@ -54,7 +54,7 @@ def run_javascript(code: str, data: Any) -> Any:
 
 
 def page_player(data: Mapping[str, Any], num_simulations: int) -> Player:
-    """What the page plays, given `jzero.export.html.page_data`."""
+    """The page as a player, given `jzero.export.html.page_data`."""
 
     def play(turn: Turn) -> np.ndarray:
         rows = np.flatnonzero(turn.rows)

@@ -1,4 +1,4 @@
-"""The root network as ONNX, by jax2onnx, for ONNX Runtime and whatever else reads it."""
+"""The root network as ONNX, made with jax2onnx, for ONNX Runtime and others."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ from jzero.export.root import RootNetwork, random_observations
 from jzero.pytrees import PyTree
 
 BOUND = 1e-4
-"""Greatest difference of a probability or a value to JAX's."""
+"""Largest allowed difference of a probability or a value from JAX."""
 OUTPUTS = ["policy", "value"]
 LEFT_OUT = (
     "remove_redundant_transpose_reduce_ir",
     "remove_redundant_transpose_add_forests_ir",
     "remove_redundant_transpose_pairs_ir",
 )
-"""jax2onnx's passes that remove transpositions: with some towers they give a model whose axes
-do not fit. ONNX Runtime removes transpositions itself."""
+"""jax2onnx's passes that remove transpositions: for some towers they produce a model with wrong axes. ONNX Runtime
+removes transpositions itself."""
 
 
 class _Input(NamedTuple):
-    """An input of any number of rows, as jax2onnx takes it."""
+    """An input with any number of rows, in jax2onnx's format."""
 
     shape: tuple[int | str, ...]
     dtype: Any
 
 
 def write_onnx(net: RootNetwork, path: Path) -> tuple[float, float]:
-    """Writes the model and compares it with JAX on positions of random play, one and many at a time.
+    """Writes the model and compares it with JAX on positions of random play, for one and for many rows.
 
-    Its inputs are the leaves of the observation, called as `input_names` says; its outputs "policy" and "value".
+    Its inputs are the leaves of the observation, with the names of `input_names`; its outputs are "policy" and
+    "value".
 
     Returns:
-      the greatest differences of a probability and of a value.
+      the largest differences of a probability and of a value.
 
     Raises:
-      ValueError: an extra is missing; jax2onnx or ONNX Runtime cannot do this network; the results differ by more
-        than `BOUND`.
+      ValueError: an extra is missing; jax2onnx or ONNX Runtime does not support this network; or the results differ
+        by more than `BOUND`.
     """
     needs("jax2onnx", "onnx", "onnxruntime")
     content = convert(net)
@@ -62,7 +63,7 @@ def write_onnx(net: RootNetwork, path: Path) -> tuple[float, float]:
 
 
 def input_names(net: RootNetwork) -> list[str]:
-    """The inputs' names: "observation", or with several leaves "observation/0", "observation/board" and so on."""
+    """Names of the inputs: "observation", or with several leaves "observation/0", "observation/board" and so on."""
     paths = [path for path, _ in jax.tree.flatten_with_path(net.observation)[0]]
     return [
         "/".join(["observation", *(jax.tree_util.keystr((key,), simple=True) for key in path)])
@@ -95,7 +96,7 @@ def convert(net: RootNetwork) -> bytes:
 
 
 def session(content: bytes) -> Any:
-    """ONNX Runtime's session of a model, on the CPU.
+    """An ONNX Runtime session of a model, on the CPU.
 
     Raises:
       ValueError: it cannot run the model.
@@ -113,7 +114,7 @@ def session(content: bytes) -> Any:
 def compare(
     net: RootNetwork, content: bytes, observation: PyTree, batches: Sequence[int] = (1, 64)
 ) -> tuple[float, float]:
-    """Greatest differences of policy and value to JAX's on rows [B, F], in batches of each of these sizes."""
+    """Largest differences of policy and value from JAX on rows [B, F], in batches of each of these sizes."""
     model, names = session(content), input_names(net)
     leaves = jax.tree.leaves(observation)
     expected = jax.device_get(jax.jit(net.apply)(observation))
@@ -133,14 +134,14 @@ def compare(
 
 def _unsupported(error: Exception) -> ValueError:
     return ValueError(
-        "this network cannot be exported as ONNX; MLPs and residual towers in float32 can, others by --stablehlo. "
-        f"What failed: {type(error).__name__}: {error}"
+        "this network cannot be exported as ONNX, unlike MLPs and residual towers in float32: use --stablehlo. "
+        f"Cause: {type(error).__name__}: {error}"
     )
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what jax2onnx prints and logs of its own doings."""
+    """Suppresses the output and the logs of jax2onnx."""
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -152,7 +153,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_passes() -> Iterator[None]:
-    """Without the passes of jax2onnx that are `LEFT_OUT`, where this version has them."""
+    """Disables jax2onnx's passes in `LEFT_OUT`, if this version has them."""
     from jax2onnx.converter import ir_optimizations
 
     with contextlib.ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""The function that leaves Python: what a network says of observations, with its weights inside.
+"""The exported function: observations to policy and value, with the weights inside.
 
-Axes: B rows, A actions, P players, D dimensions of a continuous action, F a leaf's own axes.
+Axes: B rows, A actions, P players, D dimensions of a continuous action, F the axes of a leaf.
 """
 
 from __future__ import annotations
@@ -25,40 +25,39 @@ from jzero.networks import LearnedNetwork, Network, Support, squashed
 from jzero.pytrees import Observation, Params, PyTree, States
 
 GAMES = 64
-"""Games of random play side by side."""
+"""Number of random games side by side."""
 
 
 class RootNetwork(NamedTuple):
-    """What a search asks of a position before it begins: policy and value of an observation."""
+    """The network at the root of a search: policy and value of an observation."""
 
     spec: EnvSpec
-    """Whose observations it reads."""
+    """The environment of the observations."""
     apply: Callable[[Any], tuple[jax.Array, jax.Array]]
     """Observations [B, F] as dictionaries, lists or arrays -> (policy, value), both float32.
 
-    The policy is f32[B, A], probabilities of all actions, legal or not: set those that are not legal to 0 and
-    divide by the sum. With continuous actions it is the mean action f32[B, D]. The value f32[B] is that of the
-    player who observes; where every player has a value f32[B, P], the observer's first and then the others' in the
-    order of their seats."""
+    The policy is f32[B, A], probabilities of all actions, legal or not: set illegal ones to 0 and divide by the
+    sum. With continuous actions it is the mean action f32[B, D]. The value f32[B] is the observing player's; if
+    every player has a value it is f32[B, P], the observer's first, then the others' in seat order."""
     observation: Any
-    """Shapes and dtypes of one row, [F] each."""
+    """Shapes [F] and dtypes of one row."""
 
     def observe(self, states: States) -> PyTree:
-        """What `apply` reads of states [B]."""
+        """The input of `apply` for states [B]."""
         return plain(reveal_batch(self.spec.env, states))
 
 
 def root_network(
     spec: EnvSpec, network: Network | LearnedNetwork, params: Params, support: Support | None = None
 ) -> RootNetwork:
-    """The function of a network and its weights.
+    """The exported function for a network and its weights.
 
     Args:
       spec: the environment.
-      network: policy and value. Of a learned model the representation and the prediction, one after the other: the
-        dynamics stay behind.
-      params: its weights.
-      support: a learned model's values, `Support(muzero.value_limit, muzero.atoms)`.
+      network: policy and value. For a learned model this is the representation followed by the prediction, without
+        the dynamics.
+      params: weights of the network.
+      support: support of a learned model's values, `Support(muzero.value_limit, muzero.atoms)`.
     """
     example = jax.eval_shape(lambda: spec.seen(jax.random.key(0)))
     treedef = jax.tree.structure(example)
@@ -81,7 +80,7 @@ def root_network(
 
 
 def plain(tree: PyTree) -> PyTree:
-    """A pytree whose named tuples are lists, which any program can make; its leaves keep their order."""
+    """The pytree with named tuples as lists, which any program can make; leaves keep their order."""
     if isinstance(tree, dict):
         return {name: plain(part) for name, part in tree.items()}
     if isinstance(tree, (tuple, list)):
@@ -91,7 +90,7 @@ def plain(tree: PyTree) -> PyTree:
 
 
 def random_observations(net: RootNetwork, number: int, seed: int = 0) -> PyTree:
-    """Observations [number, F] of unfinished states of random play, or where states live in an emulator, noise."""
+    """Observations [number, F] of unfinished states of random play; noise if states are in an emulator."""
     if net.spec.external:
         rng = np.random.default_rng(seed)
         return jax.tree.map(lambda x: rng.integers(0, 2, (number, *x.shape)).astype(x.dtype), net.observation)
@@ -99,7 +98,7 @@ def random_observations(net: RootNetwork, number: int, seed: int = 0) -> PyTree:
 
 
 def random_states(spec: EnvSpec, number: int, seed: int = 0) -> States:
-    """Unfinished states [number] of random play, ply by ply of `GAMES` games that start again when they end."""
+    """Unfinished states [number] of random play, from `GAMES` games that restart when they end."""
     env = spec.env
 
     def one_ply(states: States, key: jax.Array) -> States:

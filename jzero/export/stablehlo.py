@@ -1,4 +1,4 @@
-"""The root network as StableHLO, which `jax.export` reads back without jzero, whatever the number of rows."""
+"""The root network as StableHLO, which `jax.export` loads without jzero, for any number of rows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def write_stablehlo(net: RootNetwork, path: Path, platforms: Sequence[str] = PLA
     """Writes the serialised program, lowered for these platforms, with a symbolic number of rows.
 
     Raises:
-      ValueError: flatbuffers is not installed, by which jax.export serialises; the network cannot be lowered for
-        one of them or for any number of rows.
+      ValueError: flatbuffers, which jax.export needs, is not installed; or the network cannot be lowered for a
+        platform or for a symbolic number of rows.
     """
     needs("flatbuffers")
     (rows,) = export.symbolic_shape("b")

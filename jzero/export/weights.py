@@ -1,4 +1,4 @@
-"""Weights as safetensors: flat names, which any framework reads."""
+"""Weights as safetensors with flat names, for any framework."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jzero.pytrees import Params
 
 
 def flat(params: Params) -> dict[str, np.ndarray]:
-    """Arrays by the names on the way to them, such as "params/body/Dense_0/kernel"."""
+    """Arrays by path, such as "params/body/Dense_0/kernel"."""
     leaves, _ = jax.tree.flatten_with_path(jax.device_get(params))
     return {"/".join(map(_name, path)): np.ascontiguousarray(leaf) for path, leaf in leaves}
 
 
 def write_weights(params: Params, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes weights, and what they belong to as texts.
+    """Writes weights, with metadata as text.
 
     Raises:
       ValueError: safetensors is not installed.
@@ -31,7 +31,7 @@ def write_weights(params: Params, path: Path, metadata: Mapping[str, str]) -> No
 
 
 def _name(key: object) -> str:
-    """A key of a dictionary, the index of a list or the name of an attribute."""
+    """The text of a path entry: a dictionary key, a list index or an attribute name."""
     for kind in ("key", "name", "idx"):
         if hasattr(key, kind):
             return str(getattr(key, kind))

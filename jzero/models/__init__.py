@@ -1,1 +1,1 @@
-"""What search plans with, and how it is asked."""
+"""Models that the search plans with, and the search over a model."""

@@ -1,4 +1,4 @@
-"""MuZero's model: planning in latent states that are learned.
+"""MuZero's model: planning in learned latent states.
 
 Axes: B games, A actions, K candidates, D dimensions of a continuous action, M chance codes.
 """
@@ -23,15 +23,15 @@ class Latent(NamedTuple):
     """A node of a learned model. Without a value prefix `memory`, `prefix` and `depth` are ()."""
 
     state: jax.Array
-    """f32[B, ...] the latent state, or the latent afterstate: then all else is as it was before the action."""
+    """f32[B, ...] the latent state, or the latent afterstate; then the other fields are those before the action."""
     memory: Any = ()
-    """The value prefix's memory."""
+    """Memory of the value prefix."""
     prefix: Any = ()
-    """f32[B] rewards predicted since the last reset."""
+    """f32[B] sum of predicted rewards since the last reset."""
     depth: Any = ()
     """i32[B] steps from the root."""
     candidates: Any = ()
-    """f32[B, K, D] the actions that the search may take from here; () where actions are numbered."""
+    """f32[B, K, D] the candidate actions of the search; () for discrete actions."""
 
 
 class LearnedModel(NamedTuple):
@@ -41,11 +41,11 @@ class LearnedModel(NamedTuple):
     value: Support
     reward: Support
     prefix_horizon: int
-    """Steps after which the value prefix starts again."""
+    """Steps between resets of the value prefix."""
     discount: float
-    """Discount per edge, negative where two players alternate."""
+    """Discount per edge, negative if two players alternate."""
     sampled_actions: int = 0
-    """K candidates a node, where actions are continuous; 0 where they are numbered."""
+    """K candidates per node for continuous actions; 0 for discrete ones."""
 
     def represent(self, params: Params, observation: Observation) -> Latent:
         """The root's latent state of observations [B, ...]."""
@@ -66,7 +66,7 @@ class LearnedModel(NamedTuple):
         return logits, self.value.decode(value_logits)
 
     def root(self, params: Params, observation: Observation, legal: jax.Array) -> RootFnOutput:
-        """What the search starts from: observations [B, ...] and their legal actions bool[B, A]."""
+        """The root of the search, from observations [B, ...] and their legal actions bool[B, A]."""
         latent = self.represent(params, observation)
         logits, value = self.evaluate(params, latent)
         return RootFnOutput(prior_logits=mask_logits(logits, legal), value=value, embedding=latent)
@@ -78,7 +78,7 @@ class LearnedModel(NamedTuple):
         return self.network.afterstate
 
     def decide(self, params: Params, latent: Latent, action: jax.Array) -> Latent:
-        """The afterstate of actions i32[B] or f32[B, D], of a model with chance codes."""
+        """The afterstate of actions i32[B] or f32[B, D], for a model with chance codes."""
         return latent._replace(state=self.afterstate.decide(params, latent.state, action))
 
     def chance(self, params: Params, afterstate: Latent) -> tuple[jax.Array, jax.Array]:
@@ -89,8 +89,8 @@ class LearnedModel(NamedTuple):
         """The latent state after actions i32[B] or f32[B, D], and the logits f32[B, atoms] of its reward.
 
         With chance codes it is the state after the afterstate `latent` and its code, `action` f32[B, M].
-        With a value prefix they are those of the sum of rewards since the last reset; every `prefix_horizon` steps,
-        counted for each row by itself, the LSTM starts from zero.
+        With a value prefix the logits are those of the sum of rewards since the last reset; the LSTM restarts from
+        zero every `prefix_horizon` steps, counted per row.
         """
         prefix = self.network.prefix
         if prefix is None:
@@ -120,10 +120,10 @@ class LearnedModel(NamedTuple):
         return after.prefix - jnp.where(self._resets(latent), 0.0, latent.prefix)
 
     def offer(self, key: jax.Array, policy: jax.Array, latent: Latent) -> tuple[jax.Array, Latent]:
-        """(prior logits f32[B, K], the node with its K candidates) of a node whose policy is f32[B, 2 D].
+        """(prior logits f32[B, K], the node with its K candidates) of a node with policy f32[B, 2 D].
 
-        Where candidates are drawn from the policy itself, each has the same prior (Hubert et al. 2021, section 4:
-        beta-hat / beta times pi, with beta = pi). With numbered actions: the policy's logits and the node as it is.
+        Candidates sampled from the policy itself all have the same prior (Hubert et al. 2021, section 4: beta-hat /
+        beta times pi, with beta = pi). For discrete actions: the policy's logits and the unchanged node.
         """
         if not self.sampled_actions:
             return policy, latent
@@ -131,18 +131,18 @@ class LearnedModel(NamedTuple):
         return jnp.zeros_like(found[..., 0]), latent._replace(candidates=found)
 
     def taken(self, latent: Latent, action: jax.Array) -> jax.Array:
-        """What the numbers i32[B] of the search stand for: f32[B, D], or the same numbers."""
+        """The actions f32[B, D] for the search's indices i32[B]; the same indices if actions are discrete."""
         return at_rows(latent.candidates, action) if self.sampled_actions else action
 
     def _resets(self, latent: Latent) -> jax.Array:
-        """bool[B]: the prefix starts again with the step from here."""
+        """bool[B]: whether the prefix restarts with the next step."""
         return latent.depth % self.prefix_horizon == 0
 
 
 def learned_model(spec: EnvSpec, learned: LearnedModel) -> Model:
-    """MuZero's model: planning in latent states; legal actions are known at the root only.
+    """MuZero's model: planning in latent states; legal actions are known only at the root.
 
-    After the end of a game the model is trained to earn nothing (an absorbing state), so the search needs no
+    After the end of a game the model is trained to predict no reward (an absorbing state), so the search needs no
     terminal nodes. With chance codes an action leads to an afterstate, and a step is one of its codes.
     """
     network = learned.network

@@ -1,9 +1,8 @@
-"""What the search plans with.
+"""The interface of models that the search plans with.
 
-A model is two functions with mctx's signatures. With continuous actions a node has K candidates of its own, drawn
-from its policy and kept in its embedding: the search runs over their numbers 0 .. K - 1 and knows nothing of the
-vectors (Sampled MuZero, Hubert et al. 2021).
-Axes: B games, A actions, P players, K candidates.
+A model is two functions with mctx's signatures. With continuous actions a node has K candidates, sampled from its
+policy and kept in its embedding: the search runs over their indices 0 .. K - 1 and does not see the vectors
+(Sampled MuZero, Hubert et al. 2021). Axes: B games, A actions, P players, K candidates.
 """
 
 from __future__ import annotations
@@ -31,60 +30,60 @@ class Model(NamedTuple):
     """How to evaluate a root and how to step from a node."""
 
     root: Callable[[Any, Any], RootFnOutput]
-    """(params, states [B]) -> prior logits [B, A], value [B], embedding. With continuous actions in place of the
-    logits what the network says of the policy, [B, 2 D]: `sample` makes a choice of it."""
+    """(params, states [B]) -> prior logits [B, A], value [B], embedding. With continuous actions the network's
+    policy parameters [B, 2 D] replace the logits; `sample` turns them into candidates."""
     recurrent: Callable[[Any, jax.Array, jax.Array, Any], tuple[RecurrentFnOutput, Any]]
     """(params, key, action [B], embedding) -> (reward, discount, prior logits, value), embedding."""
     edge: Edge
     """(environment states [B], the states after a step) -> reward and discount of the steps, as self-play records
-    them: for the player who moved, f32[B], with a discount that is negative where the player to move changes; or
-    rewards of all players, f32[B, P], where every player has a value. The discount f32[B] is 0 at a terminal."""
+    them: for the player who moved, f32[B], with a discount that is negative if the player to move changes; or
+    rewards of all players, f32[B, P], if every player has a value. The discount f32[B] is 0 at a terminal state."""
     to_play: Callable[[Any], jax.Array] | None = None
-    """embedding -> i32[B] the player to move, where every player has a value of its own: values and rewards are
-    then [B, P], by seat."""
+    """embedding -> i32[B] the player to move, if every player has a value: values and rewards are then [B, P], per
+    seat."""
     resample: Callable[[Any, jax.Array, int], Any] | None = None
-    """(states [B], key, W) -> states [B * W]: W worlds of each, next to each other, that agree with what its player
-    to move has seen; None where a state hides nothing."""
+    """(states [B], key, W) -> states [B * W]: W adjacent worlds per state, consistent with what its player to move
+    has seen; None without hidden information."""
     decide: Decide | None = None
-    """Afterstates and what chance may make of them; `recurrent` then takes an outcome and an afterstate in place of
-    an action and a state. None where an action is one step."""
+    """Afterstates and their chance outcomes; `recurrent` then takes an outcome and an afterstate instead of an
+    action and a state. None without explicit chance."""
     sample: Callable[[jax.Array, RootFnOutput], RootFnOutput] | None = None
-    """Continuous actions: (key, what `root` gives) -> the same with prior logits [B, K] over candidates that its
-    embedding holds; None where actions are numbered."""
+    """Continuous actions: (key, output of `root`) -> the same with prior logits [B, K] over candidates in its
+    embedding; None for discrete actions."""
     afterstate_value: Callable[[Any, Any], jax.Array] | None = None
-    """(params, afterstates that `decide` gave) -> f32[B] their values for the players who acted; None where it is
-    only known as the mean of the outcomes'."""
+    """(params, afterstates from `decide`) -> f32[B] their values for the players who acted; None if only the mean
+    over outcomes is known."""
     cache: EvaluationCache | None = None
-    """`recurrent` with a cache before its network; None where positions have no fingerprint."""
+    """`recurrent` with a cache for its network; None if positions have no fingerprint."""
     provable: bool = False
-    """Rewards and ends are the game's own, of two players whose rewards sum to 0, without chance and hidden
-    information: a search may prove what a position is worth."""
+    """Whether a search may prove values: rewards and ends are the game's, with two players whose rewards sum to 0,
+    without chance and hidden information."""
     prepare: Callable[[Any], Any] = _as_they_are
-    """params -> what the other functions take in their place, with the same results and less work a call: done once
-    before a search; see `jzero.networks.prepared`."""
+    """params -> prepared parameters for the other functions, with the same results and less work per call. Called
+    once before a search; see `jzero.networks.prepared`."""
 
     def sample_actions(self, key: jax.Array, root: RootFnOutput) -> RootFnOutput:
-        """What `root` gives, as the search takes it; numbered actions need no draw."""
+        """The output of `root` with candidates for the search; unchanged for discrete actions."""
         return root if self.sample is None else self.sample(key, root)
 
 
 def mask_logits(logits: jax.Array, legal: jax.Array) -> jax.Array:
-    """Logits [B, A] with -inf where not `legal` bool[B, A]; rows without a legal action stay as they are."""
+    """Logits [B, A] with -inf where not `legal` bool[B, A]; rows without a legal action are unchanged."""
     return jnp.where(legal | ~jnp.any(legal, axis=-1, keepdims=True), logits, -jnp.inf)
 
 
 def at_rows(values: jax.Array, index: jax.Array) -> jax.Array:
-    """[B, ...]: of values [B, K, ...] the one that i32[B] says."""
+    """[B, ...]: the entries `index` i32[B] of values [B, K, ...]."""
     return jax.vmap(lambda values, index: values[index])(values, index)
 
 
 def by_seat(values: jax.Array, mover: jax.Array) -> jax.Array:
-    """Values [B, P] by seat, of values [B, P] that begin with those of the player to move i32[B]."""
+    """Values [B, P] by seat, from values [B, P] that start with the player to move i32[B]."""
     return _rolled(values, -mover)
 
 
 def from_mover(values: jax.Array, mover: jax.Array) -> jax.Array:
-    """Values [B, P] that begin with those of the player to move i32[B], of values by seat: undoes `by_seat`."""
+    """Values [B, P] that start with the player to move i32[B], from values by seat; the inverse of `by_seat`."""
     return _rolled(values, mover)
 
 

@@ -1,8 +1,8 @@
-"""How an agent chooses: the search that the settings describe, over a model.
+"""Planning: a search with given settings, over a model.
 
 Axes: B games, A actions, W worlds, P players, D dimensions of a continuous action. With continuous actions A is the
-number of candidates that the root has drawn. A model with a value for every player gives values [B, P] by seat
-wherever [B] stands below; Q-values that choose actions are always those of the player to move.
+number of the root's candidates. A model with a value for every player gives values [B, P] by seat instead of [B]
+below; Q-values that decide actions are always those of the player to move.
 """
 
 from __future__ import annotations
@@ -24,81 +24,80 @@ from jzero.search import scores
 from jzero.search.tree import Tree
 
 TIES = 1e-4
-"""Scale of the noise on logits by which ties are broken: far less than what a policy has learned."""
+"""Scale of the noise on logits that breaks ties: far below differences that a policy has learned."""
 
 
 class Plan(NamedTuple):
-    """What a search found at the root."""
+    """The result of a search at the root."""
 
     action: jax.Array
-    """i32[B], or f32[B, D] where actions are continuous: the chosen action."""
+    """i32[B], or f32[B, D] for continuous actions: the chosen action."""
     policy: jax.Array
-    """f32[B, A] the target for the policy network: improved policy (Gumbel, worlds) or shares of visits (PUCT)."""
+    """f32[B, A] the target for the policy network: improved policy (Gumbel, worlds) or visit shares (PUCT)."""
     value: jax.Array
     """f32[B] expected Q-value under `policy`, for the player to move."""
     visits: jax.Array
-    """f32[B, A] simulations of each action (worlds: their mean)."""
+    """f32[B, A] simulations per action (worlds: their mean)."""
     qvalues: jax.Array
-    """f32[B, A] Q-values for the player to move, or [B, A, P] by seat; 0 where no simulation tried an action."""
+    """f32[B, A] Q-values for the player to move, or [B, A, P] by seat; 0 for actions without simulations."""
     qvalue: jax.Array
-    """f32[B] Q-value of the chosen action; `value` where no simulation tried it."""
+    """f32[B] Q-value of the chosen action; `value` if it has no simulations."""
     prior: jax.Array
     """f32[B, A] the network's policy."""
     evaluations: jax.Array
-    """i32[B] rows of the network's batches that the search took."""
+    """i32[B] number of network evaluations."""
     candidates: Any = ()
-    """f32[B, A, D] what `policy` is over, where actions are continuous; else ()."""
+    """f32[B, A, D] the candidate actions of `policy`, for continuous actions; else ()."""
     tree: Any = ()
-    """The search's tree; of worlds [B * W] rows; () where it is not wanted."""
+    """The search tree, with [B * W] rows for worlds; () if not requested."""
     table: Any = None
-    """The positions that were evaluated so far; None without a cache."""
+    """The evaluation cache after the search; None without a cache."""
 
 
 class Memory(NamedTuple):
-    """What a search leaves for the next one of the same games, with the same weights."""
+    """State kept between searches of the same games with the same weights."""
 
     tree: Tree | None
-    """[B, N, ...] kept trees; None where trees are not reused."""
+    """[B, N, ...] kept trees; None without reuse."""
     table: search.CacheState | None
-    """Positions that were evaluated before; None without a cache."""
+    """The evaluation cache; None without one."""
 
 
 class Planner(NamedTuple):
-    """The search that the settings describe, over a model; `make_planner` makes it and says what `plan` takes."""
+    """A search with given settings over a model; `make_planner` makes it and documents the arguments of `plan`."""
 
     settings: SearchSettings
     plan: Callable[..., Plan]
-    """(params, key, root, invalid, **options) -> what the search found."""
+    """(params, key, root, invalid, **options) -> the result of the search."""
     begin: Callable[[Any, search.RootFnOutput, jax.Array], Memory | tuple[()]]
-    """(params, shapes of the root, invalid) -> the memory of games of which nothing was searched; () where none is
-    kept."""
+    """(params, shapes of the root, invalid) -> an empty memory; () if none is kept."""
     keep: Callable[[Plan, jax.Array, jax.Array], Memory | tuple[()]]
-    """(plan, actions i32[B] that are played, ended bool[B]) -> the memory for the positions that follow."""
+    """(plan, actions i32[B] played, ended bool[B]) -> the memory for the next positions."""
 
 
 def make_planner(settings: SearchSettings, model: Model) -> Planner:
-    """The search that `settings` describe, over `model`.
+    """A search with `settings` over `model`.
 
     `plan` takes
 
-      params: of the model's network.
+      params: parameters of the model's network.
       key: consumed.
-      root: what the model says of the states [B]; rows that are finished give an arbitrary action.
+      root: the model's output for the states [B]; finished rows get an arbitrary action.
       invalid: bool[B, A], illegal actions.
-      num_simulations: simulations per game, or per world of it, at least 1; by default those of the settings.
-      max_num_simulations: the greatest `num_simulations`, where that is traced.
+      num_simulations: simulations per game (per world with hidden information), at least 1; by default those of the
+      settings. max_num_simulations: the largest `num_simulations`, if that is traced.
       explore: self-play's noise (Gumbel sampling; Dirichlet noise with PUCT); false by default.
-      temperature: PUCT or worlds, [] or [B]: actions are drawn in proportion to `policy ** (1 / temperature)`.
-      leaves: leaves of each tree in one call of the network; divides `num_simulations` with PUCT.
-      break_ties: between actions that are as good a random one is chosen; by default the lowest.
-      memory: what `begin` or `keep` gave. By default nothing was searched before, and the plan has its tree.
-      keep_worlds: the plan has the trees of its worlds too, which are then searched even where nobody has a choice.
+      temperature: PUCT or worlds, [] or [B]: actions are sampled in proportion to `policy ** (1 / temperature)`.
+      leaves: leaves per tree in one call of the network; must divide `num_simulations` with PUCT.
+      break_ties: break ties between actions at random; by default the lowest index wins.
+      memory: output of `begin` or `keep`. By default the search starts afresh, and the plan holds its tree.
+      keep_worlds: the plan holds the trees of its worlds too, which are then searched even without a choice.
 
-    With hidden information `settings.worlds` worlds of each game are searched and their roots averaged. Of `root`
-    only the embedding is read then: the states themselves hold what their players cannot see.
+    With hidden information `settings.worlds` worlds per game are searched and their roots averaged. Then only the
+    embedding of `root` is read, since its states hold hidden information.
 
     Raises:
-      ValueError: settings that the model cannot serve.
+      ValueError: the settings do not fit the model.
     """
     if settings.cache and (model.cache is None or model.resample is not None):
         raise ValueError(
@@ -107,13 +106,13 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
         )
     if settings.solve and not model.provable:
         raise ValueError(
-            "search.solve is True; it needs AlphaZero and a game of two players whose rewards sum to 0, come at "
-            "the end and are at most 1, without chance and hidden information: use --search.no-solve"
+            "search.solve is True; it needs AlphaZero and a two-player game whose rewards sum to 0, come at the "
+            "end and are at most 1, without chance and hidden information: use --search.no-solve"
         )
     if settings.forced_playouts and (model.resample is not None or evaluates_afterstates(settings, model)):
         raise ValueError(
-            f"search.forced_playouts is {settings.forced_playouts:g}; it needs visits of actions as the policy's "
-            "target, which worlds of hidden information and learned chance codes do not give: use 0"
+            f"search.forced_playouts is {settings.forced_playouts:g}; it needs visit counts as the policy target, "
+            "which hidden information (worlds) and learned chance codes do not give: use 0"
         )
     policies = {explore: search_policy(settings, model, explore) for explore in (True, False)}
 
@@ -198,7 +197,7 @@ def make_planner(settings: SearchSettings, model: Model) -> Planner:
 
 
 def untied(logits: jax.Array, key: jax.Array) -> jax.Array:
-    """Logits f32[B, A] with a little noise, so that no two are equal."""
+    """Logits f32[B, A] with small noise, so that no two are equal."""
     return logits + TIES * jax.random.gumbel(key, logits.shape, logits.dtype)
 
 
@@ -207,12 +206,12 @@ def _untied_root(root: search.RootFnOutput, key: jax.Array) -> search.RootFnOutp
 
 
 def _kept(tree: Tree, action: jax.Array, table: search.CacheState | None) -> Memory:
-    """The trees below the actions i32[B], none below -1, and the table by itself."""
+    """The trees below the actions i32[B] (none for -1), and the table."""
     return Memory(dataclasses.replace(search.subtree(tree, action), model_state=None), table)
 
 
 def _read(model: Model, root: search.RootFnOutput, output: search.PolicyOutput, num_simulations: Any) -> Plan:
-    """The plan that a search of the roots has made."""
+    """The plan from the output of a search."""
     tree = cast(Tree, output.search_tree)
     action, policy = cast(jax.Array, output.action), cast(jax.Array, output.action_weights)
     visits = tree.summary().visit_counts
@@ -242,9 +241,9 @@ def _plan_worlds(
     tie_key: jax.Array | None,
     keep_trees: bool,
 ) -> Plan:
-    """Searches `settings.worlds` worlds of each game by `policy` and averages their roots.
+    """Searches `settings.worlds` worlds per game with `policy` and averages their roots.
 
-    A ply at which no game of the batch leaves a choice takes no search, unless the trees are kept.
+    If no game of the batch has a choice, the search is skipped, unless the trees are kept.
     """
     num_worlds = settings.worlds
     choices = jnp.sum(~invalid, axis=-1, dtype=jnp.int32)

@@ -1,4 +1,4 @@
-"""The search that settings describe, over a model.
+"""The search policy for given settings and a model.
 
 Axes: B games, A actions.
 """
@@ -21,16 +21,16 @@ from jzero.settings import check
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a move is chosen."""
+    """Settings of the search."""
 
     policy: Literal["gumbel", "puct"] = "gumbel"
     """Gumbel (sequential halving, improved policy as target) or PUCT (visit counts as target)."""
     num_simulations: int = 32
     """Simulations per move in self-play."""
     max_considered: int = 16
-    """Gumbel: actions of the first halving round."""
+    """Gumbel: actions in the first halving round."""
     sampled_actions: int = 16
-    """Continuous actions: candidates that every node draws from its policy."""
+    """Continuous actions: candidates that every node samples from its policy."""
     value_scale: float = 0.1
     """Gumbel: c_scale, the weight of Q-values in the improved policy."""
     maxvisit_init: float = 50.0
@@ -44,21 +44,22 @@ class SearchSettings:
     pb_c_init: float = 1.25
     """PUCT: c_1."""
     forced_playouts: float = 0.0
-    """PUCT in self-play: an action that was tried at the root has at least sqrt(this x prior x simulations) visits,
-    which the policy's target leaves out where they were only forced (KataGo: 2); 0 forces none."""
+    """PUCT in self-play: a tried action at the root gets at least sqrt(this x prior x simulations) visits; the
+    policy target omits purely forced ones (KataGo: 2). 0 forces none."""
     worlds: int = 1
-    """Hidden information: number of worlds per move, each drawn consistently with what the mover has seen."""
+    """Hidden information: number of worlds per move, each sampled consistently with what the mover has seen."""
     reuse: bool = False
     """Self-play keeps the subtree of the action played until the weights change. Only for AlphaZero without chance
     and hidden information."""
     cache: int = 0
-    """Size of a table of positions evaluated since the weights changed, a power of two; 0 evaluates every position
-    anew. Only for AlphaZero with an environment that has `fingerprint`."""
+    """Size of the evaluation cache, a power of two; it is emptied when the weights change. 0: no cache. Only for
+    AlphaZero with an environment that has `fingerprint`."""
     solve: bool = False
-    """Prove wins, losses and draws that the search sees to the end, and play by the proofs. Only for AlphaZero in
-    games of two players whose rewards sum to 0 and come at the end, without chance and hidden information."""
+    """Prove wins, losses and draws that the search reads to the end, and play accordingly. Only for AlphaZero in
+    two-player games whose rewards sum to 0 and come at the end, without chance and hidden information."""
     min_value_range: float = 0.01
-    """Least divisor of rescaled Q-values, so that noise is not amplified (EfficientZero's soft min-max)."""
+    """Smallest divisor when Q-values are rescaled, so that noise is not amplified (EfficientZero's soft
+    min-max)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
@@ -96,9 +97,10 @@ def search_policy(
 
 
 def evaluates_afterstates(settings: SearchSettings, model: Model) -> bool:
-    """Whether a simulation adds an afterstate or a state, each with the model's value: Stochastic MuZero's search.
+    """Whether the search is Stochastic MuZero's: a simulation adds an afterstate or a state, each with the model's
+    value.
 
-    The Gumbel search counts simulations by action, and goes on from each new afterstate to one of its outcomes.
+    The Gumbel search counts simulations per action, and continues from each new afterstate to one of its outcomes.
     """
     return model.afterstate_value is not None and settings.policy == "puct"
 
@@ -106,7 +108,7 @@ def evaluates_afterstates(settings: SearchSettings, model: Model) -> bool:
 def _with_evaluated_afterstates(
     settings: SearchSettings, model: Model, explore: bool
 ) -> Callable[..., search.PolicyOutput]:
-    """`search.stochastic_muzero_policy` over a model, called like `search.muzero_policy`."""
+    """`search.stochastic_muzero_policy` over a model, with the signature of `search.muzero_policy`."""
     decide, value_of = cast(Decide, model.decide), cast(Callable, model.afterstate_value)
 
     def decision(
@@ -184,7 +186,7 @@ def _puct(settings: SearchSettings, explore: bool) -> dict[str, Any]:
 
 
 def improvement(settings: SearchSettings) -> dict[str, Any]:
-    """How Q-values are scaled before they improve a policy."""
+    """Options for scaling Q-values before they improve a policy."""
     return {
         "value_scale": settings.value_scale,
         "maxvisit_init": settings.maxvisit_init,

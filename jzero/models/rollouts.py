@@ -1,7 +1,7 @@
-"""A model without a network: values are the results of random games, priors are equal.
+"""A model without a network: values are results of random games, priors are uniform.
 
-Axes: B games, A actions, P players. This is Monte-Carlo tree search as it was before networks (Coulom 2006), the
-opponent that shows what a network adds.
+Axes: B games, A actions, P players. This is Monte-Carlo tree search without a network (Coulom 2006); a match
+against it shows what a network adds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jzero.search import RecurrentFnOutput, RootFnOutput
 
 
 def rollout_model(spec: EnvSpec, *, discount: float = 1.0) -> Model:
-    """Plans with the environment; a new node is worth what one random game from it earns. Takes no params."""
+    """Plans with the environment; the value of a new node is the result of one random game. Takes no params."""
     check_hidden(spec)
     edge = make_edge(spec, discount)
     env, advance = spec.env, make_advance(spec, edge)
@@ -56,7 +56,7 @@ def rollout_model(spec: EnvSpec, *, discount: float = 1.0) -> Model:
 
 
 def random_returns(env: Env, states: States, key: jax.Array, discount: float) -> jax.Array:
-    """f32[B, P]: what every player earns when the games go on with random legal actions to their ends."""
+    """f32[B, P]: every player's return when random legal actions continue the games to their ends."""
 
     def goes_on(carry: tuple) -> jax.Array:
         return ~jnp.all(is_finished(carry[0]))
@@ -72,13 +72,13 @@ def random_returns(env: Env, states: States, key: jax.Array, discount: float) ->
 
 
 def _equal_priors(states: States) -> jax.Array:
-    """f32[B, A]: logits of the legal actions."""
+    """f32[B, A]: uniform logits over the legal actions."""
     legal = states.legal_action_mask
     return mask_logits(jnp.zeros(legal.shape, jnp.float32), legal)
 
 
 def _for_mover(spec: EnvSpec, states: States, returns: jax.Array) -> jax.Array:
-    """Returns f32[B, P] as a model gives values: of all players, or f32[B] of the player to move."""
+    """Returns f32[B, P] in the form of a model's values: of all players, or f32[B] of the player to move."""
     if spec.values_by_seat:
         return returns
     return jnp.take_along_axis(returns, states.current_player[:, None], axis=-1)[:, 0]

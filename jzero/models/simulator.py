@@ -19,16 +19,16 @@ from jzero.search import EvaluationCache, RecurrentFnOutput, RootFnOutput
 from jzero.search.chance import Decide
 
 TIE_BREAK = 1e-3
-"""Nats by which chance logits vary at random in a search."""
+"""Scale of the random noise on chance logits in a search, in nats."""
 
 
 def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -> Model:
-    """The embedding of a node is the environment's state.
+    """AlphaZero's model; a node's embedding is the environment's state.
 
-    Values and rewards are those of the player to move at a node, so the discount of an edge is negative when the
-    mover changes, and 0 at a terminal. Where every player has a value they are those of all players, and no sign
-    changes. Where chance is explicit (`jzero.env.ChanceEnv`) a step is an outcome of an afterstate; afterstates are
-    not evaluated.
+    Values and rewards are those of the player to move at a node, so the discount of an edge is negative if the
+    mover changes, and 0 at a terminal state. If every player has a value, they are those of all players, and no
+    sign changes. With explicit chance (`jzero.env.ChanceEnv`) a step is an outcome of an afterstate; afterstates
+    are not evaluated.
 
     Args:
       spec: the environment.
@@ -36,7 +36,7 @@ def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -
       discount: discount per ply.
 
     Raises:
-      ValueError: the environment hides information and cannot redraw it.
+      ValueError: the environment has hidden information but no `resample`.
     """
     check_hidden(spec)
     edge, evaluate = make_edge(spec, discount), make_evaluate(spec, network.apply)
@@ -73,25 +73,23 @@ def simulator_model(spec: EnvSpec, network: Network, *, discount: float = 1.0) -
 
 
 def current_player(states: States) -> jax.Array:
-    """`Model.to_play` of a model whose embeddings are states."""
+    """`Model.to_play` for a model whose embeddings are states."""
     return states.current_player
 
 
 def is_provable(spec: EnvSpec) -> bool:
-    """`Model.provable` of a model that steps states; where `step` itself has chance, nobody says so."""
+    """`Model.provable` for a model that steps states; chance inside `step` goes unnoticed."""
     hidden_or_random = spec.hidden_information or spec.chance
     return spec.num_players == 2 and not spec.values_by_seat and not hidden_or_random
 
 
 def check_hidden(spec: EnvSpec) -> None:
-    """Raises ValueError where a search that steps states would see what is hidden."""
+    """Raises ValueError if a search that steps states would see hidden information."""
     if not spec.searchable:
-        learn = (
-            ", or learn a model (experiments/muzero.py, efficientzero.py)" if spec.one_value_serves else ""
-        )
+        learn = ", or use algorithm 'gumbel_muzero', which learns a model" if spec.one_value_serves else ""
         raise ValueError(
-            f"a state of {spec.name!r} holds what its player to move may not see, and a search that steps states "
-            f"(AlphaZero, rollouts) would see it: add resample(state, key){learn}"
+            f"a state of {spec.name!r} holds information hidden from the player to move, and a search that steps "
+            f"states (AlphaZero, rollouts) would see it: add resample(state, key){learn}"
         )
 
 
@@ -110,7 +108,7 @@ def make_evaluate(spec: EnvSpec, apply: Apply) -> Callable[[Any, Any], tuple[jax
 def make_advance(spec: EnvSpec, edge: Edge) -> Callable[..., tuple[jax.Array, jax.Array, Any]]:
     """(params, key, action [B], states [B]) -> (reward, discount, states after) of a step.
 
-    With explicit chance `action` is an outcome of the afterstates `states`.
+    With explicit chance, `action` is an outcome and `states` are afterstates.
     """
 
     def advance(
@@ -127,7 +125,7 @@ def make_advance(spec: EnvSpec, edge: Edge) -> Callable[..., tuple[jax.Array, ja
 
 
 def make_decide(spec: EnvSpec) -> Decide:
-    """`Model.decide` of a model whose embeddings are states, of an environment with explicit chance."""
+    """`Model.decide` for a model whose embeddings are states, in an environment with explicit chance."""
     chance = cast(ChanceEnv, spec.env)
 
     def decide(params: Params, key: jax.Array, action: jax.Array, states: States) -> tuple[jax.Array, PyTree]:
@@ -141,7 +139,7 @@ def make_decide(spec: EnvSpec) -> Decide:
 
 
 def make_resample(spec: EnvSpec) -> Callable[[Any, jax.Array, int], Any]:
-    """The environment's `resample` for a batch of states and of worlds."""
+    """The environment's `resample` for a batch of states and worlds."""
     resample = cast(Any, spec.env).resample
 
     def worlds(states: States, key: jax.Array, num_worlds: int) -> PyTree:

@@ -1,4 +1,4 @@
-"""Neural networks: policy and value of an observation; a learned model; values as distributions; adapters."""
+"""Neural networks: policy and value; a learned model; values as distributions; adapters for other libraries."""
 
 from jzero.networks.adapters import from_equinox, from_flax, from_haiku, learned_from_flax
 from jzero.networks.heads import PolicyValueNet

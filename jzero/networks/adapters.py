@@ -1,6 +1,6 @@
-"""Networks of flax, equinox and haiku as jzero's functions. equinox and haiku are imported by whoever uses them.
+"""Adapters from flax, equinox and haiku modules to jzero's functions; equinox and haiku are not imported here.
 
-Each returns functions that can be pickled where the module itself can.
+The functions can be pickled if the module can.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
 
 
 def from_flax(module: nn.Module, *, value_limit: float = 1.0) -> Network:
-    """A network of a flax.linen module whose `__call__(observation [B, ...])` gives (policy logits, value).
+    """A network from a flax.linen module whose `__call__(observation [B, ...])` returns (policy logits, value).
 
     Args:
-      module: without parameters that change in a forward pass (no BatchNorm in training mode) and without
-        dropout: a row's outputs depend on that row alone.
-      value_limit: largest absolute value that it can express.
+      module: without state that changes in a forward pass (no BatchNorm in training mode) and without dropout: a
+        row's outputs depend on that row only.
+      value_limit: largest absolute value of its outputs.
     """
     return Network(module.init, module.apply, value_limit)  # pyrefly: ignore
 
 
 def from_haiku(transformed: Any, *, value_limit: float = 1.0) -> Network:
-    """A network of what `haiku.transform` makes of a function of observations [B, ...]; see `from_flax`."""
+    """A network from `haiku.transform` of a function of observations [B, ...]; see `from_flax`."""
     return Network(transformed.init, partial(_apply_haiku, transformed), value_limit)
 
 
 def from_equinox(make: Callable[[jax.Array], Any], *, value_limit: float = 1.0) -> Network:
-    """A network of an equinox module that reads one observation, without a batch axis; it is mapped over batches.
+    """A network from an equinox module that reads one observation, without a batch axis; it is mapped over batches.
 
     Args:
-      make: key -> the module; `module(observation)` gives (policy logits f32[A], value f32[] or f32[P]).
-      value_limit: largest absolute value that it can express.
+      make: key -> the module; `module(observation)` returns (policy logits f32[A], value f32[] or f32[P]).
+      value_limit: largest absolute value of its outputs.
     """
     return Network(partial(_init_equinox, make), partial(_apply_equinox, make), value_limit)
 
 
 def learned_from_flax(module: nn.Module, *, action_size: int = 0) -> LearnedNetwork:
-    """MuZero's network of a flax.linen module with the methods `represent`, `dynamics` and `predict`.
+    """MuZero's network from a flax.linen module with the methods `represent`, `dynamics` and `predict`.
 
     Their arguments, after the parameters, are those of `jzero.networks.LearnedNetwork`.
 
     Args:
       module: defines its parts in `setup`.
-      action_size: D of continuous actions; 0 where they are numbered.
+      action_size: D for continuous actions; 0 for discrete ones.
     """
     return LearnedNetwork(
         init=partial(_init_learned, module, action_size),

@@ -1,4 +1,4 @@
-"""Says what is wrong with a network that was handed in, before anything is trained with it.
+"""Checks a network that was passed in, before training.
 
 Axes: B rows, A actions, P players.
 """
@@ -18,20 +18,20 @@ ROWS = 4
 
 
 class NetworkError(ValueError):
-    """A network does not do what jzero relies on."""
+    """A network violates an assumption of jzero."""
 
 
 def check_network(spec: EnvSpec, network: Network | LearnedNetwork, atoms: int = 0) -> None:
-    """Calls a new network on a few first positions.
+    """Calls a new network on a few initial positions.
 
     Args:
       spec: the environment.
-      network: what was handed in.
-      atoms: of values and rewards, of a learned network.
+      network: the network that was passed in.
+      atoms: atoms of values and rewards, for a learned network.
 
     Raises:
-      NetworkError: it has outputs of the wrong shape or dtype, outputs that are not finite, or rows that depend on
-        each other; the message says which output, what came and what was expected.
+      NetworkError: an output has the wrong shape or dtype or is not finite, or rows depend on each other; the
+        message names the output, its value and the expected value.
     """
     key = jax.random.key(0)
     if isinstance(network, Network):
@@ -46,7 +46,7 @@ def check_network(spec: EnvSpec, network: Network | LearnedNetwork, atoms: int =
     shapes = jax.eval_shape(function, params, inputs)
     if not isinstance(shapes, tuple) or len(shapes) != len(wanted):
         raise NetworkError(
-            f"network gives {_kind(shapes)}; expected {len(wanted)} arrays: {', '.join(wanted)}"
+            f"network returns {_kind(shapes)}; expected {len(wanted)} arrays: {', '.join(wanted)}"
         )
     for (name, shape), found in zip(wanted.items(), shapes, strict=True):
         if getattr(found, "shape", None) != shape or not jnp.issubdtype(found.dtype, jnp.floating):
@@ -60,17 +60,17 @@ def check_network(spec: EnvSpec, network: Network | LearnedNetwork, atoms: int =
     for name, found, other, one in zip(wanted, outputs, turned, alone, strict=True):
         found, other, one = (np.asarray(x, np.float32) for x in (found, other, one))
         if not np.isfinite(found).all():
-            raise NetworkError(f"network: {name} of first positions is not finite: {found.ravel()[:4]}")
+            raise NetworkError(f"network: {name} of initial positions is not finite: {found.ravel()[:4]}")
         close = {"rtol": 1e-2, "atol": 1e-3}
         if not (np.allclose(found, other[::-1], **close) and np.allclose(found[0], one[0], **close)):
             raise NetworkError(
-                f"network: {name} of a row changes with the other rows of its batch; expected rows that do not "
-                "depend on each other: use LayerNorm or GroupNorm in place of BatchNorm, and no dropout"
+                f"network: {name} of a row changes with the other rows of its batch; expected independent rows: "
+                "use LayerNorm or GroupNorm instead of BatchNorm, and no dropout"
             )
 
 
 def _different_rows(leaf: jax.Array, key: jax.Array) -> jax.Array:
-    """First positions are often equal: rows of floats are scaled, so that a mean over the batch shows."""
+    """Scales rows of floats: initial positions are often equal, which would hide a mean over the batch."""
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf
     scale = jnp.arange(1.0, leaf.shape[0] + 1).reshape(-1, *(1,) * (leaf.ndim - 1))
@@ -103,7 +103,7 @@ def _one_step(spec: EnvSpec, network: LearnedNetwork) -> PyTree:
 
 
 def _kind(found: PyTree) -> str:
-    """Shapes and dtypes in words."""
+    """Shapes and dtypes as text."""
     if isinstance(found, tuple):
         return f"{len(found)} outputs"
     shape = getattr(found, "shape", None)

@@ -1,4 +1,4 @@
-"""Heads: features -> what the search needs."""
+"""Heads: features -> policy and value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from jzero.pytrees import Observation
 
 
 class Head(nn.Module):
-    """One hidden layer and a last one, zero-initialised by default: the first outputs are all 0.
+    """One hidden layer and a last layer, zero-initialised by default, so that initial outputs are 0.
 
     Attributes:
-      outputs: numbers a row.
+      outputs: numbers per row.
       width: hidden units.
       dtype: dtype of the hidden layer; the last layer and the outputs are float32.
       last_init: initialises the last layer.
@@ -44,13 +44,13 @@ class PolicyValueNet(nn.Module):
 
     Attributes:
       body: observation -> features [B, ...].
-      critic: (features, what is hidden) -> features for the value, of observations that are `Revealed`.
+      critic: (features, hidden information) -> features for the value, if observations are `Revealed`.
       num_actions: A.
       head_width: hidden units of each head.
-      num_values: 1, or P where every player has a value of its own.
+      num_values: 1, or P if every player has a value.
       value_limit: largest absolute value; above 1, values are on the scale of `supports.to_unit`.
       dtype: dtype of the computation; outputs are float32.
-      further: names and numbers of the outputs of further heads on the value's features.
+      further: names and output sizes of auxiliary heads on the value's features.
       narrow: as in `Head`.
     """
 
@@ -66,12 +66,12 @@ class PolicyValueNet(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Observation, auxiliary: bool = False) -> tuple[Any, ...]:
-        """(policy logits f32[B, A], value f32[B] within the limit) for the player who observes.
+        """(policy logits f32[B, A], value f32[B] within the limit) for the observing player.
 
-        With `auxiliary` also a dict of what the further heads give, f32[B, numbers].
+        With `auxiliary` also a dict of the auxiliary heads' outputs, f32[B, size].
 
-        With several values f32[B, P]: the observer's, then those of the players after it. Where the observation is
-        `Revealed`, the values depend on what is hidden and the policy does not.
+        With several values f32[B, P]: the observer's, then those of the following players. If the observation is
+        `Revealed`, the values depend on the hidden information and the policy does not.
         """
         seen, hidden = observation if isinstance(observation, Revealed) else (observation, None)
         features = self.body(seen)

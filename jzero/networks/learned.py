@@ -1,4 +1,4 @@
-"""A learned model's network: representation, dynamics, prediction (MuZero), value prefix and projections
+"""Networks of learned models: representation, dynamics, prediction (MuZero), value prefix and projections
 (EfficientZero), afterstates and chance codes (Stochastic MuZero).
 
 Axes: B rows, A actions, D dimensions of a continuous action, M chance codes. A latent state is [B, width] or a map
@@ -36,24 +36,24 @@ Memory = tuple[jax.Array, jax.Array] | tuple[()]
 class MuZeroNet(nn.Module):
     """The three functions of MuZero (Schrittwieser et al. 2020); all outputs are float32.
 
-    With chance codes the dynamics take an afterstate and a code in place of a state and an action, and three more
-    functions are learned (Stochastic MuZero, Antonoglou et al. 2022, section 4.1): `decide`, `predict_afterstate`
+    With chance codes the dynamics take an afterstate and a code instead of a state and an action, and there are
+    three more functions (Stochastic MuZero, Antonoglou et al. 2022, section 4.1): `decide`, `predict_afterstate`
     and `encode`.
 
     Attributes:
-      num_actions: A; with continuous actions it is not read.
-      kind: body of the representation; "mlp" has vectors as latent states, the others maps.
-      width: hidden units or channels, of the latent state too.
+      num_actions: A; ignored with continuous actions.
+      kind: body of the representation; latent states are vectors with "mlp", else maps.
+      width: hidden units or channels, also of the latent state.
       blocks: residual blocks of the representation.
       dynamics_blocks: residual blocks of the dynamics.
       head_width: hidden units of each head.
-      atoms: of the value and the reward.
+      atoms: atoms of values and rewards.
       prefix_width: units of the value prefix's LSTM; 0 predicts rewards instead.
-      projection_width: units of the consistency's projector and predictor; 0 has none.
+      projection_width: units of the consistency loss's projector and predictor; 0: none.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
-      action_size: D, where actions are vectors in [-1, 1]; 0 where they are numbered.
-      chance_codes: M codes of what chance may do after an action; 0 learns a model without chance.
+      action_size: D for actions that are vectors in [-1, 1]; 0 for discrete ones.
+      chance_codes: M codes of chance outcomes after an action; 0: a model without chance.
       narrow: products of dense layers in bfloat16, see `products.py`.
     """
 
@@ -73,7 +73,7 @@ class MuZeroNet(nn.Module):
     narrow: bool = False
 
     def setup(self) -> None:
-        """The parts, under the names of their parameters."""
+        """Makes the parts; attribute names are parameter names."""
         self.representation = self._tower()
         self.dynamics = self._dynamics()
         self.policy_input, self.value_input, self.reward_input = (self._squeeze() for _ in range(3))
@@ -93,14 +93,14 @@ class MuZeroNet(nn.Module):
             self.code = self._head(self.chance_codes, last_init=nn.initializers.lecun_normal())
 
     def _tower(self) -> nn.Module:
-        """What reads observations."""
+        """The body of the representation."""
         if self.kind == "mlp":
             return ResidualMLP(self.width, self.blocks, self.norm, self.dtype, self.narrow)
         tower = {"resnet": ResidualTower, "atari": AtariTower}[self.kind]
         return tower(self.width, self.blocks, self.norm, self.dtype)
 
     def _dynamics(self) -> nn.Module:
-        """What changes a latent state."""
+        """The dynamics of the latent state."""
         if self.kind == "mlp":
             return VectorDynamics(
                 self.width, self.dynamics_blocks, self.num_actions, self.norm, self.dtype, self.narrow
@@ -111,11 +111,11 @@ class MuZeroNet(nn.Module):
         return Head(outputs, self.head_width, self.dtype, narrow=self.narrow, **options)
 
     def _squeeze(self) -> nn.Module:
-        """What a head reads."""
+        """The layer before a head."""
         return Squeeze(norm=self.norm, dtype=self.dtype)
 
     def __call__(self, observation: Observation) -> PyTree:
-        """Touches every part, for `init`."""
+        """Calls every part, for `init`."""
         latent = self.represent(observation)
         rows = latent.shape[0]
         action = jnp.zeros((rows, self.action_size)) if self.action_size else jnp.zeros(rows, jnp.int32)
@@ -127,13 +127,13 @@ class MuZeroNet(nn.Module):
         return self.predict(latent), after, projected, self.predict_afterstate(afterstate)
 
     def represent(self, observation: Observation) -> jax.Array:
-        """The latent state of observations [B, ...], each row's numbers within [0, 1]."""
+        """The latent states of observations [B, ...]; each row is within [0, 1]."""
         return to_unit_range(self.representation(observation))
 
     def predict(self, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(policy, value logits f32[B, atoms]).
 
-        The policy: logits f32[B, A], or with continuous actions f32[B, 2 D] as `networks.squashed` reads them.
+        The policy is logits f32[B, A], or with continuous actions f32[B, 2 D] in the format of `networks.squashed`.
         """
         return self.policy(self.policy_input(latent)), self.value(self.value_input(latent))
 
@@ -142,7 +142,7 @@ class MuZeroNet(nn.Module):
     ) -> tuple[jax.Array, Memory, jax.Array]:
         """The latent state and memory after actions; reward (or value prefix) logits f32[B, atoms].
 
-        Actions are i32[B], or f32[B, D] where they are continuous. With chance codes `latent` is an afterstate and
+        Actions are i32[B], or f32[B, D] if continuous. With chance codes `latent` is an afterstate and
         `action` its code, f32[B, M] one-hot.
         """
         latent = to_unit_range(self.dynamics(latent, action))
@@ -153,18 +153,18 @@ class MuZeroNet(nn.Module):
         return latent, memory, self.reward(output)
 
     def decide(self, latent: jax.Array, action: jax.Array) -> jax.Array:
-        """The afterstate of actions i32[B] or f32[B, D], before chance; its numbers are within [0, 1] too."""
+        """The afterstate of actions i32[B] or f32[B, D], before chance; also within [0, 1]."""
         return to_unit_range(self.afterstate_dynamics(latent, action))
 
     def predict_afterstate(self, afterstate: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(logits f32[B, M] of the codes that may follow, logits f32[B, atoms] of the action's Q-value)."""
+        """(logits f32[B, M] of the next code, logits f32[B, atoms] of the action's Q-value)."""
         value = self.afterstate_value(self.afterstate_value_input(afterstate))
         return self.chance(self.chance_input(afterstate)), value
 
     def encode(self, before: PyTree, after: States) -> jax.Array:
-        """What chance did between two observations [B, ...], f32[B, M]: the code is its greatest number.
+        """Encodes the chance outcome between two observations [B, ...]: f32[B, M], whose argmax is the code.
 
-        The encoder sees o_t beside o_t+1, so that what is new can be told from what was there.
+        The encoder sees o_t as well as o_t+1, so that it can recognise what is new.
         """
         # A tower of convolutions sees the two as channels of one picture.
         seen = (before, after) if self.kind == "mlp" else jnp.concatenate([before, after], axis=-1)
@@ -182,12 +182,12 @@ class MuZeroNet(nn.Module):
         return self.projector(latent)
 
     def predict_projection(self, projection: jax.Array) -> jax.Array:
-        """What the other branch's projection should be (SimSiam's predictor): f32[B, U]."""
+        """Prediction f32[B, U] of the other branch's projection (SimSiam's predictor)."""
         return self.predictor(projection)
 
 
 class VectorDynamics(nn.Module):
-    """The change of a latent vector by an action, or by the one-hot code of a chance: residual MLP of both."""
+    """Dynamics of a latent vector with an action or a one-hot chance code: a residual MLP of both."""
 
     width: int
     blocks: int
@@ -206,9 +206,9 @@ class VectorDynamics(nn.Module):
 
 
 class MapDynamics(nn.Module):
-    """The change of a latent map by an action, or by the one-hot code of a chance.
+    """Dynamics of a latent map with an action or a one-hot chance code.
 
-    A learned plane of the action, which begins as `_planes`, a convolution, residual blocks.
+    A learned plane per action (initialised by `_planes`), a convolution, residual blocks.
     """
 
     width: int
@@ -238,10 +238,11 @@ class MapDynamics(nn.Module):
 
 
 def _planes(key: jax.Array, shape: tuple[int, int], dtype: Any, *, board: tuple[int, int]) -> jax.Array:
-    """Planes [A, H * W] that show where on the board an action is, if its number says so.
+    """Planes [A, H * W] that mark an action's place on the board, if its index determines it.
 
-    With as many actions as cells (and one more, to pass) it is the cell, with as many as columns the column; else
-    a plane is noise, as good as any for telling actions apart (MuZero, appendix E, encodes moves as planes too).
+    With one action per cell (and perhaps one more, to pass) the plane marks the cell, with one per column the
+    column; else planes are noise, which distinguishes actions equally well (MuZero, appendix E, encodes moves as
+    planes too).
     """
     actions, (height, width) = shape[0], board
     if actions in (height * width, height * width + 1):
@@ -252,10 +253,10 @@ def _planes(key: jax.Array, shape: tuple[int, int], dtype: Any, *, board: tuple[
 
 
 class Squeeze(nn.Module):
-    """What a head reads of a map: few channels, by a 1x1 convolution (EfficientZero); vectors stay as they are.
+    """Reduces a map to few channels for a head, by a 1x1 convolution (EfficientZero); vectors are unchanged.
 
     Attributes:
-      channels: channels.
+      channels: output channels.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
     """
@@ -275,7 +276,7 @@ class Squeeze(nn.Module):
 
 
 class Projector(nn.Module):
-    """Two dense layers with LayerNorm between."""
+    """Two dense layers with LayerNorm between them."""
 
     width: int
     dtype: Any = jnp.float32
@@ -290,7 +291,7 @@ class Projector(nn.Module):
 
 
 def to_unit_range(latent: jax.Array) -> jax.Array:
-    """Latent states f32[B, ...] with each row's numbers mapped onto [0, 1] (MuZero, appendix G)."""
+    """Latent states f32[B, ...] with each row scaled to [0, 1] (MuZero, appendix G)."""
     rows = latent.astype(jnp.float32).reshape(latent.shape[0], -1)
     # By their places: the gradient of a maximum divides by how many numbers equal it, and none does where XLA
     # computes the numbers twice with different rounding. A sum over a mask, as a gather's gradient is a scatter.

@@ -1,4 +1,4 @@
-"""The networks of this package, by their settings."""
+"""The networks of this package, made from settings."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class NetworkSettings:
     kind: str = "mlp"
     """A residual MLP on the flattened observation (mlp), a residual tower of 3x3 convolutions on a board (resnet),
     a transformer over the observation's tokens (transformer, AlphaZero only), EfficientZero's network for pixels
-    (atari, learned models only), or your own as module:function, of EnvSpec -> network."""
+    (atari, learned models only), or module:function, a function EnvSpec -> network."""
     width: int = 384
-    """Hidden units (mlp, transformer) or channels (resnet, atari); also of a learned model's latent state."""
+    """Hidden units (mlp, transformer) or channels (resnet, atari), also of a learned model's latent state."""
     blocks: int = 3
     """Residual blocks of two layers each, in the representation."""
     dynamics_blocks: int = 1
@@ -40,19 +40,18 @@ class NetworkSettings:
     """Hidden units of each head."""
     norm: Literal["layer", "group", "none"] = "layer"
     """Normalisation of all features of a position (layer), of groups of a tower's channels (group), or of the
-    weights in place of the features (none), which needs fewer than half of the kernels on a GPU. A transformer
-    always has LayerNorm."""
+    weights instead of the features (none), which needs less than half the kernels on a GPU. A transformer always
+    has LayerNorm."""
     value_limit: float = 1.0
-    """AlphaZero: largest absolute value of the value head. Above 1, for games of scores, values are learned on the
-    scale h of MuZero's appendix F."""
+    """AlphaZero: largest absolute value of the value head. Above 1, for games with scores, values are on the scale
+    h of MuZero's appendix F."""
     bf16: bool = False
-    """Compute in bfloat16; parameters stay float32. The experiments do so on a GPU or TPU."""
+    """Compute in bfloat16; parameters stay float32. The presets do so on a GPU or TPU."""
     bf16_products: bool = False
-    """Compute only the products of dense layers in bfloat16, sums and all else in float32; `bf16` overrides it. The
-    experiments do so on a CPU with matrix units (AMX)."""
+    """Compute only the products of dense layers in bfloat16, and everything else in float32; `bf16` overrides it.
+    The presets do so for wide layers on a CPU with matrix units (AMX)."""
     chance_codes: int = 0
-    """Learned model: number of chance outcomes that it distinguishes after an action (Stochastic MuZero: 32); 0
-    learns one successor per action."""
+    """Learned model: number of chance outcomes per action (Stochastic MuZero: 32); 0: one successor per action."""
 
     def in_float32(self) -> NetworkSettings:
         """The same network, computed in float32."""
@@ -72,7 +71,7 @@ class NetworkSettings:
         """Raises ValueError for a setting out of range."""
         if self.kind not in KINDS and ":" not in self.kind:
             raise ValueError(
-                f"network.kind is {self.kind!r}; expected {', '.join(KINDS)}, or your own as module:function"
+                f"network.kind is {self.kind!r}; expected {', '.join(KINDS)}, or module:function"
             )
         check("network.width", self.width, low=1)
         check("network.blocks", self.blocks, low=0)
@@ -81,9 +80,9 @@ class NetworkSettings:
         check("network.value_limit", self.value_limit, low=1)
         check("network.chance_codes", self.chance_codes, low=0)
         if self.chance_codes == 1:
-            raise ValueError("network.chance_codes is 1; one outcome is no chance: use 0, or at least 2")
+            raise ValueError("network.chance_codes is 1, which means no chance: use 0, or at least 2")
         if self.kind == "transformer" and self.norm == "none":
-            raise ValueError("network.norm is 'none'; a transformer needs its LayerNorm: use layer")
+            raise ValueError("network.norm is 'none', but a transformer needs LayerNorm: use layer")
         if self.kind == "transformer" and self.width % 32:
             raise ValueError(
                 f"network.width is {self.width}; a transformer's heads have 32 units: use a multiple of 32"
@@ -93,9 +92,9 @@ class NetworkSettings:
 def make_network(
     settings: NetworkSettings, num_actions: int, num_values: int = 1, further: dict[str, int] | None = None
 ) -> PolicyValueNet:
-    """A policy and value network for `num_actions` actions and one value, or one for each player.
+    """A policy and value network for `num_actions` actions, with one value or one per player.
 
-    `further` names further heads and how many numbers each gives.
+    `further` gives names and output sizes of auxiliary heads.
     """
     dtype, narrow = settings.dtype, settings.narrow
     mlp = ResidualMLP(settings.width, settings.blocks, settings.norm, dtype, narrow)
@@ -127,7 +126,7 @@ def make_learned_network(
     prefix_width: int = 0,
     projection_width: int = 0,
 ) -> MuZeroNet:
-    """The network of a learned model for `num_actions` actions, or for vectors of `action_size` numbers.
+    """The network of a learned model for `num_actions` actions, or for action vectors of `action_size` numbers.
 
     The other arguments are those of `MuZeroNet`.
     """
@@ -152,7 +151,7 @@ def make_learned_network(
 def policy_value_network(
     spec: EnvSpec, settings: NetworkSettings, further: dict[str, int] | None = None
 ) -> Network:
-    """AlphaZero's network for an environment, with `further` heads by name and numbers that only learning reads."""
+    """AlphaZero's network for an environment; `further` gives names and output sizes of auxiliary heads."""
     module = make_network(settings, spec.num_actions, spec.num_values, further)
     with_all = partial(module.apply, auxiliary=True)
     return Network(
@@ -165,7 +164,7 @@ def policy_value_network(
 
 
 def learned_network(module: Any) -> LearnedNetwork:
-    """The functions of a `MuZeroNet`, or of anything with its methods, attributes and `apply`."""
+    """The functions of a `MuZeroNet`, or of any object with its methods, attributes and `apply`."""
 
     def call(method: str) -> PyTree:
         return partial(_call, module, method)

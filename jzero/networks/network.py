@@ -1,6 +1,6 @@
-"""What a network is to jzero: plain functions of parameters and arrays.
+"""The interface of networks: plain functions of parameters and arrays.
 
-Any library makes them: see `jzero.networks.adapters`. Axes: B rows, A actions, P players, D dimensions of a
+Any library can make them; see `jzero.networks.adapters`. Axes: B rows, A actions, P players, D dimensions of a
 continuous action, M chance codes.
 """
 
@@ -14,12 +14,12 @@ import jax
 from jzero.pytrees import Params, PyTree
 
 Apply = Callable[[Any, Any], tuple[jax.Array, jax.Array]]
-"""(params, what the network reads [B, ...]) -> (policy logits f32[B, A], value f32[B]), or f32[B, P] where every
-player has a value: the player to move first, then the others in the order of their seats."""
+"""(params, observation [B, ...]) -> (policy logits f32[B, A], value f32[B]). If every player has a value it is
+f32[B, P]: the player to move first, then the others in seat order."""
 
 
 def unprepared(params: Params, inputs: PyTree) -> PyTree:
-    """The parameters as they are."""
+    """The parameters, unchanged."""
     del inputs
     return params
 
@@ -30,19 +30,19 @@ class Network(NamedTuple):
     init: Callable[[jax.Array, Any], Any]
     """(key, observation with a batch axis of 1) -> params, any pytree of arrays."""
     apply: Apply
-    """A row's outputs depend on that row alone."""
+    """A row's outputs depend on that row only."""
     value_limit: float = 1.0
-    """Largest absolute value that it can express. Above 1, values are learned on MuZero's scale h."""
+    """Largest absolute value of its outputs. Above 1, values are on MuZero's scale h."""
     prepare: Callable[[Any, Any], Any] = unprepared
-    """(params, shapes of the observation) -> what `apply` takes in their place, with the same results and less work
-    per call: called once before a search."""
+    """(params, shapes of the observation) -> prepared params for `apply`, with the same results and less work per
+    call. Called once before a search."""
     auxiliary: Callable[[Any, Any], tuple[jax.Array, jax.Array, dict[str, jax.Array]]] | None = None
-    """`apply` with the outputs f32[B, numbers] of further heads by their names, which only learning reads; see
+    """`apply` with a dict of the auxiliary heads' outputs f32[B, size], used only in training; see
     `jzero.algorithms.auxiliary`."""
 
 
 class ValuePrefix(NamedTuple):
-    """EfficientZero's dynamics, which predict the sum of rewards since the last reset by a recurrent memory."""
+    """EfficientZero's dynamics, which predict the sum of rewards since the last reset with a recurrent memory."""
 
     memory: Callable[[int], Any]
     """(rows B) -> the memory after a reset, a pytree of f32[B, ...]."""
@@ -51,25 +51,25 @@ class ValuePrefix(NamedTuple):
 
 
 class Afterstate(NamedTuple):
-    """Stochastic MuZero: what is known after an action and before chance."""
+    """Stochastic MuZero's functions of afterstates, the states after an action and before chance."""
 
     num_codes: int
-    """M codes of what chance may do."""
+    """M, the number of chance codes."""
     decide: Callable[[Any, Any, jax.Array], Any]
     """(params, latent, action) -> the latent afterstate."""
     predict: Callable[[Any, Any], tuple[jax.Array, jax.Array]]
     """(params, afterstate) -> (logits f32[B, M] of the codes, logits f32[B, atoms] of the action's Q-value)."""
     encode: Callable[[Any, Any, Any], jax.Array]
-    """(params, observation, the next one) -> f32[B, M]; the code is its greatest number."""
+    """(params, observation, next observation) -> f32[B, M], whose argmax is the code."""
 
 
 class Projection(NamedTuple):
-    """EfficientZero's consistency (SimSiam)."""
+    """EfficientZero's consistency loss (SimSiam)."""
 
     project: Callable[[Any, Any], jax.Array]
     """(params, latent) -> f32[B, U]."""
     predict: Callable[[Any, jax.Array], jax.Array]
-    """(params, projection) -> what the other branch's projection should be, f32[B, U]."""
+    """(params, projection) -> prediction f32[B, U] of the other branch's projection."""
 
 
 class LearnedNetwork(NamedTuple):
@@ -84,9 +84,9 @@ class LearnedNetwork(NamedTuple):
     (params, afterstate, code f32[B, M] one-hot)."""
     predict: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
     """(params, latent) -> (policy logits f32[B, A], value logits f32[B, atoms]). With continuous actions the policy
-    is f32[B, 2 D], as `jzero.networks.squashed` reads it."""
+    is f32[B, 2 D] in the format of `jzero.networks.squashed`."""
     prefix: ValuePrefix | None = None
-    """Takes the place of `dynamics`."""
+    """Replaces `dynamics`."""
     afterstate: Afterstate | None = None
     projection: Projection | None = None
     prepare: Callable[[Any, Any], Any] = unprepared

@@ -1,4 +1,4 @@
-"""Weights as a network computes with them: what depends on weights alone is done once, not at every call."""
+"""Prepares weights for inference: computations on weights alone run once, not in every call."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from jzero.pytrees import Params, PyTree
 
 
 def prepared(apply: Callable[..., Any], params: Params, *inputs: Any) -> Params:
-    """`params` with which `apply` computes the same to the bit, and with less work a call.
+    """Parameters with which `apply` gives bit-identical results with less work per call.
 
-    A layer keeps float32 weights and casts them to the dtype of its computation in each call, and a `Standardised`
-    one normalises them first. XLA leaves both inside the loop of a search, where the weights never change.
-    Weights that are read in their own dtype anywhere, such as those of last layers, stay as they are.
+    A layer keeps float32 weights and casts them to its compute dtype in each call, and a `Standardised` one
+    normalises them first. XLA leaves both inside the loop of a search, where the weights never change. Weights that
+    are also read in their own dtype, such as those of last layers, are unchanged.
 
     Args:
       apply: a network of this package as a function of (params, *inputs).
-      params: the weights as they are trained.
-      inputs: arrays or shapes and dtypes with which `apply` reads all weights that it ever reads.
+      params: the trained weights.
+      inputs: arrays, or shapes and dtypes, with which `apply` reads every weight that it uses.
     """
     leaves, treedef = jax.tree.flatten(_standardised(params))
     shapes = treedef.unflatten([jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves])
@@ -31,7 +31,7 @@ def prepared(apply: Callable[..., Any], params: Params, *inputs: Any) -> Params:
 
 
 def _standardised(params: Params) -> Params:
-    """`params` with the weights of `Standardised` layers as these compute with them."""
+    """`params` with the standardised weights of `Standardised` layers."""
     if not isinstance(params, Mapping):
         return params
     if not {"kernel", "scale"} <= params.keys():
@@ -41,7 +41,7 @@ def _standardised(params: Params) -> Params:
 
 
 def _read_as(jaxpr: Any, variable: Any) -> PyTree:
-    """The dtype to which `jaxpr` casts an input wherever it reads it, or else the input's own."""
+    """The dtype to which `jaxpr` casts an input at every use; if there is none, the input's dtype."""
     readers = [equation for equation in jaxpr.eqns if any(x is variable for x in equation.invars)]
     dtypes = {
         equation.params["new_dtype"] if equation.primitive.name == "convert_element_type" else None

@@ -1,6 +1,6 @@
-"""Products of matrices in bfloat16 between arrays that stay float32: what a CPU's matrix units (AMX) are made for.
+"""Matrix products in bfloat16 between float32 arrays, for a CPU's matrix units (AMX).
 
-All else computes in float32, which a CPU does faster than bfloat16. Axes: B rows, F features in, O features out.
+Everything else stays float32, which is faster than bfloat16 on a CPU. Axes: B rows, F features in, O features out.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 
 def dense(width: int, dtype: Any, narrow: bool, **options: Any) -> nn.Dense:
-    """A dense layer that computes in `dtype`, or if `narrow` its product in bfloat16 and the rest in float32."""
+    """A dense layer that computes in `dtype`; if `narrow`, its product is in bfloat16 and the rest in float32."""
     return nn.Dense(width, dtype=dtype, dot_general=_dot_general if narrow else None, **options)
 
 
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """f32[..., O] of f32[..., F] and weights [F, O]: factors rounded to bfloat16, sums in float32."""
+    """f32[..., O] from f32[..., F] and weights [F, O]: factors are rounded to bfloat16, sums are float32."""
     rows = jnp.reshape(x, (-1, x.shape[-1]))
     # Cast outside of what differentiates by itself, so that `networks.prepare` finds the dtype.
     return jnp.reshape(_product(rows, kernel.astype(jnp.bfloat16)), (*x.shape[:-1], kernel.shape[-1]))
@@ -50,7 +50,7 @@ def _backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[j
 
 
 def _dot(x: jax.Array, kernel: jax.Array, axis: int) -> jax.Array:
-    """The last axis of `x` contracted with `axis` of `kernel`; float32."""
+    """Contracts the last axis of `x` with `axis` of `kernel`; float32."""
     return jax.lax.dot_general(x, kernel, (((1,), (axis,)), ((), ())), preferred_element_type=jnp.float32)
 
 

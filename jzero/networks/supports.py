@@ -1,4 +1,4 @@
-"""Scalars of any size: the invertible scaling h, and two-hot encoding as categorical distributions.
+"""Scalars as categorical distributions: the invertible scaling h and two-hot encoding.
 
 Source: MuZero (Schrittwieser et al. 2020), appendix F; h is from Pohlen et al. 2018.
 """
@@ -14,7 +14,7 @@ EPSILON = 0.001
 
 
 def scale(x: jax.Array) -> jax.Array:
-    """h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x: squashes large values; elementwise."""
+    """h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x: compresses large values; elementwise."""
     # Without sign(x), whose product with 0 would have no gradient at 0.
     return x / (jnp.sqrt(jnp.abs(x) + 1) + 1) + EPSILON * x
 
@@ -28,7 +28,7 @@ def unscale(y: jax.Array) -> jax.Array:
 
 
 def to_unit(values: jax.Array, limit: float) -> jax.Array:
-    """Values in [-limit, limit] as numbers in [-1, 1]: h(x) / h(limit), or as they are with a limit of 1."""
+    """Values in [-limit, limit] as numbers in [-1, 1]: h(x) / h(limit), or unchanged with a limit of 1."""
     return values if limit == 1 else scale(values) / scale(jnp.float32(limit))
 
 
@@ -38,12 +38,12 @@ def from_unit(numbers: jax.Array, limit: float) -> jax.Array:
 
 
 class Support(NamedTuple):
-    """Atoms spread evenly over h([-limit, limit])."""
+    """Atoms evenly spaced over h([-limit, limit])."""
 
     limit: float
-    """Largest absolute value that can be told apart."""
+    """Largest absolute value that it represents."""
     atoms: int
-    """How many atoms; odd, so that 0 is one of them."""
+    """Number of atoms; odd, so that 0 is one of them."""
 
     def positions(self) -> jax.Array:
         """f32[atoms]: the atoms, on the scale of h."""
@@ -51,9 +51,9 @@ class Support(NamedTuple):
         return jnp.linspace(-end, end, self.atoms, dtype=jnp.float32)
 
     def two_hot(self, values: jax.Array) -> jax.Array:
-        """Distributions f32[..., atoms] whose mean is h(values); values [...] beyond the limit are clamped.
+        """Distributions f32[..., atoms] whose mean is h(values); values [...] beyond the limit are clipped.
 
-        The two neighbours of a value share the mass; a value on an atom has it all there.
+        The two atoms next to a value share the mass; a value on an atom gets all of it there.
         """
         end = scale(jnp.float32(self.limit))
         place = (jnp.clip(scale(values), -end, end) + end) / (2 * end) * (self.atoms - 1)
@@ -61,15 +61,15 @@ class Support(NamedTuple):
         return jnp.maximum(1 - jnp.abs(place[..., None] - atoms), 0.0)
 
     def decode(self, logits: jax.Array) -> jax.Array:
-        """Values f32[...] from logits [..., atoms]: h's inverse of the mean atom."""
+        """Values f32[...] from logits [..., atoms]: the inverse of h at the mean atom."""
         atoms = _last_axis(self.positions(), logits.ndim - 1)
         return unscale(jnp.sum(jax.nn.softmax(logits, axis=-1) * atoms, axis=-1))
 
     def outside(self, values: jax.Array) -> jax.Array:
-        """bool[...]: values that `two_hot` clamps."""
+        """bool[...]: values that `two_hot` clips."""
         return jnp.abs(values) > self.limit * (1 + 1e-5)
 
 
 def _last_axis(row: jax.Array, before: int) -> jax.Array:
-    """A row [n] as the last axis of an array, after this number of axes of size 1."""
+    """A row [n] as the last axis of an array, after `before` axes of size 1."""
     return jnp.expand_dims(row, tuple(range(before)))

@@ -1,8 +1,8 @@
 """Bodies: an observation or latent state -> features.
 
-Normalisation is LayerNorm or GroupNorm, so that the parameters are the whole model and a row's output never
-depends on its batch mates. With norm "none" not the features but the weights are normalised, see `Standardised`:
-in a search, where weights do not change, that costs nothing.
+Normalisation is LayerNorm or GroupNorm, so that the parameters are the whole model and a row's output never depends
+on its batch mates. With norm "none" the weights are normalised instead of the features, see `Standardised`: in a
+search, where weights do not change, that is free.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Norm = Literal["layer", "group", "none"]
 
 
 def flatten(observation: Observation, dtype: Any) -> jax.Array:
-    """All leaves [B, ...] of an observation side by side: [B, F]."""
+    """All leaves [B, ...] of an observation, flattened and concatenated: [B, F]."""
     leaves = jax.tree.leaves(observation)
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=-1)
 
@@ -34,7 +34,7 @@ class ResidualMLP(nn.Module):
     Attributes:
       width: hidden units.
       blocks: number of blocks.
-      norm: "none", or any other for LayerNorm.
+      norm: "none", or any other value for LayerNorm.
       dtype: dtype of the computation.
       narrow: products in bfloat16, see `products.py`.
     """
@@ -47,7 +47,7 @@ class ResidualMLP(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Observation) -> jax.Array:
-        """Features [B, width] of an observation (a pytree of [B, ...])."""
+        """Features [B, width] of an observation (a pytree of arrays [B, ...])."""
         x = self._dense()(flatten(observation, self.dtype))
         for _ in range(self.blocks):
             y = self._dense(RELU_GAIN)(self._after(x))
@@ -58,7 +58,7 @@ class ResidualMLP(nn.Module):
         return x if self.norm == "none" else nn.LayerNorm(dtype=self.dtype)(x)
 
     def _after(self, x: jax.Array) -> jax.Array:
-        """What a block's first layer reads: LayerNorm's output, or what a relu leaves."""
+        """The input of a block's first layer: LayerNorm's output, or a relu's."""
         return nn.relu(x) if self.norm == "none" else self._normalise(x)
 
     def _dense(self, gain: float = 1.0, depth: int = 1) -> nn.Module:
@@ -102,11 +102,11 @@ class ResidualTower(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two pre-normalised 3x3 convolutions beside the identity.
+    """Two pre-normalised 3x3 convolutions plus the identity.
 
     Attributes:
       width: channels, in and out.
-      depth: blocks in the tower: the more, the less each adds at first.
+      depth: blocks in the tower; with more blocks, each adds less initially.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
     """
@@ -129,7 +129,7 @@ class AtariTower(nn.Module):
     """EfficientZero's encoder (Ye et al. 2021, appendix A.1): pixels [B, 96, 96, C] to maps [B, 6, 6, width].
 
     Attributes:
-      width: channels at the end; half of it before the second halving of the picture.
+      width: output channels; half of it before the second downsampling.
       blocks: residual blocks at the end.
       norm: as in `ResidualTower`.
       dtype: dtype of the computation.
@@ -172,21 +172,21 @@ class AtariTower(nn.Module):
 
 
 RELU_GAIN = (2 / (1 - 1 / np.pi)) ** 0.5
-"""Restores the variance that a relu leaves of a normal variable."""
+"""Restores the variance of a normal variable after a relu."""
 
 
 class Standardised(nn.Module):
     """A dense layer or a convolution whose weights are normalised: scaled weight standardisation.
 
-    The weights of each output have mean 0 and the norm of a learned scale, so that features keep their variance
-    from block to block without being normalised (Brock et al. 2021, "Characterizing signal propagation to close the
-    performance gap in unnormalized ResNets").
+    The weights of each output have mean 0 and a learned norm, so that features keep their variance from block to
+    block without normalisation (Brock et al. 2021, "Characterizing signal propagation to close the performance gap
+    in unnormalized ResNets").
 
     Attributes:
-      width: units or channels, out.
-      gain: the scale's first value.
-      window: of the convolution; () for a dense layer.
-      strides: of the convolution.
+      width: output units or channels.
+      gain: initial value of the learned norm.
+      window: window of the convolution; () for a dense layer.
+      strides: strides of the convolution.
       dtype: dtype of the computation.
       narrow: a dense layer's product in bfloat16, see `products.py`.
     """
@@ -200,7 +200,7 @@ class Standardised(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., width] of [..., F], or with a window [B, H, W, width] of [B, H, W, F]."""
+        """[..., width] from [..., F], or with a window [B, H, W, width] from [B, H, W, F]."""
         shape = (*self.window, x.shape[-1], self.width)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
@@ -217,17 +217,17 @@ class Standardised(nn.Module):
 
 
 def standardised(kernel: jax.Array, scale: jax.Array) -> jax.Array:
-    """Weights [..., width] whose columns have mean 0 and the norms `scale` [width]."""
+    """Weights [..., width] with column mean 0 and column norms `scale` [width]."""
     axes = tuple(range(kernel.ndim - 1))
     centred = kernel - jnp.mean(kernel, axes)
     return centred * (scale * jax.lax.rsqrt(jnp.sum(centred**2, axes) + 1e-6))
 
 
 def computed_once(x: jax.Array) -> jax.Array:
-    """`x`, which XLA may not compute again from its own inputs wherever it is read.
+    """`x`, which XLA must not recompute from its inputs at each use.
 
-    It would at every reader of a sum, of sums before it too: back to the first state of a learned model that is
-    unrolled, with the normalisations on the way. On a CPU this holds in updates alone (`program.py`).
+    Otherwise each use of a sum recomputes all sums before it: back to the first state of an unrolled model, with
+    the normalisations on the way. On a CPU this takes effect in updates only (`program.py`).
     """
     return jax.lax.optimization_barrier(x)
 
@@ -235,15 +235,16 @@ def computed_once(x: jax.Array) -> jax.Array:
 def conv(
     width: int, norm: Norm, dtype: Any, *, strides: int = 1, gain: float = 1.0, depth: int = 1
 ) -> nn.Module:
-    """A 3x3 convolution, before a normalisation or in place of one.
+    """A 3x3 convolution, before a normalisation or with standardised weights.
 
     Args:
-      width: channels, out.
+      width: output channels.
       norm: "none" standardises the weights.
       dtype: dtype of the computation.
-      strides: in both directions.
-      gain: of standardised weights at first.
-      depth: of the tower, where the output is added to the residual stream, whose variance must not grow with it.
+      strides: stride in both directions.
+      gain: initial norm of standardised weights.
+      depth: depth of the tower if the output is added to the residual stream, whose variance must not grow with
+        depth.
     """
     if norm == "none":
         return Standardised(width, gain / max(depth, 1), (3, 3), strides, dtype)
@@ -252,7 +253,7 @@ def conv(
 
 
 def normalisation(width: int, norm: Norm, dtype: Any) -> Callable[[jax.Array], jax.Array]:
-    """Over a position's whole feature map, over groups of 8 channels, or nothing."""
+    """Normalisation of a position's whole feature map, of groups of 8 channels, or none."""
     if norm == "none":
         return lambda x: x
     groups = 1 if norm == "layer" or width % 8 else width // 8
@@ -260,5 +261,5 @@ def normalisation(width: int, norm: Norm, dtype: Any) -> Callable[[jax.Array], j
 
 
 def _residual_init(blocks: int) -> PyTree:
-    """Smaller weights at the end of each block, so that the variance does not grow with the depth."""
+    """Initialiser with smaller weights for the last layer of a block, so that variance does not grow with depth."""
     return nn.initializers.variance_scaling(1.0 / max(blocks, 1), "fan_in", "truncated_normal")

@@ -1,6 +1,6 @@
 """A transformer over the tokens of an observation: cards, players, pieces.
 
-Axes: B rows, n tokens, f features of a token, D width.
+Axes: B rows, n tokens, f features per token, D width.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from jzero.pytrees import Observation
 
 
 class Transformer(nn.Module):
-    """Pre-normalised attention between tokens (Vaswani et al. 2017; Xiong et al. 2020), read by a summary token.
+    """Pre-normalised attention between tokens (Vaswani et al. 2017; Xiong et al. 2020); a summary token is the
+    output.
 
-    A leaf [B, n, f] of the observation is n tokens, a leaf [B, f] one. Every leaf has its own embedding and every
-    token its own learned position, which tells a network the card or the seat that the token stands for.
+    A leaf [B, n, f] of the observation becomes n tokens, a leaf [B, f] one. Every leaf has its own embedding and
+    every token a learned position, which identifies the token's card or seat.
 
     Attributes:
       width: D, a multiple of 32: heads have 32 units each.
-      blocks: blocks of attention and of two dense layers with 4 D hidden units.
+      blocks: number of blocks: attention, then two dense layers with 4 D hidden units.
       dtype: dtype of the computation.
     """
 
@@ -50,7 +51,7 @@ class Transformer(nn.Module):
         """Tokens [B, n, D] of a leaf."""
         if leaf.ndim not in (2, 3):
             raise ValueError(
-                f"network.kind 'transformer' needs observations of leaves [f] or [n, f], not {leaf.shape[1:]}; use "
+                f"network.kind 'transformer' needs observation leaves [f] or [n, f], not {leaf.shape[1:]}; use "
                 "--network.kind mlp or resnet"
             )
         tokens = leaf if leaf.ndim == 3 else leaf[:, None]

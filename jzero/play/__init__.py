@@ -1,4 +1,4 @@
-"""Play an agent and look into its search: on a page in the browser, in a notebook's cell, in the terminal.
+"""Play against an agent and inspect its search: on a page in the browser, in a notebook cell, in the terminal.
 
-`desk.Desk` answers the page's requests; `server`, `widget` and `text` carry them.
+`desk.Desk` answers the requests; `server`, `widget` and `text` transport them.
 """

@@ -1,4 +1,4 @@
-"""What an agent thinks of a position: searches of growing size, and the trees of the last ones."""
+"""An agent's analysis of a position: searches of growing size, and the trees of the latest ones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from jzero.show.rules import Rules
 from jzero.show.thoughts import SHOWN, policy_alone, thought_of
 
 LEVELS = (0, 16, 64, 400, 1600)
-"""Simulations that a player may choose from; a search of one level shows those below on its way."""
+"""Choices for the number of simulations; an analysis at one level shows the smaller levels first."""
 TREES = 8
-"""Trees that are kept to be unfolded."""
+"""Trees that are kept for unfolding."""
 
 
 class Analyst:
-    """One agent's opinions."""
+    """One agent's analyses."""
 
     def __init__(self, agent: Agent, rules: Rules) -> None:
         self._agent, self._rules = agent, rules
         self._trees: OrderedDict[tuple[str, int], Searched] = OrderedDict()
 
     def levels(self, simulations: int) -> list[int]:
-        """The sizes of the searches that lead to one of this number of simulations."""
+        """The sizes of the searches up to this number of simulations."""
         spec = self._rules.spec
         if spec.action_size or simulations == 0:
             return [0]
@@ -38,13 +38,13 @@ class Analyst:
     def think(
         self, state: OneState, place: tuple[str, int], simulations: int, key: jax.Array
     ) -> Iterator[dict[str, Any]]:
-        """Opinions of a state, each of a larger search than the one before.
+        """Yields the results of growing searches of a state.
 
         Args:
-            state: one state that is not finished.
-            place: the game and its ply, by which `children` finds the tree again.
-            simulations: of the last search; 0 for the policy alone.
-            key: of the search.
+            state: one unfinished state.
+            place: the game and its ply, the key of the tree for `children`.
+            simulations: simulations of the last search; 0 for the policy without search.
+            key: random key of the search.
         """
         states = jax.tree.map(lambda x: np.asarray(x)[None] if not _is_key(x) else x[None], state)
         for level in self.levels(simulations):
@@ -61,7 +61,7 @@ class Analyst:
                 yield thought | {"worlds": found.worlds}
 
     def children(self, place: tuple[str, int], path: Sequence[int]) -> list[dict[str, Any]]:
-        """Children of the node that the edges `path` lead to, by visits; [] where nothing was searched."""
+        """Children of the node at the end of `path`, by visits; [] without a search."""
         if place not in self._trees:
             return []
         tree = self._trees[place].branches
@@ -84,7 +84,7 @@ class Analyst:
     def imagine(
         self, state: OneState, place: tuple[str, int], path: Sequence[int], seed: int
     ) -> list[PyTree]:
-        """The states along a path from the state of a place, as `Rules.imagine`, with hidden things as searched."""
+        """The states along a path from a place, as in `Rules.imagine`, in the world that was searched."""
         searched = self._trees.get(place)
         if searched is None:
             return self._rules.imagine(state, path, seed)

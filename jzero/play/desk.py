@@ -1,10 +1,10 @@
-"""What the page may ask, whoever carries the request: a server, a notebook, a test.
+"""The requests of the page, independent of the transport: a server, a notebook, a test.
 
-Every request names a method of `METHODS` and its arguments; every answer is a dict of JSON. A game answers as
+Every request names a method of `METHODS` and its arguments; every answer is a JSON object. A game is
 
     {"id", "seed", "ply", "version", "seats", "simulations", "mover", "over", "outcome", "legal": {action: name},
      "moves": [name], "actions": [action], "values": [[P] or null] per ply,
-     "board": {"url", "box", "areas"} or {"text"}, "note": what stands below the board, or ""}
+     "board": {"url", "box", "areas"} or {"text"}, "note": text below the board, or ""}
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from jzero.pytrees import PyTree
 from jzero.show.rules import Rules, outcome, points
 
 WORLDS = 64
-"""Worlds that are drawn to show what hidden things may be."""
+"""Worlds that are sampled to show possible hidden information."""
 WORLDS_SHOWN = 6
 
 
 class Desk:
-    """Games of one environment and the agents that play them."""
+    """Games in one environment, and the agents that play them."""
 
     def __init__(self, agents: Sequence[Agent], names: Sequence[str], folder: Path | None = None) -> None:
-        """A desk.
+        """Makes a desk.
 
         Args:
-            agents: one, or two that may meet; all of the same environment.
-            names: what the page calls them.
-            folder: where games are kept; None for memory only.
+            agents: one or two agents for the same environment.
+            names: their names on the page.
+            folder: folder of saved games; None for memory only.
 
         Raises:
             ValueError: the actions are continuous, or the agents play different games.
@@ -51,7 +51,7 @@ class Desk:
         self.rules = Rules(first.env, first.name)
         if self.rules.spec.action_size:
             raise ValueError(
-                f"{first.name} has continuous actions, which nobody can click; watch it by the report's episodes"
+                f"{first.name} has continuous actions, which cannot be clicked; watch the episodes in its report"
             )
         self.names = list(names)
         self._analysts = [Analyst(agent, self.rules) for agent in agents]
@@ -63,7 +63,7 @@ class Desk:
         """The answer to one request.
 
         Raises:
-            Refused: it cannot be granted; the text is for the person at the board.
+            Refused: the request is invalid; the message is for the person at the board.
         """
         if method not in METHODS:
             raise Refused(f"there is no request {method!r:.40}")
@@ -74,7 +74,9 @@ class Desk:
                 raise Refused("the request is nested too deeply") from error
 
     def warm_up(self) -> Iterator[None]:
-        """Compiles, bit by bit, what the first moves and answers need; nothing where it would move an emulator."""
+        """Compiles, step by step, the programs for the first moves and answers; skips an emulator, which would
+        move.
+        """
         if self.rules.spec.external:
             return
         game = Game.new(self.rules, [HUMAN] * self.rules.spec.num_players, 0, 0)
@@ -86,7 +88,7 @@ class Desk:
                     yield
 
     def info(self) -> dict[str, Any]:
-        """What the page shows of the game and the agents."""
+        """Facts about the game and the agents for the page."""
         spec = self.rules.spec
         return {
             "env": spec.name,
@@ -107,7 +109,7 @@ class Desk:
         seed: int | None = None,
         actions: list[int] | None = None,
     ) -> dict[str, Any]:
-        """A new game, which may begin with some moves."""
+        """A new game, optionally with first moves."""
         players = self.rules.spec.num_players
         seats = [HUMAN, *["0"] * (players - 1)] if seats is None else seats
         level = self._simulations if simulations is None else simulations
@@ -118,11 +120,11 @@ class Desk:
         return self._shown(game)
 
     def get(self, game: str) -> dict[str, Any]:
-        """The game as it is."""
+        """The current game."""
         return self._shown(self.store.get(game))
 
     def play(self, game: str, ply: int, action: int) -> dict[str, Any]:
-        """A human's move at this ply."""
+        """Plays a human's move at this ply."""
         found = self._at(game, ply)
         if not self.rules.over(found.state) and found.seats[self.rules.mover(found.state)] != HUMAN:
             raise Refused("it is not your turn")
@@ -132,23 +134,23 @@ class Desk:
         """Takes moves back until a human is to move."""
         found = self._at(game, ply)
         if self.rules.spec.external:
-            raise Refused("an emulator does not go back")
+            raise Refused("an emulator cannot take moves back")
         found.undo()
         self.store.add(found)
         return self._shown(found)
 
     def sit(self, game: str, seats: list[str], simulations: int) -> dict[str, Any]:
-        """Who plays from now on, and with how many simulations."""
+        """Sets the players of the seats, and the number of simulations."""
         found = self.store.get(game)
         found.seats, found.simulations = self._seats(seats), self._level(simulations)
         self.store.add(found)
         return self._shown(found)
 
     def position(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
-        """The board after `path` from this ply on, with the names of its edges; nothing is played.
+        """The board after `path` from this ply, with the names of its edges; nothing is played.
 
-        Hidden things are those of a world that the agent has searched, if it has gone there. A learned model may
-        expect what is illegal: the path ends before it, as the names tell.
+        Hidden information comes from a world that the agent searched along the path, if there is one. A learned
+        model may expect an illegal action: the path, and its names, end before it.
         """
         found = self.store.get(game)
         if not 0 <= ply <= found.ply:
@@ -169,12 +171,12 @@ class Desk:
         }
 
     def _imagined(self, game: Game, ply: int, path: Sequence[int], agent: int) -> list[PyTree]:
-        """The states along edges that may follow this ply; by another seed than what will follow."""
+        """The states along possible edges from this ply, with another seed than the game's."""
         analyst = self._analyst(agent)
         return analyst.imagine(game.states[ply], (game.id, ply), path, _number(game, ply))
 
     def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
-        """The children of a node of the last search at this ply, each with its name."""
+        """The children of a node in the last search at this ply, each with its name."""
         found = self.store.get(game)
         if not 0 <= ply <= found.ply or not self._may_see(found, ply):
             return {"children": []}
@@ -194,10 +196,10 @@ class Desk:
         return {"children": named}
 
     def worlds(self, game: str, ply: int) -> dict[str, Any]:
-        """What hidden things may be for the player to move: pictures of drawn worlds and their shares."""
+        """Possible hidden information for the player to move: pictures of sampled worlds and their shares."""
         found = self._at(game, ply)
         if not self.rules.spec.resamples:
-            raise Refused("nothing is hidden in this game")
+            raise Refused("this game has no hidden information")
         if self.rules.over(found.state) or not self._may_see(found, found.ply):
             raise Refused("only the player to move can see what it believes")
         states = self._resampled(found)
@@ -211,7 +213,7 @@ class Desk:
         return {"worlds": shown, "different": len(shares), "drawn": WORLDS}
 
     def text(self, game: str, sgf: bool = False) -> dict[str, Any]:
-        """The game as text to keep."""
+        """The game as text for saving."""
         found = self.store.get(game)
         write = notation.to_sgf if sgf else notation.to_text
         return {"text": write(found, self.rules), "file": f"game.{'sgf' if sgf else 'txt'}"}
@@ -224,14 +226,14 @@ class Desk:
     def think(
         self, game: str, ply: int, simulations: int, agent: int = 0, move: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """What an agent thinks of the position at this ply, search by search.
+        """Yields an agent's analysis of the position at this ply, search by search.
 
         Args:
             game: its id.
             ply: moves made so far.
-            simulations: of the largest search.
+            simulations: simulations of the largest search.
             agent: which agent.
-            move: the agent is to move, and plays what the last search says; the last answer is then the game.
+            move: the agent to move plays the result of the last search; the last answer is then the game.
         """
         with self._lock:
             found = self._at(game, ply) if move else self.store.get(game)
@@ -265,7 +267,7 @@ class Desk:
                 self._note(game, ply, thought["value"])
 
     def _note(self, game: str, ply: int, value: list[float]) -> None:
-        """Keeps the value of a position for the curve."""
+        """Stores the value of a position for the curve."""
         found = self.store.get(game)
         if ply <= found.ply:
             found.values[ply] = value
@@ -277,14 +279,14 @@ class Desk:
         return self._shown(game)
 
     def _at(self, name: str, ply: int) -> Game:
-        """The game, if this is its last ply.
+        """The game, if `ply` is its last ply.
 
         Raises:
-            Outdated: it has gone on.
+            Outdated: the game has advanced.
         """
         game = self.store.get(name)
         if game.ply != ply:
-            raise Outdated("the game has gone on in another window")
+            raise Outdated("the game has advanced in another window")
         return game
 
     def _analyst(self, agent: int) -> Analyst:
@@ -304,12 +306,12 @@ class Desk:
         return simulations
 
     def viewer(self, game: str) -> int | None:
-        """Whose eyes see the game; None where everything may be seen."""
+        """The player whose view is shown; None if everything may be shown."""
         found = self.store.get(game)
         return self._viewer(found, found.state)
 
     def _viewer(self, game: Game, state: PyTree) -> int | None:
-        """Whose cards are seen: those of the only human, or of the human to move; None where no human plays."""
+        """The player whose cards are shown: the only human, or the human to move; None without humans."""
         humans = [seat for seat, who in enumerate(game.seats) if who == HUMAN]
         mover = self.rules.mover(state)
         if not humans:
@@ -317,7 +319,7 @@ class Desk:
         return mover if mover in humans else humans[0]
 
     def _may_see(self, game: Game, ply: int) -> bool:
-        """Whether an analysis of this ply shows nothing that the viewer may not see."""
+        """Whether an analysis of this ply hides what the viewer may not see."""
         if not self.rules.spec.hidden_information or self.rules.over(game.state):
             return True
         state = game.states[ply]
@@ -335,9 +337,9 @@ class Desk:
         earned = rules.reward(game.states)
         note = f"step {game.ply}, return {points(earned[0])}" if rules.spec.num_players == 1 else ""
         if "url" not in board and rules.spec.draws:
-            note = "Its picture shows hidden cards, so it is drawn when the game is over."
+            note = "The picture would show hidden cards, so it appears when the game is over."
         elif "url" not in board and rules.spec.num_players > 1:
-            note = "This game has no picture: play by the names of its moves."
+            note = "This game has no picture: choose moves by name."
         players = [f"player {seat + 1}" for seat in range(rules.spec.num_players)]
         visible = self._may_see(game, game.ply)
         legal = rules.names(state) if visible else {}
@@ -366,24 +368,24 @@ METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     name: getattr(Desk, name)
     for name in ("info", "new", "get", "play", "undo", "sit", "position", "tree", "worlds", "text", "load")
 }
-"""Requests with one answer; `think` has several."""
+"""Requests with one answer; `think` has several answers."""
 
 
 def checked_think(arguments: Any) -> dict[str, Any]:
     """The arguments of `Desk.think`.
 
     Raises:
-        Refused: they are not what it takes.
+        Refused: they do not fit.
     """
     return checked(Desk.think, arguments)
 
 
 def _number(game: Game, ply: int) -> int:
-    """Another one for each position of each game."""
+    """A number that differs between positions and games."""
     digest = hashlib.blake2s(f"{game.id} {ply}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
 
 
 def _key(game: Game, ply: int) -> jax.Array:
-    """Another one for each position of each game."""
+    """A number that differs between positions and games."""
     return jax.random.key(np.uint32(_number(game, ply)))

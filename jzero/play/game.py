@@ -1,4 +1,4 @@
-"""A game that is being played: its moves, who sits where, and the states that follow from them."""
+"""A game in progress: its moves, its seats, and the states that follow from them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HUMAN = "human"
 
 
 class Refused(ValueError):
-    """A request that cannot be granted, and why, in a sentence for the person at the board."""
+    """An invalid request; the message is a sentence for the person at the board."""
 
     status = 400
-    """As HTTP counts refusals."""
+    """HTTP status."""
 
 
 class Gone(Refused):
@@ -29,45 +29,45 @@ class Gone(Refused):
 
 
 class Outdated(Refused):
-    """The game has gone on since the page was drawn."""
+    """The game has advanced since the page was drawn."""
 
     status = 409
 
 
 @dataclass
 class Game:
-    """Moves and seats; states are made again from the seed when they are needed."""
+    """Moves and seats; states are recomputed from the seed when needed."""
 
     id: str
     seed: int
     seats: list[str]
-    """Of each player who moves it: "human", or the number of an agent as text."""
+    """Who plays each seat: "human", or the number of an agent as text."""
     simulations: int
-    """Per move of an agent."""
+    """Simulations per move of an agent."""
     actions: list[int] = field(default_factory=list)
     values: dict[int, list[float]] = field(default_factory=dict)
-    """Ply -> the value that an analysis found, of each player [P] or of the first one [1]."""
+    """Ply -> value from an analysis, of each player [P] or of the first one [1]."""
     created: float = field(default_factory=time.time)
     states: list[PyTree] = field(default_factory=list, repr=False)
-    """Of every ply so far; empty where it was just read from a file."""
+    """States of every ply so far; empty after reading a file."""
     movers: list[int] = field(default_factory=list, repr=False)
     """The player to move in each of the states."""
     names: list[str] = field(default_factory=list, repr=False)
-    """What players call the moves."""
+    """The names of the moves."""
 
     @classmethod
     def new(cls, rules: Rules, seats: Sequence[str], simulations: int, seed: int | None = None) -> Game:
-        """A game before its first move, with a name that cannot be guessed."""
+        """A game before its first move, with an id that cannot be guessed."""
         number = secrets.randbits(31) if seed is None else seed
         game = cls(secrets.token_urlsafe(9), number, list(seats), simulations)
         game.replay(rules)
         return game
 
     def replay(self, rules: Rules) -> None:
-        """Makes the states again.
+        """Recomputes the states.
 
         Raises:
-            Refused: the moves are not legal, so the file is of another game.
+            Refused: the moves are not legal, so the file belongs to another game.
         """
         if len(self.states) == len(self.actions) + 1:
             return
@@ -83,7 +83,7 @@ class Game:
 
     @property
     def ply(self) -> int:
-        """Moves made."""
+        """Number of moves so far."""
         return len(self.actions)
 
     def play(self, rules: Rules, action: int) -> None:
@@ -93,7 +93,7 @@ class Game:
             Refused: it is illegal, or the game is over.
         """
         if rules.over(self.state):
-            raise Refused("the game is over; undo a move, or begin a new game")
+            raise Refused("the game is over; undo a move, or start a new game")
         if self.ply >= MAX_PLIES:
             raise Refused(f"a game has at most {MAX_PLIES} moves here")
         if not 0 <= action < rules.spec.num_actions or not bool(self.state.legal_action_mask[action]):
@@ -105,7 +105,7 @@ class Game:
         self.actions.append(action)
 
     def undo(self) -> None:
-        """Takes moves back until a human is to move, or one move where none plays.
+        """Takes moves back until a human is to move, or one move without humans.
 
         Raises:
             Refused: there is nothing to take back.
@@ -119,7 +119,7 @@ class Game:
         self.values = {ply: value for ply, value in self.values.items() if ply <= keep}
 
     def to_json(self, env_name: str) -> dict[str, Any]:
-        """What a file keeps."""
+        """The content of the game's file."""
         return {
             "env": env_name,
             "id": self.id,

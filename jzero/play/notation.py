@@ -12,10 +12,10 @@ from jzero.play.game import Game, Refused
 from jzero.show.rules import Rules
 
 MAX_TEXT = 60_000
-"""Characters of a game that is read."""
+"""Largest number of characters of a text to read."""
 _SGF_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SGF_PART = re.compile(r"[()]|([A-Za-z]+)\s*((?:\[(?:\\.|[^\]\\])*\]\s*)+)", re.DOTALL)
-"""A parenthesis, or a property with its values, in which a backslash takes the next character as it is."""
+"""A parenthesis, or a property with its values; in values a backslash escapes the next character."""
 
 
 def to_text(game: Game, rules: Rules) -> str:
@@ -25,23 +25,23 @@ def to_text(game: Game, rules: Rules) -> str:
 
 
 def from_text(text: str, rules: Rules) -> tuple[int, list[int]]:
-    """Seed and actions of a game that `to_text` or an SGF program wrote.
+    """Seed and actions of a game, from a text of `to_text` or an SGF file.
 
     Raises:
-        Refused: it is of another game, or a move is not legal.
+        Refused: it belongs to another game, or a move is not legal.
     """
     if len(text) > MAX_TEXT:
-        raise Refused(f"the text has {len(text)} characters; at most {MAX_TEXT} are read")
+        raise Refused(f"the text has {len(text)} characters; at most {MAX_TEXT} are allowed")
     if text.lstrip().startswith("("):
         return 0, _from_sgf(text, rules)
     fields = dict(re.findall(r"^(env|seed|moves):[ \t]*(.*)$", text, re.MULTILINE))
     if "moves" not in fields:
-        raise Refused("the text holds no game: expected a line such as moves: d3, c5")
+        raise Refused("the text holds no game; expected a line such as moves: d3, c5")
     name, seed = fields.get("env", rules.spec.name), fields.get("seed", "0")
     if name.strip() != rules.spec.name:
-        raise Refused(f"the game is of {name.strip()}, this page plays {rules.spec.name}")
+        raise Refused(f"the game is {name.strip()}, but this page plays {rules.spec.name}")
     if not seed.strip().isdecimal() or int(seed) >= 2**32:
-        raise Refused(f"seed is {seed.strip()!r}; expected a whole number below 2^32")
+        raise Refused(f"seed is {seed.strip()!r}; expected an integer below 2^32")
     return int(seed), _actions(
         [move for move in fields["moves"].split(",") if move.strip()], int(seed), rules
     )
@@ -67,7 +67,7 @@ def to_sgf(game: Game, rules: Rules) -> str:
     """
     board = go_rules(rules.env)
     if board is None:
-        raise Refused("SGF is for Go; take the moves as text")
+        raise Refused("SGF is for Go; save the moves as text")
     size, komi = board
     moves = "".join(f";{'BW'[ply % 2]}[{_sgf_point(a, size)}]" for ply, a in enumerate(game.actions))
     return f"(;GM[1]FF[4]CA[UTF-8]AP[jzero]SZ[{size}]KM[{komi:g}]RU[Chinese]{moves})\n"
@@ -86,16 +86,16 @@ def _from_sgf(text: str, rules: Rules) -> list[int]:
     size, moves = board[0], []
     for name, value in _sgf_properties(text):
         if name == "SZ" and value != str(size):
-            raise Refused(f"the file's board has {value} rows, this one {size}")
+            raise Refused(f"the file's board has {value} rows, but this one has {size}")
         if name in ("AB", "AW"):
             raise Refused(
-                "the file sets stones up before the first move; games begin with an empty board here"
+                "the file places stones before the first move; games start with an empty board here"
             )
         if name not in ("B", "W"):
             continue
         ply, point = len(moves), value.strip()
         if name != "BW"[ply % 2]:
-            raise Refused(f"move {ply + 1} is {name}'s; colours take turns here")
+            raise Refused(f"move {ply + 1} is {name}'s; colours alternate here")
         if point == "" or (point == "tt" and size <= 19):
             moves.append(str(size**2))
             continue
@@ -109,7 +109,7 @@ def _from_sgf(text: str, rules: Rules) -> list[int]:
 
 
 def _sgf_properties(text: str) -> list[tuple[str, str]]:
-    """Names and first values of the properties of an SGF file's main line, up to the first closed parenthesis."""
+    """Names and first values of the properties in an SGF file's main line, up to the first closing parenthesis."""
     found = []
     for part in _SGF_PART.finditer(text):
         if part[0] == ")":

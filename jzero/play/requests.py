@@ -1,4 +1,4 @@
-"""What a request may hold: of each argument its type and its greatest value, or length."""
+"""Limits of requests: the type and the largest value, or length, of each argument."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _KINDS: dict[str, tuple[type, int]] = {
     "path": (int, 2**31),
     "actions": (int, 2**31),
 }
-"""Of each argument its type and its greatest value, or length."""
+"""Argument -> (type, largest value or length)."""
 _LISTS = {"seats": 16, "path": 400, "actions": MAX_PLIES}
-"""Arguments that are lists, and how long they may be."""
+"""Arguments that are lists -> largest length."""
 
 
 def checked(method: Callable[..., Any], arguments: Any) -> dict[str, Any]:
-    """The arguments, if they are what a method of the desk takes.
+    """The arguments, checked for a method of the desk.
 
     Raises:
-        Refused: they are not.
+        Refused: they do not fit.
     """
     takes = dict(list(inspect.signature(method).parameters.items())[1:])  # without self
     needed = {name for name, parameter in takes.items() if parameter.default is parameter.empty}

@@ -1,9 +1,8 @@
-"""The page's server, on this machine alone.
+"""The page's server, for this machine only.
 
-Another site that the browser shows cannot talk to it: the Host of a request must be this machine by the server's
-own port, so that no foreign name leads here, and its Origin, where there is one, must be the same. Requests that
-change something are JSON, which no form of another site can send. Nothing is read from the disk but games of the
-run's own folder.
+Other sites in the browser cannot reach it: the Host of a request must be this machine with the server's port, which
+excludes foreign names, and its Origin, if present, must be the same. Requests that change something are JSON, which
+a form on another site cannot send. Only games in the run's folder are read from disk.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from jzero.show.page import PANELS, shown
 
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 1 << 17
-"""Bytes of a request."""
+"""Largest size of a request in bytes."""
 STREAMS = 128
-"""Analyses that may wait at once."""
+"""Largest number of waiting analyses."""
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _FILES = ("page.html", "play.css", "board.js", "play.js", "http.js")
 _HEADERS = {
@@ -47,7 +46,7 @@ _HEADERS = {
 
 
 def application(desk: Desk, port: int) -> ASGIApp:
-    """The server's application for its port."""
+    """The ASGI application for a port."""
     thinker = ThreadPoolExecutor(1, thread_name_prefix="think")  # one search at a time, each on all cores
     streams = asyncio.Semaphore(STREAMS)
     warming = desk.warm_up()
@@ -56,7 +55,7 @@ def application(desk: Desk, port: int) -> ASGIApp:
     files |= {name: shown(name) for name in (*PANELS, "panels.css")}
 
     async def warm_up() -> None:
-        """Between the searches of people, who come first."""
+        """Compiles between the searches of players, which come first."""
         loop = asyncio.get_running_loop()
         while await loop.run_in_executor(thinker, lambda: next(warming, "done")) is None:
             await asyncio.sleep(0.05)
@@ -86,7 +85,7 @@ def application(desk: Desk, port: int) -> ASGIApp:
     async def think(request: Request) -> Response:
         arguments = checked_think(await _json(request))
         if streams.locked():
-            raise Refused("too many positions are being analysed; close some windows")
+            raise Refused("too many analyses are waiting; close some windows")
         thoughts = desk.think(**arguments)
         loop = asyncio.get_running_loop()
         first = await loop.run_in_executor(thinker, _next, thoughts)  # refusals have a status of their own
@@ -122,10 +121,10 @@ async def _json(request: Request) -> Any:
     """The body of a request.
 
     Raises:
-        Refused: it is too large, or no JSON.
+        Refused: it is too large, or not JSON.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Refused("a request is JSON, with the content type application/json")
+        raise Refused("a request must be JSON with the content type application/json")
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -134,7 +133,7 @@ async def _json(request: Request) -> Any:
     try:
         return json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        raise Refused("the request is no JSON") from None
+        raise Refused("the request is not JSON") from None
 
 
 def _next(thoughts: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
@@ -142,7 +141,7 @@ def _next(thoughts: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _guarded(app: ASGIApp, port: int) -> ASGIApp:
-    """The application for requests of its own page alone, with headers that keep the page to itself."""
+    """The application, restricted to requests from its own page, with headers that isolate the page."""
     hosts = {f"{name}:{port}".encode() for name in (LOOPBACK, "localhost")}
     origins = {b"http://" + host for host in hosts}
     more = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
@@ -163,7 +162,7 @@ def _guarded(app: ASGIApp, port: int) -> ASGIApp:
             b"",
             *origins,
         }:
-            answer = PlainTextResponse("this server talks to its own page alone\n", 403)
+            answer = PlainTextResponse("this server answers only its own page\n", 403)
             await answer(scope, receive, send_with_headers)
             return
         await app(scope, receive, send_with_headers)
@@ -172,10 +171,10 @@ def _guarded(app: ASGIApp, port: int) -> ASGIApp:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on loopback.
+    """A listening socket on loopback.
 
     Args:
-        port: 0 for any that is free.
+        port: 0 for any free port.
 
     Raises:
         OSError: the port is taken.

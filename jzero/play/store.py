@@ -1,4 +1,4 @@
-"""Games on disk: one small JSON file each, written anew at every move."""
+"""Games on disk: one small JSON file each, rewritten at every move."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from jzero.storage.run_dir import read_json, write_atomic
 FOLDER = "play"
 NAME = re.compile(r"[A-Za-z0-9_-]{12}")
 LIVE = 64
-"""Games whose states are kept in memory."""
+"""Number of games whose states are kept in memory."""
 MOST = 5_000
-"""Files of games."""
+"""Largest number of files."""
 
 
 class Store:
-    """Games by their id. Without a folder they live in memory only."""
+    """Games by id. Without a folder they are in memory only."""
 
     def __init__(self, rules: Rules, folder: Path | None) -> None:
         self._rules, self._folder = rules, folder
         self._live: OrderedDict[str, Game] = OrderedDict()
 
     def add(self, game: Game) -> None:
-        """Takes a new game; it has a file from its first move on."""
+        """Adds a new game; it gets a file at its first move."""
         self._touch(game)
         if game.ply:
             self.save(game)
 
     def get(self, name: str) -> Game:
-        """The game of this id.
+        """The game with this id.
 
         Raises:
             Gone: there is none.
@@ -50,7 +50,7 @@ class Store:
         """Writes the game's file.
 
         Raises:
-            Refused: there are too many files, or the disk takes no more.
+            Refused: there are too many files, or the disk is full.
         """
         if self._folder is None:
             return

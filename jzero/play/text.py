@@ -1,4 +1,4 @@
-"""The board in a terminal: type a move, or a word of `HELP`."""
+"""The board in a terminal: type a move, or a command of `HELP`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from jzero.play.desk import Desk
 from jzero.play.game import HUMAN, Refused
 from jzero.show.analysis import bars_text
 
-HELP = """a move by its name, or
-  hint         what the agent would play, with its search
-  go           the agent plays this move for you
-  undo         takes your last move back
-  seats 0 human    who plays each seat: human, or an agent's number
-  level 400    simulations per move: {levels}
-  moves        the names of the legal moves
-  save FILE    writes the game as text;  load FILE reads one
+HELP = """Type the name of a move, or
+  hint         show the agent's move and its search
+  go           let the agent play this move for you
+  undo         take your last move back
+  seats 0 human    set who plays each seat: human, or an agent's number
+  level 400    set the simulations per move: {levels}
+  moves        list the legal moves
+  save FILE    write the game as text;  load FILE reads one
   new, quit"""
 
 
 def play_in_terminal(desk: Desk) -> None:
-    """A game after the other, until the end of the input or `quit`."""
+    """Plays games until the end of the input or `quit`."""
     game = desk.ask("new", {})
-    print(f"{desk.rules.spec.name} against {' and '.join(desk.names)}; type help for the words")
+    print(f"{desk.rules.spec.name} against {' and '.join(desk.names)}; type help for the commands")
     _show(desk, game)
     while True:
         try:
@@ -41,10 +41,10 @@ def play_in_terminal(desk: Desk) -> None:
 
 
 def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
-    """The game after one line.
+    """Executes one line; returns the game.
 
     Raises:
-        Refused: it cannot be done.
+        Refused: the line is invalid.
         OSError: a file cannot be read or written.
     """
     word, _, rest = line.partition(" ")
@@ -84,11 +84,11 @@ def _action(desk: Desk, game: dict[str, Any], line: str) -> int:
     try:
         return desk.rules.action_called(desk.store.get(game["id"]).state, line)
     except ValueError as error:
-        raise Refused(f"{error}; moves lists those that are, help the other words") from None
+        raise Refused(f"{error}; type moves for the legal moves, help for the commands") from None
 
 
 def _agents_move(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
-    """The game when a human is to move, or when it is over."""
+    """Plays the agents' moves until a human is to move or the game is over."""
     while not game["over"] and game["seats"][game["mover"]] != HUMAN:
         arguments = {"game": game["id"], "ply": game["ply"], "simulations": game["simulations"], "move": True}
         for answer in desk.think(**arguments):
@@ -111,7 +111,7 @@ def _shown(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(desk: Desk, game: dict[str, Any]) -> None:
-    """The position in words."""
+    """Prints the position."""
     state = desk.store.get(game["id"]).state
     print("\n" + desk.rules.text(state, desk.viewer(game["id"])))
     if desk.rules.spec.num_players == 1:

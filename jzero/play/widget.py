@@ -1,4 +1,4 @@
-"""The page in a notebook's cell: `agent.play()`. It asks the same desk, by messages in place of requests."""
+"""The page in a notebook cell: `agent.play()`. It uses the same desk, with messages instead of requests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MODULES = ("board.js", "play.js", "widget.js")
 
 
 def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | None = None) -> Any:
-    """A widget with a board on which agents are played.
+    """A widget with a board to play against agents.
 
     Args:
-        agents: one, or two of the same game that may meet.
-        names: what the widget calls them.
-        folder: where games are kept; None for as long as the notebook lives.
+        agents: one or two agents for the same game.
+        names: their names in the widget.
+        folder: folder of saved games; None for memory only.
 
     Raises:
         ImportError: anywidget is not installed.
@@ -35,7 +35,7 @@ def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | 
     desk = Desk(agents, called, folder)
 
     class Board(anywidget.AnyWidget):
-        """A board whose messages the desk answers."""
+        """A board; the desk answers its messages."""
 
         _esm = program()
         _css = shown("panels.css") + (resources.files("jzero.play") / "static" / "play.css").read_text(
@@ -49,13 +49,13 @@ def board_widget(*agents: Agent, names: list[str] | None = None, folder: Path | 
 
 
 def program() -> str:
-    """The page's modules as one, with what makes it a widget."""
+    """The page's modules and the widget's entry point as one script."""
     folder = resources.files("jzero.play") / "static"
     return as_one([*map(shown, PANELS), *((folder / name).read_text("utf-8") for name in _MODULES)])
 
 
 def _answer(desk: Desk, send: Any, stopped: set[int], message: dict[str, Any]) -> None:
-    """Answers one message; an analysis in a thread of its own, so that the kernel hears the next message."""
+    """Answers one message; an analysis runs in a separate thread, so that the kernel receives the next message."""
     number, method, body = message["id"], message["method"], message.get("body", {})
     if method == "stop":
         stopped.add(number)

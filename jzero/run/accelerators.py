@@ -1,7 +1,6 @@
-"""What presets become on a GPU or TPU, or on a CPU with matrix units: the rules, in one place. `docs/choosing.md`
-says why.
+"""How presets change on a GPU or TPU, or on a CPU with matrix units. `docs/choosing.md` gives the reasons.
 
-Options win over a preset, and a resumed run goes on as it began.
+Options override a preset, and a resumed run keeps its settings.
 """
 
 from __future__ import annotations
@@ -15,22 +14,22 @@ from jzero.devices import has_matrix_units
 from jzero.run.config import TrainConfig
 
 ROWS = 4096
-"""Rows of the network's batches from which on an H100's throughput grew little for a tower of 6 x 64."""
+"""Batch rows above which an H100's throughput grew little for a tower of 6 x 64."""
 MOST = 16
-"""Times as many games at most."""
+"""Largest factor on the number of games."""
 WIDE = 256
-"""Width of an MLP from which products in bfloat16 take less than half of its time on a CPU."""
+"""Width of an MLP from which matrix products in bfloat16 take less than half the time on a CPU."""
 
 
 def on_this_device(train: TrainConfig) -> TrainConfig:
-    """A preset as this device computes it: on a GPU or TPU widened and in bfloat16."""
+    """A preset for this device: on a GPU or TPU widened and in bfloat16."""
     return on_this_cpu(train) if jax.default_backend() == "cpu" else in_bfloat16(widened(train))
 
 
 def on_this_cpu(train: TrainConfig) -> TrainConfig:
-    """With matrix units, products of AlphaZero's wide dense layers are in bfloat16.
+    """On a CPU with matrix units, AlphaZero's wide dense layers multiply in bfloat16.
 
-    Learned models stay in float32: what they unroll adds up the rounding.
+    Learned models stay in float32: rounding errors add up over the unroll.
     """
     network = train.network
     wide = train.algorithm == "alphazero" and network.kind == "mlp" and network.width >= WIDE
@@ -40,14 +39,14 @@ def on_this_cpu(train: TrainConfig) -> TrainConfig:
 
 
 def in_bfloat16(train: TrainConfig) -> TrainConfig:
-    """Networks compute in bfloat16, which matrix units are made for."""
+    """Networks compute in bfloat16, the format of matrix units."""
     return replace(train, network=replace(train.network, bf16=True))
 
 
 def widened(train: TrainConfig) -> TrainConfig:
-    """As many games side by side as fill the batches of the network.
+    """Raises the number of parallel games until they fill the network's batches.
 
-    Positions are learned from as often as before, in batches up to 4 times as large. Where they are learned from
+    Each position is sampled as often as before, in batches up to 4 times as large. If positions are trained on
     before their games end, the replay holds at most 4 times as many.
     """
     rows = train.games * train.search.worlds

@@ -1,4 +1,4 @@
-"""What a run says where its settings do not suit its games or its time."""
+"""Warnings of a run whose settings do not suit its games or its time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from jzero.run.config import TrainConfig
 from jzero.show.words import duration
 
 SOON = 0.1
-"""Share of a run's time within which the first update is to come."""
+"""Share of a run's time within which the first update should come."""
 
 
 def late_update(train: TrainConfig, seconds: float, budget: float) -> str | None:
-    """Which option makes the first update come soon; None where it does.
+    """Advice for a first update that comes late; None if it comes soon.
 
     Args:
       train: the settings.
-      seconds: of an iteration's self-play.
-      budget: seconds of the run.
+      seconds: duration of an iteration's self-play.
+      budget: duration of the run in seconds.
     """
     iterations = train.warmup_iterations + 1
     needed = iterations * seconds
@@ -29,14 +29,14 @@ def late_update(train: TrainConfig, seconds: float, budget: float) -> str | None
         return None
     text = (
         f"LITTLE TIME: the first update comes after {iterations} iterations, {duration(needed)} of this run's "
-        f"{duration(budget)}; give --minutes {math.ceil(needed / SOON / 60)}"
+        f"{duration(budget)}; use --minutes {math.ceil(needed / SOON / 60)}"
     )
     games = 2 ** math.floor(math.log2(max(train.games * SOON * budget / needed, 1)))
     return f"{text} or --games {games} (now {train.games})" if games >= jax.device_count() else text
 
 
 class Advice:
-    """Warns by the metrics of each iteration, of each thing once."""
+    """Warnings that follow from the metrics of each iteration, each given once."""
 
     def __init__(self, train: TrainConfig) -> None:
         self._train = train
@@ -50,14 +50,14 @@ class Advice:
         play: Mapping[str, float],
         losses: Mapping[str, float],
     ) -> None:
-        """Warns of what an iteration shows.
+        """Warns of problems that the metrics of an iteration show.
 
         Args:
-          iteration: its number.
-          positions: played since the run began.
-          games: finished since the run began.
-          play: metrics of its self-play.
-          losses: metrics of its updates; empty during warm-up.
+          iteration: number of the iteration.
+          positions: played since the start of the run.
+          games: finished since the start of the run.
+          play: metrics of the iteration's self-play.
+          losses: metrics of the iteration's updates; empty during warm-up.
         """
         self._of_clipping(iteration, losses)
         self._of_short_games(positions, games)
@@ -69,15 +69,15 @@ class Advice:
             warnings.warn(text, stacklevel=4)
 
     def _of_clipping(self, iteration: int, losses: Mapping[str, float]) -> None:
-        """Targets lie outside of what the heads can express."""
+        """Targets are outside the range of the heads."""
         for kind in ("value", "reward"):
             share = losses.get(f"{kind}_clipped_share", 0.0)
             if share > 0:
                 limit = getattr(self._train.muzero, f"{kind}_limit")
                 self._warn(
                     kind,
-                    f"{share:.2%} of the {kind} targets of iteration {iteration} are outside of +-{limit:g} and "
-                    f"were clamped; raise --muzero.{kind}-limit in a new run",
+                    f"{share:.2%} of the {kind} targets of iteration {iteration} are outside +-{limit:g} and were "
+                    f"clipped; raise --muzero.{kind}-limit in a new run",
                 )
 
     def _of_short_games(self, positions: int, games: float) -> None:
@@ -88,20 +88,20 @@ class Advice:
             return
         self._warn(
             "unroll",
-            f"games end after {positions / games:.1f} plies on average, and muzero.unroll_steps is {steps}: most "
+            f"games end after {positions / games:.1f} plies on average, but muzero.unroll_steps is {steps}: most "
             "unrolled steps are past the end, where there is nothing to learn; lower --muzero.unroll-steps in a "
             "new run",
         )
 
     def _of_lost_positions(self, iteration: int, share: float) -> None:
-        """Positions leave the ring before their game has ended, unlearned."""
+        """Positions leave the replay before their game ends, without being trained on."""
         if not share:
             return
         sooner = "--td-lookahead 24" if self._train.algorithm == "alphazero" else "--muzero.td-steps 10"
         self._warn(
             "lost",
-            f"in iteration {iteration} {share:.0%} as many positions as were played left the replay before their "
-            "game had ended, and were never learned from: games are longer than replay_plies, "
-            f"{self._train.replay_plies}; raise --replay-plies, or learn before the end with {sooner}, in a new "
+            f"in iteration {iteration}, positions left the replay before their game ended ({share:.0%} of the "
+            "number played) and were never trained on: games are longer than replay_plies, "
+            f"{self._train.replay_plies}; raise --replay-plies, or train before the end with {sooner}, in a new "
             "run",
         )

@@ -1,6 +1,6 @@
-"""From settings to parts: the only reader of names.
+"""Builds the parts of a run from its settings; the only place that resolves names.
 
-What was handed in (`Parts`) takes the place of what the settings name.
+Objects passed in (`Parts`) replace what the settings name.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ MakeAlgorithm = Callable[[EnvSpec, Any, Any], Algorithm]
 
 
 class Parts(NamedTuple):
-    """What a user hands in; None takes what the settings name."""
+    """Objects that a user passes in; None uses what the settings name."""
 
     network: AnyNetwork | Callable[[EnvSpec], AnyNetwork] | None = None
     algorithm: MakeAlgorithm | None = None
-    """(spec, network, settings) -> algorithm, such as `jzero.alphazero` or a function that changes a part of it."""
+    """(spec, network, settings) -> algorithm: `jzero.alphazero`, or a variant of it."""
     optimizer: optax.GradientTransformation | None = None
 
 
@@ -56,7 +56,7 @@ def build_algorithm(env: Env, config: TrainConfig, parts: Parts = NOTHING) -> Al
 
 
 def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) -> AnyNetwork:
-    """The network of a run; one that was handed in is checked first."""
+    """The network of a run; one that was passed in is checked first."""
     found: Any = parts.network
     if found is None and ":" in config.network.kind:
         found = load_named(
@@ -70,15 +70,15 @@ def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) ->
     if not isinstance(found, expected):
         raise ValueError(
             f"network is {type(found).__name__}; expected jzero.networks.{expected.__name__}, or a function of "
-            f"EnvSpec that returns one, for algorithm {config.algorithm!r}: make it by jzero.networks.from_flax, "
-            "from_equinox, from_haiku or of plain functions"
+            f"EnvSpec that returns one, for algorithm {config.algorithm!r}: make it with jzero.networks.from_flax, "
+            "from_equinox or from_haiku, or from plain functions"
         )
     check_network(spec, found, config.muzero.atoms)
     return found
 
 
 def _own_network(spec: EnvSpec, config: TrainConfig) -> AnyNetwork:
-    """The network of this package that the settings name."""
+    """The built-in network that the settings name."""
     if config.algorithm == "alphazero":
         return policy_value_network(spec, config.network, heads(spec, config.auxiliary))
     muzero = config.muzero
@@ -96,7 +96,7 @@ def _own_network(spec: EnvSpec, config: TrainConfig) -> AnyNetwork:
 def build(
     env: Env, config: TrainConfig, mesh: Mesh | None = None, parts: Parts = NOTHING
 ) -> tuple[Algorithm, Program]:
-    """The algorithm of a run and its compiled functions on `mesh` (by default all devices)."""
+    """The algorithm of a run and its compiled functions on `mesh` (all devices by default)."""
     check_shapes(env)
     algorithm = build_algorithm(env, config, parts)
     optimizer = make_optimizer(config) if parts.optimizer is None else parts.optimizer
@@ -104,7 +104,7 @@ def build(
 
 
 def build_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:
-    """The compiled functions of what the settings name, on `mesh` (by default all devices)."""
+    """The compiled functions for these settings, on `mesh` (all devices by default)."""
     return build(env, config, mesh)[1]
 
 
@@ -115,14 +115,14 @@ def build_agent(
     parts: Parts = NOTHING,
     algorithm: Algorithm | None = None,
 ) -> Agent:
-    """The agent with these weights; it can be pickled where environment and parts can.
+    """The agent with these weights; it can be pickled if the environment and the parts can.
 
     Args:
-      env: what it plays.
+      env: the environment.
       config: the settings of its run.
       params: its weights.
-      parts: what was handed in to its run.
-      algorithm: the algorithm, where it is built already.
+      parts: objects that were passed in to its run.
+      algorithm: the algorithm, if it is already built.
     """
     parts = parts._replace(optimizer=None)
     model = (algorithm or build_algorithm(env, config, parts)).model

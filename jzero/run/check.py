@@ -1,11 +1,11 @@
-"""Says in plain words whether an environment keeps the protocol.
+"""Checks whether an environment follows the protocol, and explains each problem.
 
     python -m jzero check my_game:MyGame
     python -m jzero check pgx:othello --games 4 --plies 100
     python -m jzero check "quoridor?size=5&walls=3"
 
-Plays random games (`jzero.check_env`) and prints OK with what was played, or the problems, one a line. The exit
-code is 0 or 1.
+Plays random games (`jzero.check_env`) and prints OK with the number of games, or the problems, one per line. The
+exit code is 0 or 1.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from jzero.registry import make
 
 @dataclass(frozen=True)
 class Config:
-    """What to check, and for how long."""
+    """What to check, and how long."""
 
     env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
     """Any name that `jzero.make` takes: "connect_four", "pgx:othello", "my_module:MyGame"."""
     games: int = 16
     """Random games side by side."""
     plies: int = 400
-    """The longest that a game is played."""
+    """Plies per game, at most."""
     seed: int = 0
-    """Of the games' chance and of the random moves."""
+    """Seed of the games' chance and of the random moves."""
 
 
 def check(config: Config) -> int:
@@ -53,7 +53,7 @@ def check(config: Config) -> int:
         f"{time.perf_counter() - start:.0f} s; {env.num_players} player(s), {_actions(env)}"
     )
     if not played.games:
-        print("Only its shapes and dtypes were checked: an emulator does not go back to a state.")
+        print("Only shapes and dtypes were checked: an emulator cannot return to a state.")
     elif not played.finished:
         print(
             f"No game ended within {config.plies} plies, so its end is unchecked: use more --plies, or let games "

@@ -1,4 +1,4 @@
-"""The command line of a training: options over a preset, then the run."""
+"""The command line of a training run: options override a preset, then the run starts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from jzero.run.progress import print_anything, say
 from jzero.storage.run_dir import TRACEBACK, RunDir
 
 Preset = RunConfig | Callable[[str, Env], RunConfig]
-"""Settings, or a function that makes them of an environment's name and the environment."""
+"""Settings, or a function (name of the environment, environment) -> settings."""
 Presets = Preset | Mapping[Any, Preset]
-"""An experiment's preset, or one for each value of --algorithm, the first being the default."""
+"""An experiment's preset, or one for each value of --algorithm; the first is the default."""
 
 
 def main(
@@ -46,12 +46,12 @@ def main(
     Args:
       experiment: its name, and the folder under runs/.
       default: its preset, or one for each algorithm.
-      measure: makes the measurement taken every `evaluate_every` seconds.
-      final: makes the one at the end, if it is another.
-      accelerated: the preset where JAX finds a GPU or TPU; by default `default`, `widened`. Either computes in
-        bfloat16 there unless the options say otherwise, as products do on some CPUs: see `jzero.run.accelerators`.
+      measure: makes the measurement that runs every `evaluate_every` seconds.
+      final: makes the one at the end, if it differs.
+      accelerated: the preset for a GPU or TPU; by default `default`, `widened`. Either computes in bfloat16 there
+        unless the options say otherwise, as do matrix products on some CPUs: see `jzero.run.accelerators`.
       argv: the options; by default the process's.
-      command: what starts it on a command line, for the line that says how to go on; by default the script.
+      command: the command that starts it, for the message on how to resume; by default the script.
 
     Returns:
       The final strength; None if the run was interrupted.
@@ -68,7 +68,7 @@ def main(
             default = _each(default, widened) if accelerated is None else accelerated
             default = _each(default, in_bfloat16)
         config = parse(experiment, default, argv)
-        say(f"{config.train.env}: loads the environment")
+        say(f"{config.train.env}: loading the environment")
         env = make(config.train.env)
         preset = _preset(default, argv)
         if callable(preset) and not config.resume:
@@ -95,7 +95,7 @@ def _in_short(error: Exception, whole: str) -> str:
 
 
 def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Presets:
-    """`presets` with their settings changed."""
+    """`presets` with `change` applied to their settings."""
 
     def changed(preset: Preset) -> Preset:
         if callable(preset):
@@ -112,7 +112,7 @@ def _each(presets: Presets, change: Callable[[TrainConfig], TrainConfig]) -> Pre
 
 @dataclass(frozen=True)
 class _First:
-    """The options that the others depend on: what is played, on what, and which run goes on."""
+    """The options that the others depend on: the environment, the devices and the run to resume."""
 
     env: str = TrainConfig.env
     cpu_devices: int | None = None
@@ -121,9 +121,10 @@ class _First:
 
 
 def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
-    """The options `argv` over the preset or, with --resume, over the settings of the run to go on with.
+    """The options `argv` over the preset or, with --resume, over the settings of the resumed run.
 
-    Of a preset that follows from the environment only `_First` is read: the other options may fit it alone.
+    With a preset that follows from the environment only `_First` is read: other options may be valid for that
+    preset alone.
     """
     preset = _preset(presets, argv)
     default = RunConfig() if callable(preset) else preset
@@ -133,7 +134,7 @@ def parse(experiment: str, presets: Presets, argv: Sequence[str]) -> RunConfig:
             default = _begun(first.run_dir or RunDir.find(experiment))
         elif callable(preset):
             return RunConfig(cpu_devices=first.cpu_devices, train=TrainConfig(env=first.env))
-    description = f"Trains and measures {experiment}. A finished or interrupted run goes on with --resume."
+    description = f"Trains and measures {experiment}. --resume continues a finished or interrupted run."
     return tyro.cli(RunConfig, args=argv, default=default, description=description)
 
 
@@ -142,14 +143,14 @@ def _begun(path: Path) -> RunConfig:
     saved, handed = read_run_config(path)
     if "env" in handed:
         raise ValueError(
-            f"the run in {path} was trained with its own env, which no file holds; resume it by jzero.train(env, "
-            "run_dir=..., resume=True)"
+            f"the run in {path} was trained with an env object, which no file holds; resume it with "
+            "jzero.train(env, run_dir=..., resume=True)"
         )
     return saved
 
 
 def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
-    """The preset of the algorithm that the options name."""
+    """The preset for the algorithm named in the options."""
     if not isinstance(presets, Mapping):
         return presets
     options = " ".join(argv).replace("--algorithm=", "--algorithm ").split()
@@ -162,7 +163,7 @@ def _preset(presets: Presets, argv: Sequence[str]) -> Preset:
 
 
 def _command() -> str:
-    """The script that this process runs, as one would type it; "" where there is none (a notebook)."""
+    """The command that runs this process's script; "" if there is none (a notebook)."""
     script = Path(sys.argv[0])
     if script.suffix != ".py" or not script.is_file() or "ipykernel" in script.name:
         return ""

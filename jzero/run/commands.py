@@ -1,4 +1,4 @@
-"""What commands do with errors that a user can cause: one line that says what to do."""
+"""How commands report errors that a user can cause: one line that says what to do."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 from jzero.evaluate.gtp import GtpError
 
 EXPECTED = (ValueError, OSError, ImportError, GtpError)
-"""Errors whose text is written for the user."""
+"""Errors whose messages are written for the user."""
 
 
 def exit_code(do: Callable[[], object], *, interrupted: str = "") -> int:
-    """Runs a command; 0, or after an error 1, or after Ctrl-C 130.
+    """Runs a command; returns 0, after an error 1, after Ctrl-C 130.
 
     `JZERO_TRACEBACK=1` raises the error itself.
 
     Args:
       do: the command.
-      interrupted: what Ctrl-C prints.
+      interrupted: the text that Ctrl-C prints.
     """
     try:
         do()

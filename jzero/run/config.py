@@ -1,4 +1,4 @@
-"""Everything that decides what a run computes, each field a command-line option."""
+"""All settings of a run; each field is a command-line option."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jzero.program import ProgramSettings
 from jzero.settings import check, full_path
 
 AlgorithmName = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2"]
-"""AlphaZero plans with the environment itself, the others with a learned model; they differ in their presets."""
+"""AlphaZero plans with the environment itself, the others with a learned model; those differ in their presets."""
 
 
 @dataclass(frozen=True)
 class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, OptimizerSettings):
-    """The settings of all parts of a run; with the same seed and devices it computes the same bits."""
+    """The settings of all parts of a run. The same settings and devices give the same bits."""
 
     env: str = "connect_four"
     """Environment: a registered name or module:Class."""
@@ -39,46 +39,46 @@ class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, Optimizer
         OptimizerSettings.__post_init__(self)
         check("warmup_iterations", self.warmup_iterations, low=0)
         if self.network.kind == "atari" and self.algorithm == "alphazero":
-            raise ValueError("network.kind is 'atari'; it has a learned model only: use mlp or resnet")
+            raise ValueError("network.kind is 'atari', which is for learned models only: use mlp or resnet")
         if self.network.kind == "transformer" and self.algorithm != "alphazero":
-            raise ValueError("network.kind is 'transformer'; it has no learned model: use mlp or resnet")
+            raise ValueError("network.kind is 'transformer', which is for AlphaZero only: use mlp or resnet")
         if self.network.chance_codes and self.algorithm == "alphazero":
             raise ValueError(
-                f"network.chance_codes is {self.network.chance_codes}; AlphaZero asks the environment what chance "
-                "may do (docs/chance.md) and learns no model of it: use 0, or --algorithm muzero, gumbel_muzero or "
-                "efficientzero"
+                f"network.chance_codes is {self.network.chance_codes}; AlphaZero reads the chance outcomes from "
+                "the environment (docs/chance.md) and learns no model of them: use 0, or --algorithm muzero, "
+                "gumbel_muzero or efficientzero"
             )
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: how long, where, how often it reports, and what it trains."""
+    """One run: its duration, directory, intervals and training settings."""
 
     minutes: float = 10.0
     """Minutes of training, summed over resumes. Compiling does not count, nor does the first run of a compiled
-    program. The final measurement comes on top and may take at least a tenth of this time."""
+    program. The final measurement is extra and may take a tenth to a fifth of this time."""
     iterations: int | None = None
-    """Stop after this many iterations even if time is left."""
+    """Stop after this number of iterations even if time is left."""
     target: float | None = None
     """Stop as soon as a measurement of strength reaches this."""
     run_dir: Path | None = None
     """Directory of the run; a new one under runs/ by default."""
     resume: bool = False
-    """Go on with the run in --run-dir (or the newest one); its settings become the defaults."""
+    """Continue the run in --run-dir (by default the newest); its settings become the defaults."""
     evaluate_every: float = 60.0
     """Seconds between measurements of strength; at least nine times the duration of the last one and its report, if
-    that is more than a second."""
+    that took more than a second."""
     checkpoint_every: float = 120.0
     """Seconds between checkpoints."""
     keep_newest: int = 2
-    """How many of the newest checkpoints are kept. With two, a damaged one has a predecessor."""
+    """Number of newest checkpoints to keep. With two, one is left if the newest is damaged."""
     keep_every: float | None = None
     """Minutes of training between checkpoints that are saved and kept for good. None keeps only the newest."""
     keep_best: bool = False
     """Also save and keep a checkpoint after each measurement that is the best so far."""
     save_replay: bool = True
-    """Checkpoints hold the replay and the games in progress, which a resumed run continues. Without them they are
-    small, and a resumed run begins new games."""
+    """Save the replay and the games in progress, which a resumed run continues. Without them checkpoints are small,
+    and a resumed run starts new games."""
     tensorboard: bool = False
     """Also log to TensorBoard (pip install "jzero[log]")."""
     wandb: bool = False

@@ -1,6 +1,6 @@
-"""What a run will take, said before it begins.
+"""Memory and time that a run needs, printed before it starts.
 
-Axes: B games of a device, W worlds.
+Axes: B games per device, W worlds.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from jzero.search.chance import Decide
 
 
 def least_seconds(model: Model, train: TrainConfig, state: TrainState) -> float | None:
-    """What the network alone takes of an iteration's self-play, at this device's speed of matrix products.
+    """A lower bound on an iteration's self-play: the network's time at this device's speed of matrix products.
 
-    None where JAX has no CPU to count on. For the arguments see `describe`.
+    None if JAX has no CPU backend, which counts the operations. For the arguments see `describe`.
     """
     flops = _play_flops(train, model, state)
     return None if flops is None else flops / _flops_per_second()
 
 
 def describe(model: Model, train: TrainConfig, state: TrainState, least: float | None) -> str:
-    """What is trained with what; the memory of trees and replay; the time that the network takes an iteration.
+    """One line with the main settings, the memory of trees and replay, and the least time per iteration.
 
     Args:
-      model: what is planned with.
+      model: the model that the search plans with.
       train: the settings.
-      state: arrays, or their shapes and dtypes alone.
-      least: what `least_seconds` says.
+      state: arrays, or only their shapes and dtypes.
+      least: the result of `least_seconds`.
     """
     size = sum(x.size for x in jax.tree.leaves(state.params))
     search = train.search
@@ -52,7 +52,7 @@ def describe(model: Model, train: TrainConfig, state: TrainState, least: float |
     return (
         f"{train.algorithm} in {train.env}, {train.games} games side by side on {jax.device_count()} "
         f"{jax.devices()[0].platform} device(s), {search.policy} search with {worlds}{search.num_simulations} "
-        f"simulations (trees of {_mebibytes(trees)} a device), replay of "
+        f"simulations (trees of {_mebibytes(trees)} per device), replay of "
         f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
         f"{train.network.kind} network of {size:,} parameters{narrow} (an iteration plays "
         f"{train.games * train.plies:,} positions{bound}), seed {train.seed}"
@@ -60,9 +60,9 @@ def describe(model: Model, train: TrainConfig, state: TrainState, least: float |
 
 
 def check_memory(model: Model, train: TrainConfig, state: TrainState) -> None:
-    """Raises ValueError where a device's memory does not hold its search trees and its part of the replay.
+    """Raises ValueError if a device's memory does not hold its search trees and its part of the replay.
 
-    A device that does not say how much memory it has, such as a CPU, is not checked.
+    A device that does not report its memory, such as a CPU, is not checked.
     """
     room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if room is None:
@@ -74,15 +74,15 @@ def check_memory(model: Model, train: TrainConfig, state: TrainState) -> None:
         return
     games, share = train.games // jax.device_count(), room / (trees + replay)
     raise ValueError(
-        f"the device has {_mebibytes(room)} for JAX; search trees of {games:,} games x "
-        f"{train.search.num_simulations + 1} nodes take {_mebibytes(trees)} and {train.replay_plies:,} plies of "
-        f"each game on record take {_mebibytes(replay)}: lower --games (now {train.games:,}; "
+        f"JAX has {_mebibytes(room)} of memory per device, but search trees of {games:,} games x "
+        f"{train.search.num_simulations + 1} nodes take {_mebibytes(trees)} and the replay's "
+        f"{train.replay_plies:,} plies per game take {_mebibytes(replay)}: lower --games (now {train.games:,}; "
         f"{int(train.games * share):,} would fit), --search.num-simulations or --replay-plies"
     )
 
 
 def _mebibytes(size: float) -> str:
-    """A number of bytes in words."""
+    """A number of bytes as text."""
     size /= 2**20
     return f"{size:,.0f} MiB" if size >= 10 else f"{size:.2g} MiB"
 
@@ -106,12 +106,12 @@ def _tree_bytes(train: TrainConfig, model: Model, state: TrainState) -> int:
 
 
 def _rows(train: TrainConfig) -> int:
-    """B x W, rows of a device's batches."""
+    """B x W: rows of a device's batches."""
     return train.games // jax.device_count() * train.search.worlds
 
 
 def _roots(model: Model, params: Params, states: States) -> PyTree:
-    """Shapes of what a search starts from."""
+    """Shapes of the roots of a search."""
     key = jax.random.key(0)
     return jax.eval_shape(
         lambda params, states: model.sample_actions(key, model.root(params, states)), params, states
@@ -125,7 +125,7 @@ def _afterstates(model: Model, params: Params, roots: Any) -> PyTree:
 
 
 def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float | None:
-    """Floating-point operations of a device's self-play in one iteration; None where JAX has no CPU to count on."""
+    """Floating-point operations of a device's self-play per iteration; None if JAX has no CPU backend."""
     rows = _rows(train)
     one = jax.eval_shape(lambda states: jax.tree.map(lambda x: x[:1], states), state.games.states)
     states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), one)
@@ -154,9 +154,9 @@ def _play_flops(train: TrainConfig, model: Model, state: TrainState) -> float | 
 
 
 def _flops_per_second(rounds: int = 5) -> float:
-    """What the first device reaches in a product of two square matrices; the best of a few.
+    """FLOP/s of the first device in a product of two square matrices; the best of a few rounds.
 
-    Of float32 and small on a CPU, of bfloat16 and large on an accelerator, where networks are in bfloat16.
+    On a CPU the matrices are small and float32; on an accelerator large and bfloat16, as the networks are there.
     """
     on_cpu = jax.default_backend() == "cpu"
     size = 512 if on_cpu else 8192

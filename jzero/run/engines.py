@@ -1,4 +1,4 @@
-"""What the commands that make an engine of a run share: the run, its searches, the standard streams."""
+"""Shared by the engine commands (gtp, uci): the run, its searches, the standard streams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jzero.run.entrants import Run, named_runs
 MOST = 512
 """Simulations of the largest search by default."""
 UNNAMED = -1
-"""Simulations of a run that is given without them."""
+"""Stands for simulations that the command line does not give."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Config:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The directory of a run, or RUN:N for at most N simulations per move."""
     max_simulations: int | None = None
-    """Simulations of the largest search, for which there is memory; by default 512, or those of RUN:simulations."""
+    """Simulations of the largest search, which decides the memory; by default 512, or those of RUN:N."""
     seed: int = 0
-    """Of what a search draws."""
+    """Seed of the searches."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Engine:
     run: Run
     thinker: Thinker
     simulations: int | None
-    """Per move at most, where the command line says so."""
+    """Simulations per move at most; None if the command line gives no number."""
 
 
 def run_engine(config: Config, serve: Callable[[Engine, Lines, Callable[[str], None]], None]) -> int:
-    """Loads the run and serves a controller on the standard streams; returns the exit code."""
+    """Loads the run and serves the controller on the standard streams; returns the exit code."""
     with protocol_streams() as (lines, write):
         set_up(cpu_devices=1)
 
@@ -58,10 +58,10 @@ def run_engine(config: Config, serve: Callable[[Engine, Lines, Callable[[str], N
 
 
 def open_engine(config: Config) -> Engine:
-    """The run of the settings with its searches, which are not compiled yet.
+    """The run with its searches, which are not compiled yet.
 
     Raises:
-        ValueError: it is no run, or a number is out of range.
+        ValueError: it is not a run, or a number is out of range.
         FileNotFoundError: the directory holds no run.
     """
     runs = named_runs(config.run, UNNAMED, most=1)
@@ -76,14 +76,14 @@ def open_engine(config: Config) -> Engine:
         most = MOST if asked is None else asked
     if most < (asked or 1):
         raise ValueError(
-            f"--max-simulations is {most}; it must be at least {asked or 1}, the simulations of a move"
+            f"--max-simulations is {most}; expected at least {asked or 1}, the simulations per move"
         )
     return Engine(run, Thinker(run.agent, most, config.seed), asked)
 
 
 @contextlib.contextmanager
 def protocol_streams() -> Iterator[tuple[Lines, Callable[[str], None]]]:
-    """The controller's lines and what writes to it; all else that is written to stdout goes to stderr meanwhile."""
+    """Yields the controller's lines and a function that writes to it; other output to stdout goes to stderr."""
     sys.stdout.flush()
     protocol = os.dup(1)
     os.dup2(2, 1)
@@ -102,5 +102,5 @@ def protocol_streams() -> Iterator[tuple[Lines, Callable[[str], None]]]:
 
 
 def say(text: str) -> None:
-    """A line for the user, beside the protocol."""
+    """Prints a line for the user, outside the protocol."""
     print(text, file=sys.stderr, flush=True)

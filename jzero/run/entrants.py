@@ -1,4 +1,4 @@
-"""The players of a match from their names on the command line: runs, and opponents of their game."""
+"""The players of a match from their names on the command line: runs and opponents."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from jzero.settings import full_path
 from jzero.show.words import duration
 
 MOST = 10
-"""Checkpoints that "RUN@all" means, at most."""
+"""Checkpoints of "RUN@all", at most."""
 
 
 class Entrant(NamedTuple):
     """A player of the match."""
 
     name: str
-    """Its full name, with its simulations: also a name to type."""
+    """Its full name with its simulations, as on the command line."""
     player: Player
     about: Record
-    """What match.json says of it."""
+    """Its entry in match.json."""
     rung: Rung | None = None
-    """Where it is on the ladder of its run; None for an opponent."""
+    """Its place on the ladder of its run; None for an opponent."""
 
 
 class Run(NamedTuple):
@@ -47,27 +47,27 @@ class Run(NamedTuple):
     agent: Agent
     iteration: int
     seconds: float | None
-    """Of training, where the checkpoint says it."""
+    """Training time; None if the checkpoint does not record it."""
     newest: bool = False
-    """The text named no checkpoint."""
+    """Whether it is the newest checkpoint because the text named none."""
 
     @property
     def name(self) -> str:
-        """As on the command line, with its simulations."""
+        """Its name on the command line, with its simulations."""
         return f"{self.path}{'' if self.newest else f'@{self.iteration}'}:{self.simulations}"
 
 
 def named_runs(text: str, simulations: int | None, most: int = MOST) -> list[Run]:
-    """The checkpoints that a player's text means, oldest first; none where it is an opponent.
+    """The checkpoints that a player's text names, oldest first; none if it is an opponent.
 
     Args:
-        text: "RUN", "RUN@120" (of that iteration) or "RUN@all", and each with ":simulations" behind it.
-        simulations: per move, where the text has none; None for those of the training.
-        most: of "RUN@all" as many, evenly spread in training time, the first and the last among them.
+        text: "RUN", "RUN@120" (of that iteration) or "RUN@all", each with or without ":simulations".
+        simulations: per move, if the text has none; None for those of the training.
+        most: checkpoints of "RUN@all", evenly spread in training time, including the first and the last.
 
     Raises:
-        ValueError: it is neither.
-        FileNotFoundError: the directory holds no run, or not this checkpoint.
+        ValueError: it is neither a run nor an opponent.
+        FileNotFoundError: the directory holds no run, or lacks this checkpoint.
     """
     if is_opponent(text):
         return []
@@ -80,7 +80,7 @@ def named_runs(text: str, simulations: int | None, most: int = MOST) -> list[Run
         directory = full_path(path)
     if not path or not directory.is_dir():
         raise ValueError(
-            f"player {text!r}: no run is there, and {unknown_name('opponent', text, list(DEFAULTS))}; or give "
+            f"player {text!r}: there is no such run, and {unknown_name('opponent', text, list(DEFAULTS))}; or give "
             "module:function, or gtp:COMMAND"
         )
     history = load_history(directory, _chosen(text, directory, which, most))
@@ -88,32 +88,32 @@ def named_runs(text: str, simulations: int | None, most: int = MOST) -> list[Run
 
 
 def _run(path: Path, number: str, simulations: int | None, found: Checkpoint, *, newest: bool) -> Run:
-    """The player of a checkpoint, with the text's number of simulations, the option's or the training's."""
+    """The player of a checkpoint, with simulations from the text, else the option, else the training."""
     iteration, seconds, agent = found
     default = agent.search.num_simulations if simulations is None else simulations
     return Run(path, int(number) if number else default, agent, iteration, seconds, newest)
 
 
 def _chosen(text: str, directory: Path, which: str, most: int) -> list[int] | None:
-    """The iterations of the checkpoints that are meant; None for the newest one that can be read."""
+    """The iterations of the named checkpoints; None for the newest one that can be read."""
     if not which:
         return None
     if which == "all":
         return spread(checkpoint_times(directory), most)
     if not which.isdecimal():
         raise ValueError(
-            f"player {text!r}: {which!r} is no checkpoint; give an iteration as in {directory}@120, or "
+            f"player {text!r}: {which!r} is not a checkpoint; give an iteration as in {directory}@120, or "
             f"{directory}@all"
         )
     return [int(which)]
 
 
 def spread(times: Mapping[int, float], most: int) -> list[int]:
-    """At most this number of the iterations, evenly spread in their times, the first and the last among them.
+    """At most `most` of the iterations, evenly spread in their times, including the first and the last.
 
     Args:
-        times: iteration -> time, both rising.
-        most: at least 1; of 1 the last.
+        times: iteration -> time, both increasing.
+        most: at least 1; with 1, the last.
     """
     iterations, there = list(times), np.array(list(times.values()))
     if len(iterations) <= most:
@@ -127,23 +127,22 @@ def spread(times: Mapping[int, float], most: int) -> list[int]:
 
 
 def game_of(name: str | None, runs: Mapping[str, Sequence[Run]]) -> tuple[Env, str]:
-    """The environment and its name, of the option --env or of the runs.
+    """The environment and its name, from the option --env or from the runs.
 
     Raises:
-        ValueError: neither says it, or they differ.
+        ValueError: neither names one, or they differ.
     """
     if not runs:
         if name is None:
             raise ValueError(
-                "--env is missing: no player is a run, which would say it; give --env connect_four"
+                "--env is missing, and no player is a run whose game it could be; give for example --env "
+                "connect_four"
             )
         return make(name), name
     first, (run, *_) = next(iter(runs.items()))
     env, expected, who = run.agent.env, run.agent.name, f"player {first!r}"
     if name is not None and name != expected and make(name) != env:
-        raise ValueError(
-            f"--env is {name!r}, but {who} plays {expected!r}; leave out --env, or give another run"
-        )
+        raise ValueError(f"--env is {name!r}, but {who} plays {expected!r}; omit --env, or give another run")
     for text, (other, *_) in runs.items():
         if other.agent.name != expected and other.agent.env != env:
             raise ValueError(
@@ -168,8 +167,8 @@ def entrants_of(
         runs: those that are runs, by these names, each a number of checkpoints.
         env: the game.
         env_name: what `jzero.make` calls it.
-        programs: ends what the opponents have started.
-        seed: of the opponents.
+        programs: ends the programs that opponents start.
+        seed: seed of the opponents.
 
     Raises:
         ValueError: an opponent does not play this game, or a player is given twice.
@@ -189,7 +188,7 @@ def entrants_of(
 
 
 def _check_new(text: str, entrant: Entrant, entrants: Sequence[Entrant]) -> None:
-    """Raises ValueError where the player is among the others, also by another name: they would play themselves."""
+    """Raises ValueError if the player is already in the match, under this name or another."""
     for other in entrants:
         if other.name == entrant.name or (entrant.rung is not None and other.rung == entrant.rung):
             raise ValueError(
@@ -213,7 +212,7 @@ def _of_run(run: Run) -> Entrant:
 
 
 def _checksum(params: Params) -> str:
-    """Tells weights from others."""
+    """A checksum that differs between weights."""
     found = 0
     for leaf in jax.tree.leaves(params):
         found = zlib.crc32(np.asarray(leaf).tobytes(), found)

@@ -1,12 +1,12 @@
-"""Takes an agent out of its run: to share, to other programs, to a browser.
+"""Exports an agent: to share it, for other programs, for a browser.
 
-    python -m jzero export RUN --out my_agent                a run without replay and games, for `jzero.load`
+    python -m jzero export RUN --out my_agent                a run without its replay, for `jzero.load`
     python -m jzero export RUN --weights agent.safetensors   the weights by name, for any framework
     python -m jzero export RUN --stablehlo agent.stablehlo   the network, for jax.export without jzero
     python -m jzero export RUN --onnx agent.onnx             the network, for ONNX Runtime and others
     python -m jzero export RUN --html agent.html             a page that plays offline
 
-Several at once are possible. The weights are the averaged ones, with which an agent plays.
+Options combine. The weights are the averaged ones, which an agent plays with.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from jzero.storage.run_dir import CHECKPOINTS, CONFIG
 
 @dataclass(frozen=True)
 class Config:
-    """What to export, and where to."""
+    """What to export, and where."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The directory of the run."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """A new folder for the weights and the settings, as a run without replay and games."""
+    """A new folder for the weights and the settings: a run without its replay."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The weights as safetensors."""
     stablehlo: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The network from observations to policy and value, as jax.export serialises it."""
+    """The network from observations to policy and value, in jax.export's format."""
     onnx: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The same as ONNX."""
     html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _export_all(config: Config) -> None:
-    """Writes what was asked for, and says so."""
+    """Writes the requested files and prints their paths."""
     run_dir = full_path(config.run)
     files = {name: full_path(path) for name in FILES if (path := getattr(config, name)) is not None}
     _check(config, files)
@@ -90,13 +90,13 @@ def _export_all(config: Config) -> None:
 
 
 def _check(config: Config, files: dict[str, Path]) -> None:
-    """Raises ValueError for options that do not fit."""
+    """Raises ValueError for options that do not fit together."""
     if not files and config.out is None:
         raise ValueError(
             f"nothing to export; give --out FOLDER or {', '.join(f'--{name} FILE' for name in FILES)}"
         )
     if config.out is not None and full_path(config.out).exists():
-        raise ValueError(f"--out is {full_path(config.out)}, which exists; expected a new folder")
+        raise ValueError(f"--out is {full_path(config.out)}, which already exists; expected a new folder")
     for name, path in files.items():
         if path.is_dir():
             raise ValueError(f"--{name} is {path}, which is a folder; expected a file")
@@ -106,7 +106,7 @@ def export(run_dir: Path, out: Path, checkpoint: int | None = None) -> None:
     """Copies the averaged weights of a run's checkpoint, and its settings, into the new folder `out`.
 
     Raises:
-      FileNotFoundError: `run_dir` holds no run, or not this checkpoint.
+      FileNotFoundError: `run_dir` holds no run, or lacks this checkpoint.
     """
     iteration, params = _weights(run_dir, checkpoint)
     out.mkdir(parents=True)
@@ -125,12 +125,12 @@ def _weights(run_dir: Path, checkpoint: int | None) -> tuple[int, Params]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A run that is read."""
+    """A run read from disk."""
 
     run_dir: Path
     config: TrainConfig
     handed: list[str]
-    """Which of its parts were handed in."""
+    """Which of its parts were passed in as objects."""
     iteration: int
     params: Params
 
@@ -139,11 +139,11 @@ class _Source:
         return make(self.config.env)
 
     def check_named(self) -> None:
-        """Raises ValueError where its network or environment has no name."""
+        """Raises ValueError if its network or environment was passed in as an object."""
         if missing := [name for name in ("env", "network") if name in self.handed]:
             raise ValueError(
-                f"{self.run_dir} was trained with its own {' and '.join(missing)}, which no file holds: use "
-                "jzero.export.root_network in Python, or train it as --network.kind module:function"
+                f"{self.run_dir} was trained with objects that no file holds ({' and '.join(missing)}): use "
+                "jzero.export.root_network in Python, or train with --network.kind module:function"
             )
 
     def root(self, config: TrainConfig) -> RootNetwork:
@@ -159,7 +159,7 @@ class _Source:
         return dataclasses.replace(self.config, network=network)
 
     def read_as(self) -> str:
-        """What the exported network is."""
+        """What the exported network consists of."""
         learned = self.config.algorithm != "alphazero"
         return "representation and prediction" if learned else "policy and value"
 
@@ -200,7 +200,7 @@ def _write_html(source: _Source, path: Path) -> str:
     title_of(env)
     if config.algorithm != "alphazero":
         raise ValueError(
-            f"the page plays by AlphaZero's networks (mlp, resnet), and this run is of {config.algorithm!r}: use "
+            f"--html takes AlphaZero's networks only (mlp, resnet), and this run is of {config.algorithm!r}: use "
             "--onnx or --stablehlo"
         )
     note = f"Exported by jzero {jzero.__version__} from iteration {source.iteration:,} of {config.env}."
@@ -211,7 +211,7 @@ def _write_html(source: _Source, path: Path) -> str:
     if found.bits == 16:
         text += f" ({found.policy_difference:.0e} in the policy, {found.value_difference:.0e} in the value)"
     return text + (
-        "" if config.search.policy == "puct" else f"; it searches by PUCT, not by {config.search.policy}"
+        "" if config.search.policy == "puct" else f"; it searches with PUCT, not with {config.search.policy}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run says of a number that is not finite: where it first appeared, as far as that is known."""
+"""Errors for numbers that are not finite: where one first appeared, as far as that is known."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ def check_finite(metrics: Mapping[str, float], where: str, cause: Callable[[], s
     """Raises FloatingPointError for a metric that is not finite.
 
     Args:
-      metrics: what is looked at.
-      where: the iteration, and what was done in it.
-      cause: says where it first appeared, and what to do.
-      go_on: the command that resumes the run; "" where there is no checkpoint.
+      metrics: the values to check.
+      where: the iteration and the step in it.
+      cause: returns where it first appeared, and what to do.
+      go_on: the command that resumes the run; "" if there is no checkpoint.
     """
     bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
     if not bad:
         return
     then = f", then {go_on}" if go_on else ""
     raise FloatingPointError(
-        f"{', '.join(bad)} in {where}; the run was stopped and this iteration not saved: {cause()}{then}"
+        f"{', '.join(bad)} in {where}; the run stopped without saving this iteration: {cause()}{then}"
     )
 
 
 def cause_in_play(agent: Agent, states: States, *, learned: bool) -> str:
-    """Where a number of self-play first is not finite: weights, observations, rewards or the network's output.
+    """Where self-play first has a number that is not finite: weights, observations, rewards or the network's
+    output.
 
     Args:
-      agent: with the weights that played.
-      states: [B] in which the games are now.
-      learned: there were updates before.
+      agent: holds the weights that played.
+      states: [B] current states of the games.
+      learned: updates came before.
     """
     if not _finite(agent.params):
         return (
             f"the weights are not finite; {LOWER}"
             if learned
-            else "the network's first weights are not finite"
+            else "the network's initial weights are not finite"
         )
     if found := _in_environment(agent, states):
         return found
@@ -55,40 +56,39 @@ def cause_in_play(agent: Agent, states: States, *, learned: bool) -> str:
     rows = np.any([_bad_rows(output) for output in outputs], axis=0)
     if rows.any():
         return (
-            f"the network's output is not finite in {rows.sum()} of {len(rows)} positions whose observations are: "
-            f"look for a division, a logarithm or an overflow in it{f', or {LOWER}' if learned else ''}"
+            f"the network's output is not finite in {rows.sum()} of {len(rows)} positions whose observations are "
+            "finite: look for a division, a logarithm or an overflow in the network"
+            f"{f', or {LOWER}' if learned else ''}"
         )
     return (
-        "weights are finite, and so are observations and the network's output in the games' present positions; it "
-        f"was in a position before these: {_checks(agent)} looks for one"
+        "weights are finite, and so are observations and the network's output in the current positions; the cause "
+        f"was in an earlier position: {_checks(agent)} searches for one"
     )
 
 
 def cause_in_update(agent: Agent, states: States, losses: Mapping[str, float], *, learned: bool) -> str:
-    """Where a number of an update first is not finite: observations, the loss or its gradients.
+    """Where an update first has a number that is not finite: observations, the loss or its gradients.
 
     Args:
       agent: names the environment.
-      states: [B] in which the games are now.
-      losses: of the first update that has one which is not finite.
-      learned: there were updates before.
+      states: [B] current states of the games.
+      losses: of the first update with a loss that is not finite.
+      learned: updates came before.
     """
     if found := _in_environment(agent, states):
         return found
     lower = f", or {LOWER}" if learned else ""
     if all(math.isfinite(value) for name, value in losses.items() if name != "grad_norm"):
         return (
-            "the loss is finite, its gradients are not: look for the derivative of a root, a norm or a division at "
-            f"0 in the network or the loss{lower}"
+            "the loss is finite, but its gradients are not: look for the derivative of a root, a norm or a "
+            f"division at 0 in the network or the loss{lower}"
         )
-    when = (
-        f"; {LOWER}" if learned else " before anything was learned: look at the network's output in training"
-    )
-    return f"observations in the games' present positions are finite, the loss is not{when}"
+    when = f"; {LOWER}" if learned else " before the first update: check the network's output in training"
+    return f"observations in the current positions are finite, but the loss is not{when}"
 
 
 def _in_environment(agent: Agent, states: States) -> str:
-    """What the environment gives that is not finite; "" where that is nothing."""
+    """Which outputs of the environment are not finite; "" if all are finite."""
     parts = {"an observation": observe_batch(agent.env, states), "a reward": states.rewards}
     bad = [name for name, part in parts.items() if not _finite(part)]
     return f"{' and '.join(bad)} of the environment is not finite; {_checks(agent)} says which" if bad else ""
@@ -103,7 +103,7 @@ def _finite(tree: PyTree) -> bool:
 
 
 def _bad_rows(leaf: PyTree) -> np.ndarray:
-    """bool[B] rows of numbers [B, ...] that are not finite; random keys and whole numbers are."""
+    """bool[B] rows of an array [B, ...] that are not finite; random keys and integers are finite."""
     leaf = jnp.atleast_1d(leaf)
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return np.zeros(len(leaf), bool)

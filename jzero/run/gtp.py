@@ -1,9 +1,9 @@
-"""Makes a run in Go an engine for GoGui, Sabaki and other programs that speak GTP (docs/engines.md).
+"""Serves a Go run as a GTP engine for GoGui, Sabaki and other programs (docs/engines.md).
 
     python -m jzero gtp runs/go_9x9/20261121-101500
     python -m jzero gtp runs/go_9x9/20261121-101500:400
 
-The first start compiles for a minute or two; later ones find the programs in the cache.
+The first start compiles for a minute or two; later ones read the programs from the cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def serve(engine: Engine, lines: Lines, write: Callable[[str], None]) -> None:
-    """Answers a controller's GTP until it quits.
+    """Answers GTP commands until the controller quits.
 
     Raises:
         ValueError: the run does not play Go.
@@ -43,7 +43,7 @@ def serve(engine: Engine, lines: Lines, write: Callable[[str], None]) -> None:
         simulations=engine.simulations,
         version=f"{jzero.__version__} {engine.run.path.name}",
     )
-    say("compiling; the next start is quicker")
+    say("compiling; the next start is faster")
     engine.thinker.warm_up(game.states)
     game.after(server.game.passing)
     say(f"ready: {agent.name}, up to {engine.thinker.most} simulations")

@@ -33,13 +33,13 @@ def load(
     Args:
       run_dir: the directory that the run printed.
       checkpoint: the iteration of the checkpoint; the newest by default.
-      env: the environment, where the run's was an object without an importable name.
-      network: the network, where the run's was handed in.
-      algorithm: the algorithm, where the run's was handed in.
+      env: the environment, if the run was trained with an object without an importable name.
+      network: the network, if it was passed in to the run.
+      algorithm: the algorithm, if it was passed in to the run.
 
     Raises:
       FileNotFoundError: `run_dir` holds no run or no checkpoint that can be read.
-      ValueError: the run's own environment or network is needed and not given.
+      ValueError: the run was trained with an environment, network or algorithm object that is not given.
     """
     return _load(full_path(run_dir), checkpoint, env, network, algorithm)[1]
 
@@ -49,20 +49,20 @@ class Checkpoint(NamedTuple):
 
     iteration: int
     seconds: float | None
-    """Of training; None where the checkpoint does not say it."""
+    """Training time; None if the checkpoint does not record it."""
     agent: Agent
 
 
 def load_history(run_dir: str | Path, chosen: Sequence[int] | None = None) -> list[Checkpoint]:
-    """The agents of several checkpoints, in this order; they share what is compiled.
+    """The agents of several checkpoints, in the given order; they share compiled functions.
 
     Args:
       run_dir: the directory that the run printed.
-      chosen: iterations of the checkpoints; None for the newest one alone.
+      chosen: iterations of the checkpoints; None for the newest one only.
 
     Raises:
-      FileNotFoundError: `run_dir` holds no run, or not one of the checkpoints.
-      ValueError: the run's own environment or network is needed: see `load`.
+      FileNotFoundError: `run_dir` holds no run, or lacks one of the checkpoints.
+      ValueError: the run was trained with objects that no file holds: see `load`.
     """
     run_dir = full_path(run_dir)
     number, agent = _load(run_dir, None if chosen is None else chosen[0])
@@ -74,7 +74,7 @@ def load_history(run_dir: str | Path, chosen: Sequence[int] | None = None) -> li
 
 
 def checkpoint_times(run_dir: str | Path) -> dict[int, float]:
-    """Seconds of training of each checkpoint, oldest first; its iteration where one of them does not say it.
+    """Training time of each checkpoint in seconds, oldest first; iterations instead if one does not record it.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
@@ -88,7 +88,7 @@ def checkpoint_times(run_dir: str | Path) -> dict[int, float]:
 
 
 def checkpoint_seconds(run_dir: str | Path, iteration: int) -> float | None:
-    """Seconds of training until a checkpoint; None where it does not say it."""
+    """Training time until a checkpoint in seconds; None if it does not record it."""
     try:
         return float(checkpoints.restore_part(full_path(run_dir) / CHECKPOINTS, ("seconds",), iteration)[1])
     except KeyError:
@@ -107,7 +107,7 @@ def _load(
     given = {"env": env, "network": network, "algorithm": algorithm}
     if missing := [name for name in handed if name in given and given[name] is None]:
         raise ValueError(
-            f"{run_dir} was trained with its own {' and '.join(missing)}, which no file holds: give "
+            f"{run_dir} was trained with objects that no file holds: pass "
             f"{', '.join(f'{name}=' for name in missing)} to jzero.load"
         )
     parts = Parts(network, algorithm)
@@ -119,7 +119,7 @@ def _load(
 
 
 def _weights(run_dir: Path, like: Params, checkpoint: int | None) -> tuple[int, Params]:
-    """The iteration and the weights of a checkpoint, which have the shapes of `like`."""
+    """The iteration and the weights of a checkpoint; the weights have the shapes of `like`."""
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     averaged = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)
     number, saved = checkpoints.restore(
@@ -129,7 +129,7 @@ def _weights(run_dir: Path, like: Params, checkpoint: int | None) -> tuple[int, 
 
 
 def read_config(run_dir: Path) -> tuple[TrainConfig, list[str]]:
-    """The settings of a run, and which of its parts were handed in.
+    """The settings of a run, and which of its parts were passed in as objects.
 
     Raises:
       FileNotFoundError: `run_dir` holds no run.
@@ -139,7 +139,7 @@ def read_config(run_dir: Path) -> tuple[TrainConfig, list[str]]:
 
 
 def read_run_config(run_dir: Path) -> tuple[RunConfig, list[str]]:
-    """All settings of the run in `run_dir`, to go on with it, and which of its parts were handed in.
+    """All settings of the run in `run_dir`, to resume it, and which of its parts were passed in as objects.
 
     Raises:
       FileNotFoundError: `run_dir` holds no run.
@@ -151,7 +151,7 @@ def read_run_config(run_dir: Path) -> tuple[RunConfig, list[str]]:
 
 
 def _read(run_dir: Path) -> dict[str, Any]:
-    """What config.json says was chosen."""
+    """The settings in config.json."""
     run_dir = full_path(run_dir)
     record = read_json(run_dir / CONFIG)
     if record is None:

@@ -1,4 +1,4 @@
-"""The Python loop around the compiled program: clock, bar, log, evaluation, checkpoints, signals."""
+"""The Python loop around the compiled program: clock, progress bar, log, evaluation, checkpoints, signals."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ from jzero.storage.run_dir import (
 )
 
 MEASURING = 0.2
-"""Share of a run's time that measurements of its strength may take, half of it the final one."""
+"""Share of a run's time for measurements of strength; the final one may take half of it."""
 ANALYSED = 2
-"""Sample games of the final report that show what their searches found."""
+"""Sample games of the final report that show their searches."""
 EACH = MEASURING / 6
-"""The same of each measurement that is taken meanwhile."""
+"""Share of a run's time for each measurement during training."""
 
 
 class Run:
@@ -70,15 +70,15 @@ class Run:
         parts: Parts = NOTHING,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Takes the run directory and restores or makes the state.
+        """Claims the run directory and restores or initialises the state.
 
         Args:
           experiment: its name, and the folder under runs/.
-          env: what is played.
+          env: the environment.
           config: the settings.
-          command: what starts it on a command line, for the line that says how to go on with it.
-          parts: what was handed in, in place of what the settings name.
-          clock: seconds since some moment, which measure the run's time; by default `time.monotonic`.
+          command: the command that starts it, for the message on how to resume.
+          parts: objects that replace what the settings name.
+          clock: returns seconds, as `time.monotonic` does, which is the default.
 
         Raises:
           RunDirError: the directory cannot be used.
@@ -87,12 +87,12 @@ class Run:
         self.experiment, self.env, self.config = experiment, env, config
         self._time = clock or time.monotonic
         self._begun, self._ran = 0.0, set[str]()  # when the clock was at 0; what has run and is compiled
-        say(f"{experiment}: makes the network and the program")
+        say(f"{experiment}: building the network and the program")
         self.algorithm, self.program = build(env, config.train, parts=parts)
         self.leads = jax.process_index() == 0
         if jax.process_count() > 1 and config.run_dir is None:
             raise ValueError(
-                "run_dir is not given; with several processes give all of them the same --run-dir"
+                "run_dir is missing; with several processes, give all of them the same --run-dir"
             )
         if config.resume:
             check_resumable(config.run_dir or RunDir.find(experiment), config.train, parts)
@@ -113,7 +113,7 @@ class Run:
             raise
 
     def _begin(self, parts: Parts) -> None:
-        """Restores or makes the state in the directory that this process has taken."""
+        """Restores or initialises the state in the claimed directory."""
         experiment, env, config = self.experiment, self.env, self.config
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         if self.leads:  # before any of the memory that it speaks of is taken
@@ -125,7 +125,7 @@ class Run:
         self.saver = Saver(self.path / CHECKPOINTS, config)
         self.seconds, self._first_update = 0.0, config.train.warmup_iterations
         resumed = config.resume and has_checkpoint(self.path)
-        with working("makes the first state"):
+        with working("initialising the state"):
             self.state = self._restored() if resumed else self.program.init()
         self._agent = build_agent(env, config.train, self.state.averaged, parts, self.algorithm)
         self._totals = {"games": 0.0, "evaluations": 0.0}
@@ -143,7 +143,7 @@ class Run:
             )
 
     def _restored(self) -> TrainState:
-        """The state of the newest checkpoint. Where that has no replay, new games fill another one first."""
+        """The state of the newest checkpoint. If that has no replay, new games fill one first."""
         saved, seconds = self.saver.restore(self.program.abstract)
         self.seconds = seconds
         if saved.replay is None:
@@ -155,12 +155,14 @@ class Run:
         return saved
 
     def __enter__(self) -> Run:
-        """Catches Ctrl-C and SIGTERM until the run is left."""
+        """Catches Ctrl-C and SIGTERM until the context exits."""
         self.signals.take()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, place: object) -> None:
-        """Gives the signals, the loggers and the directory back, and writes an error's traceback there."""
+        """Restores the signal handlers, closes the loggers, writes an error's traceback and releases the
+        directory.
+        """
         if self.dir is not None and isinstance(error, Exception):
             write_atomic(self.path / TRACEBACK, "".join(traceback.format_exception(error)))
         self.signals.give_back()
@@ -183,30 +185,30 @@ class Run:
         return self.iteration * self.config.train.games * self.config.train.plies
 
     def agent(self) -> Agent:
-        """The agent as it is now."""
+        """The agent with the current weights."""
         return self._agent.with_params(self.state.averaged)
 
     def train(self, measure: Measure, final: Measure) -> Strength | None:
-        """Trains until the time or the iterations are used up, then measures and writes the result.
+        """Trains until the time or the iterations run out, then measures and writes the result.
 
         Args:
-          measure: taken every `evaluate_every` seconds.
-          final: taken at the end.
+          measure: called every `evaluate_every` seconds.
+          final: called at the end.
 
         Returns:
-          The final strength; None if a signal stopped the run, which then was saved. A measurement is left at
-          once, an iteration ends.
+          The final strength; None if a signal stopped the run, which is then saved. A signal stops a measurement at
+          once, and training after the current iteration.
 
         Raises:
           FloatingPointError: a metric is not finite; nothing of that iteration is saved.
-          KeyboardInterrupt: of the second Ctrl-C, at once.
+          KeyboardInterrupt: at the second Ctrl-C, at once.
         """
         go_on = resume_command(self.experiment, self.path)
         with watched(jax.process_index(), jax.process_count(), go_on):
             return self._train(measure, final)
 
     def _train(self, measure: Measure, final: Measure) -> Strength | None:
-        """What `train` does."""
+        """`train` without the handling of errors and signals."""
         self._begun = self._time() - self.seconds
         budget = 60 * self.config.minutes
         next_save, next_measure = self.seconds + self.saver.interval, self.seconds
@@ -249,7 +251,7 @@ class Run:
             strength = self._finish(final, seconds) if self.leads else None
             self._all_agree(True)  # a process that ends early would end the one that still measures
         if self.leads and strength is None:
-            print(f"stopped and saved; go on with: {resume_command(self.experiment, self.path)}")
+            print(f"stopped and saved; resume with: {resume_command(self.experiment, self.path)}")
         return strength
 
     def _clock(self) -> float:
@@ -258,19 +260,19 @@ class Run:
 
     @contextmanager
     def _compiling(self, name: str) -> Iterator[None]:
-        """Around a first run, which compiles: it is announced, and the clock stands still."""
+        """Announces a first run, which compiles, and stops the clock during it."""
         if name in self._ran:
             yield
             return
         self._ran.add(name)
         stopped, at = self._time(), self._begun
-        with working(f"first run of {name}: compiles"):
+        with working(f"first run of {name}: compiling"):
             yield
         self._begun = at + self._time() - stopped  # also where it stood still within
 
     @contextmanager
     def _program(self, name: str) -> Iterator[None]:
-        """Around a use of one of the compiled programs."""
+        """Surrounds a call of one of the compiled programs."""
         if name in self._ran:
             yield
             return
@@ -278,15 +280,15 @@ class Run:
             yield
 
     def _say_if_late(self, seconds: float) -> None:
-        """Says once what the run needs where iterations of this length bring no update soon."""
+        """Says once which options make updates start soon, if iterations of this length do not."""
         late = late_update(self.config.train, seconds, 60 * self.config.minutes)
         if late and "advice" not in self._ran:
             self._ran.add("advice")
             say(late)
 
     def _measure(self, measure: Measure, seconds: float) -> dict[str, float]:
-        """Strength for the metrics, {} if it cannot be had in `seconds` or a signal came; new sample games once
-        something was learned.
+        """Strength for the metrics, {} if `seconds` do not suffice or a signal came; new sample games after the
+        first update.
         """
         agent = self.agent()
         with self.signals.leave_at_once():
@@ -304,9 +306,9 @@ class Run:
         return {}
 
     def _record_games(self, agent: Agent, seconds: float, *, analysed: int = 0) -> None:
-        """Games of at most a quarter of `seconds` for the report, where the environment can draw them.
+        """Records games for the report, for at most a quarter of `seconds`, if the environment can draw them.
 
-        The report shows what the searches of the first `analysed` ones found.
+        The report shows the searches of the first `analysed` ones.
         """
         assert self.dir is not None
         spec = describe_env(self.env)
@@ -322,19 +324,21 @@ class Run:
         self.dir.write_json("games.json", games)
 
     def _recall(self, metrics: list[dict[str, Any]]) -> None:
-        """Takes up the totals and the latest strength of the run that is resumed."""
+        """Restores the totals and the latest strength of the resumed run."""
         for line in metrics:
             self._totals |= {name: line[name] for name in self._totals if line.get(name) is not None}
             self._strength = line.get("strength", self._strength)
 
     def _progress(self) -> np.float32:
-        """The share of the run that has passed, by its iterations if they are limited, else by its clock."""
+        """Share of the run that is done: of its iterations if they are limited, else of its time."""
         limit = self.config.iterations
         passed = self.iteration / limit if limit else self.seconds / (60 * self.config.minutes)
         return _of_first_process(np.float32(min(passed, 1.0)))
 
     def _all_agree(self, decision: bool) -> bool:
-        """The first process's `decision`: clocks and signals differ, but all must do the same."""
+        """The first process's `decision`: clocks and signals differ between processes, which must all do the
+        same.
+        """
         return bool(_of_first_process(np.bool_(decision)))
 
     def _finished(self, budget: float) -> bool:
@@ -343,7 +347,7 @@ class Run:
         return reached or self.seconds >= budget or (limit is not None and self.iteration >= limit)
 
     def _one_iteration(self) -> dict[str, Any]:
-        """Self-play and updates; metrics of both, with speeds."""
+        """Runs self-play and updates; returns metrics of both, with speeds."""
         train = self.config.train
         begun, compiled = self._time(), "self-play" in self._ran
         progress = self._progress()
@@ -386,7 +390,7 @@ class Run:
         }
 
     def _now(self) -> tuple[Agent, States]:
-        """The agent, and the games of this process's first device."""
+        """The agent, and the current states of the games on this process's first device."""
         states = jax.tree.map(lambda x: x.addressable_data(0), self.state.games.states)
         return self.agent(), states
 
@@ -426,7 +430,7 @@ class Run:
             with working("final measurement"):
                 strength = take(final, agent, seconds)
             print(f"final measurement: {duration(self._time() - begun)}")
-            with working("sample games for the report: plays, at first compiles"):
+            with working("sample games for the report: compiling and playing"):
                 self._record_games(agent, seconds, analysed=ANALYSED)
         if strength is None:
             return None
@@ -446,7 +450,10 @@ class Run:
         print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}")
         if not int(self.state.updates):
             first = self.config.train.warmup_iterations + 1
-            print(f"NOTHING WAS LEARNED: the first update is in iteration {first}; give it more --minutes")
+            print(
+                f"NOTHING WAS LEARNED: no update ran; updates start at iteration {first}. Raise --minutes or lower "
+                "--warmup-iterations"
+            )
         print(strength)
         return strength
 

@@ -8,18 +8,19 @@ r"""Plays runs and opponents against each other and rates them.
     python -m jzero match random rollouts:100 minimax:4 --env tic_tac_toe --out match
 
 A player is the directory of a run, RUN@120 (its checkpoint of that iteration) or RUN@all (its checkpoints, at most
---checkpoints of them; a run keeps them with --keep-every), each with simulations per move as in RUN@120:64 (0 is
-the network's policy alone); or an opponent: random, rollouts:1000, minimax:4, open_spiel_mcts:1000, gnu_go:10,
-bitbully, gtp:COMMAND (a program that speaks GTP), or module:function, where the function makes a player of the
-environment (see jzero.evaluate.players).
+--checkpoints of them; a run keeps them with --keep-every). Each takes simulations per move as in RUN@120:64 (0
+plays the network's policy without search). Or a player is an opponent: random, rollouts:1000, minimax:4,
+open_spiel_mcts:1000, gnu_go:10, bitbully, gtp:COMMAND (a program that speaks GTP), or module:function, where the
+function makes a player for the environment (see jzero.evaluate.players).
 
-The game decides how they are compared (jzero.evaluate.strength.contest). "pairs": two players whose rewards sum to
-zero meet in both seats from paired random openings; scores give Elo ratings. "tables": of more players, or for
-points with chance, one sits against the other in all other seats, the same deals from every seat. "returns": one
-player's mean return over the same episodes.
+The game decides the format (jzero.evaluate.strength.contest). "pairs": two players whose rewards sum to zero play
+each random opening from both seats; scores give Elo ratings. "tables": with more players, or points and chance, one
+player sits against copies of the other, with the same deals from every seat. "returns": each player's mean return
+over the same episodes.
 
-`match.json` and the page `match.html` in the folder --out are written after every encounter; the same command goes
-on where it was interrupted, and other players and settings add to the file. A run that has trained on starts anew.
+`match.json` and the page `match.html` in the folder --out are written after every encounter. The same command
+continues an interrupted match; other players and settings add to the file. Results of a run that has trained
+further are dropped.
 
     {"env": "connect_four", "contest": "pairs" | "tables" | "returns",
      "players": {name: {"words": what it is, "weights": a checksum of a run's weights or null,
@@ -68,30 +69,30 @@ _HELP = (__doc__ or "").partition("\n    {")[0]  # without the format of the fil
 
 @dataclass(frozen=True)
 class Config:
-    """Who plays what, and how long."""
+    """The players, the game and the number of games."""
 
     players: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PLAYER ...")]
-    """Runs and opponents; two at least, or one where one plays alone."""
+    """Runs and opponents; at least two, or one in a single-player game."""
     env: str | None = None
-    """The game, as `jzero.make` names it; that of the runs by default."""
+    """The game, a name for `jzero.make`; by default that of the runs."""
     games: int = 200
-    """Games of each encounter, in pairs an even number; episodes where one plays alone."""
+    """Games per encounter, an even number for pairs; episodes per player in a single-player game."""
     simulations: int | None = None
-    """Simulations per move of the runs that name none; by default those of their training. 0: the policy alone."""
+    """Simulations per move of runs without a number; by default those of their training. 0: no search."""
     opening_plies: tuple[int, int] | None = None
     """Fewest and most random plies that open a pair of games; by default 0 and at most 4, fewer in short games."""
     seed: int = 0
-    """Of openings, deals, episodes and opponents."""
+    """Seed of openings, deals, episodes and opponents."""
     checkpoints: int = MOST
-    """Checkpoints of each RUN@all, evenly spread in training time, the first and the last among them."""
+    """Checkpoints of each RUN@all, evenly spread in training time, including the first and the last."""
     pairs: Pairs | None = None
-    """all: everyone meets everyone. neighbours: a checkpoint meets the two after it in its run and all who are no
-    runs; the last ones of the runs meet each other. By default all up to 10 players."""
+    """all: everyone plays everyone. neighbours: a checkpoint plays the next two of its run and all opponents; the
+    last checkpoints of the runs play each other. By default all, for up to 10 players."""
     out: Path | None = None
     """Folder of match.json and match.html; by default the first run's directory, or ./match."""
 
     def __post_init__(self) -> None:
-        """The home folder is meant by `~`."""
+        """Expands `~`."""
         if self.out is not None:
             object.__setattr__(self, "out", full_path(self.out))
 
@@ -101,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     config = tyro.cli(Config, args=list(argv), prog="python -m jzero match", description=_HELP)
     set_up()
     print_anything()
-    text = "interrupted; the same command goes on with the encounters that are left"
+    text = "interrupted; the same command continues with the remaining encounters"
     return exit_code(lambda: match(config), interrupted=text)
 
 
@@ -149,7 +150,7 @@ def _play_all(
     settings: Record,
     file: MatchFile,
 ) -> None:
-    """Plays the encounters that are not on file, and adds each to it."""
+    """Plays the encounters that are not in the file, and adds each to it."""
     by_name = {entrant.name: entrant for entrant in entrants}
     rungs = [entrant.rung for entrant in entrants]
     chosen = encounters(kind, list(by_name), env.num_players, rungs=rungs, pairs=pairs)
@@ -180,13 +181,13 @@ def _check_numbers(config: Config) -> None:
 
 def _check_contest(config: Config, kind: Contest, env_name: str) -> None:
     if kind != "pairs" and config.opening_plies is not None:
-        raise ValueError(f"--opening-plies: {env_name} is played without random openings; leave it out")
+        raise ValueError(f"--opening-plies: {env_name} is played without random openings; omit it")
     if kind == "returns" and config.pairs is not None:
-        raise ValueError(f"--pairs: in {env_name} nobody meets; leave it out")
+        raise ValueError(f"--pairs: in {env_name} players do not meet; omit it")
     low, high = config.opening_plies or (0, 0)
     if not 0 <= low <= high:
         raise ValueError(
-            f"--opening-plies is {low} {high}; expected the fewest and the most plies, such as 0 4"
+            f"--opening-plies is {low} {high}; expected the smallest and the largest number of plies, such as 0 4"
         )
     if kind == "pairs" and config.games % 2:
         raise ValueError(
@@ -195,10 +196,7 @@ def _check_contest(config: Config, kind: Contest, env_name: str) -> None:
 
 
 def _alone(player: str, env_name: str) -> str:
-    return (
-        f"one player is given, {player}, but {env_name} is played against others; give a second one, such as "
-        "rollouts:100"
-    )
+    return f"{player} is the only player, but {env_name} needs two or more; give a second one, such as rollouts:100"
 
 
 def _play(env: Env, kind: Contest, entrants: dict[str, Entrant], start: Record) -> Record:

@@ -1,4 +1,4 @@
-"""The file and the page of a match; `jzero.run.match` has the format."""
+"""The file and the page of a match; `jzero.run.match` documents the format."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MATCH, PAGE = "match.json", "match.html"
 
 
 class MatchFile:
-    """What is on file of a match in a folder."""
+    """The stored results of a match in a folder."""
 
     def __init__(self, folder: Path, env: Env, env_name: str, kind: Contest) -> None:
-        """Reads the file, where there is one.
+        """Reads the file if there is one.
 
         Raises:
-            ValueError: it is of another game, or is no such file.
+            ValueError: it belongs to another game, or is not such a file.
         """
         self.folder, self.env = folder, env
         self.record: Record = {
@@ -40,17 +40,17 @@ class MatchFile:
         found = read_json(path)
         if found is None or not found.keys() >= self.record.keys():
             raise ValueError(
-                f"{path} is no record of matches: move it away, or give another folder with --out"
+                f"{path} is not a record of matches: move it away, or give another folder with --out"
             )
         if (found["env"], found["contest"]) != (env_name, kind):
             raise ValueError(
-                f"{path} is of {found['contest']} in {found['env']!r}, this match of {kind} in {env_name!r}: give "
-                "another folder with --out"
+                f"{path} holds {found['contest']} in {found['env']!r}, and this match is {kind} in {env_name!r}: "
+                "give another folder with --out"
             )
         self.record = {**found, "ratings": []}
 
     def begin(self, entrants: Sequence[Entrant]) -> None:
-        """Adds players; drops results of a run's former weights."""
+        """Adds players; drops results of a run's older weights."""
         players = self.record["players"]
         for entrant in entrants:
             name = entrant.name
@@ -58,7 +58,10 @@ class MatchFile:
                 results = self.record["results"]
                 kept = [r for r in results if name not in (r["player"], r["opponent"])]
                 if len(kept) < len(results):
-                    print(f"{name} has other weights than in {self.folder / MATCH}: its results are dropped")
+                    print(
+                        f"{name} has changed weights since {self.folder / MATCH} was written: its results are "
+                        "dropped"
+                    )
                 self.record["results"] = kept
             players[name] = entrant.about
 
@@ -77,5 +80,5 @@ class MatchFile:
 
 
 def _on_one_line(text: str) -> str:
-    """JSON with each list of numbers on one line: the actions of a game."""
+    """JSON with each list of numbers (the actions of a game) on one line."""
     return re.sub(r"\[\n[-\d.,\s]+\]", lambda found: " ".join(found[0].split()), text)

@@ -1,11 +1,11 @@
-"""Plays an agent: on a page in the browser, or in the terminal.
+"""Plays against an agent: on a page in the browser, or in the terminal.
 
     python -m jzero play runs/connect_four/20261121-101500
-    python -m jzero play RUN RUN2            # two agents, which may also meet
+    python -m jzero play RUN RUN2            # two agents, which may also play each other
     python -m jzero play RUN --text
 
-The page is served to this machine alone. Games are kept in the first run's folder `play`; a page that is loaded
-anew, or a server that is started anew, goes on with them.
+The page is served to this machine only. Games are kept in the folder `play` of the first run; a reloaded page or a
+restarted server continues them.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ from jzero.settings import check, full_path
 
 @dataclass(frozen=True)
 class Config:
-    """Whom to play, and where."""
+    """Opponents, and where to play."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN2]")]
     """The directories that one or two runs printed."""
     port: int = 8642
-    """Of the page; any free one where it is taken, or for 0."""
+    """Port of the page; any free one if it is taken or 0."""
     browser: bool = True
-    """Opens the page in the browser."""
+    """Open the page in the browser."""
     text: bool = False
-    """Plays in the terminal."""
+    """Play in the terminal."""
 
 
 def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=list(argv), prog="python -m jzero play", description=__doc__)
     set_up(cpu_devices=1)
-    text = "\nthe games are kept; the same command goes on with them"
+    text = "\nthe games are kept; the same command continues them"
     return exit_code(lambda: _play(config), interrupted=text)
 
 
 def _play(config: Config) -> None:
     if not 1 <= len(config.runs) <= 2:
-        raise ValueError(f"{len(config.runs)} runs are given; give one, or two that may meet")
+        raise ValueError(f"{len(config.runs)} runs are given; expected one or two")
     check("port", config.port, low=0, high=65535)
     if not config.text:
         _need_server()
@@ -80,7 +80,7 @@ def _need_server() -> None:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """What the page calls the agents: the last folders of their paths."""
+    """Names of the agents on the page: the last folders of their paths."""
     names = ["/".join(path.parts[-2:]) for path in paths]
     return names if len(set(names)) == len(names) else [f"{name} ({i})" for i, name in enumerate(names, 1)]
 
@@ -94,7 +94,7 @@ def _serve(desk: Desk, config: Config) -> None:
         listener = listen(config.port)
     except OSError:
         listener = listen(0)
-        print(f"port {config.port} is taken", file=sys.stderr)
+        print(f"port {config.port} is taken; using {listener.getsockname()[1]}", file=sys.stderr)
     port = listener.getsockname()[1]
     url = f"http://{LOOPBACK}:{port}/"
     options = uvicorn.Config(

@@ -1,8 +1,8 @@
-"""Settings that follow from an environment, so that a new one trains without being tuned first.
+"""Settings that follow from an environment, so that a new one trains without tuning.
 
-`jzero.look` plays random games and says what is to be seen; `preset` turns that into a run. The rules are those of
-the experiments in this repository, written down once; docs/choosing.md says why. They are a beginning: the largest
-gain usually comes from more games, a larger network or more simulations.
+`jzero.look` plays random games and measures them; `preset` turns that into settings. The rules come from the
+experiments in this repository; docs/choosing.md gives the reasons. They are a starting point: the largest gain
+usually comes from more games, a larger network or more simulations.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
 from jzero.run.progress import working
 
 LOOKAHEAD = 24
-"""Later plies that make a position of a game in progress ready, where games are long."""
+"""Later plies after which a position of a game in progress is ready for training, if games are long."""
 LONG = 32
-"""Plies of a game from which on its first positions are learned from before it ends."""
+"""Plies above which a game's first positions are trained on before it ends."""
 MIXED_AGE = 20_000
-"""Positions after which EfficientZero V2 takes the search's value as the target (Wang et al. 2024)."""
+"""Positions after which EfficientZero V2 uses the search value as the target (Wang et al. 2024)."""
 SOON_ENDED = 16_384
-"""Positions after which the first games of AlphaZero's self-play end, about."""
+"""Positions after which the first games of AlphaZero's self-play end, roughly."""
 
 
 def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConfig]]:
-    """The presets of an experiment that takes any environment: one for each algorithm."""
+    """The presets of an experiment for any environment: one per algorithm."""
 
     def run(algorithm: AlgorithmName, name: str, env: Env) -> RunConfig:
         if algorithm == "alphazero":
@@ -50,13 +50,13 @@ def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConf
 
 
 def seen(name: str, env: Env) -> Facts:
-    """What random play shows of the environment called `name`; says what it does."""
-    with working(f"{name}: looks at random games") as step:
+    """Measures random games of the environment called `name` and prints the progress."""
+    with working(f"{name}: measuring random games") as step:
         return look(env, say=lambda text: step(f"{name}: {text}"))
 
 
 def _check_ends(name: str, facts: Facts) -> None:
-    """Warns where no game has ended; raises ValueError where opponents would have to play on to its end."""
+    """Warns if no game ended; raises ValueError with several players, whose games must end."""
     if facts.ended:
         return
     text = (
@@ -69,7 +69,9 @@ def _check_ends(name: str, facts: Facts) -> None:
 
 
 def learned_presets(gumbel_muzero: RunConfig) -> dict[str, RunConfig]:
-    """By algorithm: that run, the same with MuZero's search, and the same with a value prefix and consistency."""
+    """By algorithm: that run, the same with MuZero's search, and the same with a value prefix and consistency
+    loss.
+    """
     train = gumbel_muzero.train
     muzero = dataclasses.replace(
         train, algorithm="muzero", search=SearchSettings(policy="puct", num_simulations=50)
@@ -90,11 +92,11 @@ def preset(name: str, facts: Facts, algorithm: AlgorithmName = "alphazero") -> T
 
 
 def _alphazero(facts: Facts) -> TrainConfig:
-    """As for Connect Four and Quoridor; with hidden information or values by seat as for Blob.
+    """As in Connect Four and Quoridor; with hidden information or values per seat, as in Blob.
 
-    Where games are long, fewer of them end after as many positions, and they are learned from before they end: with
-    hidden information or values by seat only where the replay may not hold a whole game, or its first positions
-    would be lost. A single player's may become long by learning, or by going round in circles.
+    Long games are trained on before they end, since few of them end early in a run. With hidden information or
+    values per seat this holds only if the replay may not hold a whole game, whose first positions would be lost. A
+    single player's games count as long: learning, or moving in circles, may make them so.
     """
     games = int(np.clip(2 ** np.floor(np.log2(SOON_ENDED / max(facts.plies, 1))), 128, 512))
     replay_plies = 256 * 512 // games
@@ -137,7 +139,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
 
 
 def _learned(facts: Facts, algorithm: AlgorithmName) -> TrainConfig:
-    """As for CartPole and MinAtar with one player, as for tic-tac-toe with two: the replay holds whole games."""
+    """As in CartPole and MinAtar with one player, as in tic-tac-toe with two: the replay holds whole games."""
     alone = facts.num_players == 1
     discount = 0.99 if alone else 1.0
     value_limit = _return_limit(facts, discount)
@@ -186,21 +188,21 @@ def _learned(facts: Facts, algorithm: AlgorithmName) -> TrainConfig:
 
 
 def _outlast(facts: Facts, replay_plies: int) -> bool:
-    """Games may be longer than the ring: good play may take twice as long as the longest random game."""
+    """Whether games may outlast the replay: good play may take twice as long as the longest random game."""
     return 2 * facts.longest > replay_plies
 
 
 def _with_longer_replay(train: TrainConfig) -> TrainConfig:
-    """A ring that holds the longest games, of twice `MOST_PLIES`, in as much memory with fewer games."""
+    """A replay that holds the longest games, of twice `MOST_PLIES`, in the same memory with fewer games."""
     factor = -(-2 * MOST_PLIES // train.replay_plies)
     return dataclasses.replace(train, replay_plies=factor * train.replay_plies, games=train.games // factor)
 
 
 def _return_limit(facts: Facts, discount: float) -> float:
-    """What no return exceeds.
+    """A bound on returns.
 
-    Discounted, that of the largest reward at every ply, for ever: random games are no guide, since a good player's
-    may be far longer. Undiscounted, twice what random games earned.
+    Discounted, the return of the largest reward at every ply, for ever: random games are no guide, since a good
+    player's may be far longer. Undiscounted, twice the largest return of random games.
     """
     if not facts.points:
         return 1.0
@@ -208,17 +210,17 @@ def _return_limit(facts: Facts, discount: float) -> float:
 
 
 def _score_weight(limit: float) -> float:
-    """Weight of the value loss of scores, whose errors are parts of `limit` on the scale h.
+    """Weight of the value loss for scores, whose errors are fractions of `limit` on the scale h.
 
     An error of 1 on that scale weighs 0.02 whatever the limit, as in `experiments/game_2048.py`; with a fiftieth of
-    that no values were learned there.
+    that weight no values were learned there.
     """
     return max(10.0, round(0.02 * float(scale(jnp.float32(limit))) ** 2, 1))
 
 
 def _network(facts: Facts, algorithm: AlgorithmName) -> NetworkSettings:
-    """Pixels: EfficientZero's network. Up to 4,096 numbers: a residual MLP, which a CPU computes far faster than
-    convolutions. Larger boards: a residual tower.
+    """The network for the observations: EfficientZero's for pixels, a residual MLP for up to 4,096 numbers (on a
+    CPU far faster than convolutions), a residual tower for larger boards.
     """
     learned = algorithm != "alphazero"
     if learned and facts.is_board and facts.shapes[0][:2] == (96, 96):
@@ -231,7 +233,7 @@ def _network(facts: Facts, algorithm: AlgorithmName) -> NetworkSettings:
 
 
 def _round_up(limit: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50, ..."""
+    """Rounds up to one of 1, 2, 5, 10, 20, 50, ..."""
     exponent = np.floor(np.log10(max(limit, 1.0)))
     steps = np.array([1, 2, 5, 10]) * 10.0**exponent
     return float(steps[np.searchsorted(steps, max(limit, 1.0) * (1 - 1e-6))])

@@ -1,4 +1,4 @@
-"""What a run says while it prepares: one line a step, with the seconds since it began."""
+"""Progress messages of a run: one line per step, with the seconds since the process started."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from jzero.steps import heard
 
 BEGUN = time.monotonic()
 EVERY = 15.0
-"""Seconds between two lines of a step that takes long."""
+"""Seconds between two lines of a long step."""
 
 
 def print_anything() -> None:
-    """Prints letters that the terminal's encoding lacks as escapes, in a path say, instead of ending the run."""
+    """Prints characters that the terminal's encoding lacks (in a path, for example) as escapes; else they raise."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # notebooks have another, which takes all
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:
-    """Prints a line, on the first process alone."""
+    """Prints a line, on the first process only."""
     if jax.process_index() == 0:
         tqdm.write(f"[{duration(time.monotonic() - BEGUN)}] {text}")  # which leaves a bar whole
         sys.stdout.flush()
@@ -35,9 +35,9 @@ def say(text: str) -> None:
 
 @contextmanager
 def working(text: str, every: float = EVERY) -> Iterator[Callable[[str], None]]:
-    """Says what is being done, and for as long as it takes how far it is: on a terminal a bar, else lines.
+    """Prints the current step, and its progress for as long as it runs: a bar on a terminal, else lines.
 
-    What it gives says another step.
+    Yields a function that names the next step.
     """
     now, far, over = [text], [""], threading.Event()
     hidden = None if jax.process_index() == 0 else True  # None: unless there is a terminal

@@ -1,4 +1,4 @@
-"""What a run must have in common with its checkpoint, and what no file holds of it."""
+"""Checks that a run fits its checkpoint, and finds the parts that no file holds."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jzero.run.load import read_config
 from jzero.settings import differences
 
 FIXED = ("env", "seed", "algorithm", "games", "plies", "replay_plies", "network", "muzero", "ema_decay")
-"""Settings that shape the state."""
+"""Settings that decide the shapes of the state."""
 
 
 def handed_in(env: Env, train: TrainConfig, parts: Parts) -> list[str]:
-    """The parts of a run that its settings do not name."""
+    """The parts of a run that were passed in as objects: its settings do not name them."""
     found = [name for name, part in parts._asdict().items() if part is not None]
     return found if _is_named(env, train.env) else ["env", *found]
 
 
 def _is_named(env: Env, name: str) -> bool:
-    """Whether `make(name)` gives an environment like this one."""
+    """Whether `make(name)` returns an environment like this one."""
     try:
         return type(make(name)) is type(env)
     except (ValueError, ImportError):
@@ -30,17 +30,17 @@ def _is_named(env: Env, name: str) -> bool:
 
 
 def check_resumable(path: Path, train: TrainConfig, parts: Parts) -> None:
-    """Raises ValueError where the checkpoint in `path` does not fit the settings, or a part of it is missing."""
+    """Raises ValueError if the checkpoint in `path` does not fit the settings, or a part of the run is missing."""
     saved, handed = read_config(path)
     given = parts._asdict()
     if missing := [name for name in handed if name != "env" and given.get(name) is None]:
         raise ValueError(
-            f"the run in {path} was trained with its own {' and '.join(missing)}, which no file holds; resume it "
-            f"by jzero.train(..., run_dir=..., resume=True, {', '.join(f'{name}=...' for name in missing)})"
+            f"the run in {path} was trained with objects that no file holds; resume it with jzero.train(..., "
+            f"run_dir=..., resume=True, {', '.join(f'{name}=...' for name in missing)})"
         )
     changed = [line for line in differences(saved, train) if line.split(" ")[0].split(".")[0] in FIXED]
     if changed:
         raise ValueError(
-            f"the checkpoint in {path} does not fit: {'; '.join(changed)}; leave these options out to resume, or "
+            f"the checkpoint in {path} does not fit: {'; '.join(changed)}; omit these options to resume, or "
             "start a new run"
         )

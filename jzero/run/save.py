@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are written and kept."""
+"""Writes the checkpoints of a run and decides which are kept."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from jzero.storage.run_dir import write_atomic
 KEPT = "kept.json"
 REPLAY = "replay"
 LIGHT = ("params", "averaged", "opt_state", "key", "iteration", "updates")
-"""What a checkpoint holds of the state."""
+"""The parts of the state in a checkpoint."""
 HEAVY = ("games", "replay")
-"""What lies beside the newest checkpoints, in `REPLAY`: a hundred times the weights of some runs."""
+"""The parts stored beside the newest checkpoints, in `REPLAY`: in some runs a hundred times the weights."""
 
 
 class Saver:
-    """Writes checkpoints by the rule that a run's settings give.
+    """Writes and removes checkpoints as the settings of a run say.
 
-    `kept.json` beside the checkpoints says which are kept for good: {"every": [iteration, ...], "best": iteration,
-    "strength": of that, "seconds": when the next one of "every" is due}.
+    `kept.json` beside the checkpoints lists those kept for good: {"every": [iteration, ...], "best": iteration,
+    "strength": of the best, "seconds": when the next one of "every" is due}.
     """
 
     def __init__(self, directory: Path, config: RunConfig) -> None:
@@ -41,19 +41,19 @@ class Saver:
 
     @property
     def interval(self) -> float:
-        """Seconds between checkpoints: no more than between those that are kept for good."""
+        """Seconds between checkpoints: at most those between the ones kept for good."""
         every = self.config.keep_every
         return (
             self.config.checkpoint_every if every is None else min(self.config.checkpoint_every, 60 * every)
         )
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, float]:
-        """The newest state and the seconds it took; its replay and games are None where they were not saved."""
+        """The newest state and its training time in seconds; replay and games are None if they were not saved."""
         saved_shapes = (checkpoint.shapes(self.directory) or {}).get("state", {})
         if "replay" in saved_shapes:
             raise ValueError(
                 f"{self.directory} holds checkpoints of jzero before 0.2, whose replay this version cannot read: "
-                "go on with that version, or use the weights (jzero.load) and start a new run"
+                "resume with that version, or use the weights (jzero.load) and start a new run"
             )
         _check_optimizer(saved_shapes.get("opt_state"), abstract.opt_state, self.directory)
         template = {"state": _parts(abstract, LIGHT), "seconds": np.float32(0)}
@@ -61,7 +61,7 @@ class Saver:
         return TrainState(**saved["state"], **self._heavy(abstract)), float(saved["seconds"])
 
     def _heavy(self, abstract: TrainState) -> dict[str, Any]:
-        """Games and replay of the checkpoint that was read; None each where they are not there."""
+        """Games and replay of the restored checkpoint; None for what is missing."""
         directory, nothing = self.directory / REPLAY, dict.fromkeys(HEAVY)
         if self.saved_iteration not in checkpoint.iterations(directory):
             return nothing
@@ -70,12 +70,12 @@ class Saver:
             return checkpoint.restore(directory, template, iteration=self.saved_iteration)[1]
         except FileNotFoundError:
             warnings.warn(
-                "the replay cannot be read; the run goes on and fills another one first", stacklevel=2
+                "the replay cannot be read; the run continues and fills a new one first", stacklevel=2
             )
             return nothing
 
     def is_best(self, strength: float | None) -> bool:
-        """Whether a checkpoint of this strength is to be kept as the best; None where nothing was measured."""
+        """Whether a checkpoint of this strength is the best so far; a strength of None means not measured."""
         best = self._kept["strength"]
         if strength is None or (best is not None and strength <= best):
             return False
@@ -83,7 +83,7 @@ class Saver:
         return True
 
     def save(self, state: TrainState, seconds: float, *, best: bool = False) -> None:
-        """Writes a checkpoint, unless there is one of this iteration, and removes those that are not kept."""
+        """Writes a checkpoint unless this iteration has one, and removes those that are not kept."""
         iteration = int(state.iteration)
         every = self.config.keep_every
         if every is not None and seconds >= self._kept["seconds"]:
@@ -106,7 +106,7 @@ class Saver:
 
 
 def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:
-    """Raises ValueError where the optimiser's state on disk has other arrays than the optimiser's own."""
+    """Raises ValueError if the arrays of the saved optimiser state differ from the optimiser's."""
     if saved is None:
         return
 
@@ -116,8 +116,9 @@ def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:
     before, now = arrays(saved), arrays(wanted)
     if before != now:
         raise ValueError(
-            f"optimizer: the state in the checkpoint in {directory} has {len(before)} arrays, that of this "
-            f"optimizer has {len(now)}, or others; give the optimizer that the run began with, or start a new run"
+            f"optimizer: its state does not fit the checkpoint in {directory}, which has {len(before)} arrays; "
+            f"this optimizer has {len(now)}, or other shapes: pass the optimizer that the run started with, or "
+            "start a new run"
         )
 
 

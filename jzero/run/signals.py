@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: the first one saves and ends it, a second one ends the process."""
+"""Ctrl-C and SIGTERM during a run: the first one saves and ends the run, a second one ends the process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Signals:
-    """What a run does about signals, once `take` is called and until `give_back`."""
+    """Handlers of a run for signals, from `take` until `give_back`."""
 
     def __init__(self) -> None:
         self.stop = False
@@ -20,19 +20,19 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
-        """Catches signals; Python lets the main thread alone do so."""
+        """Catches signals; Python allows this only in the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
 
     def give_back(self) -> None:
-        """Puts the handlers back that were there before."""
+        """Restores the previous handlers."""
         while self._before:
             signal.signal(*self._before.popitem())
 
     @contextmanager
     def leave_at_once(self) -> Iterator[None]:
-        """The first signal leaves what runs here, between two programs; elsewhere an iteration ends first."""
+        """Here the first signal raises at once; elsewhere the iteration ends first."""
         self._at_once = True
         try:
             yield
@@ -43,9 +43,9 @@ class Signals:
 
     @contextmanager
     def end_by_sigterm(self) -> Iterator[None]:
-        """SIGTERM does here what it would without a run.
+        """Here SIGTERM has its default effect.
 
-        Python's handlers wait until XLA has compiled, which may take longer than a cluster waits after SIGTERM.
+        Python's handlers run only after XLA has compiled, which may take longer than a cluster waits after SIGTERM.
         """
         number = signal.SIGTERM
         if number not in self._before:
@@ -58,7 +58,9 @@ class Signals:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        """The first signal saves and ends the run, after the iteration; a second one ends it at once, unsaved."""
+        """The first signal saves and ends the run after the iteration; a second one ends it at once, without
+        saving.
+        """
         del frame
         if self.stop:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
@@ -70,4 +72,4 @@ class Signals:
 
 
 class _LeftError(KeyboardInterrupt):
-    """A signal came where it is obeyed at once."""
+    """A signal came where it takes effect at once."""

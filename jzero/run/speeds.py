@@ -14,18 +14,18 @@ def speeds(
     *,
     updated: bool,
 ) -> dict[str, float]:
-    """What one iteration did in a second, and the share of self-play in its time.
+    """Rates of one iteration, and the share of self-play in its time.
 
-    Positions are by all of its time, evaluations by that of self-play, updates and the positions that they search
-    again (reanalyse) by that of learning.
+    Positions are per second of the whole iteration, evaluations per second of self-play, updates and reanalysed
+    positions per second of learning.
 
     Args:
       train: the settings.
-      evaluations: of its self-play.
-      searched_again: positions that an update searches again, on all devices.
-      play_seconds: of self-play.
-      learn_seconds: of learning.
-      updated: it had updates; there are none during warm-up.
+      evaluations: network evaluations of its self-play.
+      searched_again: positions that an update searches again (reanalyse), on all devices.
+      play_seconds: duration of self-play.
+      learn_seconds: duration of learning.
+      updated: whether it had updates; there are none during warm-up.
     """
     seconds = play_seconds + learn_seconds
     found = {

@@ -1,4 +1,4 @@
-"""`jzero.train`: a training by one call."""
+"""`jzero.train`: trains an agent with one call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from jzero.run.progress import say
 from jzero.storage.run_dir import RunDir
 
 COMMAND = "python -m jzero train"
-"""Goes on with a run whose parts all have names."""
+"""Resumes a run whose parts all have names."""
 NAMES = get_args(AlgorithmName)
 
 
@@ -44,32 +44,34 @@ def train(
     measure: Measure | None = None,
     **settings: Any,
 ) -> Agent:
-    """Trains an agent; in a script, a notebook or a thread.
+    """Trains an agent. Works in a script, a notebook or a thread.
 
-    What is not given follows from the environment, as on the command line: random games show how long a game is and
-    what it pays (`jzero.run.presets`). With `resume=True` it is as the run in `run_dir` has it.
+    Settings that are not given follow from the environment, as on the command line: random games measure the length
+    of a game and its rewards (`jzero.run.presets`). With `resume=True` they are those of the run in `run_dir`.
 
     Args:
-      env: the environment, or what `jzero.make` calls it.
+      env: the environment, or its name for `jzero.make`.
       algorithm: a name, by default "alphazero", or a function (spec, network, settings) -> `Algorithm` such as
-        `jzero.alphazero`, perhaps with a part replaced.
-      network: policy and value, or MuZero's functions; or what makes them of the environment's `EnvSpec`.
+        `jzero.alphazero`, or a variant of it.
+      network: a `Network` for AlphaZero, a `LearnedNetwork` for the others, or a function of `EnvSpec` that returns
+        one.
       optimizer: any optax transformation.
-      like: where `algorithm` is a function, the name of the algorithm whose settings and whose kind of network it
-        gets; by default "gumbel_muzero" with a `LearnedNetwork`, else "alphazero".
-      minutes: of training over all resumes, without compiling, by default 10; the final measurement comes on top.
-      run_dir: where the run is kept; a new directory under runs/ by default.
-      measure: agent -> strength, taken while training and at the end; by default that of
-        `jzero.evaluate.strength` for the environment.
+      like: if `algorithm` is a function, the name of the algorithm whose preset and kind of network it uses; by
+        default "gumbel_muzero" with a `LearnedNetwork`, else "alphazero".
+      minutes: training time summed over resumes, without compilation, by default 10; the final measurement is
+        extra.
+      run_dir: directory of the run; by default a new one under runs/.
+      measure: agent -> strength, called during training and at the end; by default the one that
+        `jzero.evaluate.strength` chooses for the environment.
       **settings: fields of `RunConfig` (iterations, resume, evaluate_every, ...) and of `TrainConfig` (games,
         batch_size, seed, search=SearchSettings(...), ...).
 
     Returns:
-      The agent, as strong as it is at the end; an interrupt (Ctrl-C) saves and returns it too.
+      The agent at the end of training. Ctrl-C saves the run and returns the agent too.
 
     Raises:
-      ValueError: a setting that does not exist, is out of range or does not fit the environment; a network that
-        does not fit it.
+      ValueError: a setting does not exist, is out of range or does not fit the environment; or the network does not
+        fit it.
       FloatingPointError: a metric is not finite.
     """
     named = algorithm if isinstance(algorithm, str) else None
@@ -84,7 +86,7 @@ def train(
     begun = read_run_config(path or RunDir.find("train"))[0] if goes_on else RunConfig(run_dir=path)
     run_config = dataclasses.replace(begun, **run_settings)
     set_up(cpu_devices=run_config.cpu_devices)
-    say(f"{env if isinstance(env, str) else type(env).__name__}: loads the environment")
+    say(f"{env if isinstance(env, str) else type(env).__name__}: loading the environment")
     env, name = (make(env), env) if isinstance(env, str) else (env, "")
     check_shapes(env)
     train_settings["env"] = name or describe(env).name
@@ -103,7 +105,7 @@ def train(
 
 
 def _kind_of(network: Any, env: Env) -> AlgorithmName:
-    """Whose settings a function that makes an algorithm gets."""
+    """The algorithm whose preset a function that makes an algorithm uses."""
     if callable(network) and not isinstance(network, (Network, LearnedNetwork)):
         network = network(describe(env))
     return "gumbel_muzero" if isinstance(network, LearnedNetwork) else "alphazero"

@@ -1,13 +1,14 @@
-"""Trains an agent in any environment; nothing but its name is needed.
+"""Trains an agent in any environment; only its name is needed.
 
     python -m jzero train --env connect_four
     python -m jzero train --env my_game:MyGame --minutes 30
     python -m jzero train --env gymnax:CartPole-v1 --algorithm gumbel_muzero
     python -m jzero train --env connect_four --network.kind my_module:my_network
 
-Random games show how long a game is, what it pays and what is seen; the settings follow from that by the rules in
-`jzero.run.presets`, and every option overrides one. The last line is the strength that `jzero.evaluate.strength`
-measures: with two players, the score against Monte-Carlo tree search with random rollouts.
+Random games measure the length of a game, its rewards and its observations; the rules in `jzero.run.presets` turn
+that into settings, and every option overrides one. The last line printed is the strength that
+`jzero.evaluate.strength` measures: with two players, the score against Monte-Carlo tree search with random
+rollouts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Makes a run in chess an engine for programs that speak UCI (docs/engines.md): pgx's chess, and Gardner's 5 x 5.
+"""Serves a chess run as a UCI engine (docs/engines.md): pgx's chess, and Gardner's 5 x 5.
 
     python -m jzero uci runs/chess/20261121-101500
     python -m jzero uci runs/chess/20261121-101500:200
 
-The first start compiles for a minute or two; later ones find the programs in the cache.
+The first start compiles for a minute or two; later ones read the programs from the cache.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def serve(engine: Engine, lines: Lines, write: Callable[[str], None]) -> None:
-    """Answers a controller's UCI until it quits.
+    """Answers UCI commands until the controller quits.
 
     Raises:
-        ValueError: the run plays none of pgx's chess games.
+        ValueError: the run does not play one of pgx's chess games.
     """
     agent = engine.run.agent
     game = Game(agent.env)
 
     def warm_up() -> None:
-        say("compiling; the next start is quicker")
+        say("compiling; the next start is faster")
         engine.thinker.warm_up(game.states)
         game.after(0)
         if (from_fen := getattr(agent.env, "from_fen", None)) is not None:

@@ -1,7 +1,7 @@
-"""Says that a process of several ended unfinished, by a child process that outlives it.
+"""Reports that one of several processes ended early, from a child process that outlives it.
 
-JAX ends the processes whose peer is silent from a thread of its own (a fatal log line, SIGABRT), and what is killed
-says nothing. `jax.distributed.initialize` takes no function to call then.
+When a peer is silent, JAX ends a process from another thread (a fatal log line, SIGABRT), and a killed process
+prints nothing. `jax.distributed.initialize` takes no callback for this.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ if sys.stdin.read() != "over":
 
 @contextmanager
 def watched(process: int, processes: int, go_on: str) -> Iterator[None]:
-    """Around what one of several processes does: where it ends within, or by an error, a line says so.
+    """Surrounds the work of one of several processes: if the process ends within it, or an error leaves it, a line
+    says so.
 
-    An error is often the first thing that a process sees of another one's end: it waits for it in vain.
+    An error is often the first sign that another process ended: this one waits for it in vain.
 
     Args:
-      process: the number of this one.
-      processes: their number; with one there is nothing to watch.
+      process: number of this process.
+      processes: number of processes; with one there is nothing to watch.
       go_on: the command that resumes the run.
     """
     if processes == 1:
@@ -35,9 +36,9 @@ def watched(process: int, processes: int, go_on: str) -> Iterator[None]:
         return
     where = f"process {process} of 0 to {processes - 1} on {socket.gethostname()}"
     text = (
-        f"{where} ended before the run was over: killed, out of memory, by an error, or by JAX because another one "
-        "did. Who has the earliest such line was the first. Go on from the last checkpoint, with as many processes "
-        f"as there are now: {go_on}"
+        f"{where} ended before the run did: killed, out of memory, by an error, or by JAX because another process "
+        "ended. The process with the earliest such line ended first. Resume from the last checkpoint with the "
+        f"same number of processes: {go_on}"
     )
     # A session of its own, so that Ctrl-C and what ends the group of this process leave it.
     watcher = subprocess.Popen(

@@ -2,32 +2,32 @@
 
 `from jzero import search as mctx` runs code written for mctx. Deliberate differences:
 
-- Dirichlet noise is drawn over the legal actions only (mctx: over all, then masked);
-- ties go to the action of greater prior, then to the lower one (mctx: 1e-7 of noise at each hop in PUCT, the
-  lower action in Gumbel search);
-- a transform of Q-values must give all legal unvisited actions of a node the same value, as those of mctx do;
-- a step of discount 0 makes a terminal node, which is never expanded below (mctx expands it);
-- a node cut off by `max_depth` is evaluated once (mctx: again at each visit, which differs if the model draws);
+- Dirichlet noise covers the legal actions only (mctx: all, then masked);
+- ties go to the action with the larger prior, then to the lower index (mctx: 1e-7 of noise at each hop in PUCT, the
+lower index in Gumbel search);
+- a transform of Q-values must give all legal unvisited actions of a node the same value, as mctx's do;
+- a step with discount 0 makes a terminal node, which has no children (mctx expands it);
+- a node cut off by `max_depth` is evaluated once (mctx: at each visit, which differs if the model is stochastic);
 - a prior logit of -inf from the model masks an action at interior nodes;
 - statistics are float32 whatever the network's dtype;
 - `qtransform_completed_by_mix_value` has `epsilon` 0.01 (mctx: 1e-8).
 
 Beyond mctx, every policy takes these keyword arguments:
 
-- `leaves`: leaves of each tree that are evaluated in one call (see `leaves.py`);
-- `tree`: continue with what an earlier search found (see `reuse.py`);
-- `num_nodes`: room of the tree, at least one more than the simulations; more if it is to be reused;
-- `max_num_simulations`: lets `num_simulations` be traced, up to this many, so that changing it compiles nothing;
-- `to_play`: embedding -> i32[B] the player to move. Values and rewards are then [B, P], one a player, and every
-  player maximises its own (max^n, Luckhardt and Irani 1986); the discount is not negative;
+- `leaves`: number of leaves per tree evaluated in one call (see `leaves.py`);
+- `tree`: continue with the tree of an earlier search (see `reuse.py`);
+- `num_nodes`: capacity of the tree, at least one more than the simulations; more for reuse;
+- `max_num_simulations`: allows a traced `num_simulations` up to this number, so that a change compiles nothing;
+- `to_play`: embedding -> i32[B] the player to move. Values and rewards are then [B, P], one per player, and every
+player maximises its own (max^n, Luckhardt and Irani 1986); the discount is not negative;
 - `model_state`: anything a model keeps between calls, e.g. a cache (see `cache.py`): `recurrent_fn` takes it as
-  fifth argument and returns it as third result; the tree returned has the last one;
+fifth argument and returns it as third result; the returned tree holds the last one;
 - `max_bytes`: raise a ValueError instead of building a larger tree;
-- `check`: look for NaN and for rows without a legal action, outside of `jit` only;
-- `solve`: prove wins, losses and draws (see `proofs.py`), of games of two players whose rewards sum to 0 and come
-  at the end; `action_bounds` and `node_bounds` read what was proven.
+- `check`: check for NaN and for rows without a legal action; only outside `jit`;
+- `solve`: prove wins, losses and draws (see `proofs.py`) in two-player games whose rewards sum to 0 and come at the
+end; `action_bounds` and `node_bounds` read the proven bounds.
 
-`search` and its action selections are those of mctx, on its own `Tree`: selections may read and choose anything.
+`search` and its action selections are mctx's, on mctx's `Tree`: selections may read and choose anything.
 """
 
 from mctx import (

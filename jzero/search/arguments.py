@@ -1,6 +1,6 @@
-"""What a search checks before it begins, and what it looks for afterwards if asked to.
+"""Checks of a search's arguments and, with `check=True`, of its results.
 
-Every error names the argument, what came, what was expected and what to change.
+Every error names the argument, its value, the expected value and the fix.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ VIRTUAL = ("visit", "loss", "mean")
 
 
 class Size(NamedTuple):
-    """How large a search is."""
+    """The size of a search."""
 
     num_nodes: int
-    """Room of the tree, N."""
+    """Capacity of the tree, N."""
     max_num_simulations: int
-    """Simulations that this search may make."""
+    """Largest number of simulations."""
     nodes_each: int = 1
     """Nodes that a simulation may add."""
 
     @property
     def start(self) -> int:
-        """Number of the first node that this search adds."""
+        """Index of the first node that this search adds."""
         return self.num_nodes - self.max_num_simulations * self.nodes_each
 
 
@@ -44,7 +44,7 @@ def check(
     options: Options = NONE,
     loop_fn: Callable = jax.lax.fori_loop,
 ) -> Size:
-    """Raises ValueError for arguments of a policy that do not fit; else how large the search is."""
+    """The size of the search; raises ValueError for arguments of a policy that do not fit."""
     shape = np.shape(root.prior_logits)
     if len(shape) != 2:
         raise ValueError(f"root.prior_logits has shape {shape}; it must be [B, A]: games, actions")
@@ -53,16 +53,14 @@ def check(
     if options.solve and (chance or options.to_play is not None):
         found = "with_chance" if chance else "to_play"
         raise ValueError(
-            f"solve is True with {found}; proofs are of games of two players whose rewards sum to 0, without "
-            "chance: set solve=False"
+            f"solve is True with {found}; proofs need a two-player game whose rewards sum to 0, without chance: "
+            "set solve=False"
         )
     size = _size(num_simulations, options, 2 if chance else 1)
     if options.leaves < 1:
-        raise ValueError(
-            f"leaves is {options.leaves}; it must be at least 1, the number of leaves a call evaluates"
-        )
+        raise ValueError(f"leaves is {options.leaves}; it must be at least 1, the number of leaves per call")
     if options.leaves > 1 and loop_fn is not jax.lax.fori_loop:
-        raise ValueError("loop_fn runs simulations one by one; leave it out or set leaves=1")
+        raise ValueError("loop_fn runs simulations one by one; omit it or set leaves=1")
     if options.tree is not None:
         _check_reused(options.tree, shape, options.solve)
     if options.max_bytes is not None:
@@ -73,7 +71,7 @@ def check(
 
 
 def check_puct(num_simulations: int | jax.Array, options: Options) -> None:
-    """Raises ValueError for options that PUCT cannot do."""
+    """Raises ValueError for options that PUCT does not support."""
     leaves, virtual = options.leaves, options.virtual
     if virtual not in VIRTUAL:
         raise ValueError(f"virtual is {virtual!r}; it must be one of {', '.join(map(repr, VIRTUAL))}")
@@ -81,13 +79,13 @@ def check_puct(num_simulations: int | jax.Array, options: Options) -> None:
         raise ValueError(f"forced is {options.forced}; it must be at least 0, which forces no visits")
     if options.forced and (options.solve or leaves > 1):
         raise ValueError(
-            f"forced is {options.forced} with solve={options.solve} and leaves={leaves}; visits are forced one by "
-            "one in searches without proofs: use forced=0, or solve=False and leaves=1"
+            f"forced is {options.forced} with solve={options.solve} and leaves={leaves}; forced visits need one "
+            "leaf at a time and no proofs: use forced=0, or solve=False and leaves=1"
         )
     if isinstance(num_simulations, int) and num_simulations % leaves:
         raise ValueError(
             f"leaves is {leaves}, which does not divide num_simulations {num_simulations}; "
-            f"take {num_simulations - num_simulations % leaves} or "
+            f"use {num_simulations - num_simulations % leaves} or "
             f"{num_simulations + leaves - num_simulations % leaves} simulations, or other leaves"
         )
 
@@ -96,12 +94,12 @@ def _check_root(root: RootFnOutput, invalid_actions: jax.Array | None, to_play: 
     shape, value = np.shape(root.prior_logits), np.shape(root.value)
     if to_play is None and value != shape[:1]:
         raise ValueError(
-            f"root.value has shape {value}; it must be {shape[:1]}, one value a row of root.prior_logits "
-            f"{shape} (or [B, P] with to_play, one value a player)"
+            f"root.value has shape {value}; it must be {shape[:1]}, one value per row of root.prior_logits {shape} "
+            "(or [B, P] with to_play, one per player)"
         )
     if to_play is not None and (len(value) != 2 or value[0] != shape[0] or value[1] < 2):
         raise ValueError(
-            f"root.value has shape {value}; with to_play it must be [{shape[0]}, P], one value a player, P >= 2"
+            f"root.value has shape {value}; with to_play it must be [{shape[0]}, P], one value per player, P >= 2"
         )
     if invalid_actions is not None and np.shape(invalid_actions) != shape:
         raise ValueError(
@@ -120,9 +118,7 @@ def _size(num_simulations: int | jax.Array, options: Options, nodes_each: int) -
     cap, num_nodes, tree = options.max_num_simulations, options.num_nodes, options.tree
     if isinstance(num_simulations, jax.core.Tracer):
         if cap is None:
-            raise ValueError(
-                "num_simulations is traced; pass max_num_simulations, the greatest number it may have"
-            )
+            raise ValueError("num_simulations is traced; pass max_num_simulations, its largest value")
     else:
         num_simulations = int(num_simulations)
         if num_simulations < 1:
@@ -132,14 +128,14 @@ def _size(num_simulations: int | jax.Array, options: Options, nodes_each: int) -
             )
         if cap is not None and num_simulations > cap:
             raise ValueError(
-                f"num_simulations is {num_simulations}, above max_num_simulations {cap}; raise that one"
+                f"num_simulations is {num_simulations}, above max_num_simulations {cap}; raise max_num_simulations"
             )
         cap = num_simulations if cap is None else cap
     if tree is not None:
         if num_nodes not in (None, tree.nodes.shape[1]):
             raise ValueError(
-                f"num_nodes is {num_nodes}, but the reused tree has room for {tree.nodes.shape[1]}; "
-                f"leave num_nodes out, or set it in the first search"
+                f"num_nodes is {num_nodes}, but the reused tree has room for {tree.nodes.shape[1]}; omit "
+                "num_nodes, or set it in the first search"
             )
         num_nodes = tree.nodes.shape[1]
     least = 1 + cap * nodes_each
@@ -180,10 +176,10 @@ def tree_nbytes(
     Args:
       batch_size: B.
       num_actions: A.
-      num_nodes: N, the simulations and one; more for a tree that is reused.
-      embedding: [B, ...] the model's state, as arrays or as their shapes (`jax.ShapeDtypeStruct`).
-      num_players: how many values a node has.
-      solve: it has the bounds of a search that proves values.
+      num_nodes: N, the number of simulations plus 1; more for a tree that is reused.
+      embedding: [B, ...] the model's state, as arrays or their shapes (`jax.ShapeDtypeStruct`).
+      num_players: number of values per node.
+      solve: whether the tree holds the bounds of a search with proofs.
     """
     fields = layout.NODE_FIELDS if num_players == 1 else layout.PLAYER_VALUES + 2 * num_players
     slots = min(num_actions, num_nodes - 1) * (layout.CHILD_FIELDS + (2 if solve else 0))
@@ -208,8 +204,8 @@ def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> 
     """Raises ValueError for NaN at a root or a root without a legal action; needs values, so not under `jit`."""
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((root, invalid_actions))):
         raise ValueError(
-            "check=True looks at values, which do not exist while a function is compiled; "
-            "call the policy outside of jit, or set check=False"
+            "check=True reads values, which do not exist during tracing; call the policy outside jit, or set "
+            "check=False"
         )
     logits, value = np.asarray(root.prior_logits, np.float32), np.asarray(root.value, np.float32)
     for name, array in (("root.prior_logits", logits), ("root.value", value)):
@@ -230,9 +226,9 @@ def check_root_values(root: RootFnOutput, invalid_actions: jax.Array | None) -> 
 
 
 def check_tree(tree: Tree) -> None:
-    """Raises ValueError if the model gave NaN for a node of the tree, or rewards that leave nothing to prove.
+    """Raises ValueError if the model returned NaN for a node of the tree, or rewards that rule out proofs.
 
-    The message says by which actions the node is reached.
+    The message gives the actions that lead to the node.
     """
     # What the model said of a node; values that were backed up would only say where NaN came by.
     said = [layout.RAW_VALUE, layout.REWARD, layout.DISCOUNT, layout.PRIOR_MASS]
@@ -243,8 +239,8 @@ def check_tree(tree: Tree) -> None:
     if bad.any():
         row, actions = _way_to(tree, bad & exists)
         raise ValueError(
-            f"recurrent_fn gave NaN (value, reward, discount or prior_logits) in row {row}, for the position that "
-            f"the actions {actions} lead to from the root"
+            f"recurrent_fn returned NaN (value, reward, discount or prior_logits) in row {row}, for the position "
+            f"after the actions {actions} from the root"
         )
     if tree.edge_bounds is None:
         return
@@ -253,14 +249,14 @@ def check_tree(tree: Tree) -> None:
     if bad.any():
         row, actions = _way_to(tree, bad)
         raise ValueError(
-            f"solve is True, and recurrent_fn gave a reward before the end, one beyond 1 or a discount beyond 1 in "
-            f"row {row}, for the position that the actions {actions} lead to from the root; proofs need games that "
-            "pay -1 to 1 at their end only: set solve=False"
+            "solve is True, but recurrent_fn returned a reward before the end, a reward above 1 or a discount "
+            f"above 1 in row {row}, for the position after the actions {actions} from the root; proofs need "
+            "rewards of -1 to 1 at the end of the game only: set solve=False"
         )
 
 
 def _way_to(tree: Tree, found: np.ndarray) -> tuple[int, list[int]]:
-    """Of the first node where `found` bool[B, N]: its row, and the actions that lead to it."""
+    """The row of the first node where `found` bool[B, N], and the actions that lead to it."""
     row, node = (int(x) for x in np.argwhere(found)[0])
     parents, taken, actions = np.asarray(tree.parents)[row], np.asarray(tree.action_from_parent)[row], []
     at = node

@@ -1,16 +1,16 @@
-"""An evaluation cache: positions that were evaluated before, in this tree or another, are not evaluated again.
+"""An evaluation cache: positions already evaluated, in this tree or another, are not evaluated again.
 
-A table in device memory, shared by all games of a batch. A position is known by a fingerprint of two uint32,
-which says where in the table it belongs; a later position takes the place of an earlier one. In a
-batch that runs in lockstep a hit saves time only if the misses are packed together, so they are (`packed.py`);
-a position that several games ask for in one call is evaluated once.
+It is a table in device memory, shared by all games of a batch. A fingerprint of two uint32 identifies a position
+and its place in the table; a later position overwrites an earlier one. In a batch that runs in lockstep a hit saves
+time only if the misses are packed together, as they are here (`packed.py`). A position requested by several games
+in one call is evaluated once.
 
     cache = EvaluationCache(fingerprint, advance, evaluate)
     table = cache.empty(2**16, params, root.embedding)
     output = muzero_policy(params, key, root, cache.recurrent_fn, 64, model_state=table)
     table = output.search_tree.model_state  # for the next search
 
-The table belongs to the parameters that filled it: begin with an empty one when they change.
+The table is valid for the parameters that filled it: start with an empty one when they change.
 
 Axes: B games, A actions, T places of the table.
 """
@@ -32,26 +32,26 @@ class CacheState(NamedTuple):
     """The table and its counters."""
 
     keys: jax.Array
-    """u32[T, 2] fingerprint of what each place holds."""
+    """u32[T, 2] fingerprint of the position in each place."""
     filled: jax.Array
     """bool[T]"""
     logits: jax.Array
     """f32[T, A]"""
     values: jax.Array
-    """f32[T], or [T, P] where every player has a value."""
+    """f32[T], or [T, P] if every player has a value."""
     asked: jax.Array
-    """i32[] positions asked for; terminal ones are not."""
+    """i32[] positions requested; terminal ones do not count."""
     hits: jax.Array
-    """i32[] of them found in the table."""
+    """i32[] number of these found in the table."""
     shared: jax.Array
-    """i32[] of them evaluated for another game of the same call."""
+    """i32[] number of these evaluated for another game in the same call."""
 
 
 class EvaluationCache:
-    """A model with a cache between it and its network.
+    """A model with a cache for its network.
 
     Args:
-      fingerprint: embedding [B, ...] -> u32[B, 2], equal for positions of equal evaluation and for no others.
+      fingerprint: embedding [B, ...] -> u32[B, 2], equal for positions with equal evaluations only.
       advance: `(params, rng_key, action [B], embedding) -> (reward [B], discount [B], embedding)`: the rules.
       evaluate: `(params, embedding [n, ...]) -> (prior_logits [n, A], value [n] or [n, P])`: the network.
     """
@@ -71,8 +71,8 @@ class EvaluationCache:
 
         Args:
           size: T.
-          params: of the network.
-          embedding: [B, ...] of any positions, for the shapes.
+          params: parameters of the network.
+          embedding: [B, ...] of any positions, for its shapes.
 
         Raises:
           ValueError: `size` is not a power of two.
@@ -93,7 +93,7 @@ class EvaluationCache:
     def recurrent_fn(
         self, params: Params, rng_key: jax.Array, action: jax.Array, embedding: Embedding, state: CacheState
     ) -> tuple[RecurrentFnOutput, Embedding, CacheState]:
-        """The model that a policy takes with `model_state=`."""
+        """The `recurrent_fn` for a policy with `model_state=`."""
         reward, discount, embedding = self.advance(params, rng_key, action, embedding)
         logits, value, state = self.lookup(params, embedding, discount != 0, state)
         step = RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value)
@@ -102,7 +102,7 @@ class EvaluationCache:
     def lookup(
         self, params: Params, embedding: Embedding, wanted: jax.Array, state: CacheState
     ) -> tuple[jax.Array, jax.Array, CacheState]:
-        """(logits f32[B, A], values f32[B]) of the positions where `wanted` bool[B]; zeros elsewhere."""
+        """(logits f32[B, A], values f32[B]) of the positions with `wanted` bool[B]; zeros elsewhere."""
         size, batch_size = state.filled.shape[0], wanted.shape[0]
         key = self.fingerprint(embedding)
         place = _place(key, size)
@@ -137,9 +137,9 @@ class EvaluationCache:
 
 
 def _place(key: jax.Array, size: int) -> jax.Array:
-    """Where in a table of `size` places, a power of two, a fingerprint u32[B, 2] belongs: i32[B].
+    """The places i32[B] of fingerprints u32[B, 2] in a table of `size` places, a power of two.
 
-    Multiplicative hashing (Knuth 1973, section 6.4), so that a fingerprint need not be random itself.
+    Multiplicative hashing (Knuth 1973, section 6.4), so fingerprints need not be random.
     """
     mixed = key[:, 0] * jnp.uint32(0x9E3779B1) + key[:, 1] * jnp.uint32(0x85EBCA77)
     mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x2C1B3C6D)

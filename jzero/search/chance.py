@@ -1,11 +1,10 @@
-"""Search with explicit chance: an action leads to an afterstate, one of its outcomes from there to a state.
+"""Search with explicit chance: an action leads to an afterstate, and an outcome from there to a state.
 
-Axes: B games, A actions, C outcomes. `with_chance` makes a policy of any other, whatever chooses at its decision
-nodes. Afterstates are nodes of the tree with the outcomes as their edges, but they are never evaluated: a
-simulation that opens an action goes on with one of its outcomes, so every simulation evaluates one state, and the
-value of an action is the mean of its outcomes'. At an afterstate a descent takes the outcome of greatest
-`P(c) / (N(c) + 1)`, so that visits follow the probabilities (Antonoglou et al. 2022, section 4, where afterstates
-are evaluated too: `stochastic_muzero_policy`).
+Axes: B games, A actions, C outcomes. `with_chance` wraps any policy. Afterstates are nodes of the tree whose edges
+are the outcomes, but they are never evaluated: a simulation that opens an action continues with one of its
+outcomes, so every simulation evaluates one state, and the value of an action is the mean over its outcomes. At an
+afterstate a descent takes the outcome with the largest `P(c) / (N(c) + 1)`, so that visits follow the probabilities
+(Antonoglou et al. 2022, section 4, where afterstates are evaluated too: `stochastic_muzero_policy`).
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from jzero.search.tree import Tree, vary_like
 from jzero.search.types import Chance, Node, Path, Rules, Select
 
 Decide = Callable[[Any, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
-"""(params, rng_key, action i32[B], embedding) -> (chance logits f32[B, C], -inf where an outcome is impossible;
-afterstates, embeddings of the same structure, shapes and dtypes)."""
+"""(params, rng_key, action i32[B], embedding) -> (chance logits f32[B, C], -inf for an impossible outcome;
+afterstates, as embeddings with the same structure, shapes and dtypes)."""
 
 
 def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable[..., PolicyOutput]:
-    """`policy` (`muzero_policy`, `gumbel_muzero_policy` or one of their signature) where chance answers actions.
+    """`policy` (`muzero_policy`, `gumbel_muzero_policy` or one with their signature) with chance after each action.
 
-    The new policy is called like the old one, but its `recurrent_fn` takes outcomes i32[B] and afterstates in
-    place of actions and embeddings: `(params, rng_key, outcome, afterstate) -> (RecurrentFnOutput, embedding)`.
-    Reward and discount of an action with its outcome are those of the outcome's edge, for the player who acted.
+    The new policy has the same signature, but its `recurrent_fn` takes outcomes i32[B] and afterstates instead of
+    actions and embeddings: `(params, rng_key, outcome, afterstate) -> (RecurrentFnOutput, embedding)`. The
+    outcome's edge has the reward and discount of action and outcome, for the player who acted.
 
-    A tree holds up to two nodes a simulation, and A + C edges a node. `max_depth` counts actions. The tree returned
-    has the edges of actions, not those of outcomes, and cannot be reused: `tree` is refused.
+    A tree holds up to two nodes per simulation, and A + C edges per node. `max_depth` counts actions. The returned
+    tree has the edges of actions, not those of outcomes, and cannot be reused: `tree` raises an error.
 
     Raises:
       ValueError: an argument does not fit.
@@ -53,9 +52,7 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
         **options: Any,
     ) -> PolicyOutput:
         if options.get("tree") is not None:
-            raise ValueError(
-                "tree is set; a search with chance cannot go on with an earlier one: leave it out"
-            )
+            raise ValueError("tree is set; a search with chance cannot reuse a tree: omit it")
         num_actions = jnp.shape(root.prior_logits)[1]
         num_outcomes = _num_outcomes(decide, params, rng_key, root)
         illegal = jnp.zeros_like(root.prior_logits) if invalid_actions is None else invalid_actions
@@ -101,7 +98,7 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
 
 
 def by_kind(select: Select, chance: Chance | None) -> Select:
-    """`select` at decision nodes; at afterstates the outcome of greatest `P / (N + 1)`."""
+    """`select` at decision nodes; at afterstates the outcome with the largest `P / (N + 1)`."""
     if chance is None:
         return select
 
@@ -114,7 +111,7 @@ def by_kind(select: Select, chance: Chance | None) -> Select:
 def where_chance(
     is_chance: jax.Array, node: Node, chosen: tuple[jax.Array, jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What a `types.Select` returns: what was `chosen`, but where `is_chance` bool[B] what chance draws."""
+    """The result of a `types.Select`: `chosen`, except where `is_chance` bool[B], the outcome to visit."""
     row = node.row
     if node.in_flight is not None:
         _, row = scores.in_flight(row, node.in_flight, "visit")
@@ -126,21 +123,21 @@ def where_chance(
 def add_afterstates(
     params: Params, rng_key: jax.Array, tree: Tree, rules: Rules, path: Path, new_index: jax.Array
 ) -> tuple[Tree, Path]:
-    """Adds the afterstates of the paths that end with an untried action, and goes on with an outcome of each.
+    """Adds the afterstates of paths that end with an untried action, and continues with an outcome of each.
 
-    An afterstate is not evaluated: it has no visits until the outcome's value is backed up, so that its value is
-    the mean of its outcomes'.
+    An afterstate is not evaluated: it has no visits until the outcome's value is backed up, so its value is the
+    mean over its outcomes.
 
     Args:
       params: passed to the model.
       rng_key: for the model.
       tree: the trees.
       rules: holds the model.
-      path: of every game.
-      new_index: i32[] or [B] where the afterstates go.
+      path: path of every game.
+      new_index: i32[] or [B] index of the new afterstates.
 
     Returns:
-      the tree; the paths, each with an outcome as its last edge, or with a node that exists.
+      the tree; the paths, whose last edge is an outcome or leads to an existing node.
     """
     chance = cast(Chance, rules.chance)
     rows, num_nodes = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
@@ -182,9 +179,9 @@ def add_afterstates(
 
 
 def actions_alone(tree: Tree, num_actions: int, illegal: jax.Array) -> Tree:
-    """A tree of A + C edges a node with those of the A actions alone.
+    """A tree with A + C edges per node, reduced to the A actions.
 
-    `illegal` [B, A] are the actions that may not be chosen at the root.
+    `illegal` [B, A] marks actions that are illegal at the root.
     """
     extra = tree.extra_data
     if isinstance(extra, GumbelMuZeroExtraData):
@@ -199,18 +196,19 @@ def actions_alone(tree: Tree, num_actions: int, illegal: jax.Array) -> Tree:
 
 
 def _num_outcomes(decide: Decide, params: Params, rng_key: jax.Array, root: RootFnOutput) -> int:
-    """C, once it is clear that what `decide` returns fits."""
+    """C; raises ValueError if the outputs of `decide` do not fit."""
     batch_size = jnp.shape(root.prior_logits)[0]
     action = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     logits, after = jax.eval_shape(decide, params, rng_key, action, root.embedding)
     if len(logits.shape) != 2 or logits.shape[0] != batch_size:
         raise ValueError(
-            f"decide gives chance logits of shape {logits.shape}; they must be [{batch_size}, C]: games, outcomes"
+            f"decide returned chance logits of shape {logits.shape}; they must be [{batch_size}, C]: games, "
+            "outcomes"
         )
     before, now = (jax.tree.map(_describe, tree) for tree in (root.embedding, after))
     if before != now:
         raise ValueError(
-            f"decide gives afterstates like {now}; they must have the structure, shapes and dtypes of the "
+            f"decide returned afterstates like {now}; they must have the structure, shapes and dtypes of the "
             f"embedding, {before}"
         )
     return logits.shape[1]

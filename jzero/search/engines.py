@@ -1,8 +1,8 @@
-"""Which code a step of the search runs as: XLA's operations or a GPU kernel, chosen when the program is lowered.
+"""The implementation of a search step: XLA operations or a GPU kernel, chosen when the program is lowered.
 
-`choose` makes one operation of a step that exists in both forms. Lowered for CUDA it is the kernel, for any other
-platform it is the operations, whatever machine traces it. A kernel that cannot be lowered falls back to the
-operations with one warning that names the cause.
+`choose` makes one primitive from both forms of a step. It is lowered to the kernel for CUDA and to the operations
+for any other platform, whatever machine traces it. A kernel that cannot be lowered falls back to the operations,
+with one warning that names the cause.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 Engine = Literal["auto", "walk", "kernels"]
-"""How a search runs:
+"""Implementation of a search:
 
-- auto: as kernels where it is lowered for CUDA and they serve the card and the search, else as the walk;
-- walk: as XLA's operations everywhere;
-- kernels: as kernels everywhere; on a CPU interpreted, one game at a time (for tests).
+- auto: kernels if lowered for CUDA and if they support the card and the search, else the walk;
+- walk: XLA operations everywhere;
+- kernels: kernels everywhere; on a CPU interpreted, one game at a time (for tests).
 """
 
 
@@ -38,10 +38,10 @@ _engine = jax.make_user_context(_checked(os.environ.get("JZERO_ENGINE", "auto"),
 
 
 def engine(name: Engine) -> AbstractContextManager[None]:
-    """Searches traced in this context run as `name` says; see `Engine`.
+    """Searches traced in this context use the engine `name`; see `Engine`.
 
-    Outside of it the environment variable JZERO_ENGINE decides, by default "auto". A function under `jax.jit` is
-    traced anew where the engine differs.
+    Outside it the environment variable JZERO_ENGINE decides, by default "auto". `jax.jit` retraces a function when
+    the engine differs.
 
     Raises:
       ValueError: there is no such engine.
@@ -50,15 +50,15 @@ def engine(name: Engine) -> AbstractContextManager[None]:
 
 
 class NotServed(Exception):
-    """The kernels do not serve this card; the message says why."""
+    """The kernels do not support this card; the message says why."""
 
 
 def choose(kernel: Callable[..., Any] | None, operations: Callable[..., Any], *arguments: Any) -> Any:
-    """`operations(*arguments)`, which `kernel(*arguments)` computes too.
+    """`operations(*arguments)`, or the equivalent `kernel(*arguments)`.
 
     Args:
       kernel: takes and returns pytrees like those of `operations`, and takes the keyword `interpret`. It must not
-        close over traced values. None where there is no kernel.
+        close over traced values. None if there is no kernel.
       operations: may close over traced values.
       *arguments: pytrees of arrays.
     """
@@ -75,18 +75,18 @@ def choose(kernel: Callable[..., Any] | None, operations: Callable[..., Any], *a
 
 
 HOPS = 8
-"""Hops of a path that a GPU makes per check of the host."""
+"""Hops of a path that a GPU makes between two checks by the host."""
 
 
 def hop_while(
     keep_going: Callable[[Any], jax.Array], hop: Callable[[Any, jax.Array], Any], carry: Any
 ) -> Any:
-    """`jax.lax.while_loop`, but lowered for CUDA it makes `HOPS` hops before each time that the host looks.
+    """`jax.lax.while_loop`; lowered for CUDA, it makes `HOPS` hops between two checks by the host.
 
     Args:
       keep_going: carry -> bool[].
-      hop: (carry, bool[]) -> carry; where false, because the loop is over, it must change nothing that matters.
-      carry: what the first hop starts from.
+      hop: (carry, bool[]) -> carry; if false, the loop is over and the hop must change nothing that matters.
+      carry: initial carry.
     """
     flat, structure = jax.tree.flatten(carry)
 
@@ -131,7 +131,9 @@ _choice.multiple_results = True
 
 
 def _bind(kernel: Callable, closed: core.ClosedJaxpr, flat: Sequence[Any], *, force: bool) -> list[jax.Array]:
-    """The primitive's operands are those of both forms, then what the operations, as `closed`, close over."""
+    """Operands of the primitive: those of both forms, then the constants that `closed`, the operations, close
+    over.
+    """
     return _choice.bind(*flat, *closed.consts, jaxpr=closed.jaxpr, kernel=kernel, force=force)
 
 

@@ -1,4 +1,4 @@
-"""Gumbel search (Danihelka et al. 2022): sequential halving at the root, the improved policy at every other node.
+"""Gumbel search (Danihelka et al. 2022): sequential halving at the root, the improved policy at other nodes.
 
 Axes: B games, A actions, M considered actions, S the root's slots, T simulations.
 """
@@ -54,21 +54,21 @@ def gumbel_muzero_policy(
       rng_key: a key; consumed.
       root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...].
       recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
-      num_simulations: simulations a game.
+      num_simulations: simulations per game.
       invalid_actions: [B, A], non-zero where an action is illegal at the root.
-      max_depth: greatest number of edges of a path.
-      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      max_depth: largest number of edges in a path.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function with its signature.
       qtransform: completes and scales a node's Q-values.
-      max_num_considered_actions: actions of the first halving round (fewer where fewer are legal).
+      max_num_considered_actions: actions in the first halving round (fewer if fewer are legal).
       gumbel_scale: scale of the root's noise; 0 to play for strength.
-      more: what `Options` has, but for what is PUCT's.
+      more: the fields of `Options`, except those for PUCT.
 
     Returns:
       `action` [B], `action_weights` [B, A] (the improved policy, a target for the policy network), `search_tree`.
 
     Raises:
-      ValueError: an argument does not fit, see `arguments.py`.
-      TypeError: an option is unknown, or is of PUCT.
+      ValueError: an argument does not fit; see `arguments.py`.
+      TypeError: an option is unknown, or belongs to PUCT.
     """
     options = options_of("gumbel_muzero_policy", more, but=OF_PUCT)
     chance, solve = options.chance, options.solve
@@ -130,16 +130,16 @@ def gumbel_muzero_policy(
 
 
 class _Halving(NamedTuple):
-    """What sequential halving compares at the root."""
+    """Quantities that sequential halving compares at the root."""
 
     gumbel: jax.Array
     """f32[B, A] noise."""
     order: jax.Array
-    """i32[B, M] the considered actions, the best first."""
+    """i32[B, M] the considered actions, best first."""
     keys: jax.Array
     """f32[B, M] their gumbel + logits, relative to the best logit."""
     rounds: jax.Array
-    """i32[T, B] the visits that an action has which a simulation may take."""
+    """i32[T, B] the visit count of the actions that each simulation may choose."""
 
 
 def _halving(
@@ -150,7 +150,7 @@ def _halving(
     num_simulations: int | jax.Array,
     size: arguments.Size,
 ) -> _Halving:
-    """Draws the root's noise and with it the considered actions; `logits` f32[B, A]."""
+    """Samples the root's noise, which decides the considered actions; `logits` f32[B, A]."""
     illegal = logits == -jnp.inf
     gumbel = root_lib.as_float32(gumbel_scale) * jax.random.gumbel(rng_key, logits.shape, logits.dtype)
     max_num_considered_actions = max(1, max_num_considered_actions)
@@ -173,7 +173,7 @@ def _best_considered(
     visits: jax.Array,
     considered: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`scores.best_slot` among the considered actions that have `considered` i32[B] visits."""
+    """`scores.best_slot` among the considered actions with `considered` i32[B] visits."""
     width = keys.shape[-1]
     qvalues = transform(tree, node)
     of_considered = qvalues._replace(slots=qvalues.slots[..., :width])
@@ -185,9 +185,9 @@ def _best_considered(
 
 
 def _of_worthwhile(score: jax.Array, every: jax.Array, may: jax.Array) -> jax.Array:
-    """The `score` [B, M] of the considered actions that `may` bool[B, M] still matter, the others' -inf.
+    """The `score` [B, M] of considered actions with `may` bool[B, M], which still matter; -inf for the others.
 
-    A simulation that a round has for a closed action goes to the best of the others, by `every` [B, M].
+    A round's simulation for a closed action goes to the best of the others, by `every` [B, M].
     """
     in_turn, others = jnp.where(may, score, -jnp.inf), jnp.where(may, every, -jnp.inf)
     some = jnp.any(in_turn > -jnp.inf, axis=-1, keepdims=True)

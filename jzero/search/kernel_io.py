@@ -1,4 +1,4 @@
-"""How a kernel is called, once a game, and how it reads and writes.
+"""Calls of a kernel, one program per game, and its reads and writes.
 
 Axes: B games, N nodes, F elements of a state. Shapes inside a kernel have no batch axis.
 """
@@ -19,13 +19,13 @@ from jzero.search import layout
 from jzero.search.engines import NotServed
 
 FEWEST_LANES = 16
-"""`scores` reduces narrower rows by an operation that Triton does not have."""
+"""`scores` reduces narrower rows with an operation that Triton lacks."""
 LANES_PER_WARP = 256
-"""Above this a game gets more than one warp."""
+"""Above this width a game gets more than one warp."""
 CHUNK = 1024
-"""Elements of a state that are copied at a time."""
+"""Elements of a state copied at a time."""
 LEAST_CAPABILITY = 80
-"""Ten times the CUDA compute capability from which on Triton compiles (Ampere)."""
+"""Ten times the lowest CUDA compute capability that Triton supports (Ampere)."""
 
 
 def call(
@@ -62,16 +62,17 @@ def call(
 
 
 def _check_card() -> None:
-    """Raises NotServed for a card that Triton does not compile for."""
+    """Raises NotServed for a card that Triton does not support."""
     capability = _capability()
     if capability < LEAST_CAPABILITY:
         raise NotServed(
-            f"the GPU has compute capability {capability / 10:.1f}, they need {LEAST_CAPABILITY / 10:.1f} (Ampere)"
+            f"the GPU has compute capability {capability / 10:.1f}, and the kernels need "
+            f"{LEAST_CAPABILITY / 10:.1f} (Ampere)"
         )
 
 
 def _capability() -> int:
-    """Ten times the CUDA compute capability of the card that is compiled for."""
+    """Ten times the CUDA compute capability of the target card."""
     if hasattr(triton, "get_gpu_info"):
         return triton.get_gpu_info().compute_capability
     try:
@@ -84,7 +85,7 @@ def _capability() -> int:
 
 
 def load(ref: Any, *index: Any, mask: jax.Array | None = None, other: PyTree = None) -> jax.Array:
-    """What `ref` holds at `index`; `other` where not `mask`."""
+    """Reads `ref` at `index`; `other` where not `mask`."""
     other = None if other is None else jnp.asarray(other).astype(ref.dtype)
     return triton.load(_at(ref, index), mask=mask, other=other)
 
@@ -132,13 +133,15 @@ def iota(count: int) -> jax.Array:
 
 
 def flat(states: States, axes: int) -> list[jax.Array]:
-    """The leaves of states, all but the first `axes` axes made one: [B, F] or [B, N, F]; not those of no size."""
+    """The non-empty leaves of states, all but the first `axes` axes flattened: [B, F] or [B, N, F]."""
     leaves = [jax.random.key_data(leaf) if layout.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]
     return [x.reshape(*x.shape[:axes], math.prod(x.shape[axes:])) for x in leaves if x.size]
 
 
 def unflat(leaves: Sequence[jax.Array], states: States, axes: int) -> PyTree:
-    """States [B, ...] or, with two `axes`, [B, N, ...], like those of `states` [B, N, ...], from `_flat` leaves."""
+    """States [B, ...] or, with two `axes`, [B, N, ...], with the structure of `states` [B, N, ...], from `flat`
+    leaves.
+    """
     rest = iter(leaves)
 
     def unflat(like: jax.Array) -> jax.Array:

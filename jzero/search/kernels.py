@@ -1,11 +1,11 @@
-"""The steps of a simulation as GPU kernels: `walk.descend` and `walk.finish`, each one kernel, a program per game.
+"""The steps of a simulation as GPU kernels: `walk.descend` and `walk.finish`, with one program per game.
 
-On a GPU the walk's loops over the hops of a path wait for the host, because the number of hops is not known
-beforehand. Here a game's whole descent, and its whole backup, is one program of a kernel, so that a simulation is
-two kernels and the model. Scores are those of `scores`, on rows without a batch axis. There are no atomics, and the
-order of operations is the walk's: trees differ by the rounding of sums over slots, of `exp` and of `log` at most.
+On a GPU the walk's loops over the hops of a path wait for the host, because the number of hops is unknown in
+advance. Here a game's whole descent, and its whole backup, is one program of a kernel, so a simulation is two
+kernels and the model. Scores come from `scores`, on rows without a batch axis. There are no atomics, and the order
+of operations is the walk's: trees differ at most by the rounding of sums over slots, of `exp` and of `log`.
 
-Axes: B games, N nodes, S slots, A actions, P players, D the greatest depth, F elements of a state; L lanes: a row
+Axes: B games, N nodes, S slots, A actions, P players, D the maximum depth, F elements of a state; L lanes: a row
 padded to a power of two.
 """
 
@@ -33,7 +33,7 @@ class RowNode(NamedTuple):
 
     row: Row
     codes: jax.Array
-    """f32[L] what each slot stores as its child."""
+    """f32[L] child code of each slot."""
     reached_by: jax.Array
     """f32[] the edge that leads here."""
     in_flight: None = None
@@ -47,9 +47,9 @@ def descend(
 
     Args:
       tree: the trees.
-      choices: how to choose.
-      simulation: i32[] its number.
-      max_depth: i32[] greatest number of edges.
+      choices: the selection rules.
+      simulation: i32[] number of the simulation.
+      max_depth: i32[] largest number of edges.
       depth: D, at least `max_depth`.
       interpret: run on any device, slowly.
 
@@ -137,7 +137,7 @@ def _descend(
 def _read_node(
     nodes: Any, children: Any, game: jax.Array, index: jax.Array, num_actions: int
 ) -> tuple[RowNode, jax.Array, jax.Array]:
-    """(the node `index` i32[] of a game, slots in use i32[], its best open action i32[])."""
+    """(the node `index` i32[] of a game, its slots in use i32[], its best open action i32[])."""
     num_slots = children.shape[2]
     lane = io.iota(io.lanes(num_slots))
 
@@ -174,9 +174,9 @@ def finish(
 
     Args:
       tree: the trees.
-      path: of every game.
-      found: what the model says of its last edge.
-      index: i32[] where the new nodes go.
+      path: path of every game.
+      found: the model's evaluation of its last edge.
+      index: i32[] index of the new nodes.
       interpret: run on any device, slowly.
 
     Returns:
@@ -199,12 +199,12 @@ def finish(
 
 
 class _Edge(NamedTuple):
-    """What an edge needs of its child; `walk._Child` without the batch axis."""
+    """The numbers of a child that its edge needs; `walk._Child` without the batch axis."""
 
     visits: jax.Array
     """f32[]"""
     value: jax.Array
-    """f32[], or f32[L] of the players where each has a value."""
+    """f32[], or f32[L] over players if each has a value."""
     reward: jax.Array
     """like `value`"""
     discount: jax.Array
@@ -225,7 +225,7 @@ def _finish(*refs: Any, num_states: int, num_players: int) -> None:
     seats = None if num_players == 1 else seat < num_players
 
     def at_seats(ref: Any, *index: Any, first: int = 0) -> jax.Array:
-        """f32[], or f32[L] of the players from the field `first` on."""
+        """f32[], or f32[L] over players, starting at the field `first`."""
         if seats is None:
             return io.load(ref, *index).astype(jnp.float32)
         return io.load(ref, *index, first + seat, mask=seats, other=0).astype(jnp.float32)

@@ -1,8 +1,8 @@
-"""How the numbers of a search tree are packed into rows, and how rows are read and made.
+"""The packed rows of a search tree, and how to read and make them.
 
 Axes: B games, N nodes, A actions, S slots, P players. A node is a row of fields (NODE_VISITS .. OPEN_MASS) and a
-row of slots, each with the columns PRIOR .. QVALUE; see `tree`. Columns that are written together stand next to
-each other, and their slice has a name.
+row of slots, each with the columns PRIOR .. QVALUE; see `tree`. Columns that are written together are adjacent, and
+their slice has a name.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _UNTRIED = 1 << 22  # beyond every terminal's code: a tree has fewer nodes
 
 # Where a row is cut; the columns in a slice are in the order above.
 EDGE = slice(PRIOR, CHILD + 1)
-"""Of a slot: what it holds from the time that its edge is opened."""
+"""Of a slot: the columns written when its edge is opened."""
 EDGE_STATISTICS = slice(VISITS, QVALUE + 1)
-"""Of a slot: what a backup writes."""
+"""Of a slot: the columns written by a backup."""
 NODE_STATISTICS = slice(NODE_VISITS, NODE_VALUE + 1)
-"""Of a node: what a backup writes."""
+"""Of a node: the fields written by a backup."""
 OPEN = slice(NUM_CHILDREN, OPEN_MASS + 1)
-"""Of a node: what changes where an edge is opened, its slots and then `scores.best_open`."""
+"""Of a node: the fields that change when an edge is opened, the slots in use and `scores.best_open`."""
 
 ROOT_INDEX = 0
 NO_PARENT = -1
@@ -52,19 +52,19 @@ UNVISITED = -1
 
 
 def player_values(num_players: int) -> slice:
-    """Of a node of a tree with several values: those of the players."""
+    """Of a node in a tree with several values: the players' values."""
     return slice(PLAYER_VALUES, PLAYER_VALUES + num_players)
 
 
 def player_rewards(num_players: int) -> slice:
-    """Of a node of a tree with several values: the rewards of the edge that leads there."""
+    """Of a node in a tree with several values: the players' rewards of the edge that leads there."""
     return slice(PLAYER_VALUES + num_players, PLAYER_VALUES + 2 * num_players)
 
 
 def rows_at(array: jax.Array, index: jax.Array, width: int | None = None) -> jax.Array:
-    """Row by row: `array` [B, N, ...] at the nodes `index` i32[B], within bounds; `width` of the next axis.
+    """`array` [B, N, ...] at the nodes `index` i32[B], within bounds; the first `width` entries of the next axis.
 
-    Nodes are addressed by one number. With a pair (game, node) XLA's CPU compiler builds the pair anew for each
+    Nodes are addressed by one number. With a pair (game, node), XLA's CPU compiler rebuilds the pair for each
     element that a gather copies, which takes ten times as long.
     """
     batch_size, num_nodes, *rest = array.shape
@@ -78,23 +78,23 @@ def rows_at(array: jax.Array, index: jax.Array, width: int | None = None) -> jax
 
 
 def terminal_code(index: jax.Array) -> jax.Array:
-    """What an edge stores for a terminal child of node `index`; see `node_index`."""
+    """The code that an edge stores for the terminal child `index`; see `node_index`."""
     return -2 - index
 
 
 def node_index(code: jax.Array) -> jax.Array:
-    """The node index that an edge's stored child stands for; UNVISITED stays UNVISITED."""
+    """The node index of an edge's child code; UNVISITED stays UNVISITED."""
     return jnp.where(code < UNVISITED, -2 - code, code)
 
 
 def child_nodes(children: jax.Array) -> jax.Array:
-    """Node index i32[...] of the edges `children` [..., CHILD_FIELDS], UNVISITED where there is none."""
+    """Node index i32[...] of the edges `children` [..., CHILD_FIELDS]; UNVISITED if there is no node."""
     code = children[..., CHILD].astype(jnp.int32)
     return jnp.where(is_untried(code), UNVISITED, node_index(code))
 
 
 def untried_code(action: jax.Array) -> jax.Array:
-    """What stands for the child of an edge that has no node yet: the edge's action."""
+    """The child code of an edge without a node: it holds the edge's action."""
     return -_UNTRIED - action
 
 
@@ -104,7 +104,7 @@ def untried_action(code: jax.Array) -> jax.Array:
 
 
 def is_untried(code: jax.Array) -> jax.Array:
-    """Whether a stored child is an `untried_code`."""
+    """Whether a child code is an `untried_code`."""
     return code <= -_UNTRIED
 
 
@@ -117,7 +117,7 @@ def node_rows(
     logits: jax.Array,
     to_play: jax.Array | None = None,
 ) -> jax.Array:
-    """Node rows f32[B, fields] of nodes visited once.
+    """Node rows f32[B, fields] of nodes with one visit.
 
     Arguments are [B], prior `logits` [B, A]; with `to_play` i32[B], `value` and `reward` are [B, P].
     """
@@ -137,7 +137,7 @@ def node_fields(
     action: jax.Array,
     logits: jax.Array,
 ) -> tuple[jax.Array, ...]:
-    """The NODE_FIELDS numbers f32[...] of nodes visited once, for the player to move; prior `logits` [..., A]."""
+    """The NODE_FIELDS numbers f32[...] of nodes with one visit, for the player to move; prior `logits` [..., A]."""
     open_action, open_prior, mass = scores.best_open(logits)
     one, zero = jnp.ones_like(mass), jnp.zeros_like(mass)
     fields = (one, value, value, reward, discount, parent, action, mass, zero, open_action, open_prior, mass)
@@ -161,9 +161,9 @@ def empty_node_row(num_fields: int) -> jax.Array:
 def by_action(
     values: jax.Array, actions: jax.Array, used: jax.Array, num_actions: int, missing: float | jax.Array
 ) -> jax.Array:
-    """Values [..., S] of slots laid out by action [..., A]; `missing` for actions without a `used` slot.
+    """Values [..., S] of slots, reordered by action [..., A]; `missing` for actions without a `used` slot.
 
-    `missing` is a number, or one for each node [...], or one for each action [..., A].
+    `missing` is a number, one per node [...], or one per action [..., A].
     """
 
     def one(values: jax.Array, actions: jax.Array, used: jax.Array, row: jax.Array) -> jax.Array:
@@ -179,17 +179,17 @@ def by_action(
 
 
 def is_set(mask: jax.Array) -> jax.Array:
-    """Where a mask of any dtype is not zero."""
+    """Whether the entries of a mask of any dtype are non-zero."""
     return jnp.asarray(mask).astype(bool)
 
 
 def is_key(leaf: PyTree) -> bool:
-    """Whether an array holds keys of `jax.random.key`, which are no numbers."""
+    """Whether an array holds keys of `jax.random.key`, which are not numbers."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def nothing(like: jax.Array) -> jax.Array:
-    """A zero [] of the dtype of `like`: what stands in a state that does not exist. A key's is of zero bits."""
+    """A zero [] of the dtype of `like`, for states that do not exist; for keys, a key of zero bits."""
     return jnp.zeros((), like.dtype)
 
 
@@ -199,15 +199,15 @@ def as_stored(new: jax.Array, stored: jax.Array) -> jax.Array:
 
 
 def unknown() -> jax.Array:
-    """The bounds f32[2] of an edge of which nothing is known."""
+    """The bounds f32[2] of an edge without information."""
     return jnp.array([-1.0, 1.0], jnp.float32)
 
 
 def no_edge() -> jax.Array:
-    """The bounds f32[2] of a slot that no edge uses: they change no maximum."""
+    """The bounds f32[2] of an unused slot: they change no maximum."""
     return jnp.full(2, -jnp.inf, jnp.float32)
 
 
 def empty_slot() -> jax.Array:
-    """The row f32[CHILD_FIELDS] of a slot that is not in use."""
+    """The row f32[CHILD_FIELDS] of an unused slot."""
     return jnp.zeros(CHILD_FIELDS, jnp.float32).at[CHILD].set(UNVISITED)

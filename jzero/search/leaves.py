@@ -1,10 +1,10 @@
-"""Several leaves of one tree at a time: K descents, one call of the model for [B x K] edges, K backups.
+"""Several leaves per tree at a time: K descents, one model call for [B x K] edges, K backups.
 
-Between a descent and its backup its edges are in flight. Policies see that (`Node.in_flight`) and steer later
-descents of the same call elsewhere. A descent that meets a node which is still being evaluated ends there and
-counts as another visit to it.
+Between a descent and its backup its edges are in flight. Policies see them (`Node.in_flight`) and steer later
+descents of the same call elsewhere. A descent that reaches a node under evaluation ends there and counts as another
+visit to it.
 
-Axes: B games, N nodes, S slots, A actions, D the greatest depth, K leaves.
+Axes: B games, N nodes, S slots, A actions, D the maximum depth, K leaves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Paths(NamedTuple):
 
     path: Path
     leaf: jax.Array
-    """i32[K, B] the node each path ends in."""
+    """i32[K, B] last node of each path."""
     is_new: jax.Array
     """bool[K, B]"""
 
@@ -43,17 +43,17 @@ def search_leaves(
     leaves: int,
     rounds: jax.Array | None = None,
 ) -> Tree:
-    """Runs simulations from the root of `tree`, up to `leaves` of each game at a time.
+    """Runs simulations from the root of `tree`, up to `leaves` per game at a time.
 
     Args:
       params: passed to the model.
-      rng_key: split once a call, for the model.
+      rng_key: split once per call, for the model.
       tree: see `init_tree`; the nodes from `start` on are free.
-      rules: how to choose and evaluate.
-      num_simulations: how many; may be traced, at most N - `start`.
-      start: number of the first new node.
+      rules: selection and evaluation.
+      num_simulations: number of simulations; may be traced, at most N - `start`.
+      start: index of the first new node.
       leaves: K.
-      rounds: i32[num_simulations, B] a call ends where the next simulation has another number; None for none.
+      rounds: i32[num_simulations, B] round of each simulation; a call does not cross rounds. None: no rounds.
     """
     batch_size, num_nodes = tree.nodes.shape[:2]
     buffers = walk.path_buffers(tree, rules)
@@ -121,13 +121,13 @@ def search_leaves(
 def _expand(
     params: Params, rng_key: jax.Array, tree: Tree, rules: Rules, paths: _Paths, most: jax.Array
 ) -> Tree:
-    """Evaluates the last edges of the first `most` paths in one call and fills in the new nodes."""
+    """Evaluates the last edges of the first `most` paths in one call and writes the new nodes."""
     leaves, batch_size = paths.leaf.shape
     path, games = paths.path, jnp.arange(batch_size, dtype=jnp.int32)
     action = jnp.where(paths.is_new, layout.untried_action(path.child), 0)
 
     def among(count: int, model_state: PyTree) -> tuple[tuple[NewNodes, PyTree], PyTree]:
-        """The first `count` leaves of every game, padded to all of them."""
+        """Evaluates the first `count` leaves of every game, padded to all leaves."""
         parent = path.last_node[:count]
         embedding = jax.tree.map(lambda x: x[games, parent], tree.embeddings)
 

@@ -1,4 +1,4 @@
-"""Dirichlet noise of a root's prior.
+"""Dirichlet noise for a root's prior.
 
 Axes: B games, A actions, R rounds.
 """
@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from jzero.search.scores import TINY
 
 ROUNDS = 8
-"""Tries of a gamma variable on a GPU. One fails in less than 5 % of cases, all of them in less than 4e-11."""
+"""Tries per gamma variable on a GPU. One fails with probability below 5 %, all with probability below 4e-11."""
 
 
 def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | jax.Array) -> jax.Array:
     """Dirichlet(alpha) noise over the legal actions of each row of `legal` bool[B, A]; 0 elsewhere.
 
-    Drawn as the softmax of log-gamma variables, which do not underflow for small `alpha`. JAX draws them by a loop
-    that ends when all are accepted, for which a GPU waits for the host; there they have `ROUNDS` tries each.
+    It is the softmax of log-gamma variables, which do not underflow for small `alpha`. JAX samples these in a loop
+    until all are accepted, and the host must check each round; on a GPU each gets `ROUNDS` tries instead.
     """
 
     def until_accepted(key: jax.Array) -> jax.Array:
@@ -32,11 +32,11 @@ def dirichlet_over_legal(rng_key: jax.Array, legal: jax.Array, alpha: float | ja
 
 
 def log_gamma(rng_key: jax.Array, alpha: float | jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Logarithms f32[shape] of gamma(alpha) variables, without a loop.
+    """Logarithms f32[shape] of gamma(alpha) samples, without a loop.
 
     Rejection from a cubed normal variable for `alpha + 1`, and a power of a uniform one to return to `alpha`
-    (Marsaglia and Tsang 2000, "A simple method for generating gamma variables", sections 3 and 6). In the rare case
-    that no try is accepted the value is the mode.
+    (Marsaglia and Tsang 2000, "A simple method for generating gamma variables", sections 3 and 6). If no try is
+    accepted, which is rare, the value is the mode.
     """
     normal_key, accept_key, power_key = jax.random.split(rng_key, 3)
     d = jnp.asarray(alpha, jnp.float32) + 1 - 1 / 3

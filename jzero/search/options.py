@@ -1,4 +1,4 @@
-"""What the policies take beyond mctx's arguments, as keyword arguments of the fields' names.
+"""Keyword arguments of the policies beyond mctx's, named as the fields here.
 
 Axes: B games, P players.
 """
@@ -17,27 +17,27 @@ class Options(NamedTuple):
     """Options of `muzero_policy` and `gumbel_muzero_policy`."""
 
     leaves: int = 1
-    """Leaves of each tree evaluated in one call. With PUCT it divides `num_simulations`; with Gumbel they are of
-    those that one round of the halving compares."""
+    """Leaves per tree evaluated in one call. With PUCT it must divide `num_simulations`; with Gumbel a call stays
+    within one round of halving."""
     virtual: str = "visit"
-    """PUCT: how descents under way count, see `scores.in_flight`: "visit", "loss" or "mean"."""
+    """PUCT: how descents in flight count, see `scores.in_flight`: "visit", "loss" or "mean"."""
     forced: float = 0.0
-    """PUCT: an action that was tried at the root has at least `sqrt(forced P N)` visits of N; those that it owes to
-    this alone are not in `action_weights` (Wu 2019, section 3.2, which takes 2). 0 forces none."""
+    """PUCT: a tried action at the root gets at least `sqrt(forced P N)` of N visits; purely forced visits are not
+    in `action_weights` (Wu 2019, section 3.2, with 2). 0 forces none."""
     tree: Tree | None = None
-    """What an earlier search found, see `reuse.subtree`."""
+    """Tree of an earlier search, see `reuse.subtree`."""
     num_nodes: int | None = None
-    """Room of the tree."""
+    """Capacity of the tree."""
     max_num_simulations: int | None = None
-    """Greatest `num_simulations`, if that is traced."""
+    """Largest `num_simulations`, if that is traced."""
     to_play: Callable | None = None
     """embedding -> i32[B]; values and rewards are then [B, P]."""
     model_state: PyTree = None
-    """What the model keeps between calls."""
+    """State that the model keeps between calls."""
     max_bytes: int | None = None
-    """Greatest size of the tree."""
+    """Largest size of the tree in bytes."""
     check: bool = False
-    """Look at the values, outside of `jit`."""
+    """Check the values; only outside `jit`."""
     solve: bool = False
     """Prove wins, losses and draws, see `proofs.py`."""
     chance: Chance | None = None
@@ -49,7 +49,7 @@ OF_PUCT = ("virtual", "forced")
 
 
 def options_of(policy: str, given: Mapping[str, Any], but: Sequence[str] = ()) -> Options:
-    """The options that a call of `policy` has given, which takes all `but` some.
+    """The options `given` in a call of `policy`, which takes all `but` some.
 
     Raises:
       TypeError: one of them is unknown.

@@ -1,4 +1,4 @@
-"""Call a model only for the rows that need it."""
+"""Calls a model only for the rows that need it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ QUARTERS = 4
 
 
 def call_packed(function: Callable[[Any], Any], wanted: jax.Array, rows: PyTree) -> PyTree:
-    """`function(rows)` for the rows where `wanted`; zeros elsewhere.
+    """`function(rows)` for the `wanted` rows; zeros elsewhere.
 
-    The wanted rows are moved to the front and as many quarters of the batch as they fill are evaluated, so a
-    call costs in proportion to them. `function` is compiled once for each number of quarters.
+    The wanted rows move to the front, and only the quarters of the batch that they fill are evaluated, so the cost
+    is proportional to their number. `function` is compiled once per number of quarters.
 
     Args:
-      function: of a batch: leaves [n, ...] to leaves [n, ...], row by row.
+      function: maps leaves [n, ...] to leaves [n, ...], row by row.
       wanted: bool[B]
       rows: leaves [B, ...]
     """

@@ -1,18 +1,18 @@
-"""Proven values: what is sure of every edge, and what a search does with it.
+"""Proven values: bounds on every edge, and their use in a search.
 
 MCTS-solver (Winands, Björnsson and Saito 2008, "Monte-Carlo tree search solver") with draws as bounds (Cazenave and
-Saffidine 2010, "Score bounded Monte-Carlo tree search"). An edge has a lower and an upper bound of its exact value
-for the player who moves there. With reward r and discount d, whose sign says whose turn comes next,
+Saffidine 2010, "Score bounded Monte-Carlo tree search"). An edge has a lower and an upper bound on its exact value
+for the player who moves there. With reward r and discount d, whose sign says whether the mover changes,
 
     edge = r                            where it ends the game (d = 0), else
     edge = r + d * [lower, upper] of the child, the two changing places where d < 0
-    node = the greatest lower, the greatest upper bound of its edges; an untried action counts as [-1, 1]
+    node = the largest lower, the largest upper bound of its edges; an untried action counts as [-1, 1]
 
-and a value is proven where the two meet. This holds where every game is worth -1 to 1 and pays at its end only. An
-edge that shows otherwise (a reward before the end, or one beyond 1, or NaN) is worth [-inf, inf]: then nothing is
-proven by it, nor of a node that has it.
+and a value is proven if the two are equal. This needs games with a reward of -1 to 1 at the end only. An edge that
+violates it (a reward before the end, one above 1, or NaN) has the bounds [-inf, inf] and proves nothing, nor does a
+node with such an edge.
 
-Axes: B games, N nodes, S slots, W the slots looked at, A actions; bounds have an axis [2], lower and upper.
+Axes: B games, N nodes, S slots, W the slots read, A actions; bounds have an axis [2], lower and upper.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jzero.search.types import Node, Path
 
 
 def is_proven(bounds: jax.Array) -> jax.Array:
-    """bool[...]: whether bounds [..., 2] leave one value."""
+    """bool[...]: whether bounds [..., 2] are equal."""
     return bounds[..., layout.UPPER] <= bounds[..., layout.LOWER]
 
 
@@ -45,13 +45,13 @@ def of_edge(reward: jax.Array, discount: jax.Array, child: jax.Array) -> jax.Arr
 
 
 def of_node(edges: jax.Array, has_open: jax.Array) -> jax.Array:
-    """Bounds [..., 2] of nodes with these `edges` [..., W, 2], and `has_open` bool[...] actions without one."""
+    """Bounds [..., 2] of nodes with `edges` [..., W, 2]; `has_open` bool[...]: some actions have no edge."""
     found = jnp.max(edges, axis=-2)
     return jnp.maximum(found, jnp.where(has_open[..., None], layout.unknown(), layout.no_edge()))
 
 
 def of_last_edge(tree: Tree, path: Path, reward: jax.Array, discount: jax.Array) -> jax.Array:
-    """Bounds f32[B, 2] of the paths' last edges, which have `reward` [B] and `discount` [B]."""
+    """Bounds f32[B, 2] of the paths' last edges, with `reward` [B] and `discount` [B]."""
     slot = path.last_slot[:, None, None]
     known = jnp.take_along_axis(layout.rows_at(tree.edge_bounds, path.last_node), slot, axis=1)[:, 0]
     found = of_edge(reward, discount, jnp.broadcast_to(layout.unknown(), known.shape))
@@ -68,16 +68,16 @@ def enter(
     has_open: jax.Array,
     active: jax.Array,
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array, jax.Array]:
-    """One hop of a backup: what is known of an edge is stored, and says more of the edge above.
+    """One hop of a backup: stores the bounds of an edge and derives those of the edge above.
 
     Args:
-      known: the trees' bounds f32[B, N, S, 2], and those of the edge f32[B, 2].
+      known: bounds of the trees f32[B, N, S, 2], and of the edge f32[B, 2].
       reward: [B] of the edge above, which leads to `node`.
-      discount: [B] of the same.
+      discount: [B] of the edge above.
       node: i32[B] where the edge starts.
-      slot: i32[B] where it is stored.
+      slot: i32[B] slot of the edge.
       has_open: bool[B] whether the node has actions without an edge.
-      active: bool[B] where it is not set, nothing changes.
+      active: bool[B] rows to change.
 
     Returns:
       `known` of the edge above; the node's lower and upper bound, f32[B] each.
@@ -93,25 +93,25 @@ def enter(
 
 
 def _with_edge(row: jax.Array, slot: jax.Array, edge: jax.Array) -> jax.Array:
-    """The bounds `row` [B, S, 2] of nodes with those of one `edge` [B, 2] put at `slot` i32[B]."""
+    """The bounds `row` [B, S, 2] of nodes, with `edge` [B, 2] at `slot` i32[B]."""
     slots = jax.lax.broadcasted_iota(jnp.int32, row.shape, 1)
     return jnp.where(slots == slot[:, None, None], edge[:, None, :], row)
 
 
 class Worthwhile(NamedTuple):
-    """Which actions may still matter: no other one is surely as good and perhaps better."""
+    """The actions that may still matter: no other action is proven at least as good and possibly better."""
 
     slots: jax.Array
     """bool[B, W]"""
     best_open: jax.Array
-    """bool[B]: an action without a node."""
+    """bool[B]: the best action without a node."""
 
 
 def worthwhile(edges: jax.Array, has_open: jax.Array) -> Worthwhile:
-    """What to choose from at nodes with these `edges` [B, W, 2], and `has_open` bool[B] actions without one.
+    """The choices at nodes with `edges` [B, W, 2]; `has_open` bool[B]: some actions have no edge.
 
-    An action is closed whose upper bound is no greater than the greatest lower bound, unless it has that lower
-    bound itself and so have only actions that are proven: equally good ones stay.
+    An action is closed if its upper bound is at most the largest lower bound. The exception is an action with that
+    lower bound, if all actions with it are proven: equally good ones stay.
     """
     lower, upper = edges[..., layout.LOWER], edges[..., layout.UPPER]
     least, most = layout.unknown()
@@ -124,10 +124,10 @@ def worthwhile(edges: jax.Array, has_open: jax.Array) -> Worthwhile:
 
 
 def without_closed(score: Scores, node: Node) -> Scores:
-    """Scores [B, W] that are -inf at actions that are not `worthwhile`, of nodes whose slots are all tried.
+    """Scores [B, W], -inf for actions that are not `worthwhile`, at nodes whose slots are all tried.
 
-    Below the root so are those of proven actions, as long as another one may be better: to visit them again would
-    say nothing new. At the root visits are also what the policy is read from.
+    Below the root, proven actions get -inf too while another may be better: further visits would add nothing. At
+    the root they stay, since the policy is read from the visits.
     """
     if node.bounds is None:
         return score
@@ -143,7 +143,7 @@ def without_closed(score: Scores, node: Node) -> Scores:
 
 
 def stop_if_proven(child: jax.Array, slot: jax.Array, edges: jax.Array) -> jax.Array:
-    """The code `child` f32[B] as a terminal's, where its edge in `slot` i32[B] of `edges` [B, W, 2] is proven."""
+    """The code `child` f32[B], as a terminal's if its edge in `slot` i32[B] of `edges` [B, W, 2] is proven."""
     slots = jax.lax.broadcasted_iota(jnp.int32, edges.shape[:-1], 1)
     proven = jnp.any(is_proven(edges) & (slots == slot[:, None]), axis=-1)
     return jnp.where(proven & (child > layout.ROOT_INDEX), layout.terminal_code(child), child)
@@ -155,7 +155,7 @@ def at_root(tree: Tree) -> Worthwhile:
 
 
 def root_has_open(tree: Tree) -> jax.Array:
-    """bool[B]: whether the root has an action without a node. (A root's slots may be given beforehand.)"""
+    """bool[B]: whether the root has an action without a node. (A root's slots may be assigned in advance.)"""
     return jnp.any(tree.open_priors[:, Tree.ROOT_INDEX] > -jnp.inf, axis=-1)
 
 
@@ -167,9 +167,9 @@ def closed_actions(tree: Tree) -> jax.Array:
 
 
 def action_bounds(tree: Tree) -> jax.Array:
-    """f32[B, A, 2] lower and upper bound of each action of the root of a search with `solve=True`.
+    """f32[B, A, 2] lower and upper bound of each root action in a search with `solve=True`.
 
-    An illegal action has what is known of an untried one, [-1, 1].
+    An illegal action has the bounds of an untried one, [-1, 1].
     """
     edges, root = tree.edge_bounds[..., Tree.ROOT_INDEX, :, :], tree.children[..., Tree.ROOT_INDEX, :, :]
     exists, actions = edges[..., layout.UPPER] > -jnp.inf, tree.actions_of(root)
@@ -181,9 +181,9 @@ def action_bounds(tree: Tree) -> jax.Array:
 
 
 def node_bounds(tree: Tree) -> jax.Array:
-    """f32[B, N, 2] lower and upper bound of each node of a search with `solve=True`, for the player to move there.
+    """f32[B, N, 2] lower and upper bound of each node in a search with `solve=True`, for the player to move there.
 
-    A terminal's are 0, for nothing follows it; those of a node that does not exist are [-1, 1].
+    They are 0 for a terminal node, which nothing follows, and [-1, 1] for a node that does not exist.
     """
     has_open = jnp.any(tree.open_priors > -jnp.inf, axis=-1)
     parent, node = tree.parents, jnp.arange(tree.nodes.shape[-2], dtype=jnp.int32)

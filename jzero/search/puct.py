@@ -1,4 +1,4 @@
-"""PUCT search (AlphaZero, MuZero): noise at the root, the best score at every node, actions drawn by their visits.
+"""PUCT search (AlphaZero, MuZero): noise at the root, the best score at every node, actions sampled by visits.
 
 Axes: B games, A actions.
 """
@@ -55,17 +55,17 @@ def muzero_policy(
       rng_key: a key; consumed.
       root: `prior_logits` [B, A], `value` [B], `embedding` [B, ...].
       recurrent_fn: `(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`.
-      num_simulations: simulations a game.
+      num_simulations: simulations per game.
       invalid_actions: [B, A], non-zero where an action is illegal at the root.
-      max_depth: greatest number of edges of a path.
+      max_depth: largest number of edges in a path.
       loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
       qtransform: normalises a node's Q-values.
       dirichlet_fraction: share of noise in the root's prior, in [0, 1].
       dirichlet_alpha: concentration of the noise.
       pb_c_init: c_1 of PUCT.
       pb_c_base: c_2 of PUCT.
-      temperature: actions are drawn in proportion to `visits ** (1 / temperature)`; 0 takes the most visited.
-      more: what `Options` has.
+      temperature: actions are sampled in proportion to `visits ** (1 / temperature)`; 0 takes the most visited.
+      more: the fields of `Options`.
 
     Returns:
       `action` [B], `action_weights` [B, A] (shares of the root's visits), `search_tree`.
@@ -126,7 +126,7 @@ def puct_select(
     num_actions: int | None = None,
     forced: float = 0.0,
 ) -> Select:
-    """Chooses the greatest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
+    """Chooses the largest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
     pb_c_init, pb_c_base = root_lib.as_float32(pb_c_init), root_lib.as_float32(pb_c_base)
 
     def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -152,9 +152,9 @@ def puct_rules(
     max_depth: int | jax.Array | None = None,
     chance: Chance | None = None,
 ) -> Rules:
-    """A search that chooses by `select` at every node.
+    """Rules that use `select` at every node.
 
-    `of_rows`: `select` reads nothing but the node's row and closes over no arrays.
+    `of_rows`: `select` reads only the node's row and closes over no arrays.
     """
     interior = by_kind(select, chance)
     choices = Choices(root_lib.of_row(select), root_lib.of_row(interior)) if of_rows else None
@@ -171,7 +171,7 @@ def noisy_logits(
     dirichlet_fraction: float | jax.Array,
     dirichlet_alpha: float | jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """`root.legal_logits` with noise in the prior."""
+    """`root.legal_logits`, with noise in the prior."""
     logits, invalid = root_lib.legal_logits(root, invalid_actions)
     prior = jax.nn.softmax(logits, axis=-1)
     noisy = prior
@@ -185,7 +185,7 @@ def noisy_logits(
 def by_visits(
     rng_key: jax.Array, tree: Tree, temperature: float | jax.Array, weights: jax.Array | None = None
 ) -> PolicyOutput:
-    """Actions drawn in proportion to `weights ** (1 / temperature)`, by default shares of the root's visits."""
+    """Actions sampled in proportion to `weights ** (1 / temperature)`, by default the root's visit shares."""
     if weights is None:
         weights = tree.summary().visit_probs if tree.edge_bounds is None else _weights_of_open(tree)
     action = jax.random.categorical(rng_key, temper(jnp.log(weights), temperature))
@@ -200,7 +200,7 @@ def _weights_without_forced(
     pb_c_init: float | jax.Array,
     pb_c_base: float | jax.Array,
 ) -> jax.Array:
-    """f32[B, A] shares of the root's visits less those that were only forced."""
+    """f32[B, A] shares of the root's visits, without purely forced ones."""
     node, shown = walk.root_node(tree), None if options.chance is None else options.chance.num_actions
     actions, used = tree.actions_of(node.slots), node.row.visits > 0
     best = scores.first_best(tree.summary().visit_counts)
@@ -217,7 +217,7 @@ def _weights_without_forced(
 
 
 def _weights_of_open(tree: Tree) -> jax.Array:
-    """f32[B, A] shares of the visits of the root's actions that are not closed; if they have none, of the prior."""
+    """f32[B, A] visit shares of the root's actions that are not closed; without visits, their prior."""
     closed, root = closed_actions(tree), tree.children[:, Tree.ROOT_INDEX]
     logits = layout.by_action(
         root[..., layout.PRIOR],

@@ -1,8 +1,8 @@
 """Transforms of a node's Q-values, with mctx's signature `(tree, node_index, **options) -> [A]`.
 
-They take an unbatched tree and a scalar index; the formulas are in `scores`. A user's own function of this
-signature gets one game's tree with mctx's fields, and the node's true index, see `view`. It must give all legal
-unvisited actions of a node one value. Inside a search those defined here never see all actions, a user's own do.
+They take an unbatched tree and a scalar index; the formulas are in `scores`. A user function with this signature
+gets one game's tree with mctx's fields, and the node's index; see `view`. It must give all legal unvisited actions
+of a node the same value. Inside a search, user functions see all actions; those defined here do not.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _OF_ROWS: tuple[tuple[Callable, Callable[..., Scores]], ...] = (
 
 
 def _parts(qtransform: QTransform) -> tuple[Callable[..., Scores] | None, dict[str, Any]]:
-    """A transform's function of rows, if it is one of those defined here, and its options."""
+    """The row function of a transform defined here (else None), and its options."""
     function, options = qtransform, {}
     if isinstance(qtransform, functools.partial) and not qtransform.args:
         function, options = qtransform.func, qtransform.keywords
@@ -80,15 +80,15 @@ def _parts(qtransform: QTransform) -> tuple[Callable[..., Scores] | None, dict[s
 
 
 def is_of_rows(qtransform: QTransform, *constants: Any) -> bool:
-    """Whether a transform is one of those defined here, and its options and the `constants` are plain numbers."""
+    """Whether a transform is defined here, and its options and the `constants` are Python numbers."""
     of_rows, options = _parts(qtransform)
     return of_rows is not None and not any(isinstance(x, jax.Array) for x in (*options.values(), *constants))
 
 
 def transform_row(qtransform: QTransform, tree: Tree, node: Node, num_actions: int | None = None) -> Scores:
-    """Applies a transform to the nodes [B] of a search: to their slots and to their open actions.
+    """Applies a transform to the nodes [B] of a search: to their slots and their open actions.
 
-    A user's own sees the first `num_actions` actions, None for all: edges of chance may stand behind them.
+    A user function sees the first `num_actions` actions (None: all), since edges of chance may follow them.
     """
     of_rows, options = _parts(qtransform)
     if of_rows is not None:
@@ -97,7 +97,7 @@ def transform_row(qtransform: QTransform, tree: Tree, node: Node, num_actions: i
 
 
 def _transform_dense(qtransform: QTransform, tree: Tree, node: Node, num_actions: int) -> Scores:
-    """Lays the slots out by action for a transform that wants to see them so."""
+    """Reorders the slots by action for a user's transform."""
     # Only what a game has alone can be mapped over games.
     tree, node = _with_descents(dataclasses.replace(tree, model_state=None), node)
 
@@ -121,7 +121,7 @@ def _transform_dense(qtransform: QTransform, tree: Tree, node: Node, num_actions
 
 
 def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
-    """The trees and their nodes with the nodes' rows as parallel descents see them."""
+    """The trees and their nodes, with the nodes' rows as parallel descents see them."""
     if node.in_flight is None:
         return tree, node
     row, games = node.row, jnp.arange(node.index.shape[0], dtype=jnp.int32)
@@ -137,7 +137,7 @@ def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
 
 
 def _all_actions(function: Callable[..., Scores], tree: PyTree, node_index: Any, **options: Any) -> jax.Array:
-    """A row's transform on all actions of one node of an unbatched tree: each has a slot, nothing is open."""
+    """A row function applied to all actions of one node of an unbatched tree: each has a slot, none is open."""
     logits = tree.children_prior_logits[node_index]
     visits = tree.children_visits[node_index].astype(jnp.float32)
     row = Row(

@@ -1,11 +1,11 @@
-"""Keep what a search found below the action that was played, for the next search.
+"""Keeps the subtree below the action played, for the next search.
 
     output = muzero_policy(params, key, root, recurrent_fn, 64, num_nodes=129)
     kept = subtree(output.search_tree, output.action)
     output = muzero_policy(params, key, next_root, recurrent_fn, 64, tree=kept)
 
-Nodes are numbered in the order of their creation, so a parent comes before its children, and dropping the
-latest nodes leaves a tree. Axes: B games, N nodes, S slots, A actions, P players.
+Nodes are numbered in order of creation, so a parent comes before its children, and dropping the latest nodes leaves
+a tree. Axes: B games, N nodes, S slots, A actions, P players.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from jzero.search.tree import Tree
 
 
 def subtree(tree: Tree, action: jax.Array) -> Tree:
-    """The trees below `action` i32[B] of every root, of the same shapes; empty where it has no node.
+    """The trees below `action` i32[B] of every root, with the same shapes; empty if the action has no node.
 
-    Pass it as `tree=` to the next search of the positions that the actions lead to. A game that began anew may
-    pass the action -1: nothing is kept.
+    Pass it as `tree=` to the search of the next positions. For a game that restarted pass the action -1, which
+    keeps nothing.
     """
     root = tree.children[:, Tree.ROOT_INDEX]
     index = layout.node_index(root[..., layout.CHILD].astype(jnp.int32))
@@ -52,7 +52,7 @@ def subtree(tree: Tree, action: jax.Array) -> Tree:
 def _subtree(
     nodes: jax.Array, children: jax.Array, open_priors: jax.Array, root: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """One tree's arrays with `root` i32[] and what is below it moved to the front; source i32[N] of each node."""
+    """One tree's arrays with the subtree of `root` i32[] moved to the front; source i32[N] of each node."""
     num_nodes = nodes.shape[0]
     index = jnp.arange(num_nodes, dtype=jnp.int32)
     parent = nodes[:, layout.PARENT].astype(jnp.int32)
@@ -83,15 +83,15 @@ def _subtree(
 
 
 def with_root(tree: Tree, fresh: Tree, start: int, considered: jax.Array | None = None) -> Tree:
-    """A reused tree whose root has the priors, value and state of `fresh`, with room from node `start` on.
+    """A reused tree whose root has the priors, value and state of `fresh`; nodes from `start` on are free.
 
-    Nodes that were not there when `start` nodes had been made are dropped; so are edges of the root that are
-    illegal now. The root's visits and value are those of its edges and of its own evaluation.
+    Nodes with an index of at least `start` are dropped, and so are edges of the root that are now illegal. The
+    root's visits and value come from its edges and its own evaluation.
 
     Args:
       tree: see `subtree`.
-      fresh: a tree of the same shapes that holds only its root; its prior logits may be noisy.
-      start: the nodes from this one on are free afterwards.
+      fresh: a tree with the same shapes that holds only its root; its prior logits may be noisy.
+      start: index of the first free node afterwards.
       considered: i32[B, M] actions that get the root's first slots, in this order; other tried actions follow.
     """
     is_full = jnp.any(tree.node_visits[:, start:] > 0)
@@ -116,7 +116,7 @@ def with_root(tree: Tree, fresh: Tree, start: int, considered: jax.Array | None 
 
 
 def _drop_from(tree: Tree, start: int) -> Tree:
-    """The trees without the nodes from `start` on; their edges are untried again."""
+    """The trees without the nodes from `start` on; edges to these are untried again."""
     is_late = jnp.arange(tree.nodes.shape[1], dtype=jnp.int32) >= start
     code = tree.children[..., layout.CHILD].astype(jnp.int32)
     dropped = ~layout.is_untried(code) & (layout.node_index(code) >= start)
@@ -145,7 +145,7 @@ def _drop_from(tree: Tree, start: int) -> Tree:
 
 
 def _root_bounds(tree: Tree, slots: jax.Array) -> jax.Array:
-    """Bounds f32[B, S, 2] of the root's new `slots` [B, S, CHILD_FIELDS]: those that its edges had."""
+    """Bounds f32[B, S, 2] of the root's new `slots` [B, S, CHILD_FIELDS]: those of its edges before."""
     actions = jnp.clip(tree.actions_of(slots), 0, tree.num_actions - 1)
     known = jnp.take_along_axis(proofs.action_bounds(tree), actions[..., None], axis=1)
     is_edge = (slots[..., layout.CHILD] != Tree.UNVISITED) & (slots[..., layout.PRIOR] > -jnp.inf)

@@ -1,4 +1,4 @@
-"""What every policy does before and after its simulations: legal actions, a tree of the root alone, the result.
+"""Shared by all policies, before and after the simulations: legal actions, a tree with only the root, the result.
 
 Axes: B games, A actions.
 """
@@ -21,22 +21,22 @@ from jzero.search.tree import Tree, init_tree
 from jzero.search.types import Select
 
 NO_TREE: Any = None
-"""What a choice that reads rows alone gets as its tree."""
+"""The tree argument of a selection that reads only rows."""
 
 
 def legal_logits(root: RootFnOutput, invalid_actions: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """(f32[B, A] the root's prior logits with -inf at invalid actions; [B, A] non-zero where one is invalid)."""
+    """(f32[B, A] the root's prior logits, -inf for invalid actions; [B, A] non-zero for invalid actions)."""
     invalid = jnp.zeros_like(root.prior_logits) if invalid_actions is None else invalid_actions
     return mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid), invalid
 
 
 def as_float32(number: float | jax.Array) -> Any:
-    """`number` as it is if it is one of Python's, which gives way to any dtype; an array as float32."""
+    """A Python number unchanged, since it adapts to any dtype; an array as float32."""
     return number.astype(jnp.float32) if isinstance(number, jax.Array) else number
 
 
 def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
-    """Logits [B, A] with -inf at invalid actions; a row without any valid action becomes uniform."""
+    """Logits [B, A] with -inf for invalid actions; a row without a valid action becomes uniform."""
     masked = jnp.where(layout.is_set(invalid_actions), -jnp.inf, logits)
     return jnp.where(jnp.any(masked > -jnp.inf, axis=-1, keepdims=True), masked, 0.0)
 
@@ -52,7 +52,7 @@ def fresh_tree(
     *,
     solve: bool = False,
 ) -> Tree:
-    """A tree that holds only the root, with prior `logits` [B, A]; with `solve` it has bounds."""
+    """A tree with only the root, with prior `logits` [B, A]; with `solve` it has bounds."""
     return init_tree(
         logits,
         jnp.asarray(root.value),
@@ -67,17 +67,19 @@ def fresh_tree(
 
 
 def of_row(select: Select) -> Callable:
-    """`select` of a node's row alone."""
+    """`select` as a function of the node's row only."""
     return functools.partial(select, NO_TREE)
 
 
 def search_by(leaves: int, loop_fn: Callable, rounds: jax.Array | None = None) -> Callable[..., Tree]:
-    """What runs the simulations: one by one, or several of each tree at a time (see `leaves.search_leaves`)."""
+    """The function that runs the simulations: one by one, or several per tree at a time
+    (`leaves.search_leaves`).
+    """
     if leaves == 1:
         return functools.partial(simulate.search, loop_fn=loop_fn)
     return functools.partial(search_leaves, leaves=leaves, rounds=rounds)
 
 
 def output(action: jax.Array, action_weights: jax.Array, tree: Tree) -> PolicyOutput:
-    """The result in the type that mctx has, around our tree."""
+    """The result in mctx's type, with this package's tree."""
     return PolicyOutput(action=action, action_weights=action_weights, search_tree=cast(Any, tree))

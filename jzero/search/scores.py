@@ -1,8 +1,7 @@
-"""Scores of a node's actions: functions of rows, which know nothing of trees.
+"""Scores of a node's actions: functions of rows, independent of trees.
 
-A row speaks of the actions that were tried one by one, in slots [..., W], and of all others ("open") by the
-one of greatest prior, because they share one value estimate: whatever score has the best of them, no other
-open action has a better one.
+A row lists tried actions one by one, in slots [..., W], and represents all others ("open") by the one with the
+largest prior. They share one value estimate, so no other open action has a better score.
 
 Sources: PUCT, Silver et al. 2017 and Schrittwieser et al. 2020 (MuZero, appendix B); Gumbel, Danihelka et al.
 2022 ("Policy improvement by planning with Gumbel", sections 3-5 and appendix D).
@@ -18,17 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 
 TINY = float(np.finfo(np.float32).tiny)
-"""The least float32 that is not denormal."""
+"""The smallest positive normal float32."""
 
 
 FORCED = 1000.0
-"""Lifts the PUCT score of an action above those that are not forced."""
+"""Raises the PUCT scores of forced actions above all others."""
 FLOOR = -1e9
-"""Keeps a considered action above those that are not considered, however small its prior."""
+"""Keeps a considered action above actions that are not considered, however small its prior."""
 
 
 class Row(NamedTuple):
-    """What is known at a node. Slots that are not in use have no visits."""
+    """The statistics of a node. Unused slots have no visits."""
 
     prior_logits: jax.Array
     """f32[..., W]"""
@@ -37,19 +36,19 @@ class Row(NamedTuple):
     qvalues: jax.Array
     """f32[..., W]"""
     open_prior: jax.Array
-    """f32[...] greatest prior logit of an open action; -inf if none is open."""
+    """f32[...] largest prior logit of an open action; -inf if none is open."""
     open_mass: jax.Array
     """f32[...] log-sum-exp of the prior logits of the open actions."""
     prior_mass: jax.Array
     """f32[...] log-sum-exp of all prior logits."""
     node_visits: jax.Array
-    """f32[...] one, for its own evaluation, and those of its actions."""
+    """f32[...] visits of its actions, plus one for its own evaluation."""
     node_value: jax.Array
-    """f32[...] mean of what was backed up."""
+    """f32[...] mean of the backed-up values."""
     raw_value: jax.Array
-    """f32[...] the model's."""
+    """f32[...] the model's value."""
     num_actions: int
-    """How many actions there are, legal or not."""
+    """Number of actions, legal or not."""
 
     def priors(self) -> jax.Array:
         """Prior probabilities [..., W]."""
@@ -57,7 +56,7 @@ class Row(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """A number for each slot, and one for the best open action."""
+    """A score per slot, and one for the best open action."""
 
     slots: jax.Array
     """f32[..., W]"""
@@ -70,9 +69,9 @@ _NARROW = 8  # slots
 
 
 def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
-    """Sums, maxima and minima [...] over slots: of each term (its kind, its array [..., W]).
+    """Sums, maxima and minima [...] over slots, one per term (kind, array [..., W]).
 
-    Of few slots all are found in one pass, because XLA's CPU compiler makes a kernel of each.
+    For few slots they share one pass, because XLA's CPU compiler otherwise makes one kernel per term.
     """
     kinds, arrays = zip(*terms, strict=True)
     if arrays[0].shape[-1] > _NARROW:
@@ -91,9 +90,9 @@ Fpu = None | str | float
 
 
 def first_play_urgency(row: Row, fpu: Fpu) -> jax.Array:
-    """The Q-value [...] that stands for untried actions, before it is normalised.
+    """The Q-value [...] of untried actions, before normalisation.
 
-    "mean": the mean of the node's value and of those of its visited actions (EfficientZero, Ye et al. 2021,
+    "mean": the mean of the node's value and the Q-values of its visited actions (EfficientZero, Ye et al. 2021,
     appendix A). A number c: the node's value minus `c * sqrt(prior mass of the visited actions)` (lc0, KataGo).
     """
     visited = row.visits > 0
@@ -105,7 +104,7 @@ def first_play_urgency(row: Row, fpu: Fpu) -> jax.Array:
 
 
 def by_min_max(row: Row, *, min_value: float, max_value: float, fpu: Fpu = None) -> Scores:
-    """Q-values mapped from [min_value, max_value] to [0, 1]; untried actions 0, or their `fpu` mapped."""
+    """Q-values mapped from [min_value, max_value] to [0, 1]; untried actions get 0, or their mapped `fpu`."""
 
     def mapped(qvalue: jax.Array) -> jax.Array:
         return (qvalue - min_value) / (max_value - min_value)
@@ -115,9 +114,9 @@ def by_min_max(row: Row, *, min_value: float, max_value: float, fpu: Fpu = None)
 
 
 def by_parent_and_siblings(row: Row, *, epsilon: float = 1e-8, fpu: Fpu = None) -> Scores:
-    """Q-values normalised by the least and the greatest of the node's value and theirs.
+    """Q-values normalised to the range of the node's value and the Q-values.
 
-    Untried actions score 0, or their `fpu` normalised likewise. `epsilon` is the least denominator.
+    Untried actions get 0, or their normalised `fpu`. `epsilon` is the smallest denominator.
     """
     safe = jnp.where(row.visits > 0, row.qvalues, row.node_value[..., None])
     low, high = over_slots(("min", safe), ("max", safe))
@@ -143,13 +142,13 @@ def completed_by_mix_value(
     `v_mix = (v + sum N * sum_visited(P q) / sum_visited P) / (1 + sum N)`.
 
     Args:
-      row: the node's.
+      row: row of the node.
       value_scale: c_scale; 0.1 on rescaled values, 1.0 on raw values of board games (paper, section 5).
       maxvisit_init: c_visit.
       rescale_values: map the completed values of the node to [0, 1].
-      use_mixed_value: complete by `v_mix` rather than by the model's value of the node.
-      epsilon: least denominator of the rescaling. Values that differ by less count as nearly equal; with 1e-8
-        (mctx) a constant value network's rounding noise becomes several nats of policy.
+      use_mixed_value: complete with `v_mix` instead of the model's value of the node.
+      epsilon: smallest denominator of the rescaling. Values that differ by less count as nearly equal; with 1e-8
+        (mctx) the rounding noise of a constant value network becomes several nats of policy.
     """
     visited, whole = row.visits > 0, row.visits.shape[-1] == row.num_actions
     # A visited action may have a prior that underflowed to zero.
@@ -190,12 +189,12 @@ def puct(row: Row, qvalues: Scores, *, pb_c_init: float | jax.Array, pb_c_base: 
 
 
 def forced_visits(row: Row, forced: float | jax.Array) -> jax.Array:
-    """f32[..., W] visits that a tried action has at least: `sqrt(forced P N)` (Wu 2019, section 3.2)."""
+    """f32[..., W] smallest number of visits of a tried action: `sqrt(forced P N)` (Wu 2019, section 3.2)."""
     return jnp.sqrt(forced * row.priors() * (row.node_visits - 1)[..., None])
 
 
 def forcing(row: Row, score: Scores, forced: float | jax.Array) -> Scores:
-    """Scores by which tried actions with fewer than their `forced_visits` come first, the best of them before."""
+    """Scores that put tried actions with fewer than their `forced_visits` first, in order of score."""
     owed = (row.visits > 0) & (row.visits < forced_visits(row, forced))
     return score._replace(slots=jnp.where(owed, FORCED + score.slots, score.slots))
 
@@ -209,15 +208,15 @@ def without_forced(
     pb_c_init: float | jax.Array,
     pb_c_base: float | jax.Array,
 ) -> jax.Array:
-    """f32[..., W] visits less those that were only forced (Wu 2019, section 3.2, policy target pruning).
+    """f32[..., W] visits without purely forced ones (Wu 2019, section 3.2, policy target pruning).
 
-    Of each action but the most visited one as many as were forced are taken away, as long as its PUCT score stays
-    below that one's; an action that keeps no more than one visit loses this too.
+    From every action but the most visited, up to its forced visits are removed, as long as its PUCT score stays
+    below the most visited action's; an action left with at most one visit loses it too.
 
     Args:
-      row: of the root.
-      qvalues: normalised.
-      most: bool[..., W] the most visited action's slot.
+      row: row of the root.
+      qvalues: normalised Q-values.
+      most: bool[..., W] slot of the most visited action.
       forced: k of `forced_visits`.
       pb_c_init: c_1 of PUCT.
       pb_c_base: c_2 of PUCT.
@@ -233,13 +232,15 @@ def without_forced(
 
 
 def chance(row: Row) -> Scores:
-    """Scores whose argmax makes visits follow the prior: `P / (N + 1)` (Antonoglou et al. 2022, section 4)."""
+    """Scores whose argmax makes visits proportional to the prior: `P / (N + 1)` (Antonoglou et al. 2022, section
+    4).
+    """
     open_prior = jnp.exp(row.open_prior - _finite(row.prior_mass))
     return Scores(row.priors() / (row.visits + 1), open_prior)
 
 
 def gumbel_interior(row: Row, qvalues: Scores) -> Scores:
-    """Scores whose argmax makes visits follow the improved policy (Danihelka et al. 2022, section 5)."""
+    """Scores whose argmax makes visits proportional to the improved policy (Danihelka et al. 2022, section 5)."""
     visited = row.visits > 0
     slots = jnp.where(visited, row.prior_logits + qvalues.slots, -jnp.inf)
     rest = row.open_mass + qvalues.best_open
@@ -258,7 +259,7 @@ def gumbel_considered(
 ) -> jax.Array:
     """`gumbel + logits + q` [..., W] of slots visited `considered_visit` [...] times; -inf for the others.
 
-    `keys` [..., W] are the slots' `gumbel + logits`, relative to the greatest logit.
+    `keys` [..., W] are the slots' `gumbel + logits`, relative to the largest logit.
     """
     score = jnp.maximum(keys + qvalues.slots, FLOOR)
     is_considered = visits == considered_visit[..., None].astype(visits.dtype)
@@ -266,7 +267,7 @@ def gumbel_considered(
 
 
 def first_best(score: jax.Array) -> jax.Array:
-    """The lowest index i32[...] of the greatest score [..., A]."""
+    """The lowest index i32[...] of the largest score [..., A]."""
     # Cheaper on a CPU than argmax: a maximum, then the first index that equals it.
     width = score.shape[-1]
     best = score == jnp.max(score, axis=-1, keepdims=True)
@@ -274,7 +275,7 @@ def first_best(score: jax.Array) -> jax.Array:
 
 
 def best_slot(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(greatest score f32[...], the first slot i32[...] that has it, what `payload` f32[..., W] has there)."""
+    """(largest score f32[...], the first slot i32[...] with it, `payload` f32[..., W] there)."""
     width = score.shape[-1]
     slots = jax.lax.broadcasted_iota(jnp.int32, score.shape, score.ndim - 1)
     if width > _NARROW:
@@ -292,9 +293,9 @@ def best_slot(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Arra
 
 
 def choose(row: Row, score: Scores, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(slot i32[...] of the greatest score, `payload` [..., W] there, whether the best open action scores higher).
+    """(slot i32[...] of the largest score, `payload` [..., W] there, whether the best open action scores higher).
 
-    Ties go to the action tried first, hence to the greater prior. A node without any legal action opens one.
+    Ties go to the action tried first, hence to the larger prior. A node without a legal action opens one.
     """
     best, slot, found = best_slot(jnp.where(row.visits > 0, score.slots, -jnp.inf), payload)
     is_open = (row.open_prior > -jnp.inf) & (score.best_open > best)
@@ -302,7 +303,7 @@ def choose(row: Row, score: Scores, payload: jax.Array) -> tuple[jax.Array, jax.
 
 
 def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The first action f32[...] of greatest logit [..., A], that logit, and the log-sum-exp of all."""
+    """The first action f32[...] with the largest logit [..., A], that logit, and the log-sum-exp of all."""
     (best,) = over_slots(("max", logits))
     shift = _finite(best)
     actions = jax.lax.broadcasted_iota(jnp.float32, logits.shape, logits.ndim - 1)
@@ -315,17 +316,17 @@ def best_open(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def _finite(x: jax.Array) -> jax.Array:
-    """`x`, or 0 where it is -inf: the shift of an exponential sum without terms."""
+    """`x`, or 0 where it is -inf: the shift of an empty log-sum-exp."""
     return jnp.where(x > -jnp.inf, x, 0.0)
 
 
 def in_flight(row: Row, descents: jax.Array, virtual: str) -> tuple[Row, Row]:
-    """A row as parallel descents see it: (for Q-values, for counts). `descents` f32[..., W] are under way.
+    """A row as parallel descents see it: (for Q-values, for counts). `descents` f32[..., W] are in flight.
 
     - "visit": counts include them, Q-values do not (WU-UCT, Liu et al. 2020, arXiv 1810.11755);
-    - "loss": each counts as a visit that returned -1 (AlphaGo Zero's virtual loss; returns lie in [-1, 1]);
-    - "mean": each counts as a visit that returned the mean of its action, or of the node if the action has none
-      (Cazenave 2021, arXiv 2104.04278).
+    - "loss": each counts as a visit with return -1 (AlphaGo Zero's virtual loss; returns are in [-1, 1]);
+    - "mean": each counts as a visit with the mean return of its action, or of the node if the action has none
+    (Cazenave 2021, arXiv 2104.04278).
     """
     visits = row.visits + descents
     counts = row._replace(visits=visits, node_visits=row.node_visits + jnp.sum(descents, axis=-1))
@@ -342,12 +343,12 @@ def in_flight(row: Row, descents: jax.Array, virtual: str) -> tuple[Row, Row]:
 def considered_visits(
     max_num_considered_actions: int, num_simulations: int | jax.Array, cap: int
 ) -> np.ndarray | jax.Array:
-    """Sequential halving as a table: which visit count each simulation considers.
+    """Sequential halving as a table: the visit count that each simulation considers.
 
     Args:
       max_num_considered_actions: m of the paper.
       num_simulations: n of the paper; may be traced.
-      cap: greatest n.
+      cap: largest n.
 
     Returns:
       i32[m + 1, cap]: row k is the schedule with k considered actions. Every considered action of a round is

@@ -35,12 +35,12 @@ def search(
 
     Args:
       params: passed to the model.
-      rng_key: split once a simulation, for the model.
+      rng_key: split once per simulation, for the model.
       tree: see `init_tree`; the nodes from `start` on are free.
-      rules: how to choose and evaluate.
-      num_simulations: how many; may be traced, at most N - `start`.
-      start: number of the first new node.
-      loop_fn: `jax.lax.fori_loop` or a function of its signature, which carries (key, tree).
+      rules: selection and evaluation.
+      num_simulations: number of simulations; may be traced, at most N - `start`.
+      start: index of the first new node.
+      loop_fn: `jax.lax.fori_loop` or a function with its signature, which carries (key, tree).
     """
     buffers = walk.path_buffers(tree, rules)
     choices, depth = rules.choices, buffers[0].shape[0]
@@ -77,7 +77,7 @@ def search(
 
 
 def _for_kernel(rules: Rules, sim: jax.Array, depth: int) -> tuple:
-    """What a descent takes as a kernel beside the tree and the buffers."""
+    """Further arguments of a descent as a kernel, after the tree and the buffers."""
     max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.minimum(depth, rules.max_depth)
     if rules.choices is None:
         return ()
@@ -96,7 +96,7 @@ def _descend(
     *,
     interpret: bool,
 ) -> tuple[Path, jax.Array, PyTree]:
-    """`walk.descend` as a kernel; `choices` come without the arrays that follow."""
+    """`walk.descend` as a kernel; `choices` comes without the arrays that follow."""
     choices = choices._replace(arrays=arrays, rounds=rounds)
     return _kernels().descend(tree, choices, sim, max_depth, depth, interpret=interpret)
 
@@ -125,7 +125,7 @@ def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.
 
 
 def _kernels() -> PyTree:
-    """The module, when a program is lowered with it: no CPU needs Pallas, which JAX may move or drop."""
+    """The module of the kernels, imported on lowering: a CPU does not need Pallas, which JAX may move or remove."""
     from jzero.search import kernels
 
     return kernels

@@ -53,9 +53,9 @@ def stochastic_muzero_policy(
     temperature: float | jax.Array = 1.0,
     packed: bool = False,
 ) -> PolicyOutput:
-    """PUCT search in which chance answers every action.
+    """PUCT search with chance after every action.
 
-    A decision node chooses by PUCT; a chance node takes the outcome of greatest `P(c) / (N(c) + 1)`, so that
+    A decision node chooses by PUCT; a chance node takes the outcome with the largest `P(c) / (N(c) + 1)`, so that
     visits follow the model's probabilities. Each simulation expands one node, of either kind.
 
     Args:
@@ -66,18 +66,18 @@ def stochastic_muzero_policy(
         (DecisionRecurrentFnOutput(chance_logits [B, C], afterstate_value [B]), afterstate)`.
       chance_recurrent_fn: `(params, rng_key, outcome [B], afterstate) ->
         (ChanceRecurrentFnOutput(action_logits [B, A], value [B], reward [B], discount [B]), state)`.
-      num_simulations: simulations a game.
+      num_simulations: simulations per game.
       invalid_actions: [B, A], non-zero where an action is illegal at the root.
-      max_depth: greatest number of edges of a path; an action and its outcome are two.
-      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function of its signature.
+      max_depth: largest number of edges in a path; an action and its outcome are two.
+      loop_fn: runs the simulations; `jax.lax.fori_loop` or a function with its signature.
       qtransform: normalises a node's Q-values.
       dirichlet_fraction: share of noise in the root's prior.
       dirichlet_alpha: concentration of the noise.
       pb_c_init: c_1 of PUCT.
       pb_c_base: c_2 of PUCT.
       temperature: as in `muzero_policy`.
-      packed: call each model for the rows that need it only, in batches of a quarter of B, a half, three quarters
-        or B; a model must then take batches of any size. Without it both are called for all rows, as in mctx.
+      packed: call each model only for the rows that need it, in batches of B/4, B/2, 3B/4 or B rows; a model must
+        then accept any batch size. Without it both are called for all rows, as in mctx.
 
     Returns:
       `action` [B], `action_weights` [B, A], `search_tree` (with the edges of actions, not those of chance).
@@ -167,6 +167,6 @@ def stochastic_muzero_policy(
 
 
 def _call_all(function: Callable[[Any], Any], wanted: jax.Array, rows: PyTree) -> PyTree:
-    """`packed.call_packed` without the packing: rows that are not wanted are evaluated too."""
+    """`packed.call_packed` without packing: evaluates all rows, wanted or not."""
     del wanted
     return function(rows)

@@ -1,22 +1,22 @@
-"""The search tree: arrays of packed rows, and only what was reached is in them.
+"""The search tree: arrays of packed rows that hold only what the search reached.
 
-Axes: B games, N nodes (root and one a simulation), A actions, S = min(A, N - 1) slots.
+Axes: B games, N nodes (the root and one per simulation), A actions, S = min(A, N - 1) slots.
 
-Few of a node's actions are ever tried, and in a fixed order: untried actions share one value estimate, so the
-next to be tried is always the one of greatest prior. A node therefore keeps its expanded edges in the order
-they were opened and, of all others, only the best. A hop reads two short contiguous rows, whatever A is:
+Few of a node's actions are ever tried, and in a fixed order: untried actions share one value estimate, so the next
+one is always that with the largest prior. A node therefore keeps its expanded edges in the order of opening and, of
+all others, only the best. A hop reads two short contiguous rows, whatever A is:
 
 - `children[B, N, S, CHILD_FIELDS]`: prior logit, child, visits and Q-value of each expanded edge;
-- `nodes[B, N, NODE_FIELDS]`: what the node is worth, how it was reached, what is open (see `layout`).
-  Where every player has a value of its own (max^n), NODE_VALUE and RAW_VALUE are those of the player to move,
-  and behind these fields stand that player, and the values and rewards of all.
+- `nodes[B, N, NODE_FIELDS]`: the node's value, the edge to it, its best open action (see `layout`). If every player
+has a value (max^n), NODE_VALUE and RAW_VALUE are those of the player to move, and further fields hold that player
+and the values and rewards of all.
 
-`open_priors[B, N, A]` is read once a simulation, to find what comes after the action just opened.
+`open_priors[B, N, A]` is read once per simulation, to find the successor of the action just opened.
 
-Trees may have more leading axes, as those that `jax.vmap` of a policy returns, or none, as inside of it.
+Trees may have more leading axes, as returned by `jax.vmap` of a policy, or none, as inside it.
 
-Numbers are float32, integers exact up to 2^24. The Q-value of an edge is `reward + discount * value of the
-child`, seen by the player who moves at the edge's parent. The names of mctx's `Tree` are properties.
+Numbers are float32; integers are exact up to 2^24. The Q-value of an edge is `reward + discount * value of the
+child`, for the player who moves at the edge's parent. The names of mctx's `Tree` are properties.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ T = TypeVar("T")
 
 
 _KEPT = ("embeddings", "root_invalid_actions", "extra_data", "model_state")
-"""Fields that a tree keeps for others."""
+"""Fields that a tree keeps for its users."""
 
 
 def _compiled(read: Callable) -> Callable:
-    """`read(tree, ...)`, which reads no more than packed arrays, as one program also outside of `jit`.
+    """`read(tree, ...)`, which reads only packed arrays, as one program also outside `jit`.
 
-    There each of its operations would be dispatched, and traced, by itself.
+    Otherwise each of its operations would be dispatched, and traced, separately there.
     """
     program, emptied = jax.jit(read, inline=True), dict.fromkeys(_KEPT, cast(Any, None))
 
@@ -78,14 +78,14 @@ class Tree(Generic[T]):
     """State of a batch of searches.
 
     Attributes:
-      nodes: f32[B, N, NODE_FIELDS], see the file's header.
+      nodes: f32[B, N, NODE_FIELDS], see the module's docstring.
       children: f32[B, N, S, CHILD_FIELDS], likewise.
       open_priors: f32[B, N, A] prior logits of the untried actions, -inf for those that have a node.
       embeddings: [B, N, ...] the model's state of each node.
       root_invalid_actions: [B, A], non-zero where an action is illegal at the root.
       extra_data: anything a policy keeps with its tree, of type `T`, e.g. `root_gumbel` [B, A].
-      model_state: what a model hands from one call to the next; None if it keeps nothing.
-      edge_bounds: f32[B, N, S, 2] bounds of each edge's value, see `proofs`; None where values are not proven.
+      model_state: the model's state between calls; None if it keeps nothing.
+      edge_bounds: f32[B, N, S, 2] bounds of each edge's value, see `proofs`; None without proofs.
     """
 
     nodes: jax.Array
@@ -108,17 +108,17 @@ class Tree(Generic[T]):
 
     @property
     def num_simulations(self) -> int:
-        """Number of simulations the tree has room for: N - 1."""
+        """Capacity of the tree in simulations: N - 1."""
         return self.nodes.shape[-2] - 1
 
     @property
     def num_players(self) -> int:
-        """Number of values of a node: 1, or one for each player."""
+        """Number of values per node: 1, or one per player."""
         return max(1, (self.nodes.shape[-1] - layout.PLAYER_VALUES) // 2)
 
     @property
     def player_values(self) -> jax.Array:
-        """f32[B, N, P] mean value of each node for every player, of a tree with several values."""
+        """f32[B, N, P] mean value of each node for every player, in a tree with several values."""
         return self.nodes[..., layout.player_values(self.num_players)]
 
     @property
@@ -149,13 +149,13 @@ class Tree(Generic[T]):
     @property
     @_compiled
     def children_prior_logits(self) -> jax.Array:
-        """f32[B, N, A] prior logits; -inf where the model masked an action."""
+        """f32[B, N, A] prior logits; -inf for actions that the model masks."""
         return self._by_action(self.children[..., layout.PRIOR], self.open_priors)
 
     @property
     @_compiled
     def children_index(self) -> jax.Array:
-        """i32[B, N, A] node index of each child, UNVISITED where there is none."""
+        """i32[B, N, A] node index of each child; UNVISITED if there is none."""
         return self._by_action(layout.child_nodes(self.children), self.UNVISITED)
 
     @property
@@ -186,7 +186,7 @@ class Tree(Generic[T]):
     def qvalues(self, indices: jax.Array | int) -> jax.Array:
         """Q-values [B, A] at the nodes `indices` [B] or at one index for all, 0 where unvisited.
 
-        Of an unbatched tree, as inside `jax.vmap`, [A] at a scalar index.
+        For an unbatched tree, as inside `jax.vmap`: [A] at a scalar index.
         """
         indices = jnp.broadcast_to(jnp.asarray(indices, jnp.int32), self.nodes.shape[:-2])
         at = self._rows(self.children, indices)
@@ -195,7 +195,7 @@ class Tree(Generic[T]):
         )
 
     def actions_of(self, children: jax.Array) -> jax.Array:
-        """Actions i32[B, ...] of the edges `children` [B, ..., CHILD_FIELDS]; arbitrary where unused."""
+        """Actions i32[B, ...] of the edges `children` [B, ..., CHILD_FIELDS]; arbitrary for unused ones."""
         code = children[..., layout.CHILD].astype(jnp.int32)
         node = jnp.maximum(layout.node_index(code), 0)
         reached = self._rows(self.nodes[..., layout.ACTION], node).astype(jnp.int32)
@@ -221,7 +221,9 @@ class Tree(Generic[T]):
         )
 
     def to_mctx(self) -> mctx.Tree[T]:
-        """The tree with an array for each field, as mctx has it, whose fields can be replaced; also unbatched."""
+        """The tree as mctx's `Tree`, with one array per field; its fields can be replaced. Also for unbatched
+        trees.
+        """
         names = [field.name for field in dataclasses.fields(mctx.Tree)]
         fields = {name: getattr(self, name) for name in names}
         logits = fields["children_prior_logits"]
@@ -233,13 +235,13 @@ class Tree(Generic[T]):
 
     @property
     def root_player(self) -> jax.Array:
-        """i32[B]: the player to move at the root, of a tree with several values."""
+        """i32[B]: the player to move at the root, in a tree with several values."""
         return self.nodes[..., self.ROOT_INDEX, layout.PLAYER].astype(jnp.int32)
 
     def root_player_qvalues(self) -> jax.Array:
         """f32[B, A, P]: Q-values of the root's actions for every player, 0 where unvisited.
 
-        Of a tree with several values; `qvalues` has those of the player to move alone.
+        For a tree with several values; `qvalues` has only those of the player to move.
         """
         root = self.children[..., self.ROOT_INDEX, :, :]
         node = jnp.maximum(layout.node_index(root[..., layout.CHILD].astype(jnp.int32)), 0)
@@ -250,7 +252,7 @@ class Tree(Generic[T]):
         return by_player(qvalues, self.actions_of(root), root[..., layout.VISITS] > 0, self.num_actions, 0.0)
 
     def _rows(self, array: jax.Array, index: jax.Array) -> jax.Array:
-        """Tree by tree: `array` [B, N, ...] at the nodes `index` [B, ...]."""
+        """`array` [B, N, ...] at the nodes `index` [B, ...]."""
 
         def one(array: jax.Array, index: jax.Array) -> jax.Array:
             return array[index]
@@ -270,7 +272,7 @@ class Tree(Generic[T]):
 
 
 def _replace(tree: Tree, **changes: Any) -> Tree | mctx.Tree:
-    """The tree with other values of its fields; mctx's tree if one of them is a field of that alone."""
+    """The tree with replaced fields; mctx's tree if one of them exists only there."""
     if changes.keys() <= {field.name for field in dataclasses.fields(tree)}:
         return dataclasses.replace(tree, **changes)
     return cast(Any, tree.to_mctx()).replace(**changes)
@@ -280,7 +282,7 @@ Tree.replace = _replace  # chex puts its own in the place of a method
 
 
 def finite_at_root(logits: jax.Array, node: jax.Array | int, illegal: jax.Array) -> jax.Array:
-    """Prior logits [..., A] of nodes as mctx masks them: finite at the root's `illegal` [..., A] actions."""
+    """Prior logits [..., A] of nodes with mctx's mask: finite for the root's `illegal` [..., A] actions."""
     masked = (node == Tree.ROOT_INDEX) & layout.is_set(illegal)
     return jnp.where(masked, jnp.finfo(logits.dtype).min, logits)
 
@@ -297,18 +299,18 @@ def init_tree(
     model_state: PyTree = None,
     solve: bool = False,
 ) -> Tree:
-    """A tree that holds only its root.
+    """A tree with only its root.
 
     Args:
-      prior_logits: f32[B, A] of the root.
-      value: [B] of the root, or [B, P] with `to_play`.
+      prior_logits: f32[B, A] prior logits of the root.
+      value: [B] value of the root, or [B, P] with `to_play`.
       embedding: [B, ...] the model's state of the root.
-      num_nodes: room for this many nodes, the root among them.
-      invalid_actions: [B, A], non-zero where illegal at the root.
-      to_play: i32[B] the root's player to move, of a tree with a value for each player.
+      num_nodes: capacity in nodes, including the root.
+      invalid_actions: [B, A], non-zero where an action is illegal at the root.
+      to_play: i32[B] the player to move at the root, for a tree with one value per player.
       extra_data: kept with the tree.
-      model_state: what the model hands from one call to the next.
-      solve: it has bounds of what its edges are worth.
+      model_state: the model's state between calls.
+      solve: whether the tree holds bounds on the values of its edges.
     """
     batch_size, num_actions = prior_logits.shape
     num_slots = min(num_actions, num_nodes - 1)
@@ -343,9 +345,9 @@ def init_tree(
 
 
 def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tree:
-    """Gives the root slots for the actions `order` i32[B, M], M <= S, from the start, in this order.
+    """Assigns the root's first slots to the actions `order` i32[B, M], M <= S.
 
-    Without it, slots are given to actions as they are opened, by their `prior_logits` [B, A].
+    Otherwise actions get slots as they are opened, in order of their `prior_logits` [B, A].
     """
     width = order.shape[1]
     logits = jnp.take_along_axis(prior_logits, order, axis=-1)
@@ -365,7 +367,7 @@ def vary_like(x: jax.Array, like: jax.Array) -> jax.Array:
     """Marks `x` as varying over the mesh axes that `like` varies over.
 
     Under `shard_map` a loop's initial carry must vary over the same axes as its result (JAX's check of varying
-    manual axes); outside of it nothing changes.
+    manual axes); outside it nothing changes.
     """
     missing = jax.typeof(like).manual_axis_type.varying - jax.typeof(x).manual_axis_type.varying
     return jax.lax.pcast(x, tuple(missing), to="varying") if missing else x

@@ -1,7 +1,7 @@
-"""What the parts of a search hand each other: where a descent stands, how it chooses, the path that it took.
+"""Types shared by the parts of a search: the node of a descent, the selection rules, the path.
 
-Axes: B games, S slots, W the slots looked at, L a row of slots padded to a power of two, A actions, C outcomes of
-chance, D the greatest depth, P players, M actions that a root compares, T simulations.
+Axes: B games, S slots, W the slots read, L a row of slots padded to a power of two, A actions, C outcomes of
+chance, D the maximum depth, P players, M actions that a root compares, T simulations.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from jzero.search.tree import Tree
 
 
 class Node(NamedTuple):
-    """Where each game of a descent stands, as a policy sees it."""
+    """The current node of each game's descent, as a policy sees it."""
 
     row: Row
-    """Its numbers, [B, W] a slot."""
+    """Its statistics; [B, W] over slots."""
     slots: jax.Array
-    """f32[B, W, CHILD_FIELDS] the same slots as stored."""
+    """f32[B, W, CHILD_FIELDS] the slots as stored."""
     fields: jax.Array
-    """f32[B, NODE_FIELDS] its row as stored."""
+    """f32[B, NODE_FIELDS] the row as stored."""
     index: jax.Array
-    """i32[B] its number in the tree."""
+    """i32[B] its index in the tree."""
     in_flight: jax.Array | None = None
-    """f32[B, W] descents through each slot that were not backed up yet; None if there is never one."""
+    """f32[B, W] descents through each slot not yet backed up; None if there are never any."""
     bounds: jax.Array | None = None
-    """f32[B, W, 2] bounds of each slot's edge, see `proofs`; None where values are not proven."""
+    """f32[B, W, 2] bounds of each slot's edge, see `proofs`; None without proofs."""
 
     @property
     def codes(self) -> jax.Array:
-        """f32[B, W] what each slot stores as its child."""
+        """f32[B, W] child code of each slot."""
         return self.slots[..., layout.CHILD]
 
     @property
@@ -44,11 +44,11 @@ class Node(NamedTuple):
 
 
 Select = Callable[[Tree, Node], tuple[jax.Array, jax.Array, jax.Array]]
-"""(tree, node) -> (slot i32[B], its child's code f32[B], bool[B] whether to open the best open action instead)."""
+"""(tree, node) -> (slot i32[B], its child code f32[B], bool[B] whether to open the best open action instead)."""
 
 
 class Chance(NamedTuple):
-    """Chance answers every action: edges 0 .. A - 1 are actions, A .. A + C - 1 outcomes."""
+    """Chance after every action: edges 0 .. A - 1 are actions, A .. A + C - 1 outcomes."""
 
     decide: Callable
     """`(params, rng_key, action [B], embedding) -> (logits [B, A + C] of the outcomes, afterstate embedding)`."""
@@ -56,49 +56,49 @@ class Chance(NamedTuple):
     """A"""
 
     def is_afterstate(self, reached_by: jax.Array) -> jax.Array:
-        """bool[B]: whether a node that these edges [B] lead to is one where chance moves."""
+        """bool[B]: whether the nodes that these edges [B] lead to are afterstates, where chance moves."""
         return (reached_by >= 0) & (reached_by < self.num_actions)
 
 
 class Choices(NamedTuple):
-    """How a policy chooses in one game: the two choices of `Rules` without the batch axis, for `kernels`.
+    """The two selections of `Rules` for one game, without the batch axis, for `kernels`.
 
     They must not close over arrays. Rows have L entries: S padded to a power of two.
     """
 
     root: Callable
-    """(node, *its rows of `arrays`, its number of `rounds` if there are any) -> (slot i32[], child's code f32[],
+    """(node, *its rows of `arrays`, its entry of `rounds` if there are any) -> (slot i32[], child code f32[],
     bool[] whether to open the best open action instead)."""
     interior: Callable
     """(node) -> the same, below the root."""
     arrays: tuple[jax.Array, ...] = ()
     """f32[B, M] each, M <= S, for the root; a game's row is padded."""
     padding: tuple[float, ...] = ()
-    """The entries from M on, one number for each of `arrays`."""
+    """Fill value beyond M, one per array."""
     rounds: jax.Array | None = None
-    """i32[T, B]: a number for each simulation, for the root."""
+    """i32[T, B]: one number per simulation, for the root."""
 
 
 class Rules(NamedTuple):
-    """What a search does, whatever its tree."""
+    """The rules of a search, independent of its tree."""
 
     recurrent_fn: Callable
-    """`(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`; with a model state, that is
-    the fifth argument and the third result."""
+    """`(params, rng_key, action [B], embedding) -> (RecurrentFnOutput, embedding)`; a model state is the fifth
+    argument and the third result."""
     root_select: Select
     """Chooses at the root."""
     interior_select: Select
     """Chooses elsewhere."""
     root_width: int | None = None
-    """Slots that `root_select` wants to see; None for those in use."""
+    """Number of slots that `root_select` reads; None for those in use."""
     to_play: Callable[[Any], jax.Array] | None = None
-    """embedding -> i32[B] the player to move, where every player has a value of its own."""
+    """embedding -> i32[B] the player to move, if every player has a value."""
     max_depth: int | jax.Array | None = None
-    """Greatest number of edges of a path."""
+    """Largest number of edges in a path."""
     chance: Chance | None = None
-    """What follows an action, if `recurrent_fn` takes outcomes and afterstates."""
+    """Chance after an action, if `recurrent_fn` takes outcomes and afterstates."""
     choices: Choices | None = None
-    """How to choose in one game; None where the kernels do not serve."""
+    """The selections for one game; None if the kernels do not support them."""
 
     @property
     def nodes_each(self) -> int:
@@ -107,14 +107,14 @@ class Rules(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The edges of one simulation, root first. Rows at and beyond `depth` hold old data."""
+    """The edges of one simulation, starting at the root. Rows from `depth` on hold old data."""
 
     nodes: jax.Array
     """i32[D, B] node at which each edge starts."""
     slots: jax.Array
     """i32[D, B] slot of each edge."""
     depth: jax.Array
-    """i32[B] number of edges; 0 for a game that does not take part."""
+    """i32[B] number of edges; 0 for an inactive game."""
     last_node: jax.Array
     """i32[B] node at which the last edge starts."""
     last_slot: jax.Array
@@ -124,18 +124,18 @@ class Path(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What the model says of one step of each game."""
+    """The model's outputs for one step of each game."""
 
     value: jax.Array
-    """[B], or [B, P] where every player has a value."""
+    """[B], or [B, P] if every player has a value."""
     reward: jax.Array
     """like `value`"""
     discount: jax.Array
-    """[B], 0 where the step ends the game"""
+    """[B], 0 if the step ends the game"""
     logits: jax.Array
     """[B, A] prior logits"""
     player: jax.Array | None
-    """i32[B] who is to move, where every player has a value."""
+    """i32[B] the player to move, if every player has a value."""
     embedding: Any
     """[B, ...] the state after the step"""
 
@@ -144,7 +144,7 @@ class NewNodes(NamedTuple):
     """Nodes as they are stored."""
 
     rows: jax.Array
-    """f32[B, NODE_FIELDS] visited once."""
+    """f32[B, NODE_FIELDS] rows with one visit."""
     logits: jax.Array
     """f32[B, A] their prior logits."""
     is_terminal: jax.Array

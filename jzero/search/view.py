@@ -1,9 +1,9 @@
 """The tree of one game as a user's transform of Q-values sees it.
 
-mctx hands a transform one game's tree, whose fields are arrays [N, ...], and the index of a node. Ours has no such
-arrays for edges, and to make them takes time in proportion to N x A. So a transform gets a `TreeView` first, which
-finds the rows of single nodes (`tree.children_visits[node_index]`); one that does anything else with a field gets
-mctx's tree. Axes: N nodes, W the slots looked at, S slots, A actions.
+mctx passes a transform one game's tree, whose fields are arrays [N, ...], and the index of a node. This package's
+tree has no such arrays for edges, and making them takes time proportional to N x A. So a transform first gets a
+`TreeView`, which reads the rows of single nodes (`tree.children_visits[node_index]`); a transform that does
+anything else with a field gets mctx's tree. Axes: N nodes, W the slots read, S slots, A actions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jzero.search.tree import Tree, finite_at_root
 
 
 def call(transform: Callable, view: TreeView) -> jax.Array:
-    """What a transform [A] says of the view's node."""
+    """Applies a transform; returns its values [A] at the view's node."""
     # A view cannot do all that arrays can, and JAX and NumPy say so by exceptions of many kinds.
     with contextlib.suppress(Exception):
         return transform(view, view.node)
@@ -31,7 +31,7 @@ def call(transform: Callable, view: TreeView) -> jax.Array:
 
 
 class Rows:
-    """A field [N, ...] of a tree of which `rows[node]` is found for one node; anything else raises a TypeError."""
+    """A field [N, ...] of a tree that supports only `rows[node]` for one node; anything else raises a TypeError."""
 
     def __init__(self, row: Callable[[Any], jax.Array]) -> None:
         self._row = row
@@ -39,7 +39,7 @@ class Rows:
     def __getitem__(self, index: Any) -> jax.Array:
         node, *rest = index if isinstance(index, tuple) else (index,)
         if not _is_number(node):
-            raise TypeError("rows are found for one node at a time")
+            raise TypeError("rows can be read for one node at a time only")
         row = self._row(node)
         return row[tuple(rest)] if rest else row
 
@@ -54,14 +54,14 @@ def _is_number(index: Any) -> bool:
 
 
 class TreeView:
-    """Mctx's fields of one game's tree, and at hand the node that a transform is asked about.
+    """Mctx's fields of one game's tree, with the row of the transform's node already read.
 
     Args:
-      tree: of one game, without a batch axis.
-      node: i32[] the node's index.
+      tree: tree of one game, without a batch axis.
+      node: i32[] index of the node.
       fields: f32[NODE_FIELDS] the node's row.
       slots: f32[W, CHILD_FIELDS] its slots in use.
-      num_actions: A, the actions to show; edges of chance behind them are not.
+      num_actions: A, the actions to show, without the edges of chance that follow them.
     """
 
     ROOT_INDEX, NO_PARENT, UNVISITED = Tree.ROOT_INDEX, Tree.NO_PARENT, Tree.UNVISITED
@@ -101,7 +101,7 @@ class TreeView:
         ).to_mctx()
 
     def _numbers(self, field: int, dtype: Any = jnp.float32) -> Rows:
-        """[N] a number of each node's row."""
+        """[N]: a field of each node's row."""
 
         def row(node: Any) -> jax.Array:
             fields = self._fields if node is self.node else self._tree.nodes[node]
@@ -110,7 +110,7 @@ class TreeView:
         return Rows(row)
 
     def _edges(self, of_slots: Callable[[jax.Array], jax.Array], missing: float = 0.0) -> Rows:
-        """[N, A] a number of each node's edges."""
+        """[N, A]: a number per edge of each node."""
 
         def row(node: Any) -> jax.Array:
             slots = self._slots_of(node)
@@ -125,13 +125,13 @@ class TreeView:
         return finite_at_root(logits, node, self.root_invalid_actions)
 
     def _slots_of(self, node: Any) -> jax.Array:
-        """f32[W, CHILD_FIELDS] of the node at hand, [S, CHILD_FIELDS] of others."""
+        """f32[W, CHILD_FIELDS] of the view's node, [S, CHILD_FIELDS] of others."""
         return self._slots if node is self.node else self._tree.children[node]
 
     def _of_children(self, slots: jax.Array, field: int) -> jax.Array:
         return self._tree.nodes[jnp.maximum(layout.child_nodes(slots), 0), field]
 
     def _by_action(self, slots: jax.Array, values: jax.Array, missing: float | jax.Array) -> jax.Array:
-        """[A] the values of slots laid out by action."""
+        """[A]: the values of slots, reordered by action."""
         used, actions = layout.child_nodes(slots) >= 0, self._tree.actions_of(slots)
         return layout.by_action(values, actions, used, self.num_actions, missing)

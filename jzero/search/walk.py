@@ -1,12 +1,11 @@
-"""One simulation in three steps, for a whole batch at once: descend, evaluate, finish (add the nodes, backup).
+"""One simulation in three steps, for a whole batch: descend, evaluate, finish (add nodes, backup).
 
-Axes: B games, N nodes, S slots, W the slots looked at, A actions, D the greatest depth, P players. Loops carry
-[B]-sized values and the recorded path [D, B]; the tree is written by scatters that drop the rows which are
-done. Nothing of size [B, N, A] is selected per hop, and a hop reads only the slots in use: a simulation costs
-O(depth x children tried + A) a game.
+Axes: B games, N nodes, S slots, W the slots read, A actions, D the maximum depth, P players. Loops carry [B]-sized
+values and the recorded path [D, B]; scatters write the tree and drop finished rows. No array of size [B, N, A] is
+selected per hop, and a hop reads only the slots in use: a simulation costs O(depth x children tried + A) per game.
 
-A child that is terminal (the discount of its edge is 0) is stored under a negative code, so that a descent
-stops there without reading it: terminals are never expanded below, and each visit backs up their exact value.
+A terminal child (the discount of its edge is 0) is stored with a negative code, so that a descent stops there
+without reading it: terminals have no children, and each visit backs up their exact value.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from jzero.search.tree import Tree, vary_like
 from jzero.search.types import Evaluation, NewNodes, Node, Path, Rules, Select
 
 WIDTHS = (8, 32)
-"""A hop looks at this many slots if no node of the batch uses more, else at all of them."""
+"""Numbers of slots that a hop reads if no node of the batch uses more; else it reads all."""
 LONG_ROW = 1 << 13
-"""Bytes of a row that is read once rather than wherever it is used."""
+"""Bytes from which a row is read once instead of at each use."""
 
 
 def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
-    """Room i32[D, B] for the nodes and for the slots of a path."""
+    """Buffers i32[D, B] for the nodes and for the slots of a path."""
     depth = tree.nodes.shape[1] - 1
     if isinstance(rules.max_depth, int):
         depth = min(rules.max_depth, depth)
@@ -43,13 +42,13 @@ def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
 def descend(
     rules: Rules, tree: Tree, buffers: tuple[jax.Array, jax.Array], *_: Any
 ) -> tuple[Path, jax.Array, PyTree]:
-    """Follows the selected edges of every tree to a leaf, and says what the model is to be asked there.
+    """Follows the selected edges of every tree to a leaf; returns the model's inputs there.
 
     Args:
-      rules: how to choose.
+      rules: the selection rules.
       tree: the trees.
       buffers: see `path_buffers`.
-      *_: what the same step needs as a kernel.
+      *_: arguments for the kernel of this step.
 
     Returns:
       the paths; the actions i32[B] of their last edges; the states [B, ...] at which these start.
@@ -66,15 +65,15 @@ def follow(
     in_flight: jax.Array | None = None,
     takes_part: jax.Array | None = None,
 ) -> tuple[Path, jax.Array | None]:
-    """Follows the selected edges until one without a child, a terminal child, or the greatest depth.
+    """Follows the selected edges to an edge without a child, a terminal child, or the maximum depth.
 
     Args:
       tree: the trees.
-      rules: how to choose.
+      rules: the selection rules.
       path_nodes: i32[D, B] a buffer.
       path_slots: i32[D, B] a buffer.
-      in_flight: f32[B, N, S] descents through each edge that were not backed up yet, or None.
-      takes_part: bool[B], None for all.
+      in_flight: f32[B, N, S] descents through each edge not yet backed up, or None.
+      takes_part: bool[B] active games; None for all.
 
     Returns:
       the path; `in_flight` with this descent's edges added.
@@ -132,7 +131,7 @@ def _choose(
     in_flight: jax.Array | None,
     width: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """(slot, code of the child there), i32[B] each, at the nodes `index` [B]."""
+    """(slot, its child code), i32[B] each, at the nodes `index` [B]."""
     fields = layout.rows_at(tree.nodes, index)
     in_use = fields[:, layout.NUM_CHILDREN].astype(jnp.int32)
 
@@ -163,7 +162,7 @@ def _choose(
 
 
 def _row(stored: jax.Array, fields: jax.Array, num_actions: int) -> Row:
-    """The numbers of nodes from their slots [B, W, CHILD_FIELDS] and fields [B, NODE_FIELDS]."""
+    """The statistics of nodes from their slots [B, W, CHILD_FIELDS] and fields [B, NODE_FIELDS]."""
     visits = stored[..., layout.VISITS]
     return Row(
         prior_logits=stored[..., layout.PRIOR],
@@ -189,18 +188,18 @@ def root_node(tree: Tree, width: int | None = None) -> Node:
 def last_edges(tree: Tree, path: Path) -> tuple[jax.Array, PyTree]:
     """The actions i32[B] of the paths' last edges, and the states [B, ...] at which these start.
 
-    Action 0 where the edge has a node already: the model is called there for nothing.
+    The action is 0 if the edge already has a node: that model call is unused.
     """
     action = jnp.where(layout.is_untried(path.child), layout.untried_action(path.child), 0)
     return action, read_at(tree.embeddings, path.last_node)
 
 
 def read_at(arrays: PyTree, index: jax.Array) -> PyTree:
-    """The rows [B, ...] of arrays [B, N, ...] at the nodes `index` [B], read before anything is written there.
+    """The rows [B, ...] of arrays [B, N, ...] at the nodes `index` [B], read before any write there.
 
-    XLA's CPU compiler may read rows anew wherever they are used, also behind a write, and copies whole arrays for
-    that in every simulation: of a single game always, of several where a state holds the same numbers twice, as
-    pgx's chess. Nothing is fused with a loop, and it cannot know that this one runs once.
+    XLA's CPU compiler may read rows again at each use, even after a write, and then copies whole arrays in every
+    simulation: always for a single game, and for several if a state holds the same numbers twice, as pgx's chess. A
+    loop is not fused with other operations, and the compiler cannot know that this one runs once.
     """
     row_bytes = sum(x.dtype.itemsize * math.prod(x.shape[2:]) for x in jax.tree.leaves(arrays))
 
@@ -241,7 +240,7 @@ def evaluate(
 
 
 def new_nodes(found: Evaluation, parent: jax.Array, action: jax.Array) -> NewNodes:
-    """The nodes that the `action` [B] of the nodes `parent` [B] leads to."""
+    """The nodes after `action` [B] at the nodes `parent` [B]."""
     is_terminal = found.discount == 0
     # Nothing follows a terminal, whatever a network says of it (which may be NaN).
     nothing = is_terminal.reshape(is_terminal.shape + (1,) * (found.value.ndim - 1))
@@ -251,13 +250,13 @@ def new_nodes(found: Evaluation, parent: jax.Array, action: jax.Array) -> NewNod
 
 
 def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> Tree:
-    """Adds the nodes that did not exist at the paths' ends, and backs up.
+    """Adds the new nodes at the ends of the paths, and backs up.
 
     Args:
       tree: the trees.
-      path: of every game.
-      found: what the model says of the paths' last edges.
-      new_index: i32[] where the new nodes go.
+      path: path of every game.
+      found: the model's evaluation of the paths' last edges.
+      new_index: i32[] index of the new nodes.
     """
     rows = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32)
     is_new = layout.is_untried(path.child)
@@ -285,7 +284,7 @@ def finish(tree: Tree, path: Path, found: Evaluation, new_index: jax.Array) -> T
 def open_edges(
     tree: Tree, path: Path, is_new: jax.Array, is_terminal: jax.Array, new_index: jax.Array
 ) -> Tree:
-    """Enters the nodes `new_index` i32[] or [B] as children of the paths' last edges, where `is_new` [B]."""
+    """Links the nodes `new_index` i32[] or [B] as children of the paths' last edges where `is_new` [B]."""
     parent, slot = path.last_node, path.last_slot
     rows, num_nodes = jnp.arange(parent.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
     fields, logits = read_at((tree.nodes, tree.open_priors), parent)
@@ -319,12 +318,12 @@ def open_edges(
 
 
 class _Child(NamedTuple):
-    """What an edge needs of its child."""
+    """The numbers of a child that its edge needs."""
 
     visits: jax.Array
     """f32[B]"""
     value: jax.Array
-    """f32[B], or [B, P] where every player has a value."""
+    """f32[B], or [B, P] if every player has a value."""
     reward: jax.Array
     """like `value`"""
     discount: jax.Array
@@ -332,7 +331,7 @@ class _Child(NamedTuple):
 
     @classmethod
     def of(cls, fields: jax.Array, num_players: int) -> _Child:
-        """The node whose row is `fields` [B, NODE_FIELDS]."""
+        """The numbers of the node with row `fields` [B, NODE_FIELDS]."""
         visits, discount = fields[:, layout.NODE_VISITS], fields[:, layout.DISCOUNT]
         if num_players == 1:
             return cls(visits, fields[:, layout.NODE_VALUE], fields[:, layout.REWARD], discount)
@@ -343,11 +342,11 @@ class _Child(NamedTuple):
 def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
     """Adds the value of the leaf [B] to every node of the path, discounted edge by edge.
 
-    A node's value is the mean of what it backed up; an edge's Q-value is its reward plus its discount times
-    the new value of its child, and it has as many visits as its child.
+    A node's value is the mean of its backed-up values; an edge's Q-value is its reward plus its discount times the
+    new value of its child, and its visits equal its child's.
 
-    Where values are proven, the bounds of the path's edges tighten too, and a node's value and what it backs up
-    stay within its bounds: of a proven node they are exact.
+    With proofs, the bounds of the path's edges tighten too, and a node's value and the values it backs up stay
+    within its bounds: for a proven node they are exact.
     """
     num_nodes, num_players = tree.nodes.shape[1], tree.num_players
     rows = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32)

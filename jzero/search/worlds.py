@@ -1,12 +1,12 @@
-"""Search under hidden information: many worlds that agree with what is known, searched as one batch.
+"""Search under hidden information: many worlds consistent with the observations, searched as one batch.
 
-A world is a full state drawn consistently with what the player to move has seen. W worlds of each of B games
-are B x W rows of an ordinary search; the statistics of their roots are averaged, and the action is chosen by the
-averages. (An average of the worlds' choices would take a guess that is right in each world for knowledge.)
+A world is a full state sampled consistently with what the player to move has seen. W worlds of each of B games are
+B x W rows of an ordinary search; the statistics of their roots are averaged, and the averages decide the action.
+(Averaging the worlds' choices would treat guesses that are right in one world each as knowledge.)
 
 This is determinised search (perfect-information Monte Carlo; Long et al. 2010, "Understanding the success of
-perfect information Monte Carlo sampling in game tree search"): it plays well where information comes out soon,
-and cannot value hiding or gathering it.
+perfect information Monte Carlo sampling in game tree search"): it plays well if information is revealed soon, and
+cannot value hiding or gathering it.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from jzero.search.tree import Tree
 
 
 class WorldsOutput(NamedTuple):
-    """What the worlds of each game found together."""
+    """The combined result of the worlds of each game."""
 
     action: jax.Array
     """i32[B]"""
     action_weights: jax.Array
-    """f32[B, A] the policy that the averages improve the prior to, a target for the policy network."""
+    """f32[B, A] the prior improved by the averages, a target for the policy network."""
     visit_counts: jax.Array
-    """f32[B, A] the mean of the visits of the root's actions."""
+    """f32[B, A] mean visits of the root's actions."""
     qvalues: jax.Array
-    """f32[B, A] the mean Q-value of the root's actions over the worlds that visited them, 0 if none did; every
-    world counts alike, however often it came."""
+    """f32[B, A] mean Q-value of the root's actions over the worlds that visited them, 0 if none did; all worlds
+    have equal weight, repeated ones included."""
     player_qvalues: jax.Array
-    """f32[B, A, P] the same for every player, of a search with `to_play`; else f32[B, A, 1]."""
+    """f32[B, A, P] the same for every player in a search with `to_play`; else f32[B, A, 1]."""
     value: jax.Array
-    """f32[B] the mean value of the root."""
+    """f32[B] mean value of the root."""
     worlds: PolicyOutput
-    """The searches themselves, [B * W] rows, world by world of each game in turn."""
+    """The searches, [B * W] rows; the worlds of a game are adjacent."""
 
 
 def search_worlds(
@@ -58,31 +58,31 @@ def search_worlds(
     temperature: float | jax.Array = 0.0,
     **options: Any,
 ) -> WorldsOutput:
-    """Runs `policy` on the worlds of every game and averages what they found at the root.
+    """Runs `policy` on the worlds of every game and averages the results at the root.
 
     Args:
-      policy: `muzero_policy`, `gumbel_muzero_policy` or one of their signature.
+      policy: `muzero_policy`, `gumbel_muzero_policy` or one with their signature.
       params: passed to `recurrent_fn`.
-      rng_key: a key; consumed. Every world has noise of its own.
-      root: of B * W rows, the W worlds of a game next to each other.
-      recurrent_fn: as of `policy`.
-      num_simulations: simulations a world.
+      rng_key: a key; consumed. Every world has separate noise.
+      root: B * W rows; the W worlds of a game are adjacent.
+      recurrent_fn: as for `policy`.
+      num_simulations: simulations per world.
       invalid_actions: [B, A] or [B * W, A]: the player to move knows what is legal, so worlds must agree.
       num_worlds: W.
-      improve: scales the averaged Q-values that are added to the prior's logits (a `functools.partial` of
+      improve: scales the averaged Q-values, which are added to the prior logits (a `functools.partial` of
         `scores.completed_by_mix_value` with other options).
-      temperature: [] or [B]: actions are drawn in proportion to `action_weights ** (1 / temperature)`; 0 takes the
-        best.
+      temperature: [] or [B]: actions are sampled in proportion to `action_weights ** (1 / temperature)`; 0 takes
+        the best.
       **options: passed to `policy`.
 
     Raises:
-      ValueError: the rows are not a multiple of `num_worlds`, or `policy` proves values.
+      ValueError: the number of rows is not a multiple of `num_worlds`, or `policy` proves values.
     """
     rows = jnp.shape(root.prior_logits)[0]
     if num_worlds < 1 or rows % num_worlds:
         raise ValueError(
             f"root has {rows} rows, which is not a multiple of num_worlds {num_worlds}; "
-            f"give the worlds of a game as rows next to each other, [B * W, ...]"
+            f"give the worlds of a game as adjacent rows, [B * W, ...]"
         )
     batch_size = rows // num_worlds
     if invalid_actions is not None and jnp.shape(invalid_actions)[0] == batch_size:
@@ -94,7 +94,7 @@ def search_worlds(
     tree = cast(Tree, output.search_tree)
     if tree.edge_bounds is not None:
         raise ValueError(
-            "solve is True with search_worlds; what is proven of a world is not proven of the game: set solve=False"
+            "solve is True with search_worlds; a proof in one world is not a proof in the game: set solve=False"
         )
     summary = tree.summary()
 
@@ -140,7 +140,7 @@ def _improvement(
     value: jax.Array,
     improve: Callable[..., scores.Scores],
 ) -> jax.Array:
-    """What `improve` adds to the logits [B, A] of a root with these averages; each action has a slot."""
+    """The output of `improve` for the logits [B, A] of a root with these averages; each action has a slot."""
     nothing = jnp.full_like(value, -jnp.inf)
     row = scores.Row(
         prior_logits=logits,

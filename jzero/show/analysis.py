@@ -1,6 +1,6 @@
-"""An analysis to look at: as HTML that needs no script and no server, and as text.
+"""Display of an analysis: as HTML without scripts and server, and as text.
 
-Its look is that of the page (`panels.css`), with a tree of `details` in place of requests.
+It has the style of the play page (`panels.css`), with a tree of `details` instead of requests.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from jzero.show.thoughts import thought_of
 from jzero.show.words import percent, signed
 
 ROWS = 8
-"""Rows of a batch that are shown where none are named."""
+"""Rows of a batch to show by default."""
 BARS = 8
 """Actions with bars."""
 LINE = 12
 """Moves of an expected line."""
 NODES = 600
-"""Nodes of all trees, the most visited ones."""
+"""Largest number of nodes in all trees; the most visited ones are shown."""
 BOARD_BYTES = 1_000_000
-"""Of the boards of all nodes, as far as they are as large as the first; other nodes have none."""
+"""Limit for the boards of all nodes in bytes, estimated from the first; other nodes have no board."""
 SEED = 0
-"""Of what chance and hidden things may be in positions that were not reached."""
+"""Seed of chance and hidden information in hypothetical positions."""
 
 
 class Shown:
@@ -84,7 +84,7 @@ class Shown:
         return "\n".join(lines)
 
     def _line(self, state: OneState, thought: dict[str, Any], searched: Searched | None) -> list[str]:
-        """Names of the moves that the search expects, and of chance between them."""
+        """Names of the expected moves, and of chance between them."""
         if self._rules.spec.action_size:
             return [row["name"] for row in thought["actions"] if row["action"] in thought["variation"]]
         if searched is None:
@@ -127,7 +127,7 @@ class Shown:
 
 
 def shown(found: Analysis, rows: Sequence[int] | None = None) -> Shown:
-    """Some rows of an analysis, to look at.
+    """Some rows of an analysis, for display.
 
     Raises:
         ValueError: there is no such row.
@@ -136,12 +136,12 @@ def shown(found: Analysis, rows: Sequence[int] | None = None) -> Shown:
     rows = range(min(ROWS, batch)) if rows is None else rows
     for row in rows:
         if not 0 <= row < batch:
-            raise ValueError(f"rows has {row}; the analysis has the rows 0 to {batch - 1}")
+            raise ValueError(f"rows has {row}; expected rows from 0 to {batch - 1}")
     return Shown(found, rows)
 
 
 class _Tree:
-    """The tree of one row as nested lists that unfold: its most visited nodes, the first of them with boards."""
+    """The tree of one row as nested lists that unfold: its most visited nodes, the first ones with boards."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class _Tree:
         return self._below(0, ())
 
     def _state(self, world: int, path: tuple[int, ...]) -> PyTree:
-        """The state that edges lead to in a world."""
+        """The state at the end of a path in a world."""
         place = (world, *path)
         if place not in self._states:
             above = self._state(world, path[:-1])
@@ -181,7 +181,7 @@ class _Tree:
         return f"<ul>{items}{more}</ul>" if items or more else ""
 
     def _begins(self, child: Branch, path: tuple[int, ...]) -> bool:
-        """Whether the game has the edge, too: a learned model may expect others."""
+        """Whether the edge exists in the game: a learned model may expect others."""
         above = self._state(child.world, path)
         return self._rules.begins_at(above, child.action, between=self._rules.is_outcome(child.action))
 
@@ -203,7 +203,7 @@ class _Tree:
 
 
 def _board(rules: Rules, state: OneState, viewer: int, *, imagined: bool = False) -> str:
-    """The state as its viewer sees it: a picture, or words."""
+    """The state as its viewer sees it: a picture, or text."""
     svg = rules.picture(state, viewer, imagined=imagined)
     if svg:
         return f'<img class="jz-picture" alt="" src="{escape(data_url(svg))}">'
@@ -211,13 +211,13 @@ def _board(rules: Rules, state: OneState, viewer: int, *, imagined: bool = False
 
 
 def _value(thought: dict[str, Any]) -> str:
-    """For the player to move, of more than two for each."""
+    """The value for the player to move; with more than two players, for each."""
     value = thought["value"]
     return ", ".join(map(signed, value)) if len(value) > 2 else signed(value[thought["mover"]])
 
 
 def _bars(thought: dict[str, Any]) -> str:
-    """The bars of `panels.js` without a script."""
+    """The bars of `panels.js`, without a script."""
     total = sum(row["visits"] for row in thought["actions"]) or 1.0
     known = [row["q"] for row in thought["actions"] if row["q"] is not None]
     low, high = (-1.0, 1.0) if all(abs(q) <= 1 for q in known) else (min(known), max(known))

@@ -1,4 +1,4 @@
-"""Sample games as pictures: replays their actions, draws every position, keeps each picture once."""
+"""Sample games as pictures: replays the actions, draws every position, stores each picture once."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from jzero.pytrees import OneState, PyTree, Record
 
 
 class Position(NamedTuple):
-    """A position of a game: its picture, the player to move, None when the game is over, and its move's name."""
+    """A position of a game: its picture, the player to move (None if the game is over), and the move's name."""
 
     svg: str
     mover: int | None
@@ -20,10 +20,10 @@ class Position(NamedTuple):
 
 
 class Album:
-    """Distinct pictures under CSS class names, within a number of bytes.
+    """Distinct pictures under CSS class names, within a limit of bytes.
 
     Every picture is the background of its class, as a data URL: it is in the page once, however often it is shown,
-    and nothing in it (ids, styles, scripts, links) can affect the page.
+    and its ids, styles, scripts and links cannot affect the page.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -31,7 +31,7 @@ class Album:
         self._urls: dict[str, str] = {}  # data URL -> class name
 
     def add(self, svgs: Sequence[str], step: int = 1) -> dict[int, str]:
-        """Class names of every `step`-th picture and the last, by index; {}, adding none, when too large."""
+        """Adds every `step`-th picture and the last; returns class names by index, or {} if they are too large."""
         last = len(svgs) - 1
         chosen = [index for index in range(len(svgs)) if index % step == 0 or index == last]
         urls = {index: data_url(svgs[index]) for index in chosen}
@@ -45,7 +45,7 @@ class Album:
         return {index: self._urls[url] for index, url in urls.items()}
 
     def add_thinned(self, svgs: Sequence[str]) -> dict[int, str]:
-        """The same with the smallest step whose pictures fit; {} when the first and the last do not."""
+        """The same with the smallest step whose pictures fit; {} if not even the first and the last fit."""
         fitting = (self.add(svgs, step) for step in range(1, len(svgs)))
         return next((names for names in fitting if names), {})
 
@@ -55,18 +55,18 @@ class Album:
 
 
 def data_url(svg: str) -> str:
-    """The picture as a URL that can be between double quotes in a style sheet."""
+    """The picture as a data URL, safe between double quotes in a style sheet."""
     quote = "%22" if "'" in svg else "'"
     codes = {"%": "%25", "#": "%23", "<": "%3C", "\\": "%5C", "\n": "%0A", "\r": "", '"': quote}
     return "data:image/svg+xml;charset=utf-8," + svg.strip().translate(str.maketrans(codes))
 
 
 def replay(env: Env, actions: Sequence[int], seed: int | None = None) -> list[Position]:
-    """The positions of a game from its actions: [number of actions + 1], the first position included.
+    """The positions of a game from its actions: [number of actions + 1], including the initial one.
 
     Raises:
-      ValueError: an action is illegal, so the game is of another environment; or the game is random and its seed
-        (see `jzero.env.seeded_key`) is not known.
+      ValueError: an action is illegal, so the game belongs to another environment; or the game has chance and its
+        seed (see `jzero.env.seeded_key`) is missing.
     """
     return list(_replay(env, tuple(actions), (0, 1) if seed is None else (seed, seed)))
 
@@ -78,18 +78,21 @@ def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple
     positions = []
     for ply, action in enumerate(actions):
         if not (0 <= action < env.num_actions and state.legal_action_mask[action]):
-            raise ValueError(f"action {action} of ply {ply} is illegal: the game is of another environment")
+            raise ValueError(
+                f"action {action} of ply {ply} is illegal: the game belongs to another environment"
+            )
         positions.append(_position(env, state, action))
         state, same = step(state, jnp.int32(action), seeds, ply + 1)
         certain &= same
     if not certain:
-        raise ValueError("chance decides in this environment, so a game needs its seed besides the actions")
+        raise ValueError("this environment has chance, so a game needs its seed as well as its actions")
     return (*positions, _position(env, state, None))
 
 
 @functools.lru_cache(maxsize=8)
 def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
-    """`init` and `step` by the first of two seeds; each also returns (bool[]) whether both give the same view.
+    """`init` and `step` with the first of two seeds; each also returns (bool[]) whether both give the same
+    observation.
 
     Compiled once per environment, for all games and reports.
     """
@@ -114,7 +117,7 @@ def _position(env: Any, state: OneState, action: int | None) -> Position:
 
 
 def drawn(env: Env | None, game: Record) -> tuple[list[Position], str]:
-    """The game's positions and "", or [] and why there are none: a picture must not end its run."""
+    """The game's positions and "", or [] and the reason; it never raises, since a picture must not end a run."""
     if env is None:
         return [], "its environment is not installed here"
     if not hasattr(env, "svg"):

@@ -1,4 +1,4 @@
-"""The tree of one position's search on the host, to unfold: children by visits, and the states that they lead to.
+"""The search tree of one position on the host, for unfolding: children by visits, and their states.
 
 Edges are actions, and from A on outcomes of explicit chance. Axes: B rows, A actions, N nodes, W worlds.
 """
@@ -19,10 +19,10 @@ from jzero.show.rules import Rules
 
 
 def unfolds(rules: Rules, found: Analysis) -> bool:
-    """Whether the tree's edges are moves and outcomes that may be shown.
+    """Whether the tree's edges are moves and outcomes that can be shown.
 
-    They are not where they are candidates or learned codes, where their boards would show hidden things that cannot
-    be redrawn, or where an emulator cannot go.
+    They cannot if they are candidates or learned codes, if their boards would show hidden information that cannot
+    be resampled, or with an emulator.
     """
     spec = rules.spec
     hides = spec.hidden_information and not spec.resamples
@@ -35,25 +35,25 @@ class Branch(NamedTuple):
 
     node: int
     action: int
-    """Or A + c of an outcome c of explicit chance."""
+    """The action, or A + c for an outcome c of explicit chance."""
     visits: int
     qvalue: float
-    """For the player to move at its parent; of an outcome for the player who acted."""
+    """Q-value for the player to move at the parent; for an outcome, for the player who acted."""
     prior: float
-    """Of an outcome its probability."""
+    """Prior; for an outcome its probability."""
     world: int
-    """In which it is visited most; 0 where there is one."""
+    """World with the most visits; 0 if there is one world."""
 
 
 class Branches:
-    """The tree of one position's search on the host: children by visits. Trees of several worlds are put together.
+    """The search tree of one position on the host: children by visits. Trees of several worlds are merged.
 
-    A node is then what the worlds have of one line of edges: the sum of visits, the means of values and priors by
-    visits.
+    A node then combines the worlds' nodes of the same line of edges: the sum of visits, and means of values and
+    priors weighted by visits.
     """
 
     def __init__(self, tree: Tree, row: int = 0, worlds: int = 1) -> None:
-        """The trees in the rows `row * worlds`, ... of `tree`."""
+        """Reads the trees in the rows `row * worlds`, ... of `tree`."""
         rows = worlds * row + np.arange(worlds, dtype=np.int32)
         edges = jax.device_get(_edges(tree, rows))
         merged: dict[tuple[int, int], list[tuple[Branch, int]]] = {}
@@ -77,15 +77,15 @@ class Branches:
             self._children.setdefault(parent, []).append(branch)
 
     def most_visited(self, count: int) -> set[int]:
-        """The nodes of most visits, each with all above it but the root."""
+        """The most visited nodes, each with all its ancestors except the root."""
         return set(self._order[:count])
 
     def below(self, node: int) -> list[Branch]:
-        """The children of a node, the most visited first."""
+        """The children of a node, most visited first."""
         return self._children.get(node, [])
 
     def along(self, path: Sequence[int]) -> list[Branch]:
-        """The branches that edges lead along from the root, up to one that is not there."""
+        """The branches along edges from the root, up to a missing one."""
         found: list[Branch] = []
         for edge in path:
             here = found[-1].node if found else 0
@@ -96,7 +96,7 @@ class Branches:
         return found
 
     def line(self, first: int) -> list[int]:
-        """The edges of most visits, from this one of the root on."""
+        """The most visited edges, starting with this one at the root."""
         found = self.along([first])
         while found and (below := self.below(found[-1].node)):
             found.append(below[0])
@@ -104,7 +104,7 @@ class Branches:
 
 
 def _together(same: Sequence[Branch]) -> Branch:
-    """One edge of several worlds."""
+    """Merges the same edge of several worlds."""
     if len(same) == 1:
         return same[0]
     visits = sum(one.visits for one in same)
@@ -119,10 +119,10 @@ def _together(same: Sequence[Branch]) -> Branch:
 
 
 class Searched:
-    """A search that unfolds: its branches, and the worlds that it began with where things are hidden."""
+    """A search that unfolds: its branches and, with hidden information, its worlds."""
 
     def __init__(self, found: Analysis, row: int) -> None:
-        """The search of a row of an analysis that `unfolds`."""
+        """Reads a row of an analysis that `unfolds`."""
         worlds = max(1, found.worlds)
         self._goes_on = bool(found.chance or found.worlds)
         self.branches = Branches(found.tree, row, worlds)
@@ -133,11 +133,13 @@ class Searched:
             self.worlds = [jax.tree.map(lambda x, world=world: x[world], roots) for world in range(worlds)]
 
     def line(self, variation: Sequence[int]) -> list[int]:
-        """The expected line that begins with the first action of a `variation`, which ends there with chance."""
+        """The expected line starting with the first action of a `variation`, which with chance holds only that
+        action.
+        """
         return self.branches.line(variation[0]) if self._goes_on else list(variation)
 
     def imagine(self, rules: Rules, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
-        """As `Rules.imagine`, in the world that went along the path most, if one did."""
+        """As `Rules.imagine`, in the world with the most visits along the path, if there is one."""
         above = self.branches.along(path)
         if not self.worlds or not path or len(above) < len(path):
             return rules.imagine(state, path, seed)
@@ -146,12 +148,12 @@ class Searched:
 
 @jax.jit
 def _edges(tree: Tree, rows: jax.Array) -> tuple[jax.Array, ...]:
-    """Of the edge to each node: its parent and action i32[W, N], visits i32[W, N], Q-value and prior f32[W, N]."""
+    """Per node, the edge to it: parent and action i32[W, N], visits i32[W, N], Q-value and prior f32[W, N]."""
     return jax.vmap(lambda row: _edges_of(tree, row))(rows)
 
 
 def _edges_of(tree: Tree, row: jax.Array) -> tuple[jax.Array, ...]:
-    """Of the edge to each node: its parent and action i32[N], visits i32[N], Q-value and prior f32[N]."""
+    """Per node, the edge to it: parent and action i32[N], visits i32[N], Q-value and prior f32[N]."""
     nodes, children = tree.nodes[row], tree.children[row]
     parents = nodes[:, layout.PARENT].astype(jnp.int32)
     above = jnp.maximum(parents, 0)

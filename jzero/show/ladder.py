@@ -1,4 +1,4 @@
-"""A match's cross table, curve of ratings over training time and games; the record is that of `jzero.run.match`."""
+"""A match's cross table, rating curve over training time, and games; `jzero.run.match` documents the record."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from jzero.show.games import games_section
 from jzero.show.plots import SERIES, interval_series, line_chart
 
 GAMES = 24
-"""Games on the page, at most."""
+"""Largest number of games on the page."""
 BOARD_BYTES = 1_500_000
-"""Of all their pictures."""
+"""Largest size of all pictures in bytes."""
 
 
 def labels(names: Sequence[str]) -> dict[str, str]:
-    """Short names of the players: runs without the folder that they share, a program without its options.
+    """Short names of the players: runs without their common folder, a program without its options.
 
-    Full ones where short ones would not tell the players apart.
+    Full names if short ones would be ambiguous.
     """
     paths = [name for name in names if os.path.isabs(name)]
     folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
@@ -39,11 +39,11 @@ def labels(names: Sequence[str]) -> dict[str, str]:
 
 
 def cross_table(results: Sequence[Record], ranked: Sequence[str]) -> list[list[str]]:
-    """The score of each player against each other one and in all, in games: cells [M][M + 1].
+    """The score of each player against each other one and in total: cells [M][M + 1].
 
     Args:
-        results: of encounters in pairs; all of the same two count together.
-        ranked: the players, the strongest first.
+        results: results of encounters in pairs; those of the same two players are added.
+        ranked: the players, strongest first.
     """
     place = {name: number for number, name in enumerate(ranked)}
     points, games = np.zeros((2, len(ranked), len(ranked)))
@@ -92,7 +92,7 @@ def curve_section(ratings: Sequence[Record], players: Mapping[str, Record], name
 
 
 def _curves(ratings: Sequence[Record], players: Mapping[str, Record]) -> list[list[Record]]:
-    """The ratings of each run with several checkpoints, by training time; other simulations are another curve."""
+    """The ratings of each run with several checkpoints, by training time; one curve per number of simulations."""
     curves: dict[tuple[str, int], list[Record]] = {}
     for rating in ratings:
         about = players.get(rating["player"], {})
@@ -103,7 +103,7 @@ def _curves(ratings: Sequence[Record], players: Mapping[str, Record]) -> list[li
 
 
 def match_games(results: Sequence[Record], names: Mapping[str, str], env: Env | None) -> tuple[str, str]:
-    """The section of recorded games and its style sheet: of encounters evenly spread, both seats of each."""
+    """The section of recorded games and its style sheet: both seats of evenly spread encounters."""
     recorded = [result for result in results if result.get("sample_games")]
     each = max((len(result["sample_games"]) for result in recorded), default=1)
     places = np.linspace(0, len(recorded) - 1, min(len(recorded), GAMES // each)).round().astype(int)
@@ -122,7 +122,7 @@ def match_games(results: Sequence[Record], names: Mapping[str, str], env: Env | 
 
 
 def _game(result: Record, game: Record, names: Mapping[str, str]) -> dict[str, Any]:
-    """The game as `games_section` takes it, with who sits where."""
+    """The game in the format of `games_section`, with the seats in its title."""
     seats = [result["player"], result["opponent"]]
     if game["player_seat"] == 1:
         seats.reverse()

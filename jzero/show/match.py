@@ -1,4 +1,4 @@
-"""A match in words and as a page: results, ratings, players. The record is that of `jzero.run.match`."""
+"""A match as text and as a page: results, ratings, players. `jzero.run.match` documents the record."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -19,15 +19,15 @@ td:not(:first-child),thead th:not(:first-child){padding-left:16px}
 .wide th,.wide td:not(:last-child){white-space:nowrap}
 """
 HOW = {
-    "pairs": "Games of two in pairs: the same random opening from both seats. The score counts a draw as 1/2.",
-    "tables": "One player sits against the other in all other seats, the same deals from every seat. The value is "
-    "its return above the mean of the others'.",
-    "returns": "Each player by itself in the same episodes. The value is its mean return.",
+    "pairs": "Games come in pairs: the same random opening from both seats. A draw counts 1/2.",
+    "tables": "One player sits against copies of the other, with the same deals from every seat. The value is its "
+    "return minus the mean of the others'.",
+    "returns": "Each player plays the same episodes. The value is its mean return.",
 }
 
 
 def result_line(contest: str, result: Record) -> str:
-    """One encounter in a line."""
+    """One encounter as a line of text."""
     value, interval = _value(contest, result), _interval(contest, result)
     if contest == "returns":
         return (
@@ -41,7 +41,7 @@ def result_line(contest: str, result: Record) -> str:
 
 
 def rating_lines(ratings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The players from the strongest to the weakest, with intervals of the difference to the first one named."""
+    """The players from strongest to weakest, with intervals of the difference to the first player named."""
     width = max(len(rating["player"]) for rating in ratings)
     lines = [f"Elo with 95 % intervals; {ratings[0]['player']} has 0"]
     for rating in _ranked(ratings):
@@ -51,7 +51,7 @@ def rating_lines(ratings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def match_page(record: Record, env: Env | None = None) -> str:
-    """The HTML of the page; it needs nothing else. With `env` it has boards of the recorded games."""
+    """The HTML of the self-contained page. With `env` it has boards of the recorded games."""
     contest, players, ratings = record["contest"], record["players"], record["ratings"]
     names = labels([*players, *_strangers(record)])
     games, games_css = match_games(record["results"], names, env)
@@ -67,14 +67,14 @@ def match_page(record: Record, env: Env | None = None) -> str:
 
 
 def _strangers(record: Record) -> list[str]:
-    """Players of results that a file of another version does not list."""
+    """Players of results that are not listed, in a file of another version."""
     met = [result[name] for result in record["results"] for name in ("player", "opponent")]
     met += [rating["player"] for rating in record["ratings"]]
     return [name for name in dict.fromkeys(met) if name is not None and name not in record["players"]]
 
 
 def _rating_sections(record: Record, names: Mapping[str, str]) -> list[str]:
-    """Ratings, their curve over training time, and who scored what against whom."""
+    """Ratings, their curve over training time, and the cross table."""
     ratings, players = record["ratings"], record["players"]
     ranked = _ranked(ratings)
     rows = [
@@ -94,12 +94,12 @@ def _rating_sections(record: Record, names: Mapping[str, str]) -> list[str]:
     return [
         _table("Ratings", columns, rows),
         curve_section(ratings, players, names),
-        _table("Cross table", head, crossed, "Points of the player in the row, and games."),
+        _table("Cross table", head, crossed, "Points of the row's player, and games."),
     ]
 
 
 def _trained(about: Mapping[str, Any] | None) -> str:
-    """How long a run has trained, "" of other players."""
+    """Training time of a run; "" for other players."""
     seconds = (about or {}).get("seconds")
     return "" if seconds is None else duration(seconds)
 
@@ -159,7 +159,7 @@ def _value(contest: str, result: Record) -> str:
 
 
 def _interval(contest: str, result: Record) -> str:
-    """The interval; "" where one game has none."""
+    """The interval; "" for a single game."""
     low, high = result["low"], result["high"]
     if number(low) is None or number(high) is None:
         return ""

@@ -1,4 +1,4 @@
-"""The frame of a page that needs nothing else: no network, no other file."""
+"""The frame of a self-contained page: it needs no network and no other file."""
 
 import re
 from collections.abc import Iterable
@@ -6,17 +6,17 @@ from html import escape
 from importlib import resources
 
 PANELS = ("dom.js", "panels.js")
-"""Scripts that draw what an agent thinks; `panels.css` is how it looks."""
+"""Scripts that draw an agent's analysis; `panels.css` is their style."""
 
 
 def page(title: str, body: str, *, css: str = "", script: str = "") -> str:
-    """The HTML of a page in the look of `report.css`.
+    """The HTML of a page in the style of `report.css`.
 
     Args:
-      title: its title, as text.
-      body: what is inside `main`, as HTML.
-      css: rules after those of `report.css`.
-      script: what runs once the page is there.
+      title: title of the page, as text.
+      body: content of `main`, as HTML.
+      css: rules to append to `report.css`.
+      script: script to run after the page has loaded.
     """
     style = shown("report.css")
     code = f"<script>\n{script}</script>" if script else ""
@@ -34,6 +34,6 @@ def shown(name: str) -> str:
 
 
 def as_one(modules: Iterable[str]) -> str:
-    """Scripts that import each other from /static/, each after those that it needs, as one that imports nothing."""
+    """Joins scripts that import each other from /static/, in order of dependency, into one without imports."""
     text = re.sub(r'^import .* from "/static/.*";\n', "", "\n".join(modules), flags=re.MULTILINE)
     return re.sub(r"^export (?=async |function |class )", "", text, flags=re.MULTILINE)

@@ -18,7 +18,7 @@ function bar(kind, share, text) {
 // A row per action: prior, visits, value. `hover(action or null)` and `choose(action)` are called, where there is
 // something to show and to play; `played` is the action that the game went on with.
 export function bars(thought, { hover, choose, played } = {}) {
-  if (!thought) return element("p", { class: "jz-note" }, "Nothing is analysed yet.");
+  if (!thought) return element("p", { class: "jz-note" }, "No analysis yet.");
   const total = thought.actions.reduce((sum, row) => sum + row.visits, 0);
   const known = thought.actions.map((row) => row.q).filter((q) => q !== null);
   const [low, high] = known.every((q) => Math.abs(q) <= 1) ? [-1, 1] : [Math.min(...known), Math.max(...known)];

@@ -1,7 +1,7 @@
-"""One game at a time: first state, next state, names of actions, pictures, places to click.
+"""One game at a time: initial state, next state, names of actions, pictures, places to click.
 
-A path is a line of edges: actions, and where chance is explicit (`jzero.env.ChanceEnv`) its outcomes, counted from
-A on, each behind its action. Between the two is an afterstate.
+A path is a sequence of edges: actions and, with explicit chance (`jzero.env.ChanceEnv`), outcomes with indices from
+A on, each after its action. Between the two is an afterstate.
 
 Axes: A actions, P players.
 """
@@ -23,11 +23,11 @@ from jzero.show.boards import data_url
 from jzero.show.frames import frame, numbers
 
 MAX_NAMED = 512
-"""Legal actions of a state that are listed by name."""
+"""Largest number of legal actions to list by name."""
 
 
 class Rules:
-    """What is asked of an environment to play it by hand. Random things follow from a game's seed and the ply."""
+    """Functions to play an environment by hand. Chance follows from a game's seed and the ply."""
 
     def __init__(self, env: Env, name: str) -> None:
         self.spec = describe(env, name)
@@ -40,29 +40,29 @@ class Rules:
         self._resolve = jax.jit(lambda state, outcome: game.resolve(state, outcome))
 
     def first(self, seed: int) -> PyTree:
-        """The first state of the game of this seed."""
+        """The initial state of the game with this seed."""
         return self._init(np.uint32(seed))
 
     def after(self, state: OneState, action: int, seed: int, ply: int) -> PyTree:
-        """The state after the game's action number `ply`, from 1 on."""
+        """The state after the game's action number `ply`, counted from 1."""
         return self._step(state, np.int32(action), np.uint32(seed), np.int32(ply))
 
     def imagine(self, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
-        """The states [number of actions + 1] along actions that are not played; fewer where one is illegal.
+        """The states [number of actions + 1] along hypothetical actions; fewer if one is illegal.
 
-        An emulator does not go back, so there the first state is all.
-        Hidden things and chance are drawn anew by the seed: they tell no more than the player to move knows.
+        An emulator cannot return to a state, so it gives only the first one. Hidden information and chance are
+        resampled with the seed, so they reveal no more than the player to move knows.
         """
         return self.follow(self.redrawn(state, seed) if path else state, path, seed)
 
     def redrawn(self, state: OneState, seed: int) -> PyTree:
-        """The state with other hidden things, where there are any."""
+        """The state with its hidden information resampled, if there is any."""
         return self._resample(state, np.uint32(seed)) if self.spec.resamples else state
 
     def follow(self, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
-        """The states [number of edges + 1] along a path from a state, hidden things and all; fewer as in `imagine`.
+        """The states [number of edges + 1] along a path from the true state; fewer as in `imagine`.
 
-        Chance that the path does not name is drawn by the seed; behind its last action it is still to come.
+        Chance that the path does not name is sampled with the seed; after its last action it is open.
         """
         states, between = [state], False
         for ply, edge in enumerate(path, 1):
@@ -83,7 +83,7 @@ class Rules:
         return self._decide(state, np.int32(edge)) if decides else self.after(state, edge, seed, ply)
 
     def begins_at(self, state: OneState, edge: int, *, between: bool) -> bool:
-        """Whether there is such an edge: behind an action (`between`) a possible outcome, else a legal action."""
+        """Whether the edge exists: after an action (`between`) a possible outcome, else a legal action."""
         if not between:
             return edge in self.legal(state)
         outcome = edge - self.spec.num_actions
@@ -103,7 +103,7 @@ class Rules:
         return [] if self.over(state) else np.flatnonzero(np.asarray(state.legal_action_mask)).tolist()
 
     def name_of(self, state: OneState, edge: int) -> str:
-        """What players call the action, or the outcome; its number where the environment has no names."""
+        """The name of the action or the outcome; its index if the environment has no names."""
         if self.is_outcome(edge):
             outcome = edge - self.spec.num_actions
             return self.env.outcome_name(state, outcome) if self.spec.names_outcomes else f"chance {outcome}"
@@ -114,7 +114,7 @@ class Rules:
         return {action: self.name_of(state, action) for action in self.legal(state)[:MAX_NAMED]}
 
     def action_called(self, state: OneState, name: str) -> int:
-        """The legal action of this name, in any case.
+        """The legal action with this name, ignoring case.
 
         Raises:
             ValueError: there is none.
@@ -123,17 +123,17 @@ class Rules:
         for action in self.legal(state):
             if wanted in (self.name_of(state, action).casefold(), str(action)):
                 return action
-        raise ValueError(f"{name.strip()!r} is no legal move here")
+        raise ValueError(f"{name.strip()!r} is not a legal move here")
 
     def picture(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> str:
-        """The picture, for one player's eyes where information is hidden; "" where there is none.
+        """The picture, as one player sees it if information is hidden; "" if there is none.
 
-        Of one player's environment that draws nothing it is the observation, where that is a picture or a grid.
+        For a single-player environment without pictures it is the observation, if that is a picture or a grid.
 
         Args:
             state: the state.
-            viewer: the player who looks; None for somebody who may see everything.
-            imagined: the state was not reached, so its end does not turn the cards.
+            viewer: the player who looks; None shows everything.
+            imagined: the state is hypothetical, so its end does not reveal the cards.
         """
         if not self.spec.draws:
             return frame(self._observe(state)) if self.spec.num_players == 1 else ""
@@ -146,7 +146,7 @@ class Rules:
         return viewer is not None and self.spec.hidden_information and (imagined or not self.over(state))
 
     def board(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> dict[str, Any]:
-        """The picture as a data URL, its box [x, y, width, height] and the places to click; else words ("text")."""
+        """The picture as a data URL, its box [x, y, width, height] and the places to click; else text ("text")."""
         svg = self.picture(state, viewer, imagined=imagined)
         if not svg:
             return {"text": self.text(state, viewer, imagined=imagined)}
@@ -154,7 +154,7 @@ class Rules:
         return {"url": data_url(svg), "box": box(svg), "areas": {str(a): list(r) for a, r in areas.items()}}
 
     def text(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> str:
-        """The position in words, for one player's eyes; by the observation or legal moves where there are none."""
+        """The position as text, as one player sees it; by default the observation or the legal moves."""
         hides = self._hides(state, viewer, imagined)
         if self.spec.writes and not hides:
             return self.env.text(state)
@@ -169,14 +169,14 @@ class Rules:
         return f"player {self.mover(state) + 1} to move" + f": {', '.join(names)}" * bool(names)
 
     def reward(self, states: list[PyTree]) -> list[float]:
-        """What each player has earned [P] over the states of a game."""
+        """Return of each player [P] over the states of a game."""
         earned = np.sum([np.asarray(state.rewards, np.float64) for state in states], axis=0)
         return [float(x) for x in np.atleast_1d(earned)]
 
 
 @functools.lru_cache(maxsize=256)
 def box(svg: str) -> list[float]:
-    """x, y, width, height of what a picture shows; a square where it does not say."""
+    """x, y, width, height of a picture's view box; a square by default."""
     try:
         root = ElementTree.fromstring(svg)
         view = root.get("viewBox", "").replace(",", " ").split()
@@ -187,12 +187,12 @@ def box(svg: str) -> list[float]:
 
 
 def points(earned: float) -> str:
-    """What was earned, to four decimal places: 0.25, 12,345."""
+    """A return with up to four decimal places: 0.25, 12,345."""
     return f"{round(earned, 4):,.10g}"
 
 
 def outcome(reward: list[float], mover_names: list[str]) -> str:
-    """How a finished game ended, in words."""
+    """The outcome of a finished game as text."""
     if len(reward) == 1:
         return f"return {points(reward[0])}"
     best = [name for name, earned in zip(mover_names, reward, strict=True) if earned == max(reward)]

@@ -1,4 +1,4 @@
-"""What a search thinks of one position, in numbers that JSON keeps: bars and a line.
+"""A search of one position as JSON: bars and an expected line.
 
 A thought is
 
@@ -6,7 +6,7 @@ A thought is
      "variation": [action], "unfolds": whether its tree has branches to show,
      "actions": [{"action", "name", "prior", "visits", "q": number or None}], the most visited first}
 
-Axes: A actions, P players. Continuous actions are counted by the root's candidates.
+Axes: A actions, P players. Continuous actions are indices of the root's candidates.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from jzero.show.branches import unfolds
 from jzero.show.rules import Rules
 
 SHOWN = 40
-"""Actions of a thought, and children of a node."""
+"""Largest number of actions of a thought, and of children of a node."""
 
 
 def thought_of(
     rules: Rules, state: OneState, found: Analysis, row: int, shown: int = SHOWN
 ) -> dict[str, Any]:
-    """What an analysis thinks of the state in one of its rows; at most `shown` actions.
+    """The thought of one row of an analysis, with at most `shown` actions.
 
     Args:
-        rules: of the game.
-        state: the row's state, which is not finished.
+        rules: rules of the game.
+        state: the row's state, unfinished.
         found: the analysis; a large one is faster on the host (`on_host`).
-        row: of the batch.
-        shown: actions that are listed.
+        row: row of the batch.
+        shown: number of actions to list.
     """
     one = jax.tree.map(lambda x: np.asarray(x[row]), dataclasses.replace(found, tree=(), states=()))
     mover = rules.mover(state)
@@ -60,7 +60,7 @@ def thought_of(
 
 
 def policy_alone(rules: Rules, state: OneState, prior: np.ndarray, value: np.ndarray) -> dict[str, Any]:
-    """The thought of a network without a search: its policy f32[A] and value f32[] or [P]."""
+    """The thought of a network without search: its policy f32[A] and value f32[] or [P]."""
     nothing = np.zeros_like(prior)
     best = int(np.argmax(np.where(np.asarray(state.legal_action_mask), prior, -1.0)))
     mover = rules.mover(state)
@@ -85,7 +85,7 @@ def _bars(
     names: dict[int, str],
     shown: int,
 ) -> list[dict[str, Any]]:
-    """The actions of most visits, or of the highest prior."""
+    """The actions with the most visits, or the highest prior."""
     order = sorted(names or rules.legal(state), key=lambda action: (-visits[action], -prior[action]))[:shown]
     return [
         {
@@ -100,17 +100,17 @@ def _bars(
 
 
 def vector_name(vector: np.ndarray) -> str:
-    """A continuous action in short."""
+    """A continuous action as short text."""
     return f"({', '.join(f'{number:.2f}' for number in vector)})"
 
 
 def by_seat(value: np.ndarray, mover: int, num_players: int) -> list[float]:
-    """[P] of a value [] for the player to move, or [P] by seat."""
+    """Values [P] by seat, from a value [] for the player to move or values [P] by seat."""
     if np.ndim(value):
         return [float(x) for x in value]
     return [float(value) if seat == mover else -float(value) for seat in range(num_players)]
 
 
 def of_mover(values: np.ndarray, mover: int) -> np.ndarray:
-    """Values [A] of the player to move, of values [A] or [A, P] by seat."""
+    """Values [A] of the player to move, from values [A] or [A, P] by seat."""
     return values[:, mover] if values.ndim == 2 else values

@@ -1,7 +1,7 @@
-"""Checkpoints: the whole state of a run, by orbax, behind two functions.
+"""Checkpoints: the whole state of a run, saved and restored with orbax.
 
-`<directory>/<iteration>/` holds one checkpoint; by default `trim` keeps the newest two, so that a damaged one has a
-predecessor.
+`<directory>/<iteration>/` holds one checkpoint; by default `trim` keeps the newest two, so that one is left if the
+newest is damaged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def save(directory: str | Path, iteration: int, state: OneState) -> None:
     """Writes `state` (a pytree of arrays) as the checkpoint of `iteration` and waits until it is on disk.
 
     Raises:
-      OSError: the disk is full or not writable; earlier checkpoints stay.
+      OSError: the disk is full or not writable; earlier checkpoints are unchanged.
     """
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def save(directory: str | Path, iteration: int, state: OneState) -> None:
 
 
 def trim(directory: str | Path, *, newest: int = NEWEST, kept: Collection[Any] = ()) -> None:
-    """Removes all checkpoints but the `newest` and those of the iterations `kept`."""
+    """Removes all checkpoints except the `newest` and those of the iterations `kept`."""
     directory = Path(directory)
     if jax.process_index() == 0:
         for old in set(iterations(directory)[:-newest]) - set(kept):
@@ -57,13 +57,13 @@ def trim(directory: str | Path, *, newest: int = NEWEST, kept: Collection[Any] =
 def restore(
     directory: str | Path, template: PyTree, *, partial: bool = False, iteration: int | None = None
 ) -> tuple[int, PyTree]:
-    """The newest readable checkpoint, or that of an iteration.
+    """Restores the newest readable checkpoint, or that of an iteration.
 
     Args:
-      directory: where `save` wrote.
-      template: a state of the same structure, of arrays or `jax.ShapeDtypeStruct`s with shardings.
-      partial: the template is a part of what was saved (named tuples as dictionaries); only that is read.
-      iteration: of the checkpoint; None for the newest.
+      directory: the directory of `save`.
+      template: a state with the same structure, of arrays or `jax.ShapeDtypeStruct`s with shardings.
+      partial: the template is a part of the saved state (named tuples as dictionaries); only that is read.
+      iteration: iteration of the checkpoint; None for the newest.
 
     Returns:
       its iteration and state. A damaged one is skipped with a warning.
@@ -92,12 +92,12 @@ def restore(
 def restore_part(
     directory: str | Path, names: Sequence[str], iteration: int | None = None
 ) -> tuple[int, PyTree]:
-    """A part of a checkpoint, without a template of it: named tuples are dictionaries.
+    """Restores a part of a checkpoint without a template: named tuples become dictionaries.
 
     Args:
-      directory: where `save` wrote.
-      names: of the part, from the outside in.
-      iteration: of the checkpoint; None for the newest.
+      directory: the directory of `save`.
+      names: path of the part, from the outside in.
+      iteration: iteration of the checkpoint; None for the newest.
 
     Returns:
       its iteration and the part.
@@ -122,7 +122,7 @@ def restore_part(
 
 
 def _numbers(directory: Path, iteration: int | None) -> list[int]:
-    """The iterations to look at, newest first."""
+    """The iterations to try, newest first."""
     there = iterations(directory)
     if iteration is not None and iteration not in there:
         raise FileNotFoundError(
@@ -146,8 +146,8 @@ def _read(path: Path, template: PyTree, partial: bool) -> PyTree:
 
 
 def shapes(directory: str | Path) -> Any:
-    """Shapes and dtypes of the newest checkpoint that says what it holds, named tuples as dictionaries; None where
-    there is none.
+    """Shapes and dtypes of the newest checkpoint with metadata, named tuples as dictionaries; None if there is
+    none.
     """
     for number in reversed(iterations(directory)):
         try:
@@ -160,7 +160,7 @@ def shapes(directory: str | Path) -> Any:
 
 
 def _remove_unfinished(directory: Path) -> bool:
-    """Removes what a failed or killed process began to write; returns whether there was any."""
+    """Removes unfinished writes of a failed or killed process; returns whether there were any."""
     if jax.process_index() > 0:
         return False
     unfinished = list(directory.glob("*.orbax-checkpoint-tmp*"))
@@ -170,10 +170,10 @@ def _remove_unfinished(directory: Path) -> bool:
 
 
 def _remove_failed(directory: Path) -> None:
-    """Removes what a failed `save` wrote, until nothing more appears.
+    """Removes the files of a failed `save`, until no more appear.
 
-    Orbax raises at the first array that cannot be written while its threads go on with the others, and these make
-    their directories again.
+    Orbax raises at the first array that cannot be written while its threads continue with the others and recreate
+    their directories.
     """
     quiet = 0
     for _ in range(50):
@@ -192,7 +192,7 @@ def _is_key(leaf: PyTree) -> bool:
 
 
 def _plain(state: OneState) -> PyTree:
-    """Random keys as their integers, and a number for an empty array, which orbax refuses."""
+    """Random keys as integers, and a number for an empty array, which orbax rejects."""
 
     def plain(leaf: PyTree) -> PyTree:
         if np.size(leaf) == 0:

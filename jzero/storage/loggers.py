@@ -12,14 +12,14 @@ from jzero.storage.run_dir import to_json, write_atomic
 
 
 class Logger(Protocol):
-    """A place for metrics besides metrics.jsonl."""
+    """A destination of metrics in addition to metrics.jsonl."""
 
     def log(self, step: int, metrics: Record) -> None:
         """Writes the finite numbers among `metrics` under `step`, the iteration."""
         ...
 
     def close(self) -> None:
-        """Writes out what is pending."""
+        """Flushes pending writes."""
         ...
 
 
@@ -31,12 +31,12 @@ def make_loggers(
     Args:
       run_dir: TensorBoard's events go to its folder `tensorboard`, W&B's files to its folder `wandb`.
       tensorboard: log to TensorBoard.
-      wandb: log to Weights & Biases, as its environment variables say (WANDB_PROJECT, WANDB_MODE, ...).
+      wandb: log to Weights & Biases, configured by its environment variables (WANDB_PROJECT, WANDB_MODE, ...).
       config: the run's configuration, shown by W&B.
-      resumed_at: the iteration a resumed run goes on from; TensorBoard hides later entries.
+      resumed_at: iteration at which a run resumes; TensorBoard hides later entries.
 
     Raises:
-      ImportError: a package is missing; the message is one line that says what to install.
+      ImportError: a package is missing; the message says what to install.
     """
     loggers: list[Logger] = []
     if tensorboard:
@@ -80,7 +80,7 @@ class _Wandb:
 
 
 def _wandb_id(run_dir: Path) -> str:
-    """The run's name at W&B, kept in the directory so that a resumed run continues the same curves."""
+    """The run's id at W&B, stored in the directory so that a resumed run continues the same curves."""
     path = run_dir / "wandb_id"
     if not path.exists():
         write_atomic(path, secrets.token_hex(4))

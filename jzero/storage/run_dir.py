@@ -1,12 +1,12 @@
-"""A run's directory: one writer at a time, and writes that keep earlier content in a crash.
+"""A run's directory: one writer at a time, and atomic writes.
 
     runs/<experiment>/<YYYYmmdd-HHMMSS>/
-      lock            held while a process writes here; freed when that process ends, however it ends
+      lock            held while a process writes here; freed when that process ends
       config.json     {"experiment": str, "config": {...}, "versions": {...}, "command": str}
       metrics.jsonl   one line per iteration
       result.json     the final strength and totals
       games.json      sample games
-      traceback.txt   of the error that ended the run
+      traceback.txt   traceback of the error that ended the run
       checkpoints/    see `jzero.storage.checkpoint`
 
 JSON files are replaced as a whole (temporary file, fsync, rename): a reader, a full disk or a power cut finds
@@ -53,16 +53,16 @@ UNSAVED = {
     "wandb",
     "wandb_id",
 }
-"""What may be left of a run that ended before its first checkpoint."""
+"""Files that a run without a checkpoint may leave."""
 PACKAGES = ("jzero", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 class RunDirError(ValueError):
-    """A run directory cannot be used; the message is one line that says what to do."""
+    """A run directory cannot be used; the message says what to do."""
 
 
 class RunDir:
-    """A run directory whose lock this process holds; made by `RunDir.create`, closed by `with` or `close`.
+    """A run directory locked by this process; made by `RunDir.create`, closed by `with` or `close`.
 
     On several hosts only process 0 makes one.
     """
@@ -83,23 +83,23 @@ class RunDir:
         command: str = "",
         root: str | Path = "runs",
     ) -> Self:
-        """Takes a run directory, new or (with `resume`) an existing one, and writes its config.json.
+        """Claims a run directory, a new one or (with `resume`) an existing one, and writes its config.json.
 
-        A directory whose run ended before its first checkpoint is as good as new: what is left there is removed.
+        A directory of a run without a checkpoint counts as new: its files are removed.
 
         Args:
           path: the directory; None for a new `<root>/<experiment>/<YYYYmmdd-HHMMSS>`, or with `resume` for
             the newest run there.
-          experiment: the name of the script or preset.
-          config: a dataclass or mapping of what was chosen, nested or flat; other values become text.
-          resume: continue the run in the directory. A half-written last line of its metrics is dropped; call
+          experiment: name of the script or preset.
+          config: a dataclass or mapping of the settings, nested or flat; other values become text.
+          resume: continue the run in the directory. A truncated last line of its metrics is removed; call
             `rewind_metrics` once the checkpoint's iteration is known.
           device: the kind of device, for the record.
-          command: what starts this experiment on a command line, for `resume_command`.
-          root: where runs without a `path` go.
+          command: the command that starts this experiment, for `resume_command`.
+          root: directory of runs without a `path`.
 
         Raises:
-          RunDirError: it holds another run (with `resume`: none), is in use by another process, or cannot be
+          RunDirError: it holds another run (with `resume`: no run), is in use by another process, or cannot be
             written.
         """
         chosen = _choose(path, experiment, resume, Path(root))
@@ -143,7 +143,7 @@ class RunDir:
         if resume and CONFIG not in content:
             raise RunDirError(
                 f"run directory {self.path} holds no run to resume (no {CONFIG}): "
-                "give the directory of a run, or leave out --resume"
+                "give the directory of a run, or omit --resume"
             )
 
     def _remove(self, names: Collection[str]) -> None:
@@ -155,11 +155,11 @@ class RunDir:
                     entry.unlink()
 
     def write_json(self, name: str, value: PyTree) -> None:
-        """Replaces the file `name` in the directory by `value` as JSON, all of it or nothing."""
+        """Atomically replaces the file `name` in the directory with `value` as JSON."""
         write_atomic(self.path / name, json.dumps(to_json(value), indent=2, allow_nan=False) + "\n")
 
     def append_metrics(self, metrics: Record) -> None:
-        """Adds one line to metrics.jsonl; a half-written line is removed."""
+        """Appends one line to metrics.jsonl; a partial line is removed."""
         line = (json.dumps(to_json(metrics), allow_nan=False) + "\n").encode()
         path = self.path / METRICS
         # Unbuffered: nothing may linger in Python and be written after the error was reported.
@@ -173,7 +173,7 @@ class RunDir:
                 raise
 
     def rewind_metrics(self, iteration: float) -> None:
-        """Drops the lines of metrics.jsonl after `iteration`, to be repeated, and broken ones."""
+        """Removes the lines of metrics.jsonl after `iteration`, which will be repeated, and broken ones."""
         path = self.path / METRICS
         if not path.exists():
             return
@@ -198,7 +198,7 @@ class RunDir:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object's file, or None where it is missing, broken or holds something else."""
+    """Reads a JSON object from a file; None if it is missing, broken or something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -209,7 +209,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl, oldest first; [] without the file.
 
-    Broken lines, as of a process killed while it writes, are skipped.
+    Broken lines, such as from a process killed during a write, are skipped.
     """
     try:
         lines = (Path(run_dir) / METRICS).read_bytes().split(b"\n")
@@ -223,7 +223,7 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def iterations(directory: str | Path) -> list[int]:
-    """Iterations of the checkpoints in `directory`, oldest first; unfinished ones have other names."""
+    """Iterations of the finished checkpoints in `directory`, oldest first."""
     directory = Path(directory)
     if not directory.is_dir():
         return []
@@ -231,12 +231,12 @@ def iterations(directory: str | Path) -> list[int]:
 
 
 def has_checkpoint(path: Path) -> bool:
-    """Whether the run in `path` has saved one."""
+    """Whether the run in `path` has saved a checkpoint."""
     return bool(iterations(path / CHECKPOINTS))
 
 
 def resume_command(experiment: str, path: str | Path) -> str:
-    """The line for a shell that continues the run in `path`: with the script that began it, if recorded."""
+    """The shell command that resumes the run in `path`, with its original script if recorded."""
     command = (read_json(Path(path) / CONFIG) or {}).get("command") or f"python experiments/{experiment}.py"
     return f"{command} --run-dir {shlex.quote(str(path))} --resume"
 
@@ -255,7 +255,7 @@ def versions(device: str = "") -> dict[str, str]:
 def to_json(value: PyTree) -> PyTree:
     """`value` in JSON's types: dataclasses and named tuples as mappings, arrays as lists, nan and inf None.
 
-    Whatever else it holds becomes text.
+    Anything else becomes text.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -277,7 +277,7 @@ def to_json(value: PyTree) -> PyTree:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replaces the file at `path` by `text`; on any failure the old file stays and nothing is left behind.
+    """Atomically replaces the file at `path` with `text`; on failure the old file stays and nothing else remains.
 
     Raises:
       RunDirError: the directory cannot be written or the disk is full.
@@ -297,47 +297,45 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _check_letters(path: Path) -> None:
-    """Raises RunDirError where Python reads no UTF-8 in this locale and the path has letters of it.
+    """Raises RunDirError if the path has characters outside this locale's encoding.
 
-    No file may be written there then: orbax takes text alone.
+    Nothing could be written there, since orbax needs paths as text.
     """
     try:
         os.fspath(path.absolute()).encode()
     except UnicodeEncodeError:
         raise RunDirError(
-            f"run directory {os.fspath(path.absolute())!a} has letters that Python does not read in this locale: "
-            "set PYTHONUTF8=1 (or LANG=C.UTF-8), or choose another --run-dir"
+            f"run directory {os.fspath(path.absolute())!a} has characters outside this locale's encoding: set "
+            "PYTHONUTF8=1 (or LANG=C.UTF-8), or choose another --run-dir"
         ) from None
 
 
 def _choose(path: str | Path | None, experiment: str, resume: bool, root: Path) -> Path:
-    """The directory meant by `path`: itself, a new one named by the time, or the newest run when resuming."""
+    """`path`, or by default a new directory named by the time, or the newest run when resuming."""
     if path is not None:
         chosen = Path(path)
         if resume and not chosen.is_dir():
             raise RunDirError(
                 f"run directory {chosen} does not exist: "
-                "give the directory of a run to resume, or leave out --resume"
+                "give the directory of a run to resume, or omit --resume"
             )
         return chosen
     runs = root / (re.sub(r"[^\w.-]+", "-", experiment).strip(".-") or "run")
     if resume:
         found = sorted((config.parent for config in runs.glob(f"*/{CONFIG}")), key=_begun)
         if not found:
-            raise RunDirError(
-                f"{runs} has no run to resume: give the directory of a run, or leave out --resume"
-            )
+            raise RunDirError(f"{runs} has no run to resume: give the directory of a run, or omit --resume")
         return found[-1]
     return _new_directory(runs, f"{datetime.datetime.now():%Y%m%d-%H%M%S}")
 
 
 def _begun(path: Path) -> list[int]:
-    """The numbers in a run's name, which order runs by time."""
+    """The numbers in a run's name, which sort runs by time."""
     return [int(digits) for digits in re.findall(r"\d+", path.name)]
 
 
 def _new_directory(runs: Path, name: str) -> Path:
-    """Makes `runs/name`, or `runs/name-2`, ... where other runs began in the same second."""
+    """Makes `runs/name`, or `runs/name-2`, ... if other runs started in the same second."""
     with _explained(runs / name):
         runs.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
@@ -351,7 +349,7 @@ def _new_directory(runs: Path, name: str) -> Path:
 
 
 def _acquire(path: Path) -> int:
-    """Locks the directory for this process; closing the file descriptor or ending frees the lock."""
+    """Locks the directory for this process; closing the file descriptor, or the end of the process, frees it."""
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if fcntl is not None:
@@ -365,7 +363,8 @@ def _acquire(path: Path) -> int:
     except OSError as error:
         # Some cluster file systems are mounted without locks; runs there go on without the check.
         advice = (
-            f"run directory {path} cannot be locked ({error.strerror}): let no second process write to it"
+            f"run directory {path} cannot be locked ({error.strerror}): make sure that no second process writes to "
+            "it"
         )
         warnings.warn(advice, stacklevel=4)
     try:
@@ -379,10 +378,10 @@ def _acquire(path: Path) -> int:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns the operating system's errors into one line about `path`."""
+    """Turns OS errors into one line about `path`."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free some space, then go on with --resume" if full else "give a directory you may write to"
+        advice = "free some space, then continue with --resume" if full else "give a writable directory"
         raise RunDirError(f"cannot write {path}: {error.strerror or error}: {advice}") from error

@@ -336,7 +336,7 @@ def test_an_agent_gives_vectors():
 
 
 def test_alphazero_names_the_algorithms_that_can():
-    with pytest.raises(ValueError, match=r"vectors of 2; learn a model \(experiments.muzero.py, efficientz"):
+    with pytest.raises(ValueError, match=r"vectors of 2; use algorithm 'gumbel_muzero'"):
         build_algorithm(Aim(), config(algorithm="alphazero"))
 
 

@@ -154,17 +154,17 @@ class PointsToClick(TwoPiles):
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        (SameName, r"action_name\(state, action\) does not return another text for each legal action"),
+        (SameName, r"action_name\(state, action\) does not return a different text for each legal action"),
         (NoName, r"- action_name\(state, action\) fails: AttributeError: .* 'names' "),
         (
             SameOutcome,
-            r"outcome_name\(afterstate, outcome\) does not return another text for each possible outcome",
+            r"outcome_name\(afterstate, outcome\) does not return a different text for each possible outcome",
         ),
         (NoOutcome, r"- outcome_name\(afterstate, outcome\) fails: AttributeError: .* 'tiles'"),
         (PointsToClick, r"- areas\(state\) does not return \{action: \(\(x, y, width, height\), ...\)\}"),
         (
             Remembers,
-            r"- random play fails under jax.jit: UnexpectedTracerError: .*: keep nothing of one call for",
+            r"- random play fails under jax.jit: UnexpectedTracerError: .*: keep nothing between calls",
         ),
         (NoPicture, r"- svg\(state\) fails: AttributeError: .* 'board' " + HERE.format(".*state.board.*")),
     ],
@@ -176,7 +176,7 @@ def test_what_fails_only_in_play_is_told_too(env, said):
 
 
 def test_a_class_in_place_of_an_environment_is_told():
-    with pytest.raises(EnvError, match=r"was given the class TwoPiles: give an environment, TwoPiles\(\)"):
+    with pytest.raises(EnvError, match=r"got the class TwoPiles: pass an environment, TwoPiles\(\)"):
         check_env(TwoPiles)
 
 
@@ -188,7 +188,7 @@ class NotFrozen(TwoPiles):
 def test_an_environment_without_a_hash_is_told_to_freeze():
     with pytest.raises(EnvError, match=r"it lacks a hash, .*@dataclass\(frozen=True\)"):
         check_env(NotFrozen())
-    with pytest.raises(ValueError, match=r"NotFrozen' is no environment: it lacks a hash, "):
+    with pytest.raises(ValueError, match=r"NotFrozen' is not an environment: it lacks a hash, "):
         make("tests.check.test_errors:NotFrozen")
 
 

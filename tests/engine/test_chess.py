@@ -153,7 +153,7 @@ def test_an_action_off_the_board_has_no_name(game):
 
 def test_other_games_have_no_such_moves():
     env = make("tic_tac_toe")
-    with pytest.raises(ValueError, match=r"UCI plays chess.*pgx:chess"):
+    with pytest.raises(ValueError, match=r"UCI needs pgx's chess.*pgx:chess"):
         chess.side_of(env, env.init(jax.random.key(0)))
 
 

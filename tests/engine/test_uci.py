@@ -252,9 +252,9 @@ def test_the_number_of_simulations_can_be_set(tell):
     assert thinker.asked[-1][0] == 17
     assert [line for line in said if "ignored" in line] == [
         "info string option 'name simulations value 0' is ignored: expected 1 to 64",
-        "info string option 'name Hash value 64' is ignored: known are MultiPV and Simulations",
+        "info string option 'name Hash value 64' is ignored: known options are MultiPV and Simulations",
         "info string option 'name MultiPV' is ignored: expected 1 to 32",
-        "info string option '' is ignored: known are MultiPV and Simulations",
+        "info string option '' is ignored: known options are MultiPV and Simulations",
     ]
 
 

@@ -94,7 +94,7 @@ def test_check_env_finds_nothing(craftax):
 
 
 def test_alphazero_is_refused_since_the_view_is_partial(craftax):
-    with pytest.raises(ValueError, match="may not see"):
+    with pytest.raises(ValueError, match="hidden from the player to move"):
         check_hidden(describe(make(f"craftax:{CLASSIC}")))
 
 

@@ -307,7 +307,7 @@ def test_gymnax_00s_done_is_split_into_the_end_and_the_limit():
 @pytest.mark.parametrize("name", ["SimpleBandit-bsuite", "MetaMaze-misc"])
 def test_what_is_hidden_is_not_searched(name):
     env = make(f"gymnax:{name}")
-    with pytest.raises(ValueError, match=rf"'{name}' holds what its player to move may not see"):
+    with pytest.raises(ValueError, match=rf"'{name}' holds information hidden from the player to move"):
         check_hidden(describe(env))
     spec = describe(make("gymnax:CartPole-v1"))
     check_hidden(spec)

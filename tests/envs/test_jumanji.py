@@ -192,7 +192,7 @@ def test_options_that_a_game_does_not_take_are_an_error_that_lists_those_it_take
 
 def test_hidden_mines_are_for_learned_models():
     name = "jumanji:Minesweeper-v0"
-    with pytest.raises(ValueError, match=r"may not see.*experiments/muzero"):
+    with pytest.raises(ValueError, match=r"hidden from the player to move.*gumbel_muzero"):
         build_algorithm(make(name), TrainConfig(env=name))
     build_algorithm(make(name), TrainConfig(env=name, algorithm="gumbel_muzero"))
 

@@ -92,7 +92,7 @@ def test_check_env_finds_nothing_in_any_game(navix):
 def test_alphazero_is_refused_where_something_is_hidden(navix):
     check_hidden(describe(make("navix:Navix-Empty-5x5-v0")))
     for name in ("GoToDoor-5x5-v0", "Empty-5x5-v0?observation='symbolic_first_person'"):
-        with pytest.raises(ValueError, match="may not see"):
+        with pytest.raises(ValueError, match="hidden from the player to move"):
             check_hidden(describe(make(f"navix:Navix-{name}")))
 
 

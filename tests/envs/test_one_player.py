@@ -102,5 +102,5 @@ def test_muzero_learns_in_it():
 
 def test_hidden_information_is_refused_where_a_search_would_see_it():
     check_hidden(describe(ENV))
-    with pytest.raises(ValueError, match="may not see"):
+    with pytest.raises(ValueError, match="hidden from the player to move"):
         check_hidden(describe(OnePlayerEnv("walk", 2, start, advance, look, hidden_information=True)))

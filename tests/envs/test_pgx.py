@@ -350,7 +350,7 @@ def config_of(name, algorithm="alphazero"):
 def test_a_search_that_would_see_hidden_cards_is_refused():
     name = "pgx:sparrow_mahjong"
     with pytest.raises(
-        ValueError, match=r"'pgx:sparrow_mahjong' holds what its player to move may not see.*resample"
+        ValueError, match=r"'pgx:sparrow_mahjong' holds information hidden from the player to move.*resample"
     ):
         build_algorithm(make(name), config_of(name))
     with pytest.raises(ValueError, match="add resample"):
@@ -362,7 +362,7 @@ def test_refusals_name_only_what_would_be_taken():
     env = make("pgx:sparrow_mahjong")
     with pytest.raises(ValueError, match=r"add resample\(state, key\)$"):
         build_algorithm(env, config_of("pgx:sparrow_mahjong"))
-    with pytest.raises(ValueError, match=r"AlphaZero can play it once .* has resample"):
+    with pytest.raises(ValueError, match=r"give .* resample.* use algorithm 'alphazero'"):
         build_algorithm(env, config_of("pgx:sparrow_mahjong", "muzero"))
 
 

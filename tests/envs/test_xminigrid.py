@@ -68,7 +68,7 @@ def test_check_env_finds_nothing_in_any_game(xminigrid):
 
 
 def test_alphazero_is_refused_since_the_view_is_partial(xminigrid):
-    with pytest.raises(ValueError, match="may not see"):
+    with pytest.raises(ValueError, match="hidden from the player to move"):
         check_hidden(describe(make("xminigrid:MiniGrid-Empty-5x5")))
 
 

@@ -103,7 +103,7 @@ def test_the_policy_is_called_with_one_batch_size_and_it_does_not_matter_which()
 
 
 def test_an_illegal_action_is_an_error():
-    with pytest.raises(ValueError, match=r"act chose action 0 after \[0, \d\], where the legal actions are"):
+    with pytest.raises(ValueError, match=r"act chose action 0 after \[0, \d\]; the legal actions are"):
         prove_never_loses(TTT, lambda states: np.zeros(len(states.board), np.int32))
 
 
@@ -140,7 +140,7 @@ def test_games_from_openings_are_those_of_all_games_that_begin_so():
 def test_openings_are_checked():
     act = Table(perfect_policy())
     for openings in ((), ((0,), (1, 2))):
-        with pytest.raises(ValueError, match="openings: expected one or more, of the same number of actions"):
+        with pytest.raises(ValueError, match="openings: expected one or more of the same length"):
             prove_never_loses(TTT, act, openings=openings)
     with pytest.raises(ValueError, match="openings chose action 4 after"):
         prove_never_loses(TTT, act, openings=[(4, 4)])

@@ -130,7 +130,7 @@ def test_a_program_that_dies_is_an_error_with_its_last_words(command):
             engine.choose([0])
 
     with pytest.raises(
-        GtpError, match=rf"ended at '{command} .*' with exit code 3; it said: no stones left$"
+        GtpError, match=rf"ended at '{command} .*' with exit code 3; its output: no stones left$"
     ):
         play()
 
@@ -154,7 +154,7 @@ def test_a_program_that_hangs_is_ended_after_its_time(monkeypatch):
 
 
 def test_a_program_of_another_tongue_is_an_error():
-    with pytest.raises(GtpError, match="does not speak GTP: it answered 'name' by 'Welcome to Go!'"):
+    with pytest.raises(GtpError, match="does not speak GTP: it answered 'name' with 'Welcome to Go!'"):
         fake("E5", "--babble", "name")
 
 

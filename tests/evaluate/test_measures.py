@@ -156,8 +156,11 @@ def test_the_share_not_lost_is_that_of_all_games_by_the_plain_rules():
 @pytest.mark.parametrize(
     ("measure", "words"),
     [
-        (lambda agent: 0.5, r"measure gave 0.5 for an agent; expected a jzero.evaluate.measures.Strength$"),
-        (lambda env: lambda agent: None, "it takes an environment: call it with yours first"),
+        (
+            lambda agent: 0.5,
+            r"measure returned 0.5 for an agent; expected a jzero.evaluate.measures.Strength$",
+        ),
+        (lambda env: lambda agent: None, "call it with the environment first"),
     ],
 )
 def test_what_is_no_measure_is_said(measure, words):

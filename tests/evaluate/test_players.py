@@ -64,7 +64,7 @@ def test_a_program_is_refused_where_it_does_not_play():
         open_opponent(env, "connect_four", "gnu_go")
     with pytest.raises(ValueError, match=r"open_spiel_mcts: it plays connect_four, .*, not quoridor\?size=5"):
         open_opponent(env, "quoridor?size=5", "open_spiel_mcts")
-    with pytest.raises(ValueError, match=r"bitbully: it plays connect_four, not tic_tac_toe; take rollouts"):
+    with pytest.raises(ValueError, match=r"bitbully: it plays connect_four, not tic_tac_toe; use rollouts"):
         open_opponent(TicTacToe(), "tic_tac_toe", "bitbully")
     for env in (Emulator(), Aim()):
         with pytest.raises(ValueError, match="rollouts: this game cannot be searched"):
@@ -88,7 +88,7 @@ class Lottery(TwoPiles):
 @pytest.mark.parametrize("env", [Race(num_players=1), Apart(), Lottery(), Aim(), Emulator(), Blob(3, 1)])
 def test_minimax_is_refused_where_there_is_more_than_a_result(env):
     with pytest.raises(
-        ValueError, match=r"opponent minimax: it plays games of two .* which this is not; take"
+        ValueError, match=r"opponent minimax: it plays two-player games .* this is not one: use"
     ):
         open_opponent(env, "this", "minimax")
 
@@ -180,8 +180,8 @@ def test_gnu_gos_settings_out_of_range_are_refused(level, seed):
     ("name", "message"),
     [
         ("rolouts", r"unknown opponent 'rolouts': did you mean 'rollouts'\?.*or give module:function"),
-        ("rollouts:many", r"'many' is no number above 0; give one as in rollouts:1000, or 'rollouts'"),
-        ("rollouts:0", r"'0' is no number above 0"),
+        ("rollouts:many", r"'many' is not a number above 0; give one as in rollouts:1000, or 'rollouts'"),
+        ("rollouts:0", r"'0' is not a number above 0"),
         ("random:3", "random takes no number; give 'random'"),
         ("minimax:99", "expected at most 64 plies"),
         ("no_module:f", r"cannot import the module 'no_module'.*start in the folder of no_module.py"),
@@ -263,7 +263,7 @@ def test_any_program_that_speaks_gtp_plays_by_its_command_line():
     [
         ("", ValueError, r"opponent 'gtp:': no command; give one as in 'gtp:my-program --gtp'"),
         ("go 'x", ValueError, "No closing quotation; quote it as in a shell"),
-        ("no-such-program", ImportError, "no-such-program is not installed, or not on the PATH"),
+        ("no-such-program", ImportError, "no-such-program is not installed or not on the PATH"),
         (f"{FAKE} E5 --refuse boardsize", GtpError, "refused 'boardsize 9'"),
     ],
 )

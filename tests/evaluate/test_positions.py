@@ -173,7 +173,7 @@ def test_a_hand_made_set_is_graded_as_by_hand():
 
 
 def test_positions_of_another_game_are_refused():
-    with pytest.raises(ValueError, match="expected 9 values a position, got 7"):
+    with pytest.raises(ValueError, match="expected 9 values per position, got 7"):
         load_positions(FILE, TicTacToe())
     finished = make_position_set("connect_four", [[0, 1, 0, 1, 0, 1, 0]], np.zeros((1, 7), np.int8))
     with pytest.raises(ValueError, match=r"position 0 .* should be unfinished"):

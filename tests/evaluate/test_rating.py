@@ -144,7 +144,7 @@ def test_a_draw_is_half_a_win_for_each():
 def test_players_without_common_games_are_refused():
     wins = np.zeros((4, 4))
     wins[0, 1] = wins[2, 3] = 1
-    with pytest.raises(ValueError, match=r"players \[2, 3\] share no chain of games with the anchor"):
+    with pytest.raises(ValueError, match=r"players \[2, 3\] have no chain of games to the anchor"):
         bradley_terry(wins)
 
 

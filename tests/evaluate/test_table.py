@@ -77,7 +77,7 @@ def test_the_interval_takes_deals_as_units():
 
 def test_an_illegal_action_and_malformed_arguments_are_told():
     env = Blob(players=3, cards=2)
-    with pytest.raises(ValueError, match=r"opponent chose action 0 after \[.*where the legal actions are"):
+    with pytest.raises(ValueError, match=r"opponent chose action 0 after \[.*the legal actions are"):
         play_tables(
             env,
             as_player(lowest),

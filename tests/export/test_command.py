@@ -37,7 +37,7 @@ def test_the_files_of_a_run(run, tmp_path, capsys):
     text = said(capsys, run, "--out", tmp_path / "shared", *options)
     assert "weights of iteration 7" in text
     assert "policy and value for cpu, cuda, tpu, any number of rows" in text
-    assert "weights of 32 bits; it searches by PUCT, not by gumbel" in text
+    assert "weights of 32 bits; it searches with PUCT, not with gumbel" in text
     assert same_bits(jzero.load(tmp_path / "shared").params, jzero.load(run).params)
     with safetensors.safe_open(tmp_path / "new/w.safetensors", "np") as file:
         found = file.metadata()
@@ -65,11 +65,11 @@ def test_a_network_that_does_not_fit_takes_16_bits_or_is_refused(tmp_path, monke
     assert half.bytes < whole.bytes
     assert 0 < half.policy_difference < 1e-3
     monkeypatch.setattr(html, "BOUND", half.policy_difference / 2)
-    with pytest.raises(ValueError, match="weights of 16 bits change probabilities by"):
+    with pytest.raises(ValueError, match="16-bit weights change probabilities by"):
         html.write_html(*arguments)
     monkeypatch.setattr(html, "MOST_BYTES", 1000)
     with pytest.raises(
-        ValueError, match=r"would hold 0.\d MB, more than 0.001: train a network of less width"
+        ValueError, match=r"would hold 0.\d MB, more than 0.001: train a network with a smaller width"
     ):
         html.write_html(*arguments)
 
@@ -77,8 +77,8 @@ def test_a_network_that_does_not_fit_takes_16_bits_or_is_refused(tmp_path, monke
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"env": "tests.helpers.tiny:Race"}, "plays Tic-tac-toe, Connect Four, Quoridor, .* and not 'Race'"),
-        ({"algorithm": "gumbel_muzero"}, "plays by AlphaZero's networks .* this run is of 'gumbel_muzero'"),
+        ({"env": "tests.helpers.tiny:Race"}, "plays only Tic-tac-toe, Connect Four, Quoridor, not 'Race'"),
+        ({"algorithm": "gumbel_muzero"}, "--html takes AlphaZero's networks only .* is of 'gumbel_muzero'"),
         (
             {"network": NetworkSettings(width=16, blocks=1, value_limit=2)},
             "with value_limit 2; expected mlp or",
@@ -100,7 +100,7 @@ def test_mistakes_in_the_options(run, tmp_path):
             [],
             "nothing to export; give --out FOLDER or --weights FILE, --stablehlo FILE, --onnx FILE, --html FILE",
         ),
-        (["--out", tmp_path], "--out is .*, which exists; expected a new folder"),
+        (["--out", tmp_path], "--out is .*, which already exists; expected a new folder"),
         (["--onnx", tmp_path], "--onnx is .*, which is a folder; expected a file"),
         (["--html", tmp_path / "p", "--checkpoint", 8], "no checkpoint of iteration 8; there are 7"),
     ):
@@ -112,7 +112,9 @@ def test_mistakes_in_the_options(run, tmp_path):
 
 def test_a_network_that_was_handed_in_has_no_name(run, tmp_path):
     other = run_on_disk(tmp_path / "run", tiny(network=MLP), jzero.load(run).params, ("network",))
-    with pytest.raises(SystemExit, match=r"was trained with its own network, .* jzero.export.root_network"):
+    with pytest.raises(
+        SystemExit, match=r"objects that no file holds \(network\): .* jzero.export.root_network"
+    ):
         main([str(other), "--stablehlo", str(tmp_path / "n")])
 
 

@@ -17,7 +17,7 @@ PAGES = {
     "connect_four": NetworkSettings("resnet", width=8, blocks=1),
     "quoridor?size=5&walls=3": NetworkSettings(width=16, blocks=1, norm="none"),
 }
-OVER = "You have won. The agent has won. A draw. Nobody has won"
+OVER = "You won. The agent won. A draw. Nobody won"
 
 
 @pytest.fixture(scope="module")

@@ -327,13 +327,17 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
         (
             "tic_tac_toe",
             {"search": SearchSettings(worlds=2)},
-            "search.worlds is 2; 'tic_tac_toe' hides nothing",
+            "search.worlds is 2; 'tic_tac_toe' has no hidden information",
         ),
-        ("blob", {"search": SearchSettings(reuse=True)}, "search.reuse is True; 'blob' hides information"),
+        (
+            "blob",
+            {"search": SearchSettings(reuse=True)},
+            "search.reuse is True; 'blob' has hidden information",
+        ),
         (
             "blob",
             {"search": SearchSettings(policy="puct", forced_playouts=2.0)},
-            "search.forced_playouts is 2; it needs visits of actions",
+            "search.forced_playouts is 2; it needs visit counts",
         ),
         (
             "tic_tac_toe",
@@ -342,13 +346,13 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
                 "search": SearchSettings(policy="puct", forced_playouts=2.0),
                 "network": NetworkSettings(kind="mlp", width=8, blocks=1, chance_codes=4),
             },
-            "search.forced_playouts is 2; it needs visits of actions",
+            "search.forced_playouts is 2; it needs visit counts",
         ),
-        ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resigning is for two players"),
+        ("blob", {"resign_below": -0.9}, "resign_below is -0.9; resignation needs two players"),
         (
             "tic_tac_toe",
             {"algorithm": "muzero", "resign_below": -0.9},
-            "resign_below is set; it needs the env",
+            "resign_below is set, which needs the env",
         ),
         (
             "blob",
@@ -372,7 +376,7 @@ def test_what_is_revealed_needs_worlds_and_has_no_images():
     def kind(**members):
         return type("Revealing", (Race,), {"reveal": lambda self, state: state.position, **members})()
 
-    with pytest.raises(ValueError, match=r"has reveal but no resample\(state, key\): .* or drop reveal"):
+    with pytest.raises(ValueError, match=r"has reveal but no resample\(state, key\): .* or remove reveal"):
         build_algorithm(kind(), tiny())
     redrawn = {"resample": lambda self, state, key: state, "symmetries": ("any",)}
     with pytest.raises(ValueError, match=r"augment is True; .* use --no-augment"):

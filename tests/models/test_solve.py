@@ -127,6 +127,8 @@ def test_models_that_cannot_prove_are_refused():
         rollout_model(describe(make("2048"))),
     ]
     for model in refused:
-        with pytest.raises(ValueError, match=r"search\.solve is True; it needs AlphaZero and a game of two"):
+        with pytest.raises(
+            ValueError, match=r"search\.solve is True; it needs AlphaZero and a two-player game"
+        ):
             make_planner(SearchSettings(solve=True), model)
     make_planner(SearchSettings(solve=True), rollout_model(describe(env)))

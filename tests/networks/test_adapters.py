@@ -132,7 +132,7 @@ def broken(change):
         (lambda logits, value: (logits, value[:, None]), ["value", "[4, 1]", "[4]", "squeeze"]),
         (lambda logits, value: (logits.astype(int), value), ["policy", "int32", "float32"]),
         (lambda logits, value: (logits, value / 0), ["value", "not finite"]),
-        (lambda logits, value: logits, ["network gives", "policy, value"]),
+        (lambda logits, value: logits, ["network returns", "policy, value"]),
         (lambda logits, value: (logits - logits.mean(0), value), ["policy", "other rows", "BatchNorm"]),
         (lambda logits, value: (logits, value + jnp.arange(4.0) / 9), ["value", "other rows"]),
     ],

@@ -192,7 +192,7 @@ def test_a_deep_tower_keeps_the_variance_of_its_features():
 
 
 def test_a_transformer_keeps_its_normalisation():
-    with pytest.raises(ValueError, match=r"network\.norm is 'none'; a transformer needs its LayerNorm"):
+    with pytest.raises(ValueError, match=r"network\.norm is 'none', but a transformer needs LayerNorm"):
         NetworkSettings(kind="transformer", width=32, norm="none")
 
 
@@ -565,5 +565,5 @@ def test_a_transformers_attention_is_a_softmax_over_all_tokens():
 
 
 def test_a_transformer_needs_tokens():
-    with pytest.raises(ValueError, match=r"needs observations of leaves \[f\] or \[n, f\], not \(3, 3, 2\)"):
+    with pytest.raises(ValueError, match=r"needs observation leaves \[f\] or \[n, f\], not \(3, 3, 2\)"):
         make_network(TOKENS, 7).init(jax.random.key(0), jnp.zeros((1, 3, 3, 2)))

@@ -247,7 +247,7 @@ def test_go_is_saved_as_sgf_and_read_again(desk_of, name):
             desk.ask("load", {"text": f"(;SZ[9];B[{point}])"})
     for text in ("(", "(;AB[aa])", "(;B[", "(" * 50_000, "(;B[ee]" + "\\" * 50_000):
         if "AB" in text:
-            with pytest.raises(Refused, match="sets stones up"):
+            with pytest.raises(Refused, match="places stones before"):
                 desk.ask("load", {"text": text})
         else:
             assert desk.ask("load", {"text": text})["actions"] in ([], [40])
@@ -287,7 +287,7 @@ def test_places_to_click_and_names_tell_legal_actions_apart(name):
         ("new", {"actions": [0, 0]}, "a3 is not legal"),
         ("new", {"seed": -1}, "expected int"),
         ("load", {"text": "hello"}, "no game"),
-        ("load", {"text": "env: chess\nmoves: e4"}, "is of chess"),
+        ("load", {"text": "env: chess\nmoves: e4"}, "the game is chess"),
         ("load", {"text": "moves: b2, b2"}, "move 2"),
         ("load", {"text": "(;SZ[9];B[ee])"}, "SGF is for Go"),
     ],

@@ -38,12 +38,12 @@ def test_moves_hints_undo_and_files(desk_of, monkeypatch, capsys, tmp_path):
     out = typed(monkeypatch, capsys, desk_of("tic_tac_toe"), *lines)
     assert "2 . X ." in out
     assert "newcomer plays" in out
-    assert "'b2' is no legal move here" in out
+    assert "'b2' is not a legal move here" in out
     assert "prior  visits   value" in out
     assert "a3, b3, c3, a2, b2, c2, a1, b1, c1" in out
     assert path.read_text(encoding="utf-8").startswith("env: tic_tac_toe\nseed: ")
     assert "simulations is 17; expected one of 0, 16, 64, 400, 1600" in out
-    assert "'nonsense' is no legal move here" in out
+    assert "'nonsense' is not a legal move here" in out
     assert "seats 0 human" in out
 
 

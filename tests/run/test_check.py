@@ -37,7 +37,7 @@ def test_an_emulator_is_said_not_to_be_played(capsys):
     assert check(Config("tests.helpers.env_examples:Emulator", games=2, plies=3)) == 0
     ok, more = capsys.readouterr().out.splitlines()
     assert ok.startswith("OK: tests.helpers.env_examples:Emulator: 0 random games")
-    assert more.startswith("Only its shapes and dtypes were checked: an emulator does not go back")
+    assert more.startswith("Only shapes and dtypes were checked: an emulator cannot return")
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_problems_are_printed_and_are_the_exit_code(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     title, *problems = done.stdout.splitlines()
-    assert title == "Bad breaks the environment protocol (jzero.env.Env):"
+    assert title == "Bad violates the environment protocol (jzero.env.Env):"
     assert any("the two players' rewards do not sum to zero" in problem for problem in problems)

@@ -140,7 +140,10 @@ def test_main_trains_and_returns_the_strength(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr()
     assert f"run directory: runs/tiny/{run_dir.name}" in text.out
     *_, untrained, last = text.out.splitlines()
-    assert untrained == "NOTHING WAS LEARNED: the first update is in iteration 2; give it more --minutes"
+    assert untrained == (
+        "NOTHING WAS LEARNED: no update ran; updates start at iteration 2. Raise --minutes or lower "
+        "--warmup-iterations"
+    )
     assert last == "nothing: 0.500 [0.250, 0.750]"
     # And on with the newest run, without naming it.
     main("tiny", preset, lambda env: nothing, argv=["--resume", "--iterations", "2"])
@@ -227,6 +230,8 @@ def test_devices_stay_as_they_are_once_jax_is_in_use():
     before = jax.devices()
     set_up(cache=None)
     set_up(cpu_devices=len(before), cache=None)
-    with pytest.raises(ValueError, match=r"cpu_devices is 64, but JAX is in use with \d+: give it before"):
+    with pytest.raises(
+        ValueError, match=r"cpu_devices is 64, but JAX is already in use with \d+: set it before"
+    ):
         set_up(cpu_devices=64, cache=None)
     assert jax.devices() == before

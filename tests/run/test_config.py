@@ -46,7 +46,7 @@ def test_a_lookahead_is_for_alphazero():
         (NetworkSettings, "width", 0, "network.width is 0; it must be at least 1"),
         (NetworkSettings, "blocks", -1, "network.blocks is -1"),
         (NetworkSettings, "chance_codes", -1, "network.chance_codes is -1; it must be at least 0"),
-        (NetworkSettings, "chance_codes", 1, "network.chance_codes is 1; one outcome is no chance"),
+        (NetworkSettings, "chance_codes", 1, "network.chance_codes is 1, which means no chance"),
         (
             MuZeroSettings,
             "commitment_weight",
@@ -57,7 +57,7 @@ def test_a_lookahead_is_for_alphazero():
             TrainConfig,
             "network",
             NetworkSettings(chance_codes=32),
-            "chance_codes is 32; AlphaZero asks .* muzero",
+            "chance_codes is 32; AlphaZero reads .* muzero",
         ),
         (TrainConfig, "games", 0, "games is 0; it must be at least 1"),
         (TrainConfig, "plies", -3, "plies is -3"),
@@ -151,5 +151,5 @@ def test_configs_are_frozen_hashable_and_typed(cls):
 def test_a_transformer_has_whole_heads_and_no_learned_model():
     with pytest.raises(ValueError, match=r"network\.width is 100; a transformer's heads have 32 units"):
         NetworkSettings(kind="transformer", width=100)
-    with pytest.raises(ValueError, match="'transformer'; it has no learned model"):
+    with pytest.raises(ValueError, match="'transformer', which is for AlphaZero only"):
         TrainConfig(algorithm="muzero", network=NetworkSettings(kind="transformer", width=64))

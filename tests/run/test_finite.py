@@ -53,14 +53,14 @@ def test_a_network_of_ones_own_is_not_taken_for_the_environment(learned):
 
 
 def test_weights_and_what_is_not_known():
-    assert "first weights are not finite" in cause_in_play(agent(weight=math.inf), STATES, learned=False)
+    assert "initial weights are not finite" in cause_in_play(agent(weight=math.inf), STATES, learned=False)
     assert "--learning-rate" in cause_in_play(agent(weight=math.inf), STATES, learned=True)
-    assert "it was in a position before these" in cause_in_play(agent(), STATES, learned=False)
+    assert "the cause was in an earlier position" in cause_in_play(agent(), STATES, learned=False)
 
 
 def test_gradients_are_told_from_the_loss():
     said = cause_in_update(agent(), STATES, {"loss": 1.0, "grad_norm": math.nan}, learned=False)
-    assert said.startswith("the loss is finite, its gradients are not")
+    assert said.startswith("the loss is finite, but its gradients are not")
     assert "learning-rate" not in said
     said = cause_in_update(agent(), STATES, {"loss": math.inf, "grad_norm": math.nan}, learned=True)
     assert said.endswith("the loss is not; lower --learning-rate or --max-grad-norm")

@@ -166,7 +166,7 @@ def test_what_makes_the_first_update_come_soon_is_said_at_once(tmp_path, monkeyp
     train(settings(tmp_path / "run", 6, minutes=10, train=slow), prepare=slow_down)
     (said,) = [line for line in capsys.readouterr().out.splitlines() if "LITTLE TIME" in line]
     assert said.endswith(
-        "the first update comes after 4 iterations, 2 min of this run's 10 min; give --minutes 20 or "
+        "the first update comes after 4 iterations, 2 min of this run's 10 min; use --minutes 20 or "
         "--games 4 (now 8)"
     )
     monkeypatch.setattr(run_lib, "least_seconds", lambda *_: 30.0)
@@ -361,7 +361,7 @@ def test_games_shorter_than_the_unrolled_steps_are_told_of_once(tmp_path):
         train(settings(tmp_path / "run", 6, train=config))
     (said,) = [str(warning.message) for warning in told if "unroll" in str(warning.message)]
     assert "lower --muzero.unroll-steps" in said
-    (length,) = re.findall(r"^games end after (\S+) plies on average, and muzero.unroll_steps is 12: ", said)
+    (length,) = re.findall(r"^games end after (\S+) plies on average, but muzero.unroll_steps is 12: ", said)
     assert 5 <= float(length) < 12  # tic-tac-toe
 
 

@@ -204,7 +204,7 @@ def test_an_interrupt_loses_no_result_and_the_same_command_goes_on(runs, tmp_pat
     monkeypatch.setattr(match_lib, "play_encounter", interrupted)
     command = [*players, *options, "--out", str(tmp_path)]
     assert main(command) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
     half = json.loads((tmp_path / "match.json").read_text())
     assert (len(half["results"]), half["ratings"]) == (1, [])
     assert (tmp_path / "match.html").exists()
@@ -238,7 +238,7 @@ def test_results_of_former_weights_are_dropped(tmp_path, capsys):
     before = match(config)
     save_run(tmp_path / "a", tiny(), seed=1, iteration=2)
     after = match(config)
-    assert "other weights than in" in (said := capsys.readouterr().out)
+    assert "has changed weights since" in (said := capsys.readouterr().out)
     assert said.count("(on file)") == 1  # random against the lowest
     name = f"{tmp_path / 'a'}:0"
     assert before["players"][name]["weights"] != after["players"][name]["weights"]
@@ -272,8 +272,8 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
     ("players", "options", "message"),
     [
         ([], [], "no player is given; give runs or opponents: random, rollouts"),
-        (["random"], [], "--env is missing: no player is a run"),
-        (["random"], ["--env", "tic_tac_toe"], "one player is given, random, but tic_tac_toe is played against"),
+        (["random"], [], "--env is missing, and no player is a run"),
+        (["random"], ["--env", "tic_tac_toe"], "random is the only player, but tic_tac_toe needs two"),
         (["random", "rolouts"], [], "player 'rolouts': no run is there, and unknown opponent 'rolouts': did you"),
         (["random", "{runs}"], [], "holds no run (no config.json)"),
         (["{runs}/a", "{runs}/other"], [], "plays 'blob?players=3&cards=1', but player '{runs}/a' plays 'tic_tac"),
@@ -281,8 +281,8 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
         (["{runs}/a", "{runs}/a:4"], [], "player '{runs}/a:4': {runs}/a:4 is given twice; give it once"),
         (["{runs}/a", "{runs}/a@1:4"], [], "player '{runs}/a@1:4': {runs}/a@1:4 is given twice; give it once"),
         (["{runs}/a@7", "random"], [], "holds no checkpoint of iteration 7; there are 1"),
-        (["{runs}/a@new", "random"], [], "'new' is no checkpoint; give an iteration as in {runs}/a@120"),
-        (["{runs}/a@all"], [], "one player is given, {runs}/a@all, but tic_tac_toe is played against others"),
+        (["{runs}/a@new", "random"], [], "'new' is not a checkpoint; give an iteration as in {runs}/a@120"),
+        (["{runs}/a@all"], [], "{runs}/a@all is the only player, but tic_tac_toe needs two"),
         (["{runs}/a", "random"], ["--checkpoints", "0"], "--checkpoints is 0; expected at least 1"),
         (["{runs}/a", "gtp:gnugo --mode gtp"], [], "opponent gtp: it plays go, pgx:go_9x9 and pgx:go_19x19, not"),
         (["{runs}/a", "bitbully"], [], "opponent bitbully: it plays connect_four, not tic_tac_toe"),
@@ -306,7 +306,9 @@ def test_wrong_input_is_one_line(runs, tmp_path, capsys, players, options, messa
 def test_a_file_of_another_game_or_of_something_else_is_left_alone(tmp_path):
     match(Config(("random", LOWEST), env="tic_tac_toe", games=2, out=tmp_path))
     before = (tmp_path / "match.json").read_text()
-    with pytest.raises(ValueError, match=r"is of pairs in 'tic_tac_toe', this match of returns in .*--out"):
+    with pytest.raises(
+        ValueError, match=r"holds pairs in 'tic_tac_toe', and this match is returns in .*--out"
+    ):
         match(Config(("random",), env=WALK, games=2, out=tmp_path))
     assert (tmp_path / "match.json").read_text() == before
     for text in ('{"random": {"wins": 3}}', "[]", "{"):

@@ -87,7 +87,7 @@ def test_another_network_or_game_does_not_fit_and_the_field_is_named(reference, 
     with pytest.raises(ValueError, match="does not fit") as error:
         train(settings(path, resume=True, train=tiny(**changes)))
     assert message in str(error.value)
-    assert "leave these options out to resume" in str(error.value)
+    assert "omit these options to resume" in str(error.value)
     # The directory is not left locked.
     train(settings(path, 6, resume=True))
 
@@ -123,9 +123,9 @@ def test_only_what_was_not_finite_first_is_named_with_its_update(tmp_path):
 
     with pytest.raises(FloatingPointError) as error:
         train(settings(tmp_path / "run", 6), prepare=spoil_targets)
-    named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run was stopped"
+    named = "grad_norm is nan, loss is nan, value_loss is nan in iteration 2 (update 1); the run stopped"
     assert str(error.value).startswith(named)
-    assert "the loss is not before anything was learned" in str(error.value)
+    assert "the loss is not before the first update" in str(error.value)
 
 
 def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
@@ -143,8 +143,8 @@ def test_self_play_that_is_not_finite_is_named_before_its_updates(tmp_path):
     ) as error:
         train(settings(tmp_path / "run", 6), prepare=spoil_play)
     # No weight has changed, and no checkpoint is there.
-    assert "the network's output in the games' present positions" in str(error.value)
-    assert str(error.value).endswith("`python -m jzero check tic_tac_toe` looks for one")
+    assert "the network's output in the current positions" in str(error.value)
+    assert str(error.value).endswith("`python -m jzero check tic_tac_toe` searches for one")
 
 
 def test_an_absurd_learning_rate_stops_the_run(tmp_path):

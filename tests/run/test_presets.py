@@ -67,9 +67,7 @@ def test_games_without_an_end_are_told_of_before_they_are_measured():
 
 
 def test_alphazero_is_refused_where_actions_are_continuous():
-    with pytest.raises(
-        ValueError, match=r"those of 'aim' are vectors of 2; learn a model \(experiments.muzero.py"
-    ):
+    with pytest.raises(ValueError, match=r"those of 'aim' are vectors of 2; use algorithm 'gumbel_muzero'"):
         suited("alphazero")["alphazero"]("aim", Aim())
 
 
@@ -250,7 +248,9 @@ def test_trees_and_replay_that_the_device_cannot_hold_are_refused(monkeypatch):
 
     with_room(2**30)
     with pytest.raises(
-        ValueError, match=r"has 0\.0098 MiB for JAX; search trees of \d+ games x \d+ nodes take .* MiB"
+        ValueError,
+        match=r"JAX has 0\.0098 MiB of memory per device, but search trees of \d+ games x \d+ nodes take "
+        r".* MiB",
     ) as told:
         with_room(10 * 2**10)
     fitting = int(re.search(r"--games \(now 8; (\d) would fit\)", str(told.value))[1])

@@ -72,4 +72,4 @@ def test_the_first_look_at_an_environment_is_said_before_it_is_taken(capsys, mon
 
     monkeypatch.setattr("jzero.run.presets.look", looked)
     assert seen("piles", TwoPiles()).num_players == 2
-    assert said[0].endswith("] piles: looks at random games\n")
+    assert said[0].endswith("] piles: measuring random games\n")

@@ -80,7 +80,7 @@ def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_pa
         assert child.returncode == 0, err
         last = len(read_metrics(run_dir))
         resume = f"python experiments/tiny.py --run-dir {run_dir} --resume"
-        assert out.splitlines()[-2:] == [f"stopped and saved; go on with: {resume}", "the end"]
+        assert out.splitlines()[-2:] == [f"stopped and saved; resume with: {resume}", "the end"]
         assert "Traceback" not in err
         assert "pos/s" not in err  # no bar where there is no terminal
         assert checkpoint.iterations(run_dir / "checkpoints")[-1] == last
@@ -131,7 +131,7 @@ def test_a_measurement_is_left_at_once(tmp_path, capfd, number, when):
     assert time.monotonic() - begun < 50
     assert signal.getsignal(number) == before
     assert checkpoint.iterations(tmp_path / "run" / "checkpoints")[-1] == int(state.iteration)
-    assert "stopped and saved; go on with: " in capfd.readouterr().out
+    assert "stopped and saved; resume with: " in capfd.readouterr().out
     assert not (tmp_path / "run" / "result.json").exists()
 
 

@@ -106,7 +106,7 @@ def test_the_replay_lies_beside_the_newest_checkpoints_and_comes_back_to_the_bit
     assert same_bits(Saver(tmp_path, config).restore(abstract)[0].replay, state.replay)
     (tmp_path / "replay" / "6" / "_METADATA").unlink()
     shutil.rmtree(tmp_path / "replay" / "6" / "d", ignore_errors=True)
-    with pytest.warns(UserWarning, match="the replay cannot be read; the run goes on"):
+    with pytest.warns(UserWarning, match="the replay cannot be read; the run continues"):
         found, _ = Saver(tmp_path, config).restore(abstract)
     assert (int(found.iteration), found.replay, found.games) == (6, None, None)
 

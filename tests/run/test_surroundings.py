@@ -98,7 +98,7 @@ def test_a_directory_that_cannot_be_named_in_the_locale_is_refused_in_one_line(t
     done = start(tmp_path / "rün", cache, SURROUNDINGS["letters of ASCII alone"])
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "letters that Python does not read in this locale: set PYTHONUTF8=1" in line
+    assert "characters outside this locale's encoding: set PYTHONUTF8=1" in line
     assert not list(tmp_path.iterdir())
 
 

@@ -121,7 +121,7 @@ def test_an_environment_object_without_a_name_trains_in_a_thread(tmp_path):
     thread.join(300)
     assert found[0].env is env
     assert read_config(tmp_path / "run")[1] == ["env"]
-    with pytest.raises(ValueError, match=r"trained with its own env.*env= to jzero.load"):
+    with pytest.raises(ValueError, match=r"trained with objects that no file holds.*env= to jzero.load"):
         jzero.load(tmp_path / "run")
     assert jzero.load(tmp_path / "run", env=env).env is env
 
@@ -249,7 +249,7 @@ def test_a_command_line_cannot_resume_an_environment_without_a_name(tmp_path):
 
     run_dir = tmp_path / "run"
     jzero.train(Local(), run_dir=run_dir, measure=measure, **SMALL)
-    said = r"error: the run in .* its own env, which no file holds; resume it by jzero.train\(env"
+    said = r"error: the run in .* an env object, which no file holds; resume it with jzero.train\(env"
     with pytest.raises(SystemExit, match=said):
         cli.main(
             "train", suited("alphazero"), lambda env: measure, argv=["--resume", "--run-dir", str(run_dir)]

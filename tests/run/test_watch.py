@@ -18,14 +18,14 @@ PROGRAM = """if True:
 def end_by(what, processes=4):
     command = [sys.executable, "-c", PROGRAM, what, str(processes)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
-    return [line for line in done.stderr.splitlines() if "ended before the run was over" in line]
+    return [line for line in done.stderr.splitlines() if "ended before the run did" in line]
 
 
 @pytest.mark.parametrize("what", ["os.abort()", "os.kill(os.getpid(), 9)", "1 / 0"])
 def test_who_is_ended_leaves_a_line_with_its_number_and_the_command(what):
     (line,) = end_by(what)
     assert "process 1 of 0 to 3 on " in line
-    assert line.endswith("with as many processes as there are now: go on")
+    assert line.endswith("with the same number of processes: go on")
 
 
 @pytest.mark.parametrize(("what", "processes"), [("pass", 4), ("sys.exit(3)", 4), ("os.abort()", 1)])

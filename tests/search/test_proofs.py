@@ -211,9 +211,11 @@ def test_nothing_is_proven_by_rewards_that_do_not_serve():
         tree = run(params)
         assert (read(tree)[:, 0, UPPER] == jnp.inf).all()
         message = (
-            "gave NaN" if params[0] != params[0] else "solve is True, and recurrent_fn gave a reward before"
+            "returned NaN"
+            if params[0] != params[0]
+            else "solve is True, but recurrent_fn returned a reward before"
         )
-        with pytest.raises(ValueError, match=rf"{message}.* that the actions \[0\] lead to"):
+        with pytest.raises(ValueError, match=rf"{message}.* after the actions \[0\] from the root"):
             arguments.check_tree(tree)
 
 
@@ -228,9 +230,9 @@ def test_searches_that_cannot_prove_are_refused():
     kept = run(search.muzero_policy, num_nodes=5)
     players = {"root": ROOT.replace(value=jnp.zeros((2, 2))), "to_play": lambda state: state % 2}
     refused = [
-        (search.muzero_policy, players, "solve is True with to_play; proofs are of games of two players"),
+        (search.muzero_policy, players, "solve is True with to_play; proofs need a two-player game"),
         (by_chance, {}, "solve is True with with_chance"),
-        (by_worlds, {}, "solve is True with search_worlds; what is proven of a world is not"),
+        (by_worlds, {}, "solve is True with search_worlds; a proof in one world is not"),
         (search.muzero_policy, {"tree": kept}, "solve is True, but the reused tree is .* with solve=False"),
     ]
     for policy, options, message in refused:

@@ -78,7 +78,7 @@ def test_rows_can_be_chosen_and_there_are_no_others(found):
     assert len(Page(found.show([1])._repr_html_()).all("section")) == 1
     assert "Row 1" in repr(found.show([1]))
     assert "1 of 2 rows" in found.show([1])._repr_html_()
-    with pytest.raises(ValueError, match="rows has 2; the analysis has the rows 0 to 1"):
+    with pytest.raises(ValueError, match="rows has 2; expected rows from 0 to 1"):
         found.show([2])
 
 

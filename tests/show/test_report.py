@@ -399,7 +399,7 @@ def test_without_the_environment_the_moves_are_shown(tmp_path):
         (TicTacToe(), [4, 4], "action 4 of ply 1 is illegal"),
         (TicTacToe(), [9], "action 9 of ply 0 is illegal"),
         (TicTacToe(), [-1], "action -1 of ply 0 is illegal"),
-        (Random(), [4], "chance decides in this environment"),
+        (Random(), [4], "this environment has chance"),
         (Wrapped(), [4], "has no svg"),
         (None, [4], "not installed here"),
     ],

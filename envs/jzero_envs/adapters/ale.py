@@ -42,7 +42,7 @@ _NEEDED = 'pip install "jzero[envs]"'
 
 
 class AleState(NamedTuple):
-    """What is seen of one emulator. A actions."""
+    """The visible state of one emulator. A actions."""
 
     frames: jax.Array  # u8[4, 96, 96, 3]: the newest last
     frame_number: jax.Array  # i32[]: the emulator's count of frames; it ties each step to the one before
@@ -54,7 +54,7 @@ class AleState(NamedTuple):
 
 
 class AleRecord(NamedTuple):
-    """What a replay keeps of a state."""
+    """The part of a state that a replay keeps."""
 
     frame: jax.Array  # u8[96, 96, 3]: the newest
     legal_action_mask: jax.Array  # bool[A]
@@ -85,9 +85,9 @@ class AleEnv:
     max_frames: int
     """The length at which a game is truncated."""
     words: tuple[str, ...] = ()
-    """What players call the actions."""
+    """The name of the actions."""
     pools: dict[int, Any] = field(default_factory=dict)
-    """The emulators by their number."""
+    """The emulators by number."""
 
     num_players = 1
     external = True
@@ -162,7 +162,7 @@ class AleEnv:
         )
 
     def action_name(self, state: AleState, action: int) -> str:
-        """What players call the action."""
+        """The name of the action."""
         del state
         return self.words[action]
 
@@ -272,7 +272,9 @@ def _per_pool(function: Callable[[jax.Array], _Seen]) -> Callable[[jax.Array], _
 
     @batched.def_vmap
     def _(*_: Any) -> Any:
-        raise ValueError("an Atari game takes one batch axis: call init and step under a single jax.vmap")
+        raise ValueError(
+            "an Atari game needs exactly one batch axis: call init and step under a single jax.vmap"
+        )
 
     @jax.custom_batching.custom_vmap
     def single(row: jax.Array) -> _Seen:

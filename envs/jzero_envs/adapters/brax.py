@@ -66,7 +66,7 @@ class BraxEnv:
         self.action_size, self.num_actions = 0, bins**dimensions
 
     def init(self, key: jax.Array) -> BraxState:
-        """A first state, drawn by `reset`."""
+        """An initial state from `reset`."""
         return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:

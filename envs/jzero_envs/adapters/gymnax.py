@@ -75,13 +75,13 @@ class GymnaxEnv:
     name: str
     """As gymnax calls it."""
     num_actions: int
-    """A; 0 where actions are continuous."""
+    """A; 0 for continuous actions."""
     inner: Any
     """gymnax's environment."""
     params: Any
     """gymnax's parameters of it."""
     sticky_actions: float = 0.0
-    """The chance that a step repeats what was done last instead of the action (Machado et al. 2018)."""
+    """Probability that a step repeats the previous action (Machado et al. 2018)."""
     bounds: tuple[Any, Any] = ((), ())
     """f32[D] the lowest and the highest continuous action of gymnax."""
 
@@ -89,12 +89,12 @@ class GymnaxEnv:
 
     @property
     def action_size(self) -> int:
-        """D; 0 where actions are numbered."""
+        """D; 0 for discrete actions."""
         return np.size(self.bounds[0])
 
     @property
     def hidden_information(self) -> bool:
-        """Whether a state holds what the player may not see."""
+        """Whether a state holds information hidden from the player."""
         return self.name in HIDDEN
 
     @property
@@ -105,7 +105,7 @@ class GymnaxEnv:
         return (Symmetry(lambda seen: seen[:, ::-1], np.array(MIRRORED[self.name], np.int32)),)
 
     def init(self, key: jax.Array) -> GymnaxState:
-        """A first state, drawn by gymnax's `reset_env`."""
+        """An initial state from gymnax's `reset_env`."""
         _, inner = self.inner.reset_env(key, self.params)
         return GymnaxState(
             inner=jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), inner),
@@ -144,7 +144,7 @@ class GymnaxEnv:
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
 
     def action_name(self, state: GymnaxState, action: int) -> str:
-        """What players call the action."""
+        """The name of the action."""
         del state
         return gymnax_pictures.action_name(self.name, action)
 

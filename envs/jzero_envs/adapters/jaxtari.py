@@ -1,4 +1,4 @@
-"""Atari 2600 games written anew in JAX, by JAXtari: `jzero.make("jaxtari:pong")`. No emulator, no ROM.
+"""Atari 2600 games reimplemented in JAX, from JAXtari: `jzero.make("jaxtari:pong")`. No emulator, no ROM.
 
 An action is held for `frame_skip` frames (4) and the player earns the sum of their rewards, not clipped. The
 actions are the game's own set, none is sticky; a game begins at its first frame, and a lost life does not end it.

@@ -69,7 +69,7 @@ class JumanjiEnv:
         return self.name.rsplit("-v", 1)[0] in HIDDEN
 
     def init(self, key: jax.Array) -> JumanjiState:
-        """A first state, drawn by jumanji's `reset`."""
+        """An initial state from jumanji's `reset`."""
         return self._state(*self.inner.reset(key))
 
     def step(self, state: JumanjiState, action: jax.Array, key: jax.Array) -> JumanjiState:

@@ -1,4 +1,4 @@
-"""What adapters of one player's games share: an environment of three functions of a package's own states.
+"""Shared by adapters of single-player games: an environment made from three functions of a package's states.
 
 `OnePlayerEnv(name, num_actions, reset, advance, look)` keeps the protocol for them: all actions are legal, a
 finished state stays as it is, and chance is the key of the step alone. Packages that keep a random key in their
@@ -43,7 +43,7 @@ class OnePlayerEnv:
     """A game for one player from the functions of another package."""
 
     name: str
-    """What `jzero.make` calls it."""
+    """Its name for `jzero.make`."""
     num_actions: int
     """A."""
     reset: Callable[[jax.Array], Any]
@@ -58,7 +58,7 @@ class OnePlayerEnv:
     num_players = 1
 
     def init(self, key: jax.Array) -> OnePlayerState:
-        """A first state, drawn by the package."""
+        """An initial state from the package."""
         return OnePlayerState(
             inner=without_keys(self.reset(key)),
             current_player=jnp.int32(0),
@@ -82,7 +82,7 @@ class OnePlayerEnv:
         return keep_finished(state, next_state)
 
     def observe(self, state: OnePlayerState) -> Any:
-        """What the package shows of the state."""
+        """The package's observation of the state."""
         return self.look(state.inner)
 
 

@@ -82,11 +82,11 @@ class PgxEnv:
         return self.inner.observe(state)
 
     def action_name(self, state: Any, action: int) -> str:
-        """What players call the action."""
+        """The name of the action."""
         return pgx_pictures.action_name(self.name, state, action)
 
     def areas(self, state: Any) -> dict[int, tuple[pgx_pictures.Area, ...]]:
-        """Where one clicks on the picture."""
+        """Places to click on the picture."""
         return pgx_pictures.areas(self.name, state)
 
     def svg(self, state: Any) -> str:
@@ -103,7 +103,7 @@ def _observe(inner: Any, state: Any) -> jax.Array:
 
 
 class PgxCards(PgxEnv):
-    """A card game of pgx whose hidden cards can be drawn anew."""
+    """A card game of pgx whose hidden cards can be resampled."""
 
     def reveal(self, state: Any) -> jax.Array:
         """f32[cards, 3]: the ranks of all cards, the mover's first, then its opponent's."""
@@ -221,7 +221,7 @@ REDRAW: dict[str, Callable[[Any, jax.Array], Any]] = {
     "kuhn_poker": _redraw_kuhn_poker,
     "leduc_holdem": _redraw_leduc_holdem,
 }
-"""How to draw hidden cards anew."""
+"""Functions that resample hidden cards."""
 
 
 def make(name: str) -> PgxEnv:

@@ -1,10 +1,10 @@
 // The page: a game between a human and the search, and what the search found.
 
 const STRENGTHS = [
-  [0, "Instinct", "the network alone"],
-  [16, "16", "16 simulations a move"],
-  [64, "64", "64 simulations a move"],
-  [400, "400", "400 simulations a move"],
+  [0, "Instinct", "the policy without search"],
+  [16, "16", "16 simulations per move"],
+  [64, "64", "64 simulations per move"],
+  [400, "400", "400 simulations per move"],
 ];
 const HINT_SIMULATIONS = 64;
 const SLICE = 12; // milliseconds of search between two looks at what the human does
@@ -31,11 +31,11 @@ function makeParts(data) {
           }><span>${text}</span></label>`,
       )
       .join("")}</fieldset>`;
-  const gumbel = data.trainedBy === "puct" ? "" : ` (in training it did by ${data.trainedBy})`;
+  const gumbel = data.trainedBy === "puct" ? "" : ` (with ${data.trainedBy} in training)`;
   root.dataset.game = data.game.name;
   root.innerHTML = `
 <header><p>jzero</p><h1>${root.dataset.title}</h1>
-<p>Play against a trained agent. Nothing leaves this page, and it needs no network.</p></header>
+<p>Play against a trained agent. Nothing leaves this page, and it works offline.</p></header>
 <div class="table">
 <section class="card play" aria-label="Board">
 <p class="status" id="status" role="status" aria-live="polite"></p>
@@ -46,15 +46,15 @@ function makeParts(data) {
 <div class="aside">
 <section class="card" aria-label="Settings">
 ${choice("seat", "You play", [[0, "First", "you move first"], [1, "Second", "the agent moves first"]])}
-${choice("strength", "Simulations a move", STRENGTHS)}
+${choice("strength", "Simulations per move", STRENGTHS)}
 </section>
-<section class="card" aria-label="What the search found">
+<section class="card" aria-label="Result of the search">
 <h2 id="found-title">The search</h2>
 <div id="found"></div>
 </section></div></div>
-<p class="note keys">Keys: arrows choose a place, Enter plays it; U takes back, H gives a hint, N begins a new game.</p>
+<p class="note keys">Keys: arrows choose a place, Enter plays it; U undoes a move, H gives a hint, N starts a game.</p>
 <p class="note">The agent's network has ${data.numWeights.toLocaleString("en")} weights of ${data.bits} bits and searches
-by PUCT${gumbel}. <span id="note"></span></p>`;
+with PUCT${gumbel}. <span id="note"></span></p>`;
   document.getElementById("note").textContent = data.note;
   const named = ["status", "board", "undo", "hint-button", "new", "found", "found-title"];
   return Object.fromEntries(named.map((id) => [id.replace("-button", ""), document.getElementById(id)]));
@@ -220,8 +220,8 @@ function seenAs(table, action, player) {
 function statusOf(table, state) {
   if (isOver(state)) {
     const reward = state.rewards[table.seat];
-    if (reward) return reward > 0 ? "You have won." : "The agent has won.";
-    return state.truncated ? "Nobody has won: the game took too long." : "A draw.";
+    if (reward) return reward > 0 ? "You won." : "The agent won.";
+    return state.truncated ? "Nobody won: the game took too long." : "A draw.";
   }
   if (state.player !== table.seat) return "The agent thinks …";
   if (table.busy) return "Looking for a hint …";

@@ -14,7 +14,7 @@ export class Board {
     this.over.addEventListener("click", (event) => {
       if (event.target !== this.over) return;
       if (this.#idle()) this.play(-1);
-      else this.say("no move begins there");
+      else this.say("no move starts there");
     });
     this.over.addEventListener("keydown", (event) => this.#key(event));
     this.cursor = null;

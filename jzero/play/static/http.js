@@ -14,7 +14,7 @@ async function answerOf(response) {
 
 const offline = (error) => {
   if (error instanceof TypeError) {
-    throw Object.assign(new Error("the server does not answer; start it again and the game goes on"), { status: 0 });
+    throw Object.assign(new Error("the server does not answer; restart it to continue the game"), { status: 0 });
   }
   throw error;
 };

@@ -93,7 +93,7 @@ class Desk {
   play(action) {
     const { game } = this;
     if (this.at !== game.ply) return this.look(game.ply);
-    if (game.over) return this.say("The game is over. Undo a move, or begin a new game.", true);
+    if (game.over) return this.say("The game is over. Undo a move, or start a new game.", true);
     if (game.seats[game.mover] !== "human") return this.say("It is not your turn.", true);
     return this.ask("play", { game: game.id, ply: game.ply, action });
   }
@@ -146,7 +146,7 @@ class Desk {
     if (this.at !== this.game.ply) {
       const there = await this.link.ask("position", { game: this.game.id, ply: this.at, path: [] });
       this.board.show(there.board, {}, `the position after ${this.at} moves`);
-      this.say(`The position after ${this.at} of ${this.game.ply} moves; click the board to go on.`);
+      this.say(`The position after ${this.at} of ${this.game.ply} moves; click the board to continue.`);
     } else await this.take(this.game);
     this.#lists();
   }
@@ -212,7 +212,7 @@ class Desk {
 
   async #tree(thought, at, agent) {
     if (!thought?.unfolds) {
-      const text = thought ? "There is no tree to unfold." : "Nothing is analysed yet.";
+      const text = thought ? "There is no tree to unfold." : "No analysis yet.";
       return this.tree.replaceChildren(element("p", { class: "jz-note" }, text));
     }
     const load = (path) => this.link.ask("tree", { game: this.game.id, ply: at, path, agent });
@@ -270,7 +270,7 @@ class Desk {
       element("section", { class: "jz-card" }, element("h2", {}, title, more), ...content);
     const check = (box, text) => element("label", { class: "jz-check" }, box, text);
     const beliefs = !info.worlds ? "" : panel("What it believes", null,
-      button("show", "sample what hidden cards may be", () => this.#believe()), this.beliefs);
+      button("show", "sample possible hidden cards", () => this.#believe()), this.beliefs);
     this.root.replaceChildren(
       element("header", {}, element("h1", {}, info.env), element("p", {}, info.agents.join(" and "))),
       element("div", { class: "jz-desk" },
@@ -293,7 +293,7 @@ class Desk {
           beliefs,
           panel("Game", null, this.moves, element("div", { class: "jz-buttons" },
             button("Save", "as a text file", () => this.#save(false)),
-            info.sgf ? button("Save SGF", "for programs of Go", () => this.#save(true)) : "",
+            info.sgf ? button("Save SGF", "for Go programs", () => this.#save(true)) : "",
             button("Load", "a text file or SGF", () => this.file.click()), this.file,
             button("Copy link", "a link that holds the game", () => this.#share()))))),
       this.preview,
@@ -338,7 +338,7 @@ class Desk {
     const shown = found.worlds.map((world) => element("figure", {},
       picture(world, "a possible deal"), element("figcaption", {}, `${(100 * world.share).toFixed(0)} %`)));
     this.beliefs.replaceChildren(...shown,
-      element("p", { class: "jz-note" }, `${found.different} different deals among ${found.drawn} that were drawn`));
+      element("p", { class: "jz-note" }, `${found.different} different deals among ${found.drawn} samples`));
     return undefined;
   }
 

@@ -129,5 +129,5 @@ def test_it_beats_random_play():
 
 
 def test_other_games_are_refused():
-    with pytest.raises(ValueError, match=r"expected Gomoku: give gomoku\?size=9, or take rollouts"):
+    with pytest.raises(ValueError, match=r"expected Gomoku: use gomoku\?size=9, or the player rollouts"):
         threats(Hex(size=5))

@@ -139,6 +139,6 @@ def test_with_the_swap_the_second_player_wins_whatever_comes_first():
 @pytest.mark.parametrize("env", [Hex(size=6), Gomoku(size=5)])
 def test_other_games_and_larger_boards_are_refused(env):
     with pytest.raises(
-        ValueError, match=r"expected Hex on at most 5 x 5: give hex\?size=5, or take rollouts"
+        ValueError, match=r"expected Hex on at most 5 x 5: use hex\?size=5, or the player rollouts"
     ):
         perfect(env)
