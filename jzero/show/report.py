@@ -19,6 +19,7 @@ from jzero.show.curves import (
     STRENGTH,
     Metrics,
     column,
+    curves,
     other_section,
     strength_section,
     training_section,
@@ -54,15 +55,16 @@ def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
     strength = result.get("strength")
     strength = strength if isinstance(strength, dict) else {}
     games_html, games_css = games_section(games, env or _env_called(games.get("env")))
+    charts = curves(metrics)
     body = (
         _header(experiment, run_dir, _trained(config), metrics, result),
         f'<div class="headline">{_strength(metrics, strength)}{_tiles(metrics, result)}</div>\n',
         strength_section(metrics, str(strength.get("unit") or "")),
         _parts(strength),
         games_html,
-        training_section(metrics),
-        unroll_section(metrics),
-        other_section(metrics),
+        training_section(charts),
+        unroll_section(charts),
+        other_section(charts),
         _tables(config, result),
         _usage(experiment, run_dir, config),
     )

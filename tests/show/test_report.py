@@ -24,7 +24,7 @@ from jzero.show import write_report
 from jzero.show.boards import Album, Position, data_url, drawn, replay
 from jzero.show.curves import speeds_line
 from jzero.show.games import games_section, outcome_text, plies
-from jzero.show.plots import POINTS, interval_series, line_chart, series
+from jzero.show.plots import POINTS, interval_series, key, line_chart, series
 from jzero.show.words import duration, short_number, whole_number
 from tests.helpers.tiny import tiny
 from tests.play.conftest import newcomer
@@ -588,6 +588,20 @@ def test_a_chart_maps_numbers_to_places_in_the_pages_colours():
     assert [y for _, y in curves["--s2"]] == pytest.approx([level] * len(curves["--s2"]), abs=0.02)
     assert "#0000" not in svg
     assert "minutes</text>" in svg
+
+
+def test_lines_beyond_the_colours_are_dashed_and_a_missing_one_keeps_its_place():
+    lines = [series([0, 1], [place, place]) for place in range(8)]
+    lines[1] = None
+    drawn = re.findall(
+        r'<path d="[^"]*"[^>]*style="fill: none; ([^"]*)stroke: var\((--s\d)\); stroke-width: 1.7',
+        line_chart(lines, x_label="minutes"),
+    )
+    assert [colour for _, colour in drawn] == ["--s1", "--s3", "--s4", "--s5", "--s6", "--s1", "--s2"]
+    assert ["dash" in style for style, _ in drawn] == [False] * 5 + [True] * 2
+    assert key(5, "<6>") == '<span><i style="border-top:3px solid var(--s6)"></i>&lt;6&gt;</span>'
+    assert "dashed var(--s1)" in key(6, "")
+    assert "dotted var(--s2)" in key(13, "")
 
 
 def test_numbers_read_well():
