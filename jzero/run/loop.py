@@ -225,6 +225,7 @@ class Run:
                     with self._compiling("a measurement"):
                         metrics |= self._measure(measure, EACH * budget)
                         self._log(metrics, bar)
+                        write_report(self.path, self.env)
                     spent = self._clock() - begun  # nothing, the first time
                     if isinstance(measure, TimedMeasure):  # all beyond that was compiling
                         spent = min(spent, EACH * budget)
@@ -412,8 +413,6 @@ class Run:
         shown += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
         shown += [f"strength {self._strength:.3f}"] if self._strength is not None else []
         bar.set_postfix_str(", ".join(shown))
-        if "strength" in metrics:
-            write_report(self.path, self.env)
 
     def _save(self, *, best: bool = False) -> None:
         self.saver.save(self.state, self.seconds, best=best)

@@ -177,6 +177,14 @@ def test_what_makes_the_first_update_come_soon_is_said_at_once(tmp_path, monkeyp
     assert "LITTLE TIME" not in capsys.readouterr().out.partition("soon")[2]
 
 
+def test_every_measurement_writes_the_report_also_one_that_gives_no_strength(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(run_lib, "write_report", lambda path, env: written.append(len(read_metrics(path))))
+    config = settings(tmp_path / "run", 3, evaluate_every=1e-6)
+    train(config, TimedMeasure(lambda agent, seconds: not_measured(seconds)))
+    assert written == [1, 2, 3, 3]
+
+
 @pytest.mark.parametrize(("minutes", "seconds"), [(3, 18), (60, 360)])
 def test_the_final_measurement_gets_a_tenth_of_the_time_and_what_is_left(tmp_path, minutes, seconds):
     asked = []

@@ -9,6 +9,8 @@ import subprocess
 import time
 import urllib.parse
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ from jzero.show.boards import Album, Position, data_url, drawn, replay
 from jzero.show.curves import speeds_line
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, key, line_chart, series
+from jzero.show.report import RELOAD
 from jzero.show.words import duration, short_number, whole_number
 from tests.helpers.tiny import tiny
 from tests.play.conftest import newcomer
@@ -236,6 +239,13 @@ def test_before_the_end_it_says_the_latest_strength(full_run):
     assert "Not finished; this is the state after 2 min." in text
 
 
+def test_the_page_loads_itself_anew_until_the_final_measurement(full_run):
+    reloads = f'<p data-reload="{RELOAD}">'
+    assert reloads not in report_of(full_run)
+    (full_run / "result.json").unlink()
+    assert reloads in report_of(full_run)
+
+
 def test_a_run_without_an_update_says_so_in_large_letters(full_run):
     large = '<p class="big">NOTHING WAS LEARNED</p>'
     assert large not in write_report(full_run).read_text()
@@ -266,6 +276,40 @@ def test_it_lists_configuration_versions_and_how_to_go_on(full_run):
     assert "<tr><th>jax</th><td>9.8.7</td></tr>" in text
     assert f"python experiments/tic_tac_toe.py --run-dir {full_run} --resume</pre>" in text
     assert html.escape(f'agent = jzero.load("{full_run}")') in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "env", "playable"),
+    [
+        ({}, None, True),
+        ({"handed_in": ["optimizer"]}, None, True),
+        ({"handed_in": ["network"]}, None, False),
+        ({}, SimpleNamespace(action_size=2), False),
+    ],
+)
+def test_it_says_how_to_play_where_that_is_possible(tmp_path, changes, env, playable):
+    run = make_run(tmp_path / "a run", config={"config": changes})
+    assert (f"<pre>python -m jzero play &#x27;{run}&#x27;</pre>" in report_of(run, env)) == playable
+
+
+def test_the_path_is_that_which_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_run(tmp_path / "runs").parent)
+    assert "<pre>python -m jzero play runs</pre>" in report_of(Path("runs"))
+
+
+def test_only_a_long_table_is_folded(full_run):
+    config = json.loads((full_run / "config.json").read_text())
+    config["config"] |= {f"option_{i}": i for i in range(20)}
+    (full_run / "config.json").write_text(json.dumps(config))
+    text = report_of(full_run)
+    assert '<details class="card"><summary>Configuration</summary>' in text
+    assert '<details class="card" open><summary>Versions</summary>' in text
+
+
+def test_it_can_be_written_elsewhere(full_run, tmp_path):
+    path = write_report(full_run, folder=tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.read_bytes() == write_report(full_run).read_bytes()
 
 
 def test_to_train_further_needs_more_minutes_than_the_run_had(full_run):
