@@ -305,13 +305,14 @@ class Run:
         return {}
 
     def _record_games(self, agent: Agent, seconds: float, *, analysed: int = 0) -> None:
-        """Games of at most a quarter of `seconds` for the report, where the environment can draw them.
+        """Games of at most a quarter of `seconds` for the report, where it can show them: drawn, or one player's.
 
         The report shows what the searches of the first `analysed` ones found.
         """
         assert self.dir is not None
         spec = describe_env(self.env)
-        if not spec.draws or spec.action_size:  # a record is of numbered actions
+        shown = spec.draws or spec.num_players == 1
+        if not shown or spec.action_size:  # a record is of numbered actions
             return
         games = record_games(
             agent,

@@ -1,13 +1,15 @@
 """The report in a browser: it follows its run, stays where its reader is, and needs no mouse."""
 
 import json
+import re
 import shutil
+from urllib.parse import unquote
 
 import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.show import report, write_report
-from tests.show.test_report import GAME, make_run, metrics_line
+from tests.show.test_report import GAME, WALK, Walk, make_run, metrics_line
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -72,3 +74,30 @@ def test_it_does_not_load_anew_under_the_readers_hands(tmp_path, page, monkeypat
         page.wait_for_timeout(150)
     assert page.evaluate("window.mark") == 1
     page.wait_for_function("window.mark === undefined")
+
+
+def test_the_keyboard_steps_through_an_episode(tmp_path, page):
+    run = make_run(tmp_path, games={"env": "walk", "games": [WALK]}, result={"seconds": 1.0})
+    page.goto(write_report(run, Walk()).as_uri())
+    seen = []
+    for key in ("Shift", *["ArrowRight"] * 5, "ArrowLeft"):
+        page.keyboard.press(key)
+        board = page.locator(".player .board").evaluate("each => getComputedStyle(each).backgroundImage")
+        seen.append((page.locator(".ply").inner_text(), re.search(r"x='([\d.]+)'", unquote(board))[1]))
+    assert seen == [
+        ("Step 0 of 4", "0.05"),
+        ("Step 1 of 4", "1.05"),
+        ("Step 2 of 4", "1.05"),
+        ("Step 3 of 4", "2.05"),
+        ("The end", "3.05"),
+        ("The end", "3.05"),
+        ("Step 3 of 4", "2.05"),
+    ]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # on the second button
+    assert page.locator(".ply").inner_text() == "Step 2 of 4"
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Home")  # on the slider
+    assert page.locator(".ply").inner_text() == "Step 0 of 4"

@@ -11,6 +11,7 @@ import urllib.parse
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from jzero.show import games as games_module
 from jzero.show import write_report
 from jzero.show.boards import Album, Position, data_url, drawn, replay
 from jzero.show.curves import speeds_line
+from jzero.show.frames import frame, written
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, key, line_chart, series
 from jzero.show.report import RELOAD
@@ -98,6 +100,41 @@ class Ornate(Wrapped):
 
     def svg(self, state):
         return self.game.svg(state).replace("</svg>", f"<desc>{'x' * 50_000}</desc></svg>")
+
+
+class WalkState(NamedTuple):
+    """A place from 0 to 3."""
+
+    place: jax.Array
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array = np.bool_(False)
+    current_player: jax.Array = np.int32(0)
+    legal_action_mask: jax.Array = np.ones(2, bool)
+
+
+class Walk:
+    """One player walks to the right for a point a step, or waits; it draws nothing."""
+
+    num_actions, num_players = 2, 1
+
+    def __init__(self, numbers=False):
+        self.numbers = numbers
+
+    def init(self, key):
+        return WalkState(jnp.int32(0), jnp.zeros(1), jnp.bool_(False))
+
+    def step(self, state, action, key):
+        place = state.place + action
+        return WalkState(place, jnp.float32(action)[None], place == 3)
+
+    def observe(self, state):
+        if self.numbers:
+            return {"place": state.place}
+        return (jnp.arange(4) == state.place).astype(jnp.uint8)[None, :, None]
+
+
+WALK = {"title": "Game 1", "actions": [1, 0, 1, 1], "values": [3, 2, 2, 1], "outcome": [3.0]}
 
 
 def metrics_line(iteration, **more):
@@ -414,6 +451,26 @@ def test_a_recorded_game_has_what_its_searches_found(monkeypatch):
         state = agent.env.step(state, action, jax.random.key(0))
     assert games[0]["outcome"] == [1.0, -1.0]
     assert next(bar["q"] for bar in thoughts[-1]["actions"] if bar["action"] == actions[-1]) == 1.0
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_one_players_episode_is_its_observations_with_steps_and_return(tmp_path, numbers):
+    env = Walk(numbers)
+    text = report_of(make_run(tmp_path, games={"env": "walk", "games": [WALK]}), env)
+    assert "return 3, 4 steps" in text
+    strip = Page(text).all("li")
+    assert [item["title"] for item in strip] == [
+        "Step 0: return so far 0, value +3.00, plays 1",
+        "Step 1: return so far 1, value +2.00, plays 0",
+        "Step 2: return so far 1, value +2.00, plays 1",
+        "Step 3: return so far 2, value +1.00, plays 1",
+        "The end: return 3",
+    ]
+    seen = [env.observe(state) for state in positions(env, WALK["actions"])]
+    drawings = [written(x) if numbers else frame(x) for x in seen]
+    shown = pictures(text)
+    boards = [attributes["class"].split()[1] for attributes in Page(text).all("i", "board")][1:]
+    assert [shown[name] for name in boards] == [drawing.replace('"', "'") for drawing in drawings]
 
 
 def test_positions_that_games_share_are_kept_once(tmp_path):
