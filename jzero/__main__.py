@@ -15,7 +15,7 @@ COMMANDS = {
     "gtp": ("jzero.run.gtp", "makes a run in Go an engine for programs that speak GTP"),
     "match": ("jzero.run.match", "plays runs and opponents against each other and rates them"),
     "play": ("jzero.run.play", "plays an agent in the browser or in the terminal, and shows its search"),
-    "report": ("jzero.run.report", "writes the report of a run anew"),
+    "report": ("jzero.run.report", "writes the report of a run anew, or a page that compares several"),
     "train": ("jzero.run.train_command", "trains and measures an agent in any environment"),
     "uci": ("jzero.run.uci", "makes a run in chess an engine for programs that speak UCI"),
 }

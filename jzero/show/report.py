@@ -35,8 +35,6 @@ RELOAD = 20
 """Seconds after which the page of a run that goes on loads itself anew."""
 SHOWN = tuple(Strength._fields)
 """Of a final strength: the rest are settings it was measured with."""
-NEEDED = frozenset(("env", "network", "algorithm"))
-"""Parts without which no agent is loaded."""
 LONG = 20
 """Rows of a table that is folded."""
 
@@ -142,8 +140,8 @@ def _parts(final: Record) -> str:
     rows = "".join(
         f"<tr><th>{escape(kind)}</th>{''.join(cell(kind, group) for group in groups)}</tr>" for kind in kinds
     )
-    table = f"<table><tr><th></th>{head}</tr>{rows}</table>"
-    return f'<section><h2>Strength by part</h2><div class="card">{table}</div></section>\n'
+    table = f"<table><thead><tr><th></th>{head}</tr></thead>{rows}</table>"
+    return f'<section><h2>Strength by part</h2><div class="card table">{table}</div></section>\n'
 
 
 def _tiles(run: RunFiles) -> str:
@@ -193,8 +191,8 @@ agent = jzero.load("{run.path.as_posix()}")
 states = jzero.init_batch(agent.env, jax.random.key(0), 8)  # eight games
 actions = agent.act(states, jax.random.key(1), num_simulations=64)"""
     cards = {"Train it further": resume, "Use the agent": act}
-    # What was handed in is in no file, and only numbered actions can be played.
-    if not NEEDED.intersection(run.settings.get("handed_in") or ()) and not action_size(env):
+    # Only numbered actions can be played.
+    if run.loads and not action_size(env):
         cards = {"Play": f"python -m jzero play {shlex.quote(str(run.path))}", **cards}
     found = "".join(
         f'<div class="card"><b>{title}</b><pre>{escape(text)}</pre></div>' for title, text in cards.items()

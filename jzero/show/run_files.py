@@ -10,6 +10,9 @@ from jzero.show.curves import STRENGTH, column
 from jzero.show.words import number
 from jzero.storage.run_dir import CONFIG, read_json, read_metrics
 
+NEEDED = frozenset(("env", "network", "algorithm"))
+"""Parts that may be handed in, without which there is no agent."""
+
 
 class RunFiles(NamedTuple):
     """A run as its directory has it."""
@@ -35,6 +38,11 @@ class RunFiles(NamedTuple):
     def env(self) -> str:
         """The environment's name; "" where it is not recorded."""
         return str(_mapping(self.settings.get("train")).get("env") or "")
+
+    @property
+    def loads(self) -> bool:
+        """Whether its files have all of its agent; what was handed in is in none."""
+        return not NEEDED.intersection(self.settings.get("handed_in") or ())
 
     @property
     def trained(self) -> str:

@@ -250,7 +250,7 @@ def test_the_parts_of_a_strength_are_a_table(full_run):
     result["strength"] |= {"name": "moves", "value": 0.9, "parts": parts}
     (full_run / "result.json").write_text(json.dumps(result))
     text = report_of(full_run)
-    assert "<tr><th></th><th>all</th><th>plies 0 to 7</th></tr>" in text
+    assert "<tr><th></th><th>all</th><th>plies 0 to 7</th></tr></thead>" in text
     assert "<tr><th>first &lt;set&gt;</th><td>0.9<br><small>0.88 to 0.92</small></td><td>0.75<br>" in text
     assert "<tr><th>second</th><td>0.125<br><small>0.1 to 0.15</small></td><td></td></tr>" in text
     assert "Strength by part" not in report_of(make_run(full_run.parent / "other"))
