@@ -281,6 +281,7 @@ SEE = {
     "gtp": "See [engines](engines.md).",
     "match": "See [opponents](opponents.md).",
     "play": "See [play an agent](play.md).",
+    "report": "See [the report](learning.md#the-report) and [compare runs](learning.md#compare-runs).",
     "uci": "See [engines](engines.md).",
 }
 

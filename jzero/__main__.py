@@ -21,7 +21,7 @@ COMMANDS = {
         "jzero.run.play",
         "plays against an agent in the browser or in the terminal, and shows its search",
     ),
-    "report": ("jzero.run.report", "rewrites the report of a run"),
+    "report": ("jzero.run.report", "rewrites the report of a run, or writes a page that compares several"),
     "train": ("jzero.run.train_command", "trains and measures an agent in any environment"),
     "uci": ("jzero.run.uci", "serves a chess run as an engine for programs that speak UCI"),
 }

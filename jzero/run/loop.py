@@ -227,6 +227,7 @@ class Run:
                     with self._compiling("a measurement"):
                         metrics |= self._measure(measure, EACH * budget)
                         self._log(metrics, bar)
+                        write_report(self.path, self.env)
                     spent = self._clock() - begun  # nothing, the first time
                     if isinstance(measure, TimedMeasure):  # all beyond that was compiling
                         spent = min(spent, EACH * budget)
@@ -306,13 +307,14 @@ class Run:
         return {}
 
     def _record_games(self, agent: Agent, seconds: float, *, analysed: int = 0) -> None:
-        """Records games for the report, for at most a quarter of `seconds`, if the environment can draw them.
+        """Records games for the report within a quarter of `seconds`, if it can show them: drawn, or one player's.
 
         The report shows the searches of the first `analysed` ones.
         """
         assert self.dir is not None
         spec = describe_env(self.env)
-        if not spec.draws or spec.action_size:  # a record is of numbered actions
+        shown = spec.draws or spec.num_players == 1
+        if not shown or spec.action_size:  # a record is of numbered actions
             return
         games = record_games(
             agent,
@@ -416,8 +418,6 @@ class Run:
         shown += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
         shown += [f"strength {self._strength:.3f}"] if self._strength is not None else []
         bar.set_postfix_str(", ".join(shown))
-        if "strength" in metrics:
-            write_report(self.path, self.env)
 
     def _save(self, *, best: bool = False) -> None:
         self.saver.save(self.state, self.seconds, best=best)

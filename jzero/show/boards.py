@@ -8,15 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import Env, is_finished, seeded_key
-from jzero.pytrees import OneState, PyTree, Record
+from jzero.pytrees import Observation, OneState, PyTree, Record
+from jzero.show.frames import frame, written
 
 
 class Position(NamedTuple):
-    """A position of a game: its picture, the player to move (None if the game is over), and the move's name."""
+    """A position of a game."""
 
     svg: str
     mover: int | None
+    """The player to move; None when the game is over."""
     move: str | None
+    """The name of the action that was played."""
+    earned: float | None = None
+    """By the only player so far; None in games of several."""
 
 
 class Album:
@@ -74,34 +79,35 @@ def replay(env: Env, actions: Sequence[int], seed: int | None = None) -> list[Po
 @functools.lru_cache(maxsize=64)
 def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple[Position, ...]:
     init, step = _with_two_seeds(env)
-    state, certain = init(seeds)
-    positions = []
+    state, seen, certain = init(seeds)
+    positions, earned = [], 0.0 if env.num_players == 1 else None
     for ply, action in enumerate(actions):
         if not (0 <= action < env.num_actions and state.legal_action_mask[action]):
             raise ValueError(
                 f"action {action} of ply {ply} is illegal: the game belongs to another environment"
             )
-        positions.append(_position(env, state, action))
-        state, same = step(state, jnp.int32(action), seeds, ply + 1)
+        positions.append(_position(env, state, seen, action, earned))
+        state, seen, same = step(state, jnp.int32(action), seeds, ply + 1)
         certain &= same
+        earned = None if earned is None else earned + float(state.rewards[0])
     if not certain:
         raise ValueError("this environment has chance, so a game needs its seed as well as its actions")
-    return (*positions, _position(env, state, None))
+    return (*positions, _position(env, state, seen, None, earned))
 
 
 @functools.lru_cache(maxsize=8)
 def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
-    """`init` and `step` with the first of two seeds; each also returns (bool[]) whether both give the same
-    observation.
+    """`init` and `step` with the first of two seeds; each also returns the observation, and whether both seeds give
+    the same one (bool[]).
 
     Compiled once per environment, for all games and reports.
     """
 
-    def both(move: Callable[[jax.Array], Any], seeds: Any, ply: Any) -> tuple[PyTree, jax.Array]:
+    def both(move: Callable[[jax.Array], Any], seeds: Any, ply: Any) -> tuple[PyTree, Observation, jax.Array]:
         state, other = (move(seeded_key(seed, ply)) for seed in seeds)
         views = [(env.observe(s), s.legal_action_mask, s.current_player, s.rewards) for s in (state, other)]
         same = jax.tree.leaves(jax.tree.map(lambda a, b: (a == b).all(), *views))
-        return state, jnp.stack(same).all()
+        return state, views[0][0], jnp.stack(same).all()
 
     step = jax.jit(
         lambda state, action, seeds, ply: both(lambda key: env.step(state, action, key), seeds, ply)
@@ -109,18 +115,24 @@ def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
     return jax.jit(lambda seeds: both(env.init, seeds, 0)), step
 
 
-def _position(env: Any, state: OneState, action: int | None) -> Position:
+def _position(
+    env: Any, state: OneState, seen: Observation, action: int | None, earned: float | None
+) -> Position:
     name = None if action is None else str(action)
     if name is not None and hasattr(env, "action_name"):
         name = env.action_name(state, action)
-    return Position(env.svg(state), None if bool(is_finished(state)) else int(state.current_player), name)
+    svg = env.svg(state) if hasattr(env, "svg") else frame(seen) or written(seen)
+    return Position(svg, None if bool(is_finished(state)) else int(state.current_player), name, earned)
 
 
 def drawn(env: Env | None, game: Record) -> tuple[list[Position], str]:
-    """The game's positions and "", or [] and the reason; it never raises, since a picture must not end a run."""
+    """The game's positions and "", or [] and the reason; it never raises, since a picture must not end a run.
+
+    If a one-player environment draws nothing, the pictures are its observations.
+    """
     if env is None:
         return [], "its environment is not installed here"
-    if not hasattr(env, "svg"):
+    if not hasattr(env, "svg") and env.num_players > 1:
         return [], "its environment draws no pictures: it has no svg(state)"
     try:
         return replay(env, game["actions"], game.get("seed")), ""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
+from html import escape
 
 import jax
 import numpy as np
@@ -17,6 +19,8 @@ PIXELS = 24
 """An array with as many rows and columns is a picture; a smaller one is a grid of cells."""
 MAX_NUMBERS = 48
 """Numbers of an array that are written."""
+LETTERS = 44
+"""Of a line in a picture of numbers."""
 _COLOURS = (
     *("#5b9bf5", "#f0924a", "#3dbfa3", "#b78af0", "#ef7387", "#f2d14a", "#8bc34a", "#e0e3e8"),
     *("#4dd0e1", "#a1887f", "#ff8a65", "#9575cd"),
@@ -88,6 +92,23 @@ def numbers(observation: Observation) -> str:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         lines.append(_array(np.asarray(leaf), f"{name}: " if name else ""))
     return "\n".join(lines)
+
+
+def written(observation: Observation) -> str:
+    """An SVG of the numbers of one observation."""
+    lines = [
+        part for line in numbers(observation).split("\n") for part in textwrap.wrap(line, LETTERS) or [""]
+    ]
+    height = 20 * len(lines) + 20
+    rows = "".join(
+        f'<text x="14" y="{20 * row + 28}" xml:space="preserve">{escape(line)}</text>'
+        for row, line in enumerate(lines)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 {height}" width="400" height="{height}" '
+        f'font-family="monospace" font-size="14" fill="#e8eaee"><rect width="400" height="{height}" '
+        f'fill="#16181d"/>{rows}</svg>'
+    )
 
 
 def _array(values: np.ndarray, name: str) -> str:

@@ -10,7 +10,7 @@ from jzero.env import Env
 from jzero.pytrees import Record
 from jzero.show.boards import Album, Position, drawn
 from jzero.show.page import PANELS, as_one, shown
-from jzero.show.words import number
+from jzero.show.words import number, spaced
 
 BOARD_BYTES = 600_000  # of all pictures in a report
 GAMES = 12  # at most
@@ -27,6 +27,7 @@ class Ply(NamedTuple):
     first_value: float | None  # with two players only: for player 0, and at the end player 0's return
     found: float | None = None  # the search's value for player 0
     move: str | None = None  # the action's name, or number
+    earned: float | None = None  # by the only player so far
 
 
 def games_section(
@@ -89,6 +90,7 @@ def plies(game: Record, positions: Sequence[Position]) -> list[Ply]:
     values += [None] * (len(actions) + 1 - len(values))
     movers = [position.mover for position in positions] or [None] * len(values)
     names = [position.move for position in positions] or [*map(str, actions), None]
+    earned = [position.earned for position in positions] or [None] * len(values)
     found_values = [_numbers(thought["value"])[0] for thought in thoughts_of(game)]
     found_values += [None] * (len(values) - len(found_values))
     two_players = len(outcome) == 2 or (not outcome and max(filter(None, movers), default=0) == 1)
@@ -100,7 +102,7 @@ def plies(game: Record, positions: Sequence[Position]) -> list[Ply]:
             first_value = outcome[0] if outcome else None
         elif two_players and mover is not None and value is not None:
             first_value = -value if mover else value
-        found.append(Ply(ply, mover, action, value, first_value, searched, names[ply]))
+        found.append(Ply(ply, mover, action, value, first_value, searched, names[ply], earned[ply]))
     return found
 
 
@@ -147,7 +149,8 @@ def _article(title: str, game: Record, env: Env | None, album: Album, first: boo
         return ""
     found = plies(game, positions)
     end = outcome_text(_numbers(game.get("outcome")))
-    head = f"<h3>{escape(title)} <span>{escape(f'{end}, ' if end else '')}{len(found) - 1} plies</span></h3>"
+    length = f"{len(found) - 1} {_units(found)[1]}"
+    head = f"<h3>{escape(title)} <span>{escape(f'{end}, ' if end else '')}{length}</span></h3>"
     if not pictures:
         problem = problem or "one picture is too large for this page"
         strip = "".join(_item(ply, found, end, "") for ply in found if ply.action is not None)
@@ -167,8 +170,9 @@ def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
     if ply.action is None:
         name, move, says = "The end", end, [end]
     else:
-        name, move = f"Ply {ply.number}", f"plays {ply.move}"
+        name, move = f"{spaced(_units(game)[0])} {ply.number}", f"plays {ply.move}"
         who = "" if ply.mover is None else f"player {ply.mover + 1} to move"
+        who = who if ply.earned is None else f"return so far {ply.earned:.4g}"
         says = [who, f"value {value}" if value else "", move]
     said = ", ".join(filter(None, says))
     title = escape(f"{name}: {said}" if said else name)
@@ -178,6 +182,11 @@ def _item(ply: Ply, game: Sequence[Ply], end: str, picture: str) -> str:
     told += f' data-number="{ply.number}" data-action="{"" if ply.action is None else ply.action}"'
     data = f'{told} data-at="{_at(ply, game)}" data-share="{_share(ply)}"'
     return f'<li title="{title}" {data}>{board}<span><b>{value}</b>{escape(move)}</span></li>'
+
+
+def _units(game: Sequence[Ply]) -> tuple[str, str]:
+    """What a game is counted in, one and several: one player takes steps."""
+    return ("ply", "plies") if game[-1].earned is None else ("step", "steps")
 
 
 def _player(game: Sequence[Ply], length: int, picture: str, thoughts: Sequence[Record]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from jzero.env import Env
 from jzero.pytrees import Record
 from jzero.show.games import games_section
-from jzero.show.plots import SERIES, interval_series, line_chart
+from jzero.show.plots import figure, interval_series, key, line_chart
 
 GAMES = 24
 """Largest number of games on the page."""
@@ -75,20 +75,17 @@ def curve_section(ratings: Sequence[Record], players: Mapping[str, Record], name
     if not found:
         return ""
     lines, keys = [], []
-    for colour, curve in enumerate(found[: len(SERIES)], 1):
+    for place, curve in enumerate(found):
         minutes = [players[rating["player"]]["seconds"] / 60 for rating in curve]
         columns = [[rating[name] for rating in curve] for name in ("elo", "low", "high")]
         lines.append(interval_series(minutes, *columns))
         run = re.sub(r"(@\d+)?:\d+$", "", names[curve[0]["player"]])
         simulations = players[curve[0]["player"]]["simulations"]
-        title = escape(f"{run}, {simulations} simulations")
-        keys.append(f'<span><i style="background:var(--s{colour})"></i>{title}</span>')
-    drawn = [line for line in lines if line is not None]
-    chart = line_chart(drawn, x_label="minutes of training", size=(9.4, 2.9), markers=True)
+        keys.append(key(place, f"{run}, {simulations} simulations"))
+    chart = line_chart(lines, x_label="minutes of training", size=(9.4, 2.9), markers=True)
     band = f"the band is the 95 % interval of the difference to {names[ratings[0]['player']]}"
     caption = f"<b>Elo</b>{''.join(keys)}<span>{escape(band)}</span>"
-    figure = f'<figure class="card wide"><figcaption>{caption}</figcaption>{chart}</figure>'
-    return f"<section><h2>Elo over training time</h2>{figure}</section>"
+    return f"<section><h2>Elo over training time</h2>{figure(caption, chart, 'wide')}</section>"
 
 
 def _curves(ratings: Sequence[Record], players: Mapping[str, Record]) -> list[list[Record]]:

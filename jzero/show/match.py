@@ -1,6 +1,6 @@
 """A match as text and as a page: results, ratings, players. `jzero.run.match` documents the record."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -9,15 +9,9 @@ from jzero.pytrees import Record
 from jzero.show.games import games_script
 from jzero.show.ladder import cross_table, curve_section, labels, match_games
 from jzero.show.page import page
+from jzero.show.tables import table
 from jzero.show.words import duration, number, whole_number
 
-CSS = """
-th{width:auto}
-thead th{color:var(--muted);font-size:13px}
-td:not(:first-child),thead th:not(:first-child){padding-left:16px}
-.wide{overflow-x:auto}
-.wide th,.wide td:not(:last-child){white-space:nowrap}
-"""
 HOW = {
     "pairs": "Games come in pairs: the same random opening from both seats. A draw counts 1/2.",
     "tables": "One player sits against copies of the other, with the same deals from every seat. The value is its "
@@ -59,11 +53,11 @@ def match_page(record: Record, env: Env | None = None) -> str:
         f"<header><p>Match</p><h1>{escape(record['env'])}</h1><p>{escape(HOW[contest])}</p></header>",
         *(_rating_sections(record, names) if ratings else ()),
         games,
-        _table("Results", *_results(contest, record["results"], names)),
-        _table("Players", ("player", ""), [(name, about["words"]) for name, about in players.items()]),
+        table("Results", *_results(contest, record["results"], names)),
+        table("Players", ("player", ""), [(name, about["words"]) for name, about in players.items()]),
     ]
     script = games_script() if games else ""
-    return page(f"Match of {record['env']}", "\n".join(sections), css=CSS + games_css, script=script)
+    return page(f"Match of {record['env']}", "\n".join(sections), css=games_css, script=script)
 
 
 def _strangers(record: Record) -> list[str]:
@@ -92,9 +86,9 @@ def _rating_sections(record: Record, names: Mapping[str, str]) -> list[str]:
     head = ("", "player", *(str(rank) for rank in range(1, len(ranked) + 1)), "all")
     crossed = [(*row[:2], *scores) for row, scores in zip(rows, cells, strict=True)]
     return [
-        _table("Ratings", columns, rows),
+        table("Ratings", columns, rows),
         curve_section(ratings, players, names),
-        _table("Cross table", head, crossed, "Points of the row's player, and games."),
+        table("Cross table", head, crossed, "Points of the row's player, and games."),
     ]
 
 
@@ -130,16 +124,6 @@ def _results(
         numbers = [str(result["games"]), _value(contest, result), _interval(contest, result)]
         rows.append([*names, *numbers, *extra, str(result["seed"])])
     return [*who, "games", value, "95 % interval", *more, "seed"], rows
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
-    below = f'<p class="note">{escape(note)}</p>' if note else ""
-    return (
-        f'<section><h2>{title}</h2><div class="card wide"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table>{below}</div></section>"
-    )
 
 
 def _ranked(ratings: Sequence[Mapping[str, Any]]) -> list[Record]:

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -19,6 +20,8 @@ POINTS = 150  # of a line; more than are visible at the size of a chart
 # Stand-ins for the page's colours: matplotlib draws with the left ones, the page's CSS has the right ones.
 TEXT, GRID = "#00000a", "#00000b"
 SERIES = ("#000001", "#000002", "#000003", "#000004", "#000005", "#000006")
+STYLES = ("solid", "dashed", "dotted")
+"""Of lines, by matplotlib's and CSS's names: the next one wherever the colours begin again."""
 PAGE_COLOURS = {TEXT: "var(--muted)", GRID: "var(--line)"} | {
     colour: f"var(--s{number})" for number, colour in enumerate(SERIES, 1)
 }
@@ -89,13 +92,29 @@ def interval_series(
     return Line(xs[known], ys[known], lows[known], highs[known])
 
 
+def key(place: int, label: str) -> str:
+    """The HTML of a caption's entry for the line at a place of a chart; `label` is text."""
+    colour, style = place % len(SERIES) + 1, STYLES[place // len(SERIES) % len(STYLES)]
+    return f'<span><i style="border-top:3px {style} var(--s{colour})"></i>{escape(label)}</span>'
+
+
+def figure(caption: str, chart: str, kind: str = "") -> str:
+    """A chart on a card, under its caption in HTML."""
+    return f'<figure class="card {kind}"><figcaption>{caption}</figcaption>{chart}</figure>'
+
+
 def line_chart(
-    lines: Sequence[Line], *, x_label: str, size: tuple[float, float] = (4.6, 2.3), markers: bool = False
+    lines: Sequence[Line | None],
+    *,
+    x_label: str,
+    size: tuple[float, float] = (4.6, 2.3),
+    markers: bool = False,
 ) -> str:
     """One chart as an `<svg>` element for an HTML page whose CSS defines --muted, --line and --s1 ... --s6.
 
     Args:
-      lines: at most six; line i has the page's colour --s<i + 1>.
+      lines: the first six have the page's colours --s1 ... --s6, the next ones the same with dashes, then dots;
+        None keeps its place free. `key` makes the entries of the caption.
       x_label: written under the axis.
       size: width and height in units of 72 pixels; the page may scale it.
       markers: also draw a dot at each point.
@@ -103,10 +122,15 @@ def line_chart(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        for line, colour in zip(lines, SERIES, strict=False):
+        for place, line in enumerate(lines):
+            if line is None:
+                continue
+            colour, style = SERIES[place % len(SERIES)], STYLES[place // len(SERIES) % len(STYLES)]
             axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
             dots = "o" if markers or len(line.x) == 1 else None
-            axes.plot(line.x, line.y, color=colour, linewidth=1.7, marker=dots, markersize=3.5)
+            axes.plot(
+                line.x, line.y, color=colour, linestyle=style, linewidth=1.7, marker=dots, markersize=3.5
+            )
         _dress(axes, x_label)
         _place(axes, size)
         text = io.StringIO()

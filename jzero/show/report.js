@@ -32,7 +32,7 @@ const players = games.map(game => {
     const strip = item.parentElement;
     strip.scrollLeft = item.offsetLeft - strip.offsetLeft - (strip.clientWidth - item.clientWidth) / 2;
   };
-  if (!stage) return {show() {}, move() {}};
+  if (!stage) return {show() {}, move() {}, at: () => 0};
   plies.forEach((item, i) => item.addEventListener('click', () => show(i)));
   range.addEventListener('input', () => show(+range.value));
   game.querySelectorAll('.controls button').forEach(button =>
@@ -47,7 +47,7 @@ const players = games.map(game => {
     trace.addEventListener('pointerdown', seek);
     trace.addEventListener('pointermove', event => { if (event.buttons) seek(event); });
   }
-  return {show, move: by => show(ply + by)};
+  return {show, move: by => show(ply + by), at: () => ply};
 });
 const open = number => {
   current = players[number];

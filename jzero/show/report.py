@@ -1,80 +1,76 @@
-"""A run's report: one HTML file that needs nothing else, no network and no script.
+"""A run's report: one HTML file that needs nothing else and no network, and without its script can be read too.
 
-It is made of what is in the run directory, and any of that may still be missing.
+It is made of what is in the run directory, and any of that may still be missing. While the run goes on the page
+loads itself anew.
 """
 
-import math
+import shlex
 import statistics
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from jzero.env import Env
+from jzero.env import Env, action_size
 from jzero.evaluate.measures import Strength
 from jzero.pytrees import Record
 from jzero.registry import make
 from jzero.show.curves import (
     COUNTS,
     SPEEDS,
-    STRENGTH,
-    Metrics,
     column,
+    curves,
     other_section,
     strength_section,
     training_section,
     unroll_section,
 )
 from jzero.show.games import games_script, games_section
-from jzero.show.page import page
+from jzero.show.page import page, shown
+from jzero.show.run_files import RunFiles, read_run
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
-from jzero.storage.run_dir import CONFIG, read_json, read_metrics, resume_command, write_atomic
+from jzero.storage.run_dir import read_json, resume_command, write_atomic
 
 REPORT = "report.html"
+RELOAD = 20
+"""Seconds after which the page of a run that goes on loads itself anew."""
 SHOWN = tuple(Strength._fields)
 """Of a final strength: the rest are settings it was measured with."""
+LONG = 20
+"""Rows of a table that is folded."""
 
 
-def write_report(run_dir: str | Path, env: Env | None = None) -> Path:
-    """Writes `report.html` into a run directory and returns its path; the file is replaced as a whole.
+def write_report(run_dir: str | Path, env: Env | None = None, folder: Path | None = None) -> Path:
+    """Writes `report.html` and returns its path; the file is replaced as a whole.
 
     Args:
       run_dir: the run's directory.
       env: the environment of the sample games, to draw their boards; by default the one games.json names.
+      folder: where it is written; by default the run's directory.
 
     Raises:
       RunDirError: the file cannot be written.
     """
-    run_dir = Path(run_dir)
-    metrics = read_metrics(run_dir)
-    config, result, games = (
-        read_json(run_dir / name) or {} for name in (CONFIG, "result.json", "games.json")
-    )
-    result = result if _is_current(result, metrics) else {}
-    experiment = str(config.get("experiment") or run_dir.resolve().parent.name)
-    strength = result.get("strength")
-    strength = strength if isinstance(strength, dict) else {}
-    games_html, games_css = games_section(games, env or _env_called(games.get("env")))
+    run = read_run(run_dir)
+    games = read_json(run.path / "games.json") or {}
+    env = env or _env_called(games.get("env") or run.env)
+    games_html, games_css = games_section(games, env)
+    charts = curves(run.metrics)
     body = (
-        _header(experiment, run_dir, _trained(config), metrics, result),
-        f'<div class="headline">{_strength(metrics, strength)}{_tiles(metrics, result)}</div>\n',
-        strength_section(metrics, str(strength.get("unit") or "")),
-        _parts(strength),
+        _header(run),
+        f'<div class="headline">{_strength(run)}{_tiles(run)}</div>\n',
+        strength_section(run.metrics, str(run.strength.get("unit") or "")),
+        _parts(run.strength),
         games_html,
-        training_section(metrics),
-        unroll_section(metrics),
-        other_section(metrics),
-        _tables(config, result),
-        _usage(experiment, run_dir, config),
+        training_section(charts),
+        unroll_section(charts),
+        other_section(charts),
+        _tables(run),
+        _usage(run, env),
     )
-    path = run_dir / REPORT
-    script = games_script()
-    write_atomic(path, page(spaced(experiment), "".join(body), css=games_css, script=script))
+    path = (folder or run.path) / REPORT
+    script = games_script() + shown("live.js")
+    write_atomic(path, page(spaced(run.experiment), "".join(body), css=games_css, script=script))
     return path
-
-
-def _is_current(result: Record, metrics: Metrics) -> bool:
-    """False where the run was resumed after its result: then metrics.jsonl is longer."""
-    return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
 
 
 def _env_called(name: Any) -> Env | None:
@@ -85,39 +81,28 @@ def _env_called(name: Any) -> Env | None:
         return None
 
 
-def _trained(config: Record) -> str:
-    """Algorithm and environment; "" where they are not recorded."""
-    found = config.get("config")
-    train = found.get("train") if isinstance(found, dict) else None
-    train = train if isinstance(train, dict) else {}
-    said = " in ".join(str(train[name]) for name in ("algorithm", "env") if train.get(name))
-    return f"{said}. " if said else ""
-
-
-def _header(experiment: str, run_dir: Path, trained: str, metrics: Metrics, result: Record) -> str:
-    seconds = _last(metrics, result, "seconds")
+def _header(run: RunFiles) -> str:
+    seconds = run.last("seconds")
     time = "" if seconds is None else f" after {duration(seconds)}"
-    state = f"Not finished; this is the state{time}." if metrics else "No metrics yet."
-    if result:
-        state = f"Finished{time}."
+    state = f"Not finished; this is the state{time}." if run.metrics else "No metrics yet."
+    about = f"{run.trained}. " if run.trained else ""
+    if run.result:
+        line = f"<p>{escape(about)}Finished{time}.</p>"
+    else:
+        line = f'<p data-reload="{RELOAD}">{escape(about)}{state} This page loads itself anew.</p>'
     return (
-        f"<header><p><code>{escape(str(run_dir))}</code></p>"
-        f"<h1>{escape(spaced(experiment))}</h1><p>{escape(trained)}{state}</p></header>\n"
+        f"<header><p><code>{escape(str(run.path))}</code></p>"
+        f"<h1>{escape(spaced(run.experiment))}</h1>{line}</header>\n"
     )
 
 
-def _strength(metrics: Metrics, final: Record) -> str:
+def _strength(run: RunFiles) -> str:
     """The final strength or the latest so far, with its interval and the settings it was measured with."""
-    name, values = (
-        str(final.get("name") or "Strength"),
-        [number(final.get(key)) for key in ("value", "low", "high")],
-    )
-    if values[0] is None:
-        lines = [line for line in metrics if number(line.get("strength")) is not None]
-        name, values = "Strength so far", [number((lines or [{}])[-1].get(key)) for key in STRENGTH]
-    value, low, high = ("" if value is None else whole_number(value) for value in values)
+    final = run.strength
+    name, found = run.measured()
+    value, low, high = ("" if value is None else whole_number(value) for value in found)
     untrained = ""
-    if _last(metrics, final, "updates") == 0:
+    if run.last("updates") == 0:
         untrained = '<p class="big">NOTHING WAS LEARNED</p><p>No update was made: the agent is untrained.</p>'
     if not value:
         note = escape(str(final.get("name") or "Not measured yet."))
@@ -155,60 +140,61 @@ def _parts(final: Record) -> str:
     rows = "".join(
         f"<tr><th>{escape(kind)}</th>{''.join(cell(kind, group) for group in groups)}</tr>" for kind in kinds
     )
-    table = f"<table><tr><th></th>{head}</tr>{rows}</table>"
-    return f'<section><h2>Strength by part</h2><div class="card">{table}</div></section>\n'
+    table = f"<table><thead><tr><th></th>{head}</tr></thead>{rows}</table>"
+    return f'<section><h2>Strength by part</h2><div class="card table">{table}</div></section>\n'
 
 
-def _tiles(metrics: Metrics, result: Record) -> str:
+def _tiles(run: RunFiles) -> str:
     """The run's time, counts and median speeds."""
     tiles = {}
     for name in ("seconds", *COUNTS[2:], "iteration"):
-        if (value := _last(metrics, result, name)) is not None:
+        if (value := run.last(name)) is not None:
             tiles[spaced(name)] = duration(value) if name == "seconds" else short_number(value)
     for name in SPEEDS:
-        if values := column(metrics, name):
+        if values := column(run.metrics, name):
             tiles[spaced(name.removesuffix("_per_second")) + " / s"] = short_number(statistics.median(values))
-    shown = "".join(
+    entries = "".join(
         f"<div><dt>{name.replace('Seconds', 'Time')}</dt><dd>{value}</dd></div>"
         for name, value in tiles.items()
     )
-    return f'<dl class="card tiles">{shown}</dl>' if shown else ""
+    return f'<dl class="card tiles">{entries}</dl>' if entries else ""
 
 
-def _tables(config: Record, result: Record) -> str:
-    """The configuration, versions and results beyond the headline."""
-    rest = {name: value for name, value in result.items() if name not in ("strength", *COUNTS)}
+def _tables(run: RunFiles) -> str:
+    """The configuration, versions and results beyond the headline; a long table is folded."""
+    rest = {name: value for name, value in run.result.items() if name not in ("strength", *COUNTS)}
     tables = []
     for title, content in (
-        ("Configuration", config.get("config")),
-        ("Versions", config.get("versions")),
+        ("Configuration", run.settings),
+        ("Versions", run.config.get("versions")),
         ("Results", rest),
     ):
         rows = [f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in flat(content)]
         if rows:
-            tables.append(f'<div class="card"><b>{title}</b><table>{"".join(rows)}</table></div>')
+            unfolded = "" if len(rows) > LONG else " open"
+            tables.append(
+                f'<details class="card"{unfolded}><summary>{title}</summary>'
+                f"<table>{''.join(rows)}</table></details>"
+            )
     return f'<section><h2>Settings</h2><div class="two">{"".join(tables)}</div></section>\n' if tables else ""
 
 
-def _usage(experiment: str, run_dir: Path, config: Record) -> str:
-    """How to continue, for as long again, and how to play."""
-    resume = resume_command(experiment, run_dir)
-    if minutes := number((config.get("config") or {}).get("minutes")):
+def _usage(run: RunFiles, env: Env | None) -> str:
+    """How to play, how to continue, for as long again, and how to act."""
+    resume = resume_command(run.experiment, run.path)
+    if minutes := number(run.settings.get("minutes")):
         resume += f" --minutes {2 * minutes:g}"
     act = f"""import jax
 import jzero
 
-agent = jzero.load("{run_dir.as_posix()}")
+agent = jzero.load("{run.path.as_posix()}")
 states = jzero.init_batch(agent.env, jax.random.key(0), 8)  # eight games
 actions = agent.act(states, jax.random.key(1), num_simulations=64)"""
-    return (
-        '<section><h2>Use this run</h2><div class="two">'
-        f'<div class="card"><b>Train it further</b><pre>{escape(resume)}</pre></div>'
-        f'<div class="card"><b>Use the agent</b><pre>{escape(act)}</pre></div></div></section>'
+    cards = {"Train it further": resume, "Use the agent": act}
+    # Only numbered actions can be played.
+    if run.loads and not action_size(env):
+        cards = {"Play": f"python -m jzero play {shlex.quote(str(run.path))}", **cards}
+    found = "".join(
+        f'<div class="card"><b>{title}</b><pre>{escape(text)}</pre></div>' for title, text in cards.items()
     )
-
-
-def _last(metrics: Metrics, result: Record, name: str) -> float | None:
-    """What the result says, or the last line that has it."""
-    final = number(result.get(name))
-    return final if final is not None else next(iter(column(metrics, name)[-1:]), None)
+    return f'<section><h2>Use this run</h2><div class="two">{found}</div></section>'

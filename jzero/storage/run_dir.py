@@ -49,6 +49,7 @@ UNSAVED = {
     CHECKPOINTS,
     "games.json",
     "report.html",
+    "comparison.html",
     "tensorboard",
     "wandb",
     "wandb_id",

@@ -177,6 +177,28 @@ def test_what_makes_the_first_update_come_soon_is_said_at_once(tmp_path, monkeyp
     assert "LITTLE TIME" not in capsys.readouterr().out.partition("soon")[2]
 
 
+def test_every_measurement_writes_the_report_also_one_that_gives_no_strength(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(run_lib, "write_report", lambda path, env: written.append(len(read_metrics(path))))
+    config = settings(tmp_path / "run", 3, evaluate_every=1e-6)
+    train(config, TimedMeasure(lambda agent, seconds: not_measured(seconds)))
+    assert written == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("draws", "num_players", "action_size", "recorded"),
+    [(True, 2, 0, True), (False, 2, 0, False), (False, 1, 0, True), (True, 1, 2, False)],
+)
+def test_games_are_recorded_that_the_report_can_show(draws, num_players, action_size, recorded, monkeypatch):
+    spec = SimpleNamespace(draws=draws, num_players=num_players, action_size=action_size)
+    monkeypatch.setattr(run_lib, "describe_env", lambda env: spec)
+    written = []
+    folder = SimpleNamespace(write_json=lambda name, games: written.append(name))
+    run = SimpleNamespace(env=None, dir=folder, config=SimpleNamespace(train=TINY))
+    Run._record_games(run, None, 1.0)
+    assert written == ["games.json"] * recorded
+
+
 @pytest.mark.parametrize(("minutes", "seconds"), [(3, 18), (60, 360)])
 def test_the_final_measurement_gets_a_tenth_of_the_time_and_what_is_left(tmp_path, minutes, seconds):
     asked = []

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 import jzero
-from jzero.show.frames import frame, numbers
+from jzero.show.frames import LETTERS, frame, numbers, written
 from jzero.show.rules import Rules
 
 
@@ -52,6 +52,16 @@ def test_a_grids_cells_have_the_colour_of_their_last_channel():
 )
 def test_other_observations_are_no_pictures(seen):
     assert frame(seen) == ""
+
+
+def test_numbers_as_a_picture_are_lines_that_fit():
+    svg = written({"<many>": np.arange(40.0), "grid": np.arange(4).reshape(2, 2)})
+    lines = re.findall(r"<text [^>]*>([^<]*)</text>", svg)
+    assert lines[0].startswith("&lt;many&gt;: 0.000 1.000 ")
+    assert " ".join(lines).split()[1:41] == [f"{x:.3f}" for x in range(40)]
+    assert lines[-2:] == ["0 1", "2 3"]
+    assert max(map(len, lines[1:])) <= LETTERS
+    assert f'viewBox="0 0 400 {20 * len(lines) + 20}"' in svg
 
 
 def test_numbers_are_named_and_cut_short():

@@ -9,6 +9,9 @@ import subprocess
 import time
 import urllib.parse
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +26,10 @@ from jzero.show import games as games_module
 from jzero.show import write_report
 from jzero.show.boards import Album, Position, data_url, drawn, replay
 from jzero.show.curves import speeds_line
+from jzero.show.frames import frame, written
 from jzero.show.games import games_section, outcome_text, plies
-from jzero.show.plots import POINTS, interval_series, line_chart, series
+from jzero.show.plots import POINTS, interval_series, key, line_chart, series
+from jzero.show.report import RELOAD
 from jzero.show.words import duration, short_number, whole_number
 from tests.helpers.tiny import tiny
 from tests.play.conftest import newcomer
@@ -95,6 +100,41 @@ class Ornate(Wrapped):
 
     def svg(self, state):
         return self.game.svg(state).replace("</svg>", f"<desc>{'x' * 50_000}</desc></svg>")
+
+
+class WalkState(NamedTuple):
+    """A place from 0 to 3."""
+
+    place: jax.Array
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array = np.bool_(False)
+    current_player: jax.Array = np.int32(0)
+    legal_action_mask: jax.Array = np.ones(2, bool)
+
+
+class Walk:
+    """One player walks to the right for a point a step, or waits; it draws nothing."""
+
+    num_actions, num_players = 2, 1
+
+    def __init__(self, numbers=False):
+        self.numbers = numbers
+
+    def init(self, key):
+        return WalkState(jnp.int32(0), jnp.zeros(1), jnp.bool_(False))
+
+    def step(self, state, action, key):
+        place = state.place + action
+        return WalkState(place, jnp.float32(action)[None], place == 3)
+
+    def observe(self, state):
+        if self.numbers:
+            return {"place": state.place}
+        return (jnp.arange(4) == state.place).astype(jnp.uint8)[None, :, None]
+
+
+WALK = {"title": "Game 1", "actions": [1, 0, 1, 1], "values": [3, 2, 2, 1], "outcome": [3.0]}
 
 
 def metrics_line(iteration, **more):
@@ -210,7 +250,7 @@ def test_the_parts_of_a_strength_are_a_table(full_run):
     result["strength"] |= {"name": "moves", "value": 0.9, "parts": parts}
     (full_run / "result.json").write_text(json.dumps(result))
     text = report_of(full_run)
-    assert "<tr><th></th><th>all</th><th>plies 0 to 7</th></tr>" in text
+    assert "<tr><th></th><th>all</th><th>plies 0 to 7</th></tr></thead>" in text
     assert "<tr><th>first &lt;set&gt;</th><td>0.9<br><small>0.88 to 0.92</small></td><td>0.75<br>" in text
     assert "<tr><th>second</th><td>0.125<br><small>0.1 to 0.15</small></td><td></td></tr>" in text
     assert "Strength by part" not in report_of(make_run(full_run.parent / "other"))
@@ -234,6 +274,13 @@ def test_before_the_end_it_says_the_latest_strength(full_run):
     assert "Strength so far" in text
     assert '<p class="big">150 <small></small></p><p>95 % interval 145 to 155</p>' in text
     assert "Not finished; this is the state after 2 min." in text
+
+
+def test_the_page_loads_itself_anew_until_the_final_measurement(full_run):
+    reloads = f'<p data-reload="{RELOAD}">'
+    assert reloads not in report_of(full_run)
+    (full_run / "result.json").unlink()
+    assert reloads in report_of(full_run)
 
 
 def test_a_run_without_an_update_says_so_in_large_letters(full_run):
@@ -266,6 +313,40 @@ def test_it_lists_configuration_versions_and_how_to_go_on(full_run):
     assert "<tr><th>jax</th><td>9.8.7</td></tr>" in text
     assert f"python experiments/tic_tac_toe.py --run-dir {full_run} --resume</pre>" in text
     assert html.escape(f'agent = jzero.load("{full_run}")') in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "env", "playable"),
+    [
+        ({}, None, True),
+        ({"handed_in": ["optimizer"]}, None, True),
+        ({"handed_in": ["network"]}, None, False),
+        ({}, SimpleNamespace(action_size=2), False),
+    ],
+)
+def test_it_says_how_to_play_where_that_is_possible(tmp_path, changes, env, playable):
+    run = make_run(tmp_path / "a run", config={"config": changes})
+    assert (f"<pre>python -m jzero play &#x27;{run}&#x27;</pre>" in report_of(run, env)) == playable
+
+
+def test_the_path_is_that_which_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_run(tmp_path / "runs").parent)
+    assert "<pre>python -m jzero play runs</pre>" in report_of(Path("runs"))
+
+
+def test_only_a_long_table_is_folded(full_run):
+    config = json.loads((full_run / "config.json").read_text())
+    config["config"] |= {f"option_{i}": i for i in range(20)}
+    (full_run / "config.json").write_text(json.dumps(config))
+    text = report_of(full_run)
+    assert '<details class="card"><summary>Configuration</summary>' in text
+    assert '<details class="card" open><summary>Versions</summary>' in text
+
+
+def test_it_can_be_written_elsewhere(full_run, tmp_path):
+    path = write_report(full_run, folder=tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.read_bytes() == write_report(full_run).read_bytes()
 
 
 def test_to_train_further_needs_more_minutes_than_the_run_had(full_run):
@@ -370,6 +451,26 @@ def test_a_recorded_game_has_what_its_searches_found(monkeypatch):
         state = agent.env.step(state, action, jax.random.key(0))
     assert games[0]["outcome"] == [1.0, -1.0]
     assert next(bar["q"] for bar in thoughts[-1]["actions"] if bar["action"] == actions[-1]) == 1.0
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_one_players_episode_is_its_observations_with_steps_and_return(tmp_path, numbers):
+    env = Walk(numbers)
+    text = report_of(make_run(tmp_path, games={"env": "walk", "games": [WALK]}), env)
+    assert "return 3, 4 steps" in text
+    strip = Page(text).all("li")
+    assert [item["title"] for item in strip] == [
+        "Step 0: return so far 0, value +3.00, plays 1",
+        "Step 1: return so far 1, value +2.00, plays 0",
+        "Step 2: return so far 1, value +2.00, plays 1",
+        "Step 3: return so far 2, value +1.00, plays 1",
+        "The end: return 3",
+    ]
+    seen = [env.observe(state) for state in positions(env, WALK["actions"])]
+    drawings = [written(x) if numbers else frame(x) for x in seen]
+    shown = pictures(text)
+    boards = [attributes["class"].split()[1] for attributes in Page(text).all("i", "board")][1:]
+    assert [shown[name] for name in boards] == [drawing.replace('"', "'") for drawing in drawings]
 
 
 def test_positions_that_games_share_are_kept_once(tmp_path):
@@ -588,6 +689,20 @@ def test_a_chart_maps_numbers_to_places_in_the_pages_colours():
     assert [y for _, y in curves["--s2"]] == pytest.approx([level] * len(curves["--s2"]), abs=0.02)
     assert "#0000" not in svg
     assert "minutes</text>" in svg
+
+
+def test_lines_beyond_the_colours_are_dashed_and_a_missing_one_keeps_its_place():
+    lines = [series([0, 1], [place, place]) for place in range(8)]
+    lines[1] = None
+    drawn = re.findall(
+        r'<path d="[^"]*"[^>]*style="fill: none; ([^"]*)stroke: var\((--s\d)\); stroke-width: 1.7',
+        line_chart(lines, x_label="minutes"),
+    )
+    assert [colour for _, colour in drawn] == ["--s1", "--s3", "--s4", "--s5", "--s6", "--s1", "--s2"]
+    assert ["dash" in style for style, _ in drawn] == [False] * 5 + [True] * 2
+    assert key(5, "<6>") == '<span><i style="border-top:3px solid var(--s6)"></i>&lt;6&gt;</span>'
+    assert "dashed var(--s1)" in key(6, "")
+    assert "dotted var(--s2)" in key(13, "")
 
 
 def test_numbers_read_well():

@@ -90,6 +90,7 @@ def test_only_what_ended_before_its_first_checkpoint_is_removed(tmp_path, other)
     with RunDir.create(tmp_path, "connect_four", {"seed": 1}) as run:
         run.append_metrics({"iteration": 1})
     (tmp_path / "checkpoints" / "3.orbax-checkpoint-tmp").mkdir(parents=True)
+    (tmp_path / "comparison.html").write_text("of runs")
     with RunDir.create(tmp_path, "connect_four", {"seed": 2}) as run:
         assert {entry.name for entry in tmp_path.iterdir()} == {"lock", "config.json"}
         run.append_metrics({"iteration": 1})

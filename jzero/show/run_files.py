@@ -1,0 +1,86 @@
+"""What the files of a run say; any of them may still be missing."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jzero.pytrees import Record
+from jzero.show.curves import STRENGTH, column
+from jzero.show.words import number
+from jzero.storage.run_dir import CONFIG, read_json, read_metrics
+
+NEEDED = frozenset(("env", "network", "algorithm"))
+"""Parts that may be handed in, without which there is no agent."""
+
+
+class RunFiles(NamedTuple):
+    """A run as its directory has it."""
+
+    path: Path
+    """As it was given."""
+    metrics: Sequence[Mapping[str, Any]]
+    config: Record
+    result: Record
+    """Empty while the run goes on."""
+
+    @property
+    def experiment(self) -> str:
+        """Its name."""
+        return str(self.config.get("experiment") or self.path.resolve().parent.name)
+
+    @property
+    def settings(self) -> Record:
+        """What was chosen; empty where that is not recorded."""
+        return _mapping(self.config.get("config"))
+
+    @property
+    def env(self) -> str:
+        """The environment's name; "" where it is not recorded."""
+        return str(_mapping(self.settings.get("train")).get("env") or "")
+
+    @property
+    def loads(self) -> bool:
+        """Whether its files have all of its agent; what was handed in is in none."""
+        return not NEEDED.intersection(self.settings.get("handed_in") or ())
+
+    @property
+    def trained(self) -> str:
+        """Algorithm and environment, as far as they are recorded."""
+        algorithm = str(_mapping(self.settings.get("train")).get("algorithm") or "")
+        return " in ".join(filter(None, (algorithm, self.env)))
+
+    @property
+    def strength(self) -> Record:
+        """The final one; empty while the run goes on."""
+        return _mapping(self.result.get("strength"))
+
+    def measured(self) -> tuple[str, list[float | None]]:
+        """The final strength or the latest so far: its name, and its value, low and high where they are known."""
+        found = [number(self.strength.get(name)) for name in ("value", "low", "high")]
+        if found[0] is not None:
+            return str(self.strength.get("name") or "Strength"), found
+        lines = [line for line in self.metrics if number(line.get("strength")) is not None]
+        return "Strength so far", [number((lines or [{}])[-1].get(name)) for name in STRENGTH]
+
+    def last(self, name: str) -> float | None:
+        """What the result says of a count, or the last line that has it."""
+        final = number(self.result.get(name))
+        return final if final is not None else next(iter(column(self.metrics, name)[-1:]), None)
+
+
+def read_run(run_dir: str | Path) -> RunFiles:
+    """The files as they are now."""
+    path = Path(run_dir)
+    metrics = read_metrics(path)
+    config, result = (read_json(path / name) or {} for name in (CONFIG, "result.json"))
+    return RunFiles(path, metrics, config, result if _is_current(result, metrics) else {})
+
+
+def _is_current(result: Record, metrics: Sequence[Mapping[str, Any]]) -> bool:
+    """False where the run was resumed after its result: then metrics.jsonl is longer."""
+    return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
+
+
+def _mapping(found: Any) -> Record:
+    return found if isinstance(found, dict) else {}
