@@ -634,7 +634,7 @@ def test_the_same_run_gives_the_same_bytes(full_run):
 
 
 def test_a_long_run_is_written_in_a_moment_and_stays_small(tmp_path):
-    noise = np.random.default_rng(0).normal(size=(1000, 20))
+    noise = np.random.default_rng(0).normal(size=(10_000, 20))
     metrics = [metrics_line(i, **{f"m{k}_{k}": x for k, x in enumerate(row)}) for i, row in enumerate(noise)]
     run = make_run(tmp_path, metrics=metrics)
     begin = time.process_time()
