@@ -274,7 +274,7 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
         ([], [], "no player is given; give runs or opponents: random, rollouts"),
         (["random"], [], "--env is missing, and no player is a run"),
         (["random"], ["--env", "tic_tac_toe"], "random is the only player, but tic_tac_toe needs two"),
-        (["random", "rolouts"], [], "player 'rolouts': there is no such run, and unknown opponent 'rolouts': did you"),
+        (["random", "rolouts"], [], "player 'rolouts': there is no such run, and unknown opponent 'rolouts': did"),
         (["random", "{runs}"], [], "holds no run (no config.json)"),
         (["{runs}/a", "{runs}/other"], [], "plays 'blob?players=3&cards=1', but player '{runs}/a' plays 'tic_tac"),
         (["{runs}/a", "random"], ["--env", "connect_four"], "--env is 'connect_four', but player '{runs}/a' plays"),
