@@ -56,7 +56,8 @@ class RunConfig:
 
     minutes: float = 10.0
     """Minutes of training, summed over resumes. Compiling does not count, nor does the first run of a compiled
-    program. The final measurement is extra and may take a tenth to a fifth of this time."""
+    program. The final measurement is extra: it may take a tenth to a fifth of this time,
+    that of an experiment with several opponents half of it."""
     iterations: int | None = None
     """Stop after this number of iterations even if time is left."""
     target: float | None = None

@@ -82,7 +82,11 @@ class Text(TwoPiles):
 @pytest.mark.parametrize(
     ("env", "call", "said"),
     [
-        (PlainState, "init", r"returns a Plain, which is no array .* make a state a typing.NamedTuple"),
+        (
+            PlainState,
+            "init",
+            r"returns a Plain, which is neither an array .* make a state a typing.NamedTuple",
+        ),
         (DictState, "init", r"returns a dict without the fields current_player, .*: make a state a typing.N"),
         (
             IfOnAValue,
@@ -100,7 +104,7 @@ class Text(TwoPiles):
         ),
         (KeepsATuple, "step", HERE.format(r"return keep_finished\(state, \(state, action\)\)") + "$"),
         (AnotherSignature, "observe", r"missing 1 required positional argument: 'player'$"),
-        (Text, "observe", "returns a str, which is no array"),
+        (Text, "observe", "returns a str, which is neither an array"),
     ],
 )
 def test_a_function_that_cannot_be_traced_is_one_line_with_its_place_and_what_to_do(env, call, said):

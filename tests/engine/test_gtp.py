@@ -456,7 +456,7 @@ def test_a_run_is_an_engine_that_other_programs_can_start(run, cache, monkeypatc
 @pytest.mark.parametrize(
     ("name", "most", "words"),
     [
-        ("{}/nothing", None, "no run is there"),
+        ("{}/nothing", None, "there is no such run"),
         ("random", None, "an opponent; give the directory"),
         ("{}:0", None, "at least 1 simulation"),
         ("{}:9", 4, "--max-simulations is 4; it must be at least 9"),

@@ -52,7 +52,7 @@ def test_nothing_is_compiled_after_the_warm_up(game, thinker):
 
 
 def test_a_search_without_simulations_is_refused(thinker):
-    with pytest.raises(ValueError, match="most is 0; a search has at least 1 simulation"):
+    with pytest.raises(ValueError, match="most is 0; expected at least 1 simulation"):
         Thinker(thinker.agent, 0)
 
 

@@ -274,7 +274,7 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
         ([], [], "no player is given; give runs or opponents: random, rollouts"),
         (["random"], [], "--env is missing, and no player is a run"),
         (["random"], ["--env", "tic_tac_toe"], "random is the only player, but tic_tac_toe needs two"),
-        (["random", "rolouts"], [], "player 'rolouts': no run is there, and unknown opponent 'rolouts': did you"),
+        (["random", "rolouts"], [], "player 'rolouts': there is no such run, and unknown opponent 'rolouts': did"),
         (["random", "{runs}"], [], "holds no run (no config.json)"),
         (["{runs}/a", "{runs}/other"], [], "plays 'blob?players=3&cards=1', but player '{runs}/a' plays 'tic_tac"),
         (["{runs}/a", "random"], ["--env", "connect_four"], "--env is 'connect_four', but player '{runs}/a' plays"),
@@ -290,7 +290,7 @@ def test_one_player_plays_the_same_episodes_as_the_others(tmp_path, capsys):
         (["{runs}/a", "random"], ["--games", "0"], "--games is 0; expected at least 1"),
         (["{runs}/a", "random"], ["--simulations", "-1"], "--simulations is -1; expected 0 for the policy"),
         (["{runs}/a", "random"], ["--seed", "-1"], "--seed is -1; expected at least 0"),
-        (["{runs}/a", "random"], ["--opening-plies", "3", "1"], "--opening-plies is 3 1; expected the fewest"),
+        (["{runs}/a", "random"], ["--opening-plies", "3", "1"], "--opening-plies is 3 1; expected the smallest"),
         (["{runs}/other", "random"], ["--opening-plies", "0", "1"], "--opening-plies: blob?players=3&cards=1 is"),
     ],
 )  # fmt: skip
@@ -313,7 +313,9 @@ def test_a_file_of_another_game_or_of_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "match.json").read_text() == before
     for text in ('{"random": {"wins": 3}}', "[]", "{"):
         (tmp_path / "match.json").write_text(text)
-        with pytest.raises(ValueError, match="is no record of matches: move it away, or give another folder"):
+        with pytest.raises(
+            ValueError, match="is not a record of matches: move it away, or give another folder"
+        ):
             match(Config(("random", LOWEST), env="tic_tac_toe", games=2, out=tmp_path))
 
 

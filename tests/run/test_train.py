@@ -157,7 +157,7 @@ def test_an_optimiser_that_does_not_fit_the_checkpoint_is_named(tmp_path):
     jzero.train("tic_tac_toe", optimizer=optax.adam(1e-3), **options)
     with pytest.raises(
         ValueError,
-        match=r"optimizer: .* has 13 arrays, .* has 0, .*began with",
+        match=r"optimizer: .* has 13 arrays, .* has 0, .*started with",
     ):
         jzero.train("tic_tac_toe", optimizer=optax.sgd(1e-3), resume=True, **(options | {"iterations": 5}))
 

@@ -535,7 +535,7 @@ def test_a_seed_replays_a_game_of_chance():
         assert len({position.svg for position in found}) == 7
     assert drawn(env, one)[1] == ""
     without_seed = drawn(env, {"actions": one["actions"]})[1]
-    assert "chance decides" in without_seed or "is illegal" in without_seed
+    assert "has chance" in without_seed or "is illegal" in without_seed
 
 
 def test_values_are_turned_to_the_first_players_side():
