@@ -102,9 +102,9 @@ class Worthwhile(NamedTuple):
     """The actions that may still matter: no other action is proven at least as good and possibly better."""
 
     slots: jax.Array
-    """bool[B, W]"""
+    """bool[B, W]: which of the actions with slots."""
     best_open: jax.Array
-    """bool[B]: the best action without a node."""
+    """bool[B]: whether the best action without a node does."""
 
 
 def worthwhile(edges: jax.Array, has_open: jax.Array) -> Worthwhile:
