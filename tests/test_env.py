@@ -132,7 +132,7 @@ def test_a_module_of_a_package_that_another_hides_is_told_with_the_folder(monkey
     (tmp_path / "games_of_mine" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        ValueError, match=r"No module named 'games_of_mine.nim'; the package 'games_of_mine' is"
+        ValueError, match=r"No module named 'games_of_mine.nim'; Python found the package 'games_of_mine' in"
     ) as e:
         make("games_of_mine.nim:Nim")
     assert str(tmp_path / "games_of_mine") in str(e.value)

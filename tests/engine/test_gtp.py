@@ -459,8 +459,8 @@ def test_a_run_is_an_engine_that_other_programs_can_start(run, cache, monkeypatc
         ("{}/nothing", None, "there is no such run"),
         ("random", None, "an opponent; give the directory"),
         ("{}:0", None, "at least 1 simulation"),
-        ("{}:9", 4, "--max-simulations is 4; it must be at least 9"),
-        ("{}", 0, "--max-simulations is 0; it must be at least 1"),
+        ("{}:9", 4, "--max-simulations is 4; expected at least 9"),
+        ("{}", 0, "--max-simulations is 0; expected at least 1"),
     ],
 )
 def test_an_engine_without_a_run_or_simulations_is_refused(run, name, most, words):

@@ -373,7 +373,7 @@ def test_hidden_cards_that_can_be_drawn_are_searched_in_worlds():
 
 @pytest.mark.parametrize("name", ["pgx:backgammon", "pgx:leduc_holdem"])
 def test_a_learned_model_is_refused_where_players_do_not_take_turns(name):
-    with pytest.raises(ValueError, match=rf"'{name}' one may move twice in a row; use AlphaZero"):
+    with pytest.raises(ValueError, match=rf"'{name}' one may move twice in a row; use algorithm 'alphazero'"):
         build_algorithm(make(name), config_of(name, "gumbel_muzero"))
 
 

@@ -186,11 +186,18 @@ def test_every_measurement_writes_the_report_also_one_that_gives_no_strength(tmp
 
 
 @pytest.mark.parametrize(
-    ("draws", "num_players", "action_size", "recorded"),
-    [(True, 2, 0, True), (False, 2, 0, False), (False, 1, 0, True), (True, 1, 2, False)],
+    ("recorded", "about"),
+    [
+        (True, {"draws": True, "num_players": 2}),
+        (False, {"num_players": 2}),
+        (True, {}),
+        (False, {"draws": True, "action_size": 2}),
+        (False, {"external": True}),
+    ],
 )
-def test_games_are_recorded_that_the_report_can_show(draws, num_players, action_size, recorded, monkeypatch):
-    spec = SimpleNamespace(draws=draws, num_players=num_players, action_size=action_size)
+def test_games_are_recorded_that_the_report_can_show(recorded, about, monkeypatch):
+    plain = {"draws": False, "num_players": 1, "action_size": 0, "external": False}
+    spec = SimpleNamespace(**(plain | about))
     monkeypatch.setattr(run_lib, "describe_env", lambda env: spec)
     written = []
     folder = SimpleNamespace(write_json=lambda name, games: written.append(name))
@@ -354,7 +361,7 @@ def test_targets_that_are_clamped_are_told_of_once(tmp_path):
         UserWarning, match="25.00% of the reward targets of iteration 2 .* raise --muzero.rew"
     ) as told:
         train(settings(tmp_path / "run", 4), prepare=clip)
-    assert len([warning for warning in told if "clamped" in str(warning.message)]) == 1
+    assert len([warning for warning in told if "clipped" in str(warning.message)]) == 1
 
 
 def test_roots_are_logged_as_means_of_the_known_ones(tmp_path):
@@ -391,7 +398,9 @@ def test_positions_that_the_replay_loses_before_their_game_ends_are_told_of_once
     short = tiny(replay_plies=6, warmup_iterations=9)  # as many as are played in an iteration of tic-tac-toe
     train(settings(tmp_path / "short", 4, train=short))
     (said,) = [str(warning.message) for warning in recwarn if "left the replay" in str(warning.message)]
-    (share,) = re.findall(r"^in iteration 2 (\d+)% as many .* replay_plies, 6; raise --replay-plies", said)
+    (share,) = re.findall(
+        r"^in iteration 2, .* ended \((\d+)% .* replay_plies, 6; raise --replay-plies", said
+    )
     assert 10 < int(share) <= 100
     assert "--td-lookahead" in said
     recwarn.clear()
