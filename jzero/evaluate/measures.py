@@ -198,10 +198,10 @@ def beside(measure: Measure, *others: Measure) -> Measure:
 
     def take_all(agent: Agent, seconds: float) -> Strength:
         end, found = time.monotonic() + seconds, []
-        for number, other in enumerate((*others, measure)):
+        for number, other in enumerate((measure, *others)):
             left = max(end - time.monotonic(), 0.0) / (len(others) + 1 - number)
             found.append(take(other, agent, left))
-        *rest, main = found
+        main, *rest = found
         parts = (main, *(strength for strength in rest if not math.isnan(strength.value)))
         return main._replace(parts=tuple(Part(part.name, "all", *part[1:4]) for part in parts))
 

@@ -207,7 +207,7 @@ def test_measurements_beside_another_share_the_time_and_are_its_parts(monkeypatc
 
     measure = beside(lasting(1, 0.5), lasting(2, 0.25), lasting(5, math.nan))
     found = take(measure, SimpleNamespace(), 12.0)
-    assert given == [4.0, 5.0, 5.0]  # the others come first; what one leaves goes to those after it
+    assert given == [4.0, 5.5, 9.0]  # what one leaves goes to those after it
     assert found[:4] == ("of 1", 0.5, 0.4, 0.6)
     assert [(part.kind, part.group, part.value) for part in found.parts] == [
         ("of 1", "all", 0.5),
