@@ -22,7 +22,7 @@ from tests.helpers.tiny import planned, same_bits, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-QUIET = SearchSettings(policy="puct", num_simulations=8, dirichlet_fraction=0.0)
+QUIET = SearchSettings(policy="puct", num_simulations=32, dirichlet_fraction=0.0)
 """A search that finds the same each time."""
 CONFIG = tiny(search=QUIET, reanalyse=0.25, augment=False, opening_plies=0, replay_plies=12)
 
@@ -74,7 +74,7 @@ def test_what_is_searched_again_is_what_a_search_of_that_state_finds():
     searched = quick_jit(
         lambda params, states: planned(QUIET, algorithm.model, params, jax.random.key(9), states)
     )(params, states)
-    touched = np.zeros(ring.targets.shape, bool)
+    touched, told_apart = np.zeros(ring.targets.shape, bool), False
     for row, (age, lane) in enumerate(chosen):
         touched[age, lane] = True
         np.testing.assert_allclose(after.plies.policy[age, lane], searched.policy[row], rtol=1e-4, atol=1e-5)
@@ -82,8 +82,10 @@ def test_what_is_searched_again_is_what_a_search_of_that_state_finds():
         np.testing.assert_array_equal(found.policy[row], after.plies.policy[age, lane])
         action = ring.plies.action[age, lane]
         tried = searched.visits[row, action] > 0
+        told_apart |= bool(tried & (searched.qvalues[row, action] != searched.qvalues[row, 0]))
         qvalue = searched.qvalues[row, action] if tried else searched.value[row]
         np.testing.assert_allclose(after.plies.qvalue[age, lane], qvalue, rtol=1e-4, atol=1e-5)
+    assert told_apart  # a Q-value of another action would be seen
     assert np.mean(np.asarray(after.plies.policy != ring.plies.policy)[touched]) > 0.1
     assert (np.asarray(after.plies.policy_weight)[touched] == 1).all()
     for name in ("policy", "value", "qvalue", "policy_weight"):
