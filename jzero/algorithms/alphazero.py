@@ -40,8 +40,8 @@ class AlphaZeroSettings(LossSettings):
     auxiliary: AuxiliarySettings = field(default_factory=AuxiliarySettings)
     reanalyse: float = 0.0
     """AlphaZero: share of each batch that is searched again with the averaged weights first. The new policies are
-    learned from at once; the new values enter the value targets of the next iteration. The replay holds whole
-    states then."""
+    trained on at once; the new values enter the value targets of the next iteration. The replay then holds whole
+    states. Learned models have muzero.reanalyse."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""

@@ -1,4 +1,4 @@
-"""Positions on record that are searched again with today's weights before they are learned from.
+"""Reanalyse: stored positions are searched again with the current weights before they are trained on.
 
 Source: MuZero Reanalyse (Schrittwieser et al. 2020, appendix H; 2021).
 
@@ -17,19 +17,19 @@ from jzero.replay import Replay
 
 
 def number_searched(share: float, num_samples: int) -> int:
-    """How many of a batch's samples are searched again: at least one, where any are."""
+    """Number of samples of a batch that are searched again: at least one if `share` is not 0."""
     return max(1, round(share * num_samples)) if share else 0
 
 
 def write_back(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> Replay:
-    """The ring with the policies and values that a search found for the plies of these ages and lanes, i32[N].
+    """The ring, with the policies and values that a search found for the plies of these ages and lanes, i32[N].
 
-    A ply that was searched fast has a policy to learn from afterwards. A game that was cut short ends with a new
-    value: of its last action if the search tried it, else of the state before it. With continuous actions a policy
-    is over candidates drawn anew, which replace those on record.
+    A ply that had a fast search gets a policy target. The Q-value, from which a truncated game bootstraps, becomes
+    that of the stored action if the search tried it, else the root value. With continuous actions a policy is over
+    newly sampled candidates, which replace the stored ones.
     """
     rows, plies = replay.rows(age), replay.plies
-    # A ply may have been drawn twice: all that is written of it must come from one search.
+    # A ply may be in the batch twice: all that is written of it must come from one search.
     same = (age[:, None] == age[None]) & (lane[:, None] == lane[None])
     last = jnp.max(jnp.where(same, jnp.arange(age.size, dtype=jnp.int32)[None], 0), axis=1)
     policy, value, qvalue, candidates = jax.tree.map(
@@ -52,8 +52,8 @@ def write_back(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> 
 
 
 def _of_taken(replay: Replay, age: jax.Array, lane: jax.Array, found: Plan) -> jax.Array:
-    """f32[N] or f32[N, P]: the search's value of the actions on record."""
-    if not isinstance(found.candidates, tuple):  # those on record are not among them
+    """f32[N] or f32[N, P]: the search's Q-values of the stored actions."""
+    if not isinstance(found.candidates, tuple):  # continuous: the search did not see the stored actions
         return found.value
     plies, action = jnp.arange(age.size), replay.plies.action[replay.rows(age), lane]
     return where_rows(found.visits[plies, action] > 0, found.qvalues[plies, action], found.value)

@@ -6,8 +6,9 @@ Axes: S samples, K unrolled steps, H states in an observation's history, L succe
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple, cast
 
 import jax
@@ -18,7 +19,7 @@ from jzero.algorithms.reanalyse import number_searched, write_back
 from jzero.algorithms.returns import LossSettings
 from jzero.algorithms.targets import Targets, merge_axes, n_step_returns, unroll_targets
 from jzero.env_spec import EnvSpec
-from jzero.models.learned import LearnedModel
+from jzero.models.learned import Latent, LearnedModel
 from jzero.models.plan import Planner, SearchSettings
 from jzero.pytrees import Observation, Params, PyTree
 from jzero.record import Position, Recorder, make_recorder, unpack_policy
@@ -231,7 +232,7 @@ def make_batch(
     return replay, Batch(first[0], later, targets, drawn, _roots(settings, replay, first[1], drawn))
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def recorder_of(spec: EnvSpec) -> Recorder:
     """Records what a learned model trains on: observations, or the records they are made from; legal actions."""
     if spec.recalls:
@@ -306,10 +307,14 @@ def _value_targets(
     if muzero.bootstrap == "network":
         # Where all returns have the same length, only the last K + 1 plies of a window are looked at.
         asked = window if muzero.td_age else window[:, muzero.td_steps :]
-        seen = merge_axes(observations(spec, replay, asked, drawn.lane))
-        found = learned.evaluate(averaged, learned.represent(averaged, seen))[1].reshape(asked.shape)
+
+        def latent(age: jax.Array) -> Latent:
+            """The latent states [S * L] of the plies with ages i32[S, L]."""
+            return learned.represent(averaged, merge_axes(observations(spec, replay, age, drawn.lane)))
+
+        found = learned.evaluate(averaged, latent(asked))[1].reshape(asked.shape)
         value = jnp.concatenate([value[:, : -asked.shape[1]], found], axis=1)
-        plies = _renewed(spec, learned, averaged, replay, plies, window, drawn)
+        plies = _with_new_ends(partial(learned.qvalue, averaged), latent, plies, window)
     # Lanes advance together, so a ply is as old, in positions, as what all lanes have played since.
     old = (replay.held - drawn.age) * settings.games
     num_steps = jnp.full_like(drawn.age, muzero.td_steps)
@@ -321,26 +326,26 @@ def _value_targets(
     return found
 
 
-def _renewed(
-    spec: EnvSpec,
-    learned: LearnedModel,
-    averaged: Params,
-    replay: Replay,
+def _with_new_ends(
+    qvalue: Callable[..., jax.Array],
+    latent: Callable[[jax.Array], Latent],
     plies: Transition,
     window: jax.Array,
-    drawn: Draw,
 ) -> Transition:
-    """The plies [S, L]; the first game in each row that was cut short ends with today's value of its last action.
+    """The plies [S, L], with the current Q-value of the last action of each row's first truncated game.
 
-    Nothing is learned of what follows it.
+    Plies after a truncation have no targets, so later games of a row are left as they are.
+
+    Args:
+      qvalue: (latent, action, reward, discount) -> Q-values f32[S], `LearnedModel.qvalue` with its weights.
+      latent: ages i32[S, 1] -> latent states [S].
+      plies: of the window.
+      window: i32[S, L] ages of the plies.
     """
     rows, cut = jnp.arange(window.shape[0]), jnp.argmax(plies.truncated, axis=1)
-    last = jax.tree.map(lambda x: x[rows, cut], plies._replace(position=(), policy=(), candidates=()))
-    seen = merge_axes(observations(spec, replay, window[rows, cut][:, None], drawn.lane))
-    latent = learned.represent(averaged, seen)
-    today = learned.qvalue(averaged, latent, last.action, last.reward, last.discount)
-    qvalue = plies.qvalue.at[rows, cut].set(today)
-    return plies._replace(qvalue=jnp.where(plies.truncated, qvalue, plies.qvalue))
+    action, reward, discount = (x[rows, cut] for x in (plies.action, plies.reward, plies.discount))
+    new = plies.qvalue.at[rows, cut].set(qvalue(latent(window[rows, cut][:, None]), action, reward, discount))
+    return plies._replace(qvalue=jnp.where(plies.truncated, new, plies.qvalue))
 
 
 def _roots(settings: LearnedSettings, replay: Replay, plies: Transition, drawn: Draw) -> Roots | tuple:

@@ -16,7 +16,7 @@ import numpy as np
 from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, in_batches
 from jzero.pytrees import States
-from jzero.steps import tell
+from jzero.status import set_status
 
 Act = Callable[[Any], Any]
 """states [B] -> actions i32[B]; the same state must always get the same action."""
@@ -127,7 +127,7 @@ def _prove_seat(
         to_move = level.states.current_player == seat
         parents, actions = _edges(act, level, to_move, batch_size)
         positions += int(to_move.sum())
-        tell(f"positions in which player {seat} moved", positions)
+        set_status(f"positions in which player {seat} moved", positions)
         level, finished = _advance(env, level, parents, actions, batch_size)
         outcomes = np.sign(level.rewards[:, seat] - level.rewards[:, 1 - seat]).astype(int)
         np.add.at(counts, outcomes[finished], level.games[finished])

@@ -25,7 +25,7 @@ from jzero.evaluate.positions import PositionScore, load_positions, score_positi
 from jzero.evaluate.rating import mean_interval, mean_with_interval
 from jzero.evaluate.turns import Limit, Player, rounds
 from jzero.pytrees import States
-from jzero.steps import tell
+from jzero.status import set_status
 
 if TYPE_CHECKING:
     from jzero.agent import Agent
@@ -320,7 +320,7 @@ def play_episodes(
     while going := int((~np.asarray(is_finished(states))).sum()):
         if ply == max_plies:
             break
-        tell(f"of {episodes} episodes are over, ply {ply:,}", episodes - going)
+        set_status(f"of {episodes} episodes are over, ply {ply:,}", episodes - going)
         ply += 1
         act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
         states, earned = _step(env, states, act(states, act_key), step_key)

@@ -18,7 +18,7 @@ import numpy as np
 from jzero.env import Env, is_finished
 from jzero.evaluate.batches import check_legal, padded_chunks
 from jzero.pytrees import States
-from jzero.steps import tell
+from jzero.status import set_status
 
 Result = TypeVar("Result")
 
@@ -75,7 +75,7 @@ def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, wh
     """
     limit, results = Limit(seconds), []
     for number, size in enumerate(sizes):
-        tell(what, sum(sizes[:number]), sum(sizes))
+        set_status(what, sum(sizes[:number]), sum(sizes))
         try:
             results.append(play(size, key=jax.random.fold_in(jax.random.key(0), number), limit=limit))
         except TimeIsUp:

@@ -42,11 +42,26 @@ class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, Optimizer
             raise ValueError("network.kind is 'atari', which is for learned models only: use mlp or resnet")
         if self.network.kind == "transformer" and self.algorithm != "alphazero":
             raise ValueError("network.kind is 'transformer', which is for AlphaZero only: use mlp or resnet")
+        if self.algorithm != "alphazero":
+            _refuse_alphazeros(self)
         if self.network.chance_codes and self.algorithm == "alphazero":
             raise ValueError(
                 f"network.chance_codes is {self.network.chance_codes}; AlphaZero reads the chance outcomes from "
                 "the environment (docs/chance.md) and learns no model of them: use 0, or --algorithm muzero, "
                 "gumbel_muzero or efficientzero"
+            )
+
+
+def _refuse_alphazeros(train: TrainConfig) -> None:
+    """Raises ValueError for options that a learned model does not read."""
+    if train.reanalyse:
+        raise ValueError(
+            f"reanalyse is {train.reanalyse:g}, which is for AlphaZero: use --muzero.reanalyse with a learned model"
+        )
+    for name in ("reply", "outcome", "short_values"):
+        if weight := getattr(train.auxiliary, name):
+            raise ValueError(
+                f"auxiliary.{name} is {weight:g}, which is for AlphaZero: a learned model has no such head, use 0"
             )
 
 
@@ -57,7 +72,7 @@ class RunConfig:
     minutes: float = 10.0
     """Minutes of training, summed over resumes. Compiling does not count, nor does the first run of a compiled
     program. The final measurement is extra: it may take a tenth to a fifth of this time,
-    that of an experiment with several opponents half of it."""
+    in experiments with several opponents half of it."""
     iterations: int | None = None
     """Stop after this number of iterations even if time is left."""
     target: float | None = None

@@ -13,7 +13,7 @@ import jax
 from tqdm import tqdm
 
 from jzero.show.words import duration
-from jzero.steps import heard
+from jzero.status import on_status
 
 BEGUN = time.monotonic()
 EVERY = 15.0
@@ -48,7 +48,7 @@ def working(text: str, every: float = EVERY) -> Iterator[Callable[[str], None]]:
         say(text)
         bar.set_description_str(text)
 
-    def hear(what: str, done: int, total: int | None) -> None:
+    def show(what: str, done: int, total: int | None) -> None:
         of = "" if total is None else f" of {total:,}"
         far[0] = f": {done:,}{of} {what}"
         bar.bar_format = _WAITING if total is None else _COUNTING
@@ -67,7 +67,7 @@ def working(text: str, every: float = EVERY) -> Iterator[Callable[[str], None]]:
     reminder = threading.Thread(target=remind, daemon=True)
     reminder.start()
     try:
-        with heard(hear):
+        with on_status(show):
             yield step
     finally:
         over.set()

@@ -1,4 +1,4 @@
-"""Writes the report of a run anew: `report.html`; of several runs a page that compares them: `comparison.html`.
+"""Rewrites the report of a run, `report.html`; for several runs writes a comparison, `comparison.html`.
 
     python -m jzero report runs/connect_four/20261121-101500
     python -m jzero report RUN RUN2 RUN3

@@ -16,7 +16,7 @@ from jzero.storage.run_dir import write_atomic
 
 COMPARISON = "comparison.html"
 APART = ("run_dir", "resume")
-"""Settings that say where a run is, not what it is."""
+"""Settings about the place of a run, which are not compared."""
 
 
 def write_comparison(run_dirs: Sequence[str | Path], folder: Path) -> Path:
@@ -74,7 +74,7 @@ def _line(run: RunFiles, axis: str, scale: float) -> Line | None:
 
 
 def _strengths(runs: Sequence[RunFiles], names: Sequence[str]) -> str:
-    """A row for each run; how it was measured is said once where that is the same."""
+    """A row per run; a measurement that all share is named once, below."""
     columns = ["run", "strength", "95 % interval", "time", "positions", "updates"]
     rows = [[name, *_strength(run)] for run, name in zip(runs, names, strict=True)]
     ways = [str(run.strength.get("name") or "so far") for run in runs]
@@ -98,7 +98,7 @@ def _strength(run: RunFiles) -> list[str]:
 
 
 def _differences(runs: Sequence[RunFiles], names: Sequence[str]) -> str:
-    """The settings, and the versions, that are not the same in all runs."""
+    """The settings and versions that differ between runs."""
     found = [dict(flat({**run.settings, "versions": run.config.get("versions") or {}})) for run in runs]
     settings = dict.fromkeys(name for each in found for name in each if name not in APART)
     rows = [[name, *(each.get(name, "\u2013") for each in found)] for name in settings]
@@ -109,7 +109,7 @@ def _differences(runs: Sequence[RunFiles], names: Sequence[str]) -> str:
 
 
 def _usage(runs: Sequence[RunFiles]) -> str:
-    """How the agents meet; "" where they cannot."""
+    """The command for a match of the agents; "" if they cannot play each other."""
     if len({run.env for run in runs}) > 1 or not all(run.loads for run in runs):
         return ""
     command = shlex.join(["python", "-m", "jzero", "match", *(str(run.path) for run in runs)])

@@ -1,5 +1,5 @@
-// While a run goes on, its page is loaded anew from time to time. What the reader has opened stays open; the browser
-// keeps how far the page is scrolled.
+// While a run goes on, its page reloads from time to time. What the reader has opened stays open; the browser keeps
+// the scroll position.
 const details = [...document.querySelectorAll('details')];
 const unfinished = document.querySelector('[data-reload]');
 const kept = history.state;

@@ -1,7 +1,7 @@
-"""A run's report: one HTML file that needs nothing else and no network, and without its script can be read too.
+"""A run's report: one HTML file that needs no other file and no network, and is readable without its script.
 
-It is made of what is in the run directory, and any of that may still be missing. While the run goes on the page
-loads itself anew.
+It is made from the files in the run directory; any of them may still be missing. While the run goes on, the page
+reloads itself.
 """
 
 import shlex
@@ -32,7 +32,7 @@ from jzero.storage.run_dir import read_json, resume_command, write_atomic
 
 REPORT = "report.html"
 RELOAD = 20
-"""Seconds after which the page of a run that goes on loads itself anew."""
+"""Seconds between reloads of the page while the run goes on."""
 SHOWN = tuple(Strength._fields)
 """Of a final strength: the rest are settings it was measured with."""
 LONG = 20
@@ -89,7 +89,7 @@ def _header(run: RunFiles) -> str:
     if run.result:
         line = f"<p>{escape(about)}Finished{time}.</p>"
     else:
-        line = f'<p data-reload="{RELOAD}">{escape(about)}{state} This page loads itself anew.</p>'
+        line = f'<p data-reload="{RELOAD}">{escape(about)}{state} This page reloads itself.</p>'
     return (
         f"<header><p><code>{escape(str(run.path))}</code></p>"
         f"<h1>{escape(spaced(run.experiment))}</h1>{line}</header>\n"

@@ -1,4 +1,4 @@
-"""What the files of a run say; any of them may still be missing."""
+"""The files of a run; any of them may still be missing."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from jzero.show.words import number
 from jzero.storage.run_dir import CONFIG, read_json, read_metrics
 
 NEEDED = frozenset(("env", "network", "algorithm"))
-"""Parts that may be handed in, without which there is no agent."""
+"""Parts that a user may pass in as objects; without one of them there is no agent."""
 
 
 class RunFiles(NamedTuple):
-    """A run as its directory has it."""
+    """The contents of a run directory."""
 
     path: Path
-    """As it was given."""
+    """As the user gave it."""
     metrics: Sequence[Mapping[str, Any]]
     config: Record
     result: Record
@@ -31,17 +31,17 @@ class RunFiles(NamedTuple):
 
     @property
     def settings(self) -> Record:
-        """What was chosen; empty where that is not recorded."""
+        """The settings; empty if they are not recorded."""
         return _mapping(self.config.get("config"))
 
     @property
     def env(self) -> str:
-        """The environment's name; "" where it is not recorded."""
+        """The environment's name; "" if it is not recorded."""
         return str(_mapping(self.settings.get("train")).get("env") or "")
 
     @property
     def loads(self) -> bool:
-        """Whether its files have all of its agent; what was handed in is in none."""
+        """Whether its files hold the whole agent; they do not hold parts that were passed in as objects."""
         return not NEEDED.intersection(self.settings.get("handed_in") or ())
 
     @property
@@ -52,11 +52,11 @@ class RunFiles(NamedTuple):
 
     @property
     def strength(self) -> Record:
-        """The final one; empty while the run goes on."""
+        """The final strength; empty while the run goes on."""
         return _mapping(self.result.get("strength"))
 
     def measured(self) -> tuple[str, list[float | None]]:
-        """The final strength or the latest so far: its name, and its value, low and high where they are known."""
+        """The final strength, or the latest: its name, and its value, low and high, each None if unknown."""
         found = [number(self.strength.get(name)) for name in ("value", "low", "high")]
         if found[0] is not None:
             return str(self.strength.get("name") or "Strength"), found
@@ -64,13 +64,13 @@ class RunFiles(NamedTuple):
         return "Strength so far", [number((lines or [{}])[-1].get(name)) for name in STRENGTH]
 
     def last(self, name: str) -> float | None:
-        """What the result says of a count, or the last line that has it."""
+        """A count from the result, else from the last line of metrics that has it."""
         final = number(self.result.get(name))
         return final if final is not None else next(iter(column(self.metrics, name)[-1:]), None)
 
 
 def read_run(run_dir: str | Path) -> RunFiles:
-    """The files as they are now."""
+    """Reads the files as they are now."""
     path = Path(run_dir)
     metrics = read_metrics(path)
     config, result = (read_json(path / name) or {} for name in (CONFIG, "result.json"))
@@ -78,7 +78,7 @@ def read_run(run_dir: str | Path) -> RunFiles:
 
 
 def _is_current(result: Record, metrics: Sequence[Mapping[str, Any]]) -> bool:
-    """False where the run was resumed after its result: then metrics.jsonl is longer."""
+    """False if the run was resumed after its result: then metrics.jsonl is longer."""
     return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
 
 

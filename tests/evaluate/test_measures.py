@@ -23,7 +23,7 @@ from jzero.evaluate.measures import (
     share_not_lost,
     take,
 )
-from jzero.steps import heard
+from jzero.status import on_status
 from tests.oracles import games as rules
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -183,7 +183,7 @@ def test_a_score_is_that_of_the_match():
     agent = SimpleNamespace(env=TicTacToe(), act=act)
     taken = score_against(opponent, "the lowest", games=6, at_once=4, num_simulations=3, opening_plies=(2, 2))
     told = []
-    with heard(lambda *said: told.append(said)):
+    with on_status(lambda *said: told.append(said)):
         found = taken(agent)
     assert told == [("games against the lowest", 0, 6), ("games against the lowest", 4, 6)]
     assert found.name == "score in 6 games against the lowest, 3 simulations"

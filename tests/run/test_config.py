@@ -7,6 +7,7 @@ import typing
 
 import pytest
 
+from jzero.algorithms.auxiliary import AuxiliarySettings
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
@@ -153,3 +154,17 @@ def test_a_transformer_has_whole_heads_and_no_learned_model():
         NetworkSettings(kind="transformer", width=100)
     with pytest.raises(ValueError, match="'transformer', which is for AlphaZero only"):
         TrainConfig(algorithm="muzero", network=NetworkSettings(kind="transformer", width=64))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"reanalyse": 0.25}, "reanalyse is 0.25, .* use --muzero.reanalyse"),
+        ({"auxiliary": AuxiliarySettings(outcome=0.5)}, "auxiliary.outcome is 0.5, .* use 0"),
+        ({"auxiliary": AuxiliarySettings(reply=0.15)}, "auxiliary.reply is 0.15, .* use 0"),
+    ],
+)
+def test_a_learned_model_refuses_what_only_alphazero_reads(options, words):
+    TrainConfig(**options)
+    with pytest.raises(ValueError, match=words):
+        TrainConfig(algorithm="gumbel_muzero", **options)

@@ -9,7 +9,7 @@ import pytest
 from jzero.look import look
 from jzero.run.presets import seen
 from jzero.run.progress import working
-from jzero.steps import tell
+from jzero.status import set_status
 from tests.helpers.env_examples import TwoPiles
 
 
@@ -28,11 +28,11 @@ def test_a_step_that_takes_long_is_said_again(capsys):
 
 
 def test_a_step_says_how_far_it_is(capsys):
-    tell("games", 1, 4)  # nobody waits
+    set_status("games", 1, 4)  # nobody waits
     with working("measuring", every=0.05) as step:
-        tell("games against random play", 1000, 2000)
+        set_status("games against random play", 1000, 2000)
         time.sleep(0.12)
-        tell("positions", 3)
+        set_status("positions", 3)
         time.sleep(0.12)
         step("drawing")
         time.sleep(0.12)
@@ -50,7 +50,7 @@ def test_a_step_is_a_bar_on_a_terminal(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with working("measuring"):
-        tell("games", 1, 2)
+        set_status("games", 1, 2)
         time.sleep(1.2)
     assert "measuring: 1 of 2 games |" in terminal.getvalue()
 
