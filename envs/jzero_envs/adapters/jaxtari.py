@@ -4,10 +4,10 @@ An action is held for `frame_skip` frames (4) and the player earns the sum of th
 actions are the game's own set, none is sticky; a game begins at its first frame, and a lost life does not end it.
 The game's end is `terminated`, after `max_frames` (108,000, which are 27,000 steps) it is `truncated`.
 
-The observation is f32[4, F] (`stack`): for each of the last 4 steps, the oldest first, the game's objects as
-JAXtari's `ObjectCentricWrapper` writes them in a row, in pixels; Pong's 26 numbers are x, y, width, height,
-activity, look, state and angle of player, enemy and ball, and the score. A state keeps the 4 states of the game
-that they are made from.
+The observation is f32[4, F] (`stack`): for each of the last 4 steps, the oldest first, the game's objects in the
+order of JAXtari's `ObjectCentricWrapper`, each number scaled to [0, 1] by the range that the game declares for it;
+Pong's 26 numbers are x, y, width, height, activity, look, state and angle of player, enemy and ball, and the score.
+A state keeps the 4 states of the game that they are made from.
 
 These games need no sprites as long as nobody looks at pixels; a few compute with them, which an error says. Sprites
 are installed by `python -m jaxtari.install_sprites`, which asks whether one owns the ROMs and downloads them. With
@@ -27,12 +27,11 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import jax
-import jax.flatten_util
 import jax.numpy as jnp
 
 from jzero.env import where_rows
 from jzero.registry import unknown_name
-from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome
+from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome, in_unit_range
 
 SHOWN = ("breakout", "pong")
 """Games without chance and without secrets."""
@@ -97,9 +96,13 @@ def make(
         frames = game.frames + frame_skip
         return Outcome(JaxtariGame(states, frames), rewards.sum(), done, frames >= max_frames)
 
+    ranges = [(space.low, space.high) for space in jax.tree.leaves(inner.observation_space())]
+
     def objects(game: JaxtariGame) -> jax.Array:
         def row(state: Any) -> jax.Array:
-            return jax.flatten_util.ravel_pytree(inner._get_observation(state))[0].astype(jnp.float32)
+            numbers = jax.tree.leaves(inner._get_observation(state))
+            scaled = [in_unit_range(x, *bounds) for x, bounds in zip(numbers, ranges, strict=True)]
+            return jnp.concatenate([x.astype(jnp.float32).reshape(-1) for x in scaled])
 
         return jax.vmap(row)(game.states)
 

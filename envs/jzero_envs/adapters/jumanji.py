@@ -10,7 +10,8 @@ Any jumanji game with a discrete action space. More keyword arguments go to the 
   tell a time limit from an end; in the other games with a `time_limit` the limit counts as `terminated`, and the
   observation has the `step_count`.
 - The observation is the rest of jumanji's, as dicts of arrays, or the array where there is only one. It stands in
-  the state, since jumanji has no function that computes it.
+  the state, since jumanji has no function that computes it. `observe` scales numbers to [0, 1] by the range that
+  jumanji declares for them: of Snake's `step_count`, up to 3,999, a network would see little else.
 - jumanji keeps a random key in its state. Here `step` puts its own key in its place before, and takes it out after:
   all chance is the given key's, and a search cannot see the dice of the game.
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from jzero.env import keep_finished
 from jzero.registry import options_of, unknown_name
+from jzero_envs.adapters.one_player import in_unit_range
 
 MAX_ACTIONS = 10_000
 """The largest number of actions that a game may have."""
@@ -60,6 +62,8 @@ class JumanjiEnv:
     """How many values each number of an action has; () for an action that is one number."""
     num_actions: int
     """A."""
+    shown: Any
+    """jumanji's specification of each array of the observation."""
 
     num_players = 1
 
@@ -78,8 +82,12 @@ class JumanjiEnv:
         return keep_finished(state, self._state(*self.inner.step(inner, self._numbers(action))))
 
     def observe(self, state: JumanjiState) -> Any:
-        """The observation of jumanji without its action mask, as dicts of arrays or an array."""
-        return state.observation
+        """The observation of jumanji without its action mask, as dicts of arrays or an array, in unit range."""
+
+        def scaled(number: jax.Array, spec: Any) -> jax.Array:
+            return in_unit_range(number, getattr(spec, "minimum", -np.inf), getattr(spec, "maximum", np.inf))
+
+        return jax.tree.map(scaled, state.observation, self.shown)
 
     def _numbers(self, action: jax.Array) -> jax.Array:
         """The action of jumanji's specification whose number is `action` (i32[])."""
@@ -90,13 +98,12 @@ class JumanjiEnv:
         return (numbers + jnp.asarray(spec.minimum)).astype(spec.dtype)
 
     def _state(self, inner: Any, timestep: Any) -> JumanjiState:
-        fields = _plain(timestep.observation)
-        mask = fields.pop("action_mask", None)
+        shown, mask = _parts(_plain(timestep.observation))
         ended = timestep.step_type == 2  # jumanji.types.StepType.LAST
         over = jnp.all(timestep.discount == 0)
         state = JumanjiState(
             inner=inner.replace(key=()),
-            observation=next(iter(fields.values())) if len(fields) == 1 else fields,
+            observation=shown,
             current_player=jnp.int32(0),
             legal_action_mask=self._legal(mask),
             rewards=jnp.sum(timestep.reward).reshape(1).astype(jnp.float32),
@@ -154,7 +161,8 @@ def make(name: str, **options: Any) -> JumanjiEnv:
             f"jumanji game {name!r} has {num_actions:,} actions ({' x '.join(map(str, sizes))}), more than "
             f"{MAX_ACTIONS:,}: choose a smaller one by its options"
         )
-    env = JumanjiEnv(name, inner, tuple(map(int, sizes)) if spec.shape else (), num_actions)
+    shown, _ = _parts(_plain(inner.observation_spec))
+    env = JumanjiEnv(name, inner, tuple(map(int, sizes)) if spec.shape else (), num_actions, shown)
     (masked,) = jax.eval_shape(env.init, jax.random.key(0)).legal_action_mask.shape
     if masked != num_actions:
         raise ValueError(
@@ -164,10 +172,18 @@ def make(name: str, **options: Any) -> JumanjiEnv:
     return env
 
 
+def _parts(fields: dict[str, Any]) -> tuple[Any, Any]:
+    """The observation's fields without the action mask, alone if it is one; the mask, or None."""
+    shown = {name: value for name, value in fields.items() if name != "action_mask"}
+    return next(iter(shown.values())) if len(shown) == 1 else shown, fields.get("action_mask")
+
+
 def _plain(tree: Any) -> Any:
-    """Named tuples and dataclasses as dicts."""
+    """Named tuples, dataclasses and specifications of several arrays as dicts."""
     if dataclasses.is_dataclass(tree):
         return {field.name: _plain(getattr(tree, field.name)) for field in dataclasses.fields(tree)}
-    return (
-        {name: _plain(value) for name, value in tree._asdict().items()} if hasattr(tree, "_asdict") else tree
-    )
+    if hasattr(tree, "_asdict"):
+        return {name: _plain(value) for name, value in tree._asdict().items()}
+    # A specification of several arrays has one attribute for each, and other attributes with underscores.
+    parts = {name: value for name, value in getattr(tree, "__dict__", {}).items() if name[0] != "_"}
+    return {name: _plain(value) for name, value in parts.items()} if parts else tree

@@ -4,6 +4,8 @@
 finished state stays as it is, and chance is the key of the step alone. Packages that keep a random key in their
 state (of `jax.random.key`'s type) are given the step's in its place, and it is taken out after: a search cannot see
 the dice of the game. docs/environments.md has an adapter in 20 lines.
+
+`in_unit_range` scales an observation by the range that a package declares for it.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jzero.env import keep_finished
 
@@ -84,6 +87,24 @@ class OnePlayerEnv:
     def observe(self, state: OnePlayerState) -> Any:
         """The package's observation of the state."""
         return self.look(state.inner)
+
+
+def in_unit_range(number: Any, low: Any, high: Any) -> jax.Array:
+    """Numbers of a declared range as f32 in [0, 1], if the range exceeds [-1, 1]; others are returned unchanged.
+
+    A counter that reaches thousands hides everything else from a network: its first LayerNorm divides by it.
+
+    Args:
+      number: an array.
+      low: the least it can be, known before tracing; broadcast to `number`.
+      high: the greatest; a range that is not finite declares nothing.
+    """
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    wide = np.isfinite(high - low) & (np.maximum(-low, high) > 1) & (high > low)
+    if not wide.any():
+        return jnp.asarray(number)
+    start, span = np.where(wide, low, 0).astype(np.float32), np.where(wide, high - low, 1).astype(np.float32)
+    return (jnp.asarray(number, jnp.float32) - start) / span
 
 
 @jax.tree_util.register_static
