@@ -1,10 +1,10 @@
-"""What an adapter costs: self-play of Connect Four by pgx's rules against the same by this repository's own.
+"""What an adapter costs: self-play of Connect Four with pgx's rules against this repository's own.
 
     python experiments/benchmarks/adapter.py --out experiments/benchmarks/results/adapter_cpu.json
 
-Both plan with the same network, simulations and games, in turn. Wall seconds and CPU seconds of all threads; on a
-machine that does other things too, the lowest of the rounds tell most. Also 100 steps of all games by themselves:
-pgx's own, the adapter's, the native one. Needs pgx: `pip install -e ".[envs]"`.
+Both use the same network, simulations and number of games, and take turns. Reports wall seconds and CPU seconds of
+all threads; on a shared machine the lowest round says most. Also times 100 steps of all games without a search, by
+pgx, the adapter and the native game. Needs pgx: `pip install -e ".[envs]"`.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ class Config:
     games: int = 256
     """Games side by side (B)."""
     simulations: int = 32
-    """Simulations a move (N)."""
+    """Simulations per move (N)."""
     plies: int = 4
-    """Plies of an iteration (T)."""
+    """Plies per iteration (T)."""
     rounds: int = 9
     """Timed repetitions; medians are reported."""
     networks: tuple[str, ...] = tuple(NETWORKS)
-    """Which of the networks."""
+    """Networks to measure."""
     cpu_devices: int | None = None
-    """CPU devices; one a core by default."""
+    """CPU devices; one per core by default."""
     out: Path | None = None
     """Where to write the result as JSON."""
 
 
 def self_play(config: Config, network: str) -> dict[str, Any]:
-    """Seconds of self-play of one iteration, and how much of it the adapter adds."""
+    """Seconds of one iteration's self-play, and the share that the adapter adds."""
     train = TrainConfig(
         search=SearchSettings(num_simulations=config.simulations),
         network=NETWORKS[network],
@@ -75,7 +75,7 @@ def self_play(config: Config, network: str) -> dict[str, Any]:
 
 
 def step_alone(config: Config) -> dict[str, Any]:
-    """Seconds of 100 steps of all games without a search, one after the other in one program."""
+    """Seconds of 100 steps of all games without a search, in one compiled loop."""
     pgx_env = make(NAMES["adapter"])
     key = jax.random.key(0)
 
@@ -86,7 +86,7 @@ def step_alone(config: Config) -> dict[str, Any]:
         run = jax.jit(lambda states: jax.lax.fori_loop(0, 100, ply, states))
         return lambda: run(states)
 
-    own: Any = getattr(pgx_env, "inner")  # noqa: B009, the protocol does not know of it
+    own: Any = getattr(pgx_env, "inner")  # noqa: B009, not part of the protocol
     programs = {"pgx": repeated(jax.vmap(own.step), jax.vmap(own.init)(jax.random.split(key, config.games)))}
     for who, name in NAMES.items():
         env = make(name)
@@ -96,7 +96,7 @@ def step_alone(config: Config) -> dict[str, Any]:
 
 
 def interleaved(programs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
-    """What each program took in each round, the programs in turn, after one round that is not counted."""
+    """Seconds of each program in each round; the programs take turns, and the first round is not counted."""
     took: dict[str, list[tuple[float, float]]] = {who: [] for who in programs}
     for counts in (False, *[True] * rounds):
         for who, program in programs.items():

@@ -1,13 +1,13 @@
-"""Games of a run as an engine, against another program or random moves, by a referee in a process of its own.
+"""Plays games of a run's engine against another program or random moves; this script is the referee.
 
     python experiments/benchmarks/engine_games.py RUN --protocol gtp --games 20 --out FILE   # gnugo
     python experiments/benchmarks/engine_games.py RUN --protocol uci --games 20 --out FILE   # pip install chess
 
-Go: GNU Go and the engine, as two processes, are told each other's moves, as twogtp does; either refuses what its
-own rules forbid. At the end both say the score, which must be the same where the game ended by two passes.
-Chess: the rules and the protocol are python-chess's (GPL: this script is the only one that imports it, and runs by
-itself); the opponent plays random moves. An illegal move, a line that cannot be read, or a loss on time ends the
-script with an error.
+Go: the engine and GNU Go run as two processes, and each gets the other's moves, as with twogtp; each refuses moves
+that its own rules forbid. After two passes both state the score, and the scores must agree.
+Chess: python-chess has the rules and the protocol (GPL: this script is the only one that imports it, and runs by
+itself); the opponent plays random moves. An illegal move, an unreadable line or a loss on time ends the script with
+an error.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ COLORS = ("black", "white")
 
 @dataclass(frozen=True)
 class Config:
-    """What is played."""
+    """What to play."""
 
     run: Annotated[str, tyro.conf.Positional]
     """The run's directory, or RUN:simulations."""
     protocol: Literal["gtp", "uci"] = "gtp"
     """Go or chess."""
     games: int = 20
-    """How many; colours alternate."""
+    """Number of games; colours alternate."""
     size: int = 9
     """Rows of the Go board."""
     level: int = 1
-    """GNU Go's strength."""
+    """GNU Go's level."""
     seconds: float = 10.0
-    """Of each side's clock; an increment of a hundredth for chess."""
+    """Seconds per side and game; in chess the increment is a hundredth of it."""
     max_plies: int = 300
-    """A game of Go of more plies is an error."""
+    """A longer game of Go is an error."""
     seed: int = 0
-    """Of the opponent."""
+    """Seed of the opponent."""
     out: Path | None = None
     """Where to write the result as JSON."""
 
 
 def command(config: Config) -> list[str]:
-    """What starts the engine."""
+    """The command that starts the engine."""
     return [sys.executable, "-m", "jzero", config.protocol, config.run]
 
 
 def play_go(config: Config) -> list[dict[str, Any]]:
-    """The games of Go."""
+    """Plays Go; one row per game."""
     games = []
     with (
         GtpProcess(command(config), size=config.size, komi=7.5, timeout=600) as ours,
@@ -103,7 +103,7 @@ def play_go(config: Config) -> list[dict[str, Any]]:
 
 
 def play_chess(config: Config) -> list[dict[str, Any]]:
-    """The games of chess."""
+    """Plays chess; one row per game."""
     import chess
     import chess.engine
 

@@ -1,11 +1,11 @@
-"""What leaves Python next to the library: ONNX models on 1,000 positions, and the offline page in matches.
+"""Exports against the library: ONNX models on 1,000 positions, and the offline page in matches.
 
     python experiments/benchmarks/export.py --runs runs/connect_four/20261121-101500 --out export_cpu.json
 
-Of each game and network, with random weights, and of each run, the greatest difference of a probability and of a
-value between ONNX Runtime and JAX, on positions of random play, one and 64 at a time. Of each run, games of the
-agent with PUCT and of its page's search (by node, with the weights as the page holds them), both with as many
-simulations, against a tree search with random games. Needs `pip install -e ".[export,test]"` and node.
+For each game and network with random weights, and for each run: the largest difference in a probability and in a
+value between ONNX Runtime and JAX, on positions of random play, in batches of 1 and 64. For each run: matches of
+the agent with PUCT, and of its page's search (in node, with the page's weights), against tree search with random
+rollouts; agent and page have equal simulations. Needs `pip install -e ".[export,test]"` and node.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Config:
     runs: tuple[Path, ...] = ()
     """Runs of tic-tac-toe, Connect Four and Quoridor."""
     positions: int = 1000
-    """Of random play."""
+    """Positions of random play."""
     matches: int = 20
-    """Games of a match."""
+    """Games per match."""
     simulations: int = 64
-    """Of the agent and of the page, a move."""
+    """Simulations per move of the agent and of the page."""
     rollouts: int = 100
-    """Simulations of their opponent, a move."""
+    """Simulations per move of their opponent."""
     seed: int = 0
-    """Of weights, positions and matches."""
+    """Seed of weights, positions and matches."""
     out: Path | None = None
     """Where to write the result as JSON."""
 
 
 def random_network(name: str, settings: NetworkSettings, seed: int) -> RootNetwork:
-    """A network whose last layers are random too."""
+    """A network with random weights in its last layers too."""
     spec = describe(make(name), name)
     network, key = policy_value_network(spec, settings), jax.random.key(seed)
     leaves, treedef = jax.tree.flatten(jax.jit(network.init)(key, spec.seen(key)))
@@ -73,14 +73,14 @@ def random_network(name: str, settings: NetworkSettings, seed: int) -> RootNetwo
 
 
 def difference(net: RootNetwork, config: Config) -> dict[str, float]:
-    """Of the ONNX model to JAX."""
+    """Largest differences between the ONNX model and JAX."""
     observation = random_observations(net, config.positions, config.seed)
     policy, value = onnx.compare(net, onnx.convert(net), observation)
     return {"policy": policy, "value": value}
 
 
 def play(run: Path, config: Config) -> dict[str, Any]:
-    """Of a run: its page, and the scores of the agent and of the page against the opponent."""
+    """A run's page, and the scores of the agent and of the page against the opponent."""
     agent, (train, _) = load(run), read_config(run)
     page = run / "offline.html"
     written = write_html(page, agent.env, train.network, agent.params, train.search)
@@ -117,7 +117,7 @@ def play(run: Path, config: Config) -> dict[str, Any]:
 
 
 def read_minutes(run: Path) -> float:
-    """Minutes that a run was to be trained."""
+    """The minutes that a run was started with."""
     return json.loads((run / "config.json").read_text())["config"]["minutes"]
 
 

@@ -1,12 +1,12 @@
-"""What a first run is like: seconds to its first line, update and strength, and how strong it is at the end.
+"""What a first run is like: seconds to its first line, update and strength, and its strength at the end.
 
     python experiments/benchmarks/first_minutes.py
     python experiments/benchmarks/first_minutes.py --envs pgx:go_19x19 --minutes 1
     python experiments/benchmarks/first_minutes.py --code ../before --out before.json  another checkout
-    python experiments/benchmarks/first_minutes.py --show    only prints the table
+    python experiments/benchmarks/first_minutes.py --show    prints the table only
 
-Each environment is trained by `python -m jzero train` in a child process, in an empty directory that is also its
-home: nothing is compiled or known before. The result is written after each, and one in the file is not run again.
+`python -m jzero train` trains each environment in a child process, in an empty directory that is also its home, so
+nothing is compiled or cached. The file is written after each run; an environment in it is not run again.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Config:
     minutes: float = 2.0
     """Budget of each run."""
     code: Path = Path(__file__).parents[2]
-    """The checkout whose jzero is run; an absolute path."""
+    """The checkout of jzero to run; an absolute path."""
     out: Path = Path("experiments/results/first_minutes_cpu.json")
-    """The result: read first, written after each run."""
+    """The results: read first, written after each run."""
     show: bool = False
-    """Run nothing."""
+    """Print the table of `out` and run nothing."""
 
 
 def try_one(config: Config, env: str, at: Path) -> Row:
@@ -116,7 +116,7 @@ def _read(child: subprocess.Popen, begun: float, said: list[tuple[float, str]]) 
 
 
 def _events(run_dir: Path) -> dict[str, bool]:
-    """What has happened in a run."""
+    """Which events a run has reached."""
     if not (run_dir / "metrics.jsonl").is_file():
         return {}
     metrics = read_metrics(run_dir)
@@ -127,7 +127,7 @@ def _events(run_dir: Path) -> dict[str, bool]:
 
 
 def _strength(run_dir: Path) -> float | None:
-    """The final strength, where there is one."""
+    """The final strength, or None."""
     return ((read_json(run_dir / "result.json") or {}).get("strength") or {}).get("value")
 
 

@@ -1,12 +1,12 @@
-"""Speed of self-play in Quoridor and Blob, and how much of it is not the network.
+"""Speed of self-play in Quoridor and Blob, and the share of time outside the network.
 
     python experiments/benchmarks/games.py --out experiments/benchmarks/results/games_cpu.json
     python experiments/benchmarks/games.py --cells "blob 5x50" --games 4096      a GPU's size
 
-Published, to read the numbers beside: a Quoridor engine of Rust, tokio and ONNX Runtime on 9 x 9, 400 visits and a
-residual network of 5 blocks, makes 7,600 evaluations a second on a CPU and 38,000 on an RTX 5080. A Blob program
-with 4.9 million parameters plays 5.7 to 6.8 rounds a minute with 4 workers; its best, with 32 processes and an
-RTX 4060, is 1,049, 741 and 310 at 2 x 20, 3 x 30 and 5 x 50 worlds x simulations.
+Published numbers for comparison: a Quoridor engine in Rust with tokio and ONNX Runtime (9 x 9, 400 visits, residual
+network of 5 blocks) makes 7,600 evaluations per second on a CPU and 38,000 on an RTX 5080. A Blob program with 4.9
+million parameters plays 5.7 to 6.8 rounds per minute with 4 workers; at best, with 32 processes and an RTX 4060, it
+plays 1,049, 741 and 310 with 2 x 20, 3 x 30 and 5 x 50 worlds x simulations.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Config:
     """What to measure."""
 
     cells: tuple[Cell, ...] = ("quoridor", "blob 2x20", "blob 3x30", "blob 5x50")
-    """Which measurements."""
+    """Measurements to make."""
     games: int | None = None
     """Games side by side; by default 256 in Quoridor and 64 in Blob."""
     rounds: int = 3
@@ -76,7 +76,7 @@ BLOB = replace(
 
 
 def train_config(cell: Cell, games: int | None) -> TrainConfig:
-    """What a cell plays."""
+    """The settings of a cell."""
     if cell == "quoridor":
         return replace(QUORIDOR, games=games or QUORIDOR.games)
     worlds, simulations = map(int, cell.removeprefix("blob ").split("x"))
@@ -122,9 +122,9 @@ def measure(cell: Cell, games: int | None, rounds: int) -> dict[str, Any]:
 
 
 def network_batch(env: Env, train: TrainConfig) -> tuple[int, float]:
-    """Rows of the network's smallest call in a search, as a number and over games x worlds.
+    """Rows of the smallest network call in a search: their number, and the number divided by games x worlds.
 
-    The calls are counted where the search is traced: a compiled program has no others.
+    Calls are counted while the search is traced: a compiled program makes no others.
     """
     spec, seen = describe(env), list[int]()
 
@@ -139,7 +139,7 @@ def network_batch(env: Env, train: TrainConfig) -> tuple[int, float]:
         planner = make_planner(train.search, model)
         root = model.root(None, states)
         if model.resample is not None:
-            seen.clear()  # where worlds are searched, a program leaves this call out
+            seen.clear()  # a program that searches worlds drops this call
         return planner.plan(None, key, root, ~states.legal_action_mask, explore=True, memory=())
 
     key = jax.random.key(0)

@@ -1,13 +1,13 @@
-"""What jzero does on a GPU, answered by one command in at most eight minutes.
+"""How fast jzero is on a GPU, measured by one command in at most eight minutes.
 
     python experiments/benchmarks/gpu.py --out experiments/benchmarks/results/gpu_h100
     python experiments/benchmarks/gpu.py --steps tree play --out DIR     a few steps
     python experiments/benchmarks/gpu.py --tiny --out DIR                the same steps in sizes for a CPU
     python experiments/benchmarks/gpu.py --count h100                    kernels of each program; needs no GPU
 
-Writes `gpu.json`, anew after each measurement, and `gpu.md`, its tables. What fails is recorded with its error, and
-the next measurement goes on; what no longer fits the time is recorded as skipped.
-`--count` needs JAX's CUDA plugin and says how to install that.
+Writes `gpu.json` and its tables `gpu.md`, again after each measurement. A failure is recorded with its error, and
+the next measurement follows; one for which no time is left is recorded as skipped.
+`--count` needs JAX's CUDA plugin and prints how to install it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Step(NamedTuple):
     prepare: Callable[[Rig], list[Cell]]
     """Traces its programs and returns the measurements."""
     seconds: float
-    """What it may take."""
+    """Its time limit."""
     side_by_side: bool = False
     """Its programs have no products and are compiled side by side, before the first measurement."""
 
@@ -71,13 +71,13 @@ class Config:
     steps: tuple[Name, ...] = tuple(STEPS)
     """Steps to take, in this order."""
     minutes: float = 7.5
-    """What all of it may take."""
+    """Time limit of all steps."""
     tiny: bool = False
     """Sizes for a CPU: a check of the benchmark, not a measurement."""
     count: Card | None = None
-    """Compile for this card, which need not be there, and print what it would run; measure nothing."""
+    """Compile for this card (no GPU needed) and print what it would run; measure nothing."""
     programs: tuple[str, ...] = ()
-    """With --count: parts of the names of the programs to count; all by default."""
+    """With --count: count only programs whose names contain one of these; all by default."""
 
 
 class Record:
@@ -108,7 +108,7 @@ def take(rig: Rig, record: Record, name: Name) -> None:
     """Takes the measurements of a step, one after another."""
     step = STEPS[name]
     rig.deadline = rig.end if rig.tiny else min(time.monotonic() + step.seconds, rig.end)
-    rig.side_by_side = step.side_by_side or rig.tiny  # a CPU's compiler tries nothing
+    rig.side_by_side = step.side_by_side or rig.tiny  # compiling for a CPU times nothing
     if rig.left() < 0:
         return record.add(name, {"skipped": "no time is left"})
     try:

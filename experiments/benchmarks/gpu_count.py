@@ -1,10 +1,10 @@
-"""What a GPU would run for each of jzero's programs, counted without a GPU; `gpu.py --count` starts it.
+"""Counts, without a GPU, what a GPU would run for each of jzero's programs; `gpu.py --count` starts it.
 
     python experiments/benchmarks/gpu_count.py h100 DUMP     with the variables of `without_gpu.variables`
 
-Two lines per program: kernels and copies of one simulation, and of one ply outside of its simulations; the CUDA
-graphs that hold them; the conditionals at which the host waits. Loops whose trip count XLA does not know come last,
-each with the kernels + copies of one iteration.
+Two lines per program, one simulation and the rest of one ply: kernels and copies, the CUDA graphs that hold them,
+and the conditionals at which the host waits. Loops with a trip count unknown to XLA come last, each with the
+kernels + copies of one iteration.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from jzero.run.build import build_program
 from jzero.run.config import TrainConfig
 
 PLIES = 7
-"""Plies of an iteration: a trip count that no other loop has, by which the loop over plies is found."""
+"""Plies per iteration: a trip count that identifies the loop over plies, since no other loop has it."""
 
 
 class Program(NamedTuple):
@@ -72,7 +72,7 @@ class Program(NamedTuple):
     simulations: int
     """N: trip count of the loop over simulations."""
     plies: int | None
-    """T, or None where the program is one search."""
+    """T; None if the program is one search."""
     jitted: str
     """Name of the function that is compiled."""
     lower: Callable[[jax.Device], jax.stages.Lowered]
@@ -153,7 +153,7 @@ HEADER = ("program", "per", "kernels", "copies", "graphs", "host waits at condit
 
 def main(card: Card, dump: Path, only: Sequence[str]) -> None:
     """Counts the programs whose names contain one of `only` (all, if it is empty), and prints a table."""
-    logging.getLogger("jax._src.xla_bridge").setLevel(logging.CRITICAL)  # CUDA's libraries are not there
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.CRITICAL)  # CUDA's libraries are missing
     target = device(card)
     rows = []
     for program in programs():
@@ -187,7 +187,7 @@ def _loop(where: str, each: Cost) -> str:
 
 
 def start(card: Card, only: Sequence[str] = ()) -> int:
-    """Runs this file in a process that dumps what it compiles; returns its exit status."""
+    """Runs this file in a process that dumps its compiled programs; returns the exit status."""
     missing = missing_plugin()
     if missing:
         print(missing)

@@ -1,4 +1,4 @@
-"""What gpu.py measures of the parts: the card's ceilings, a kernel's launch, the tree, the network alone.
+"""Measurements of parts for gpu.py: the card's peak rates, kernel launches, the tree, the network alone.
 
 Axes: A actions, B games, N simulations.
 """
@@ -86,11 +86,11 @@ def _version(package: str) -> str:
 
 
 CHAIN = 20
-"""Kernels of an iteration of `_chain`; XLA adds one that counts the iterations. `_steps` has three."""
+"""Kernels per iteration of `_chain`; XLA adds one that counts the iterations. `_steps` has three."""
 
 
 def _chain(times: int, x: jax.Array) -> jax.Array:
-    """A loop that the host need not wait for: small kernels, each of which reads what the one before it wrote."""
+    """A loop that needs no host: small kernels, each of which reads the output of the one before."""
 
     def links(_: Any, x: jax.Array) -> jax.Array:
         return reduce(lambda x, _: jax.lax.optimization_barrier(jnp.sin(x) + 1e-3), range(CHAIN), x)
@@ -99,7 +99,7 @@ def _chain(times: int, x: jax.Array) -> jax.Array:
 
 
 def _steps(times: int, x: jax.Array) -> jax.Array:
-    """A loop whose end depends on what it computes, as that of a descent does."""
+    """A loop whose end depends on its data, like a descent."""
 
     def goes_on(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         return (carry[0] < times) & (carry[1][0] < 1e9)
@@ -111,7 +111,7 @@ def _steps(times: int, x: jax.Array) -> jax.Array:
 
 
 def micro(rig: Rig) -> list[Cell]:
-    """Microseconds of a kernel that the host launches or a graph holds, and of an iteration of a `while`."""
+    """Microseconds per kernel, launched by the host or in a graph, and per iteration of a `while`."""
     times, x = (4 if rig.tiny else 1000), jnp.zeros(1024)
     kernels = times * (CHAIN + 1)
     kinds: dict[str, tuple[Callable, int, Options | None]] = {
@@ -153,7 +153,7 @@ def _table_search(module: Any, policy: str, num_simulations: int) -> Callable:
 
 
 def tree(rig: Rig) -> list[Cell]:
-    """The search with a table for a model, in every mode and beside mctx: its cost, and whether trees are equal."""
+    """The search with a table as its model, in every mode and by mctx: its cost, and whether the trees agree."""
     num_simulations = 8 if rig.tiny else 64
     grid = [(8, 7, "gumbel")]
     if not rig.tiny:
@@ -194,9 +194,9 @@ def _tree_cell(rig: Rig, policy: str, num_actions: int, num_simulations: int, ba
 
 
 def _compare(found: tuple, truth: tuple) -> dict[str, Any]:
-    """The share of rows with equal visits; of the others, how far they are apart.
+    """The share of rows with equal visits; for the others, how far they are apart.
 
-    A row differs from the first decision on that two roundings of one score turned; what follows need not be near.
+    Once rounding changes one decision, the rest of a row may be entirely different.
     """
     visits, policy, parents, actions = found
     true_visits, true_policy, true_parents, true_actions = truth
@@ -216,20 +216,20 @@ def _compare(found: tuple, truth: tuple) -> dict[str, Any]:
 
 
 CALLS = 32
-"""Evaluations of a timed run of the network alone."""
+"""Evaluations per timed run of the network alone."""
 FORMS = {
     "float32": (False, False, None),
     "bf16": (True, False, None),
     "bf16, prepared": (True, True, None),
     "bf16, prepared, graphs": (True, True, GRAPHS),
 }
-"""(computes in bf16, weights are prepared beforehand as for a search, XLA's options)."""
+"""(computes in bf16, weights are prepared once as for a search, XLA's options)."""
 TOWERS = {
     "resnet 6x64": NetworkSettings(kind="resnet", width=64, blocks=6),
     "resnet 6x128": NetworkSettings(kind="resnet", width=128, blocks=6),
     "mlp 3x384": NetworkSettings(kind="mlp", width=384, blocks=3),
 }
-"""Networks that are measured alone, on Connect Four's board."""
+"""Networks to measure alone, on Connect Four's board."""
 
 
 def norms(config: NetworkSettings) -> list[NetworkSettings]:
@@ -238,7 +238,7 @@ def norms(config: NetworkSettings) -> list[NetworkSettings]:
 
 
 def network(rig: Rig) -> list[Cell]:
-    """Evaluations per second of the network alone: what no search can exceed."""
+    """Evaluations per second of the network alone: an upper bound of any search."""
     if rig.tiny:
         return [
             _network_cell(rig, "mlp 1x16", NetworkSettings(kind="mlp", width=16, blocks=1), 8, tuple(FORMS))
@@ -295,7 +295,7 @@ def _network_cell(
 
 
 def many(apply: Callable) -> Callable[[Any, Any], Any]:
-    """`(weights, observations) -> observations`: `CALLS` evaluations, each of what the last one changed."""
+    """`(weights, observations) -> observations`: `CALLS` evaluations, each of the output of the one before."""
 
     def changed(weights: Any, views: Any) -> Any:
         def once(_: Any, views: Any) -> Any:
@@ -309,6 +309,6 @@ def many(apply: Callable) -> Callable[[Any, Any], Any]:
 
 
 def matmul_flops(weights: Any, cells: int) -> int:
-    """Operations of an evaluation's products: two for a weight, at each of a board's `cells` for a convolution."""
+    """Operations of an evaluation's products: two per weight, for convolutions at each of the board's `cells`."""
     kernels = [x for x in jax.tree.leaves(weights) if x.ndim > 1]
     return sum(2 * x.size * (cells if x.ndim == 4 else 1) for x in kernels)

@@ -1,4 +1,4 @@
-"""What gpu.py measures of whole programs: self-play, updates, and a short training with its strength.
+"""Measurements of whole programs for gpu.py: self-play, updates, and a short training run with its strength.
 
 Axes: B games, N simulations.
 """
@@ -49,11 +49,11 @@ from jzero.self_play import start_games
 from jzero.storage.run_dir import read_metrics
 
 ALONE = {"network alone": Mode("auto", None), "network alone, graphs": Mode("auto", GRAPHS)}
-"""The network of a program without its search and environment: the ceiling."""
+"""The network of a program without search and environment: the upper bound."""
 
 
 def tiny(train: TrainConfig) -> TrainConfig:
-    """The same settings in sizes that a CPU compiles and runs in seconds."""
+    """The same settings, small enough for a CPU to compile and run in seconds."""
     return replace(
         train,
         search=replace(train.search, num_simulations=4),
@@ -74,7 +74,7 @@ def _settings(rig: Rig, network: NetworkSettings, games: int, plies: int = 4) ->
 
 
 class Playing:
-    """Self-play of one configuration in several modes, beside its network alone."""
+    """Self-play of one configuration in several modes, and its network alone."""
 
     def __init__(self, rig: Rig, env: Env, train: TrainConfig, modes: Mapping[str, Mode]) -> None:
         self.rig, self.train = rig, train
@@ -101,7 +101,7 @@ class Playing:
         return make
 
     def run(self, program: Any) -> tuple[float, float]:
-        """Median seconds of an iteration, and the evaluations that it makes."""
+        """Median seconds and number of evaluations of an iteration."""
         if self.state is None:
             self.state = self.first["init"].result()()
         seconds, metrics = [], {}
@@ -114,7 +114,7 @@ class Playing:
         return statistics.median(seconds), positions * read(metrics)["evaluations_per_position"]
 
     def measure(self) -> dict[str, Any]:
-        """Speeds in every mode, and evaluations as a share of what the network alone makes."""
+        """Speeds in every mode, and evaluations as a share of those of the network alone."""
         rows = self.train.games * self.train.search.worlds
         self.rig.ready(self.first)
         inputs = self.first["inputs"].result()()
@@ -144,7 +144,7 @@ class Playing:
         )
 
     def trace(self) -> dict[str, Any]:
-        """The device's time in one iteration, in the best of the modes that the host launches."""
+        """The device's time in one iteration, in the mode `kernels`, else `walk`."""
         programs, missing = self.rig.ready(self.programs)
         mode = next((mode for mode in ("kernels", "walk") if mode in programs), None)
         if mode is None:
@@ -175,7 +175,7 @@ def play(rig: Rig) -> list[Cell]:
 
 
 def games(rig: Rig) -> list[Cell]:
-    """Self-play of games whose rules cost more: Quoridor 9x9, Blob with its preset, pgx's Go 9x9."""
+    """Self-play of games with costlier rules: Quoridor 9x9, Blob with its preset, pgx's Go 9x9."""
     small = NetworkSettings(kind="resnet", width=64, blocks=5, bf16=True)
     large = NetworkSettings(kind="resnet", width=128, blocks=6, bf16=True)
     cards = replace(in_bfloat16(widened(blob.PRESET.train)), plies=4, replay_plies=32)
@@ -205,7 +205,7 @@ def _labels(name: str, train: TrainConfig) -> dict[str, Any]:
 
 
 def updates(rig: Rig) -> list[Cell]:
-    """Updates per second, and positions per second that learned models search again."""
+    """Updates per second, and reanalysed positions per second of learned models."""
     presets = learned_presets(tic_tac_toe_muzero.GUMBEL_MUZERO)
     muzero = replace(presets["gumbel_muzero"].train, updates=100)
     efficient = replace(presets["efficientzero"].train, updates=20)
@@ -221,7 +221,7 @@ def updates(rig: Rig) -> list[Cell]:
 
 
 def _compile_run(rig: Rig, program: Program) -> dict[str, Future | Lazy]:
-    """The functions of a run. On a CPU `learn` is none to compile ahead: it dispatches its updates one by one."""
+    """The functions of a run. On a CPU `learn` is not compiled ahead: it dispatches its updates one by one."""
     futures: dict[str, Future | Lazy] = {
         name: rig.compile(partial(lower, program, name)) for name in ("init", "play")
     }
@@ -263,7 +263,7 @@ def _updates_cell(rig: Rig, name: str, env: Env, train: TrainConfig) -> Cell:
 
 
 def training(rig: Rig) -> list[Cell]:
-    """Connect Four trained for two minutes as `experiments/connect_four.py` does with a GPU, then measured."""
+    """Connect Four, trained for two minutes as by `experiments/connect_four.py` on a GPU, then measured."""
     preset = connect_four.ACCELERATED
     return [training_cell(rig, replace(preset, minutes=2, train=in_bfloat16(preset.train)), "accelerated")]
 

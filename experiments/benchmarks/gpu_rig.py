@@ -1,8 +1,8 @@
-"""What the steps of gpu.py share: programs, the clock, and times.
+"""Shared by the steps of gpu.py: compiled programs, the deadline, and timing.
 
-Nothing is compiled while something is measured: XLA tries algorithms of products and convolutions on the GPU as it
-compiles, and waits there, so that calls took 100 ms longer. For the same reason programs with products are compiled
-one by one, and all others side by side.
+Nothing is compiled during a measurement: XLA times algorithms for products and convolutions on the GPU while it
+compiles, which makes calls take 100 ms longer. For the same reason programs with products are compiled one by one,
+all others side by side.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GRAPHS: Options = {
 }
 """CUDA graphs hold loops and convolutions too, so that the GPU runs a loop without the host.
 
-XLA's default makes no graph of fewer than five operations: a program that is one loop, say."""
+By default XLA makes no graph of fewer than five operations, such as a program that is one loop."""
 NO_GRAPHS: Options = {"xla_gpu_enable_command_buffer": ""}
 """Every kernel is launched by the host."""
 
@@ -40,7 +40,7 @@ class Mode(NamedTuple):
     """How a search runs on a GPU."""
 
     engine: Engine
-    """What `jzero.search.engine` is given while the program is traced."""
+    """The argument of `jzero.search.engine` while the program is traced."""
     options: Options | None
     """XLA's options."""
 
@@ -52,11 +52,11 @@ MODES = {
     "kernels, graphs": Mode("kernels", GRAPHS),
 }
 USUAL = {"default": Mode("auto", None), "default, graphs": Mode("auto", GRAPHS)}
-"""What a user gets who chooses nothing, and the same with graphs."""
+"""The defaults, and the same with graphs."""
 
 
 class Skipped(Exception):
-    """Something was not measured, for a reason that is no failure."""
+    """A measurement was skipped; this is not a failure."""
 
 
 class Cell(NamedTuple):
@@ -65,7 +65,7 @@ class Cell(NamedTuple):
     labels: dict[str, Any]
     """What is measured: sizes and names."""
     measure: Callable[[], dict[str, Any]]
-    """Measures it; its programs were given to the pool before."""
+    """Measures it; the pool has its programs already."""
 
 
 def on_gpu() -> bool:
@@ -74,7 +74,7 @@ def on_gpu() -> bool:
 
 
 def short(error: BaseException) -> str:
-    """An exception in a line, with the innermost places that it came from."""
+    """An exception on one line, with the innermost frames of its traceback."""
     if isinstance(error, Skipped):
         return f"skipped: {error}"
     frames = traceback.extract_tb(error.__traceback__)[-3:]
@@ -83,44 +83,44 @@ def short(error: BaseException) -> str:
 
 
 class Lazy:
-    """A `Future` of what is made when it is first asked for."""
+    """A `Future` that calls `make` when its result is first requested."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.result_of = functools.cache(make)
 
     def result(self, timeout: float | None = None) -> Any:
-        """What `make` returns; it is not ended by a `timeout`, but not begun either where that is nearly 0."""
+        """What `make` returns. A `timeout` does not stop it, but `make` does not start if that is nearly 0."""
         if timeout is not None and timeout < 1:
             raise TimeoutError
         return self.result_of()
 
 
 class Rig:
-    """Compiles, and knows the time."""
+    """Compiles programs and keeps the time."""
 
     def __init__(self, *, tiny: bool, minutes: float) -> None:
         self.tiny = tiny
         self.begun = time.monotonic()
         self.end = self.begun + 60 * minutes
-        self.deadline = self.end  # of the present step
+        self.deadline = self.end  # of the current step
         self.side_by_side = True
-        """Compile in a pool, or each program when it is first asked for."""
+        """Compile in a pool; else compile each program when it is first requested."""
         self._pool = ThreadPoolExecutor(max(2, min(12, (os.cpu_count() or 2) - 4)))
         self._begun: list[Future] = []
 
     def later(self, make: Callable[[], Any]) -> Future | Lazy:
-        """What `make` returns: made in the pool, or when it is asked for."""
+        """What `make` returns, run in the pool or on request."""
         if not self.side_by_side:
             return Lazy(make)
         self._begun.append(self._pool.submit(make))
         return self._begun[-1]
 
     def settle(self) -> None:
-        """Waits for the pool, at most until the step must end."""
+        """Waits for the pool, at most until the step's deadline."""
         wait(self._begun, timeout=max(0.1, self.left()))
 
     def left(self) -> float:
-        """Seconds until the present step must end."""
+        """Seconds until the current step's deadline."""
         return self.deadline - time.monotonic()
 
     def compile(
@@ -132,14 +132,14 @@ class Rig:
     def compile_modes(
         self, lower: Callable[[], jax.stages.Lowered], modes: Mapping[str, Mode]
     ) -> dict[str, Future | Lazy]:
-        """By mode, the program that `lower` makes; it is called anew for each engine, and must trace anew."""
+        """The program of `lower` in each mode; `lower` is called once per engine and must trace again each time."""
         lowered: dict[Engine, jax.stages.Lowered | Exception] = {}
         programs: dict[str, Future | Lazy] = {}
         futures = {}
         for name, mode in modes.items():
             if mode.engine not in lowered:
                 lowered[mode.engine] = _lowered(lower, mode.engine)
-            options = mode.options if on_gpu() else None  # a CPU knows none of them
+            options = mode.options if on_gpu() else None  # a CPU has none of them
             same = f"{mode.engine} {options}"
             if same not in programs:
                 programs[same] = self.later(functools.partial(_compiled, lowered[mode.engine], options))
@@ -147,7 +147,7 @@ class Rig:
         return futures
 
     def ready(self, futures: Mapping[str, Future | Lazy]) -> tuple[dict[str, Any], dict[str, str]]:
-        """(what was made, why the rest is missing), by name."""
+        """(the finished programs, why the others are missing), by name."""
         made, missing = {}, {}
         for name, future in futures.items():
             try:
@@ -163,7 +163,7 @@ class Rig:
         return self.medians({"": call}, rounds)[""]
 
     def medians(self, calls: Mapping[str, Callable[[], Any]], rounds: int = 7) -> dict[str, float]:
-        """Median seconds of each call, timed in turn; the first round is not timed. At least one round is."""
+        """Median seconds of each call; the calls take turns. The first round is not timed, at least one is."""
         seconds: dict[str, list[float]] = {name: [] for name in calls}
         for number in range((1 if self.tiny else rounds) + 1):
             if number > 1 and self.left() < 0:
@@ -183,7 +183,7 @@ def lower(program: Program, name: Literal["init", "play", "learn"]) -> jax.stage
 
 
 def _lowered(lower: Callable[[], jax.stages.Lowered], name: Engine) -> jax.stages.Lowered | Exception:
-    """The traced program, or why there is none: the other contestants are measured all the same."""
+    """The traced program, or the exception: the other programs are measured all the same."""
     try:
         with search.engine(name):
             return lower()

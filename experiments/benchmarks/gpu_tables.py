@@ -7,7 +7,7 @@ from typing import Any
 
 
 def tables(result: dict[str, Any]) -> str:
-    """What a README tells: the tree beside mctx, self-play with its share of the ceiling, the training."""
+    """The tree against mctx, self-play as a share of the network alone, and the training run."""
     steps = result["steps"]
     parts = [_machine(result), _tree(steps), _play(steps), _updates(steps), _training(steps)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -25,7 +25,7 @@ def _machine(result: dict[str, Any]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table of text; numbers with separators, empty where there is none."""
+    """A table as text; numbers have separators, a missing value is an empty cell."""
     rows = list(rows)
     if not rows:
         return ""

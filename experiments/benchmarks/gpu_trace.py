@@ -1,4 +1,4 @@
-"""What JAX's profiler says of a GPU's time: the share of it that any kernel or copy was running."""
+"""The share of time in which a GPU runs a kernel or copy, by JAX's profiler."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import jax
 
 
 def device_time(call: Callable[[], Any]) -> dict[str, Any]:
-    """Profiles one `call`: seconds, share in which the device was busy, its operations, those that took longest.
+    """Profiles one `call`: seconds, the share in which the device was busy, the number of operations, the slowest.
 
-    Profiling slows what the host has to launch, so `seconds` is more than an unprofiled call's.
+    Profiling slows the host's launches, so `seconds` is more than that of an unprofiled call.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):

@@ -1,4 +1,4 @@
-"""What a result file says of where and of what it was measured."""
+"""The hardware, versions and commit that a result file records."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from jzero.storage.run_dir import versions
 
 
 def cpu_name() -> str:
-    """How many cores of which CPU."""
+    """Number of cores and name of the CPU."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 def commit(code: Path = Path(__file__).parents[2]) -> str:
-    """The commit of the checkout `code`: what JZERO_COMMIT says, or git, or nothing.
+    """The commit of the checkout `code`: JZERO_COMMIT if set, else git's answer, else "".
 
-    A machine that is lent for an hour often has a copy of the files, with no git or that of another day.
+    Set JZERO_COMMIT where only a copy of the files is present, without git or with an older one.
     """
     said = os.environ.get("JZERO_COMMIT", "")
     with contextlib.suppress(OSError):  # no git
@@ -44,7 +44,7 @@ def provenance() -> dict[str, Any]:
 
 
 def tell(result: dict[str, Any], out: Path | None) -> None:
-    """Prints a result, and writes it into a file if there is to be one."""
+    """Prints a result and, if `out` is given, writes it there."""
     text = json.dumps(result, indent=2)
     print(text)
     if out is not None:

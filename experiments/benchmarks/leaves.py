@@ -1,16 +1,16 @@
-"""Several leaves of one tree a model call: what they cost in strength and save in time, with trained networks.
+"""Several leaves of one tree per model call: their cost in strength and gain in time, with trained networks.
 
     python experiments/benchmarks/leaves.py --run-dirs runs/connect_four/20261121-101500 --out leaves_cpu.json
     python experiments/benchmarks/leaves.py --run-dirs runs/connect_four/20261121-101500 --quick
 
-A player with K leaves a call is compared to the one with K = 1, of the same policy:
+A player with K leaves per call is compared with the same policy at K = 1:
 
 - at equal visits: the share of solved positions where its move keeps the game's value, and matches;
-- in equal time, one game at a time: the same share, with the simulations that take as long as `budget` do
-  with K = 1.
+- in equal time, one game at a time: the same share, with as many simulations as take the time of `budget`
+  simulations with K = 1.
 
-Ways to search: PUCT with descents under way counted as "visit", "loss" or "mean" (see `jzero.search.muzero_policy`)
-and "gumbel" (halving rounds). Prints Markdown tables. Axes: R networks, N positions, B games.
+Searches: PUCT, with descents in flight counted as "visit", "loss" or "mean" (see `jzero.search.muzero_policy`), and
+"gumbel" (halving rounds). Prints Markdown tables. Axes: R networks, N positions, B games.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from jzero.storage.run_dir import to_json
 
 WAYS = ("visit", "loss", "mean", "gumbel")
 TIMED = ("visit", "gumbel")
-"""Ways whose time is taken; "loss" and "mean" do the same work as "visit"."""
+"""Searches to time; "loss" and "mean" do the same work as "visit"."""
 
 Part = Literal["times", "equal_time", "equal_visits", "matches"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -60,27 +60,27 @@ class Config:
     positions: Path = Path(__file__).parents[1] / "data" / "connect_four_positions.json"
     """The solved positions."""
     num_positions: int = 1000
-    """How many of them, evenly spaced in the file."""
+    """Number of positions to use, evenly spaced in the file."""
     leaves: tuple[int, ...] = (1, 2, 4, 8, 16)
-    """K; the first is 1. They divide the simulations."""
+    """Values of K; the first is 1. Each divides the simulations."""
     simulations: tuple[int, ...] = (48, 192, 400)
-    """Simulations a move, for the positions and the times."""
+    """Simulations per move, for the positions and the times."""
     match_leaves: tuple[int, ...] = (4, 16)
-    """K of the matches."""
+    """Values of K in the matches."""
     match_simulations: tuple[int, ...] = (48, 192)
-    """Simulations a move of the matches."""
+    """Simulations per move in the matches."""
     opening_plies: tuple[int, int] = (4, 6)
-    """Random plies before the players of a match begin, least and greatest number."""
+    """Least and largest number of random plies that open a game of a match."""
     batch: int = 125
     """Positions, or pairs of games of a match, searched side by side."""
     budget: int = 48
-    """Simulations with K = 1 that take as long as one move."""
+    """Simulations with K = 1 whose time is the budget of one move."""
     rounds: int = 31
     """Timed moves of each contestant; medians are reported."""
     seed: int = 0
     """Seed of the openings."""
     quick: bool = False
-    """Only see whether everything runs: few simulations, positions and games."""
+    """Check only that everything runs: few simulations, positions and games."""
     parts: tuple[Part, ...] = PARTS
     """What to measure; the other parts of an existing `out` stay as they are."""
     out: Path | None = None
@@ -110,12 +110,12 @@ class Contestant(NamedTuple):
 
 
 def base_of(way: str) -> Contestant:
-    """The player with K = 1 that `way` is compared to; "loss" and "mean" are then the same as "visit"."""
+    """The player with K = 1 that `way` is compared with; there "loss" and "mean" equal "visit"."""
     return Contestant("gumbel" if way == "gumbel" else "visit", 1)
 
 
 def contestants(config: Config, num_actions: int) -> list[Contestant]:
-    """All of them, without repetitions: a halving round compares at most `num_actions` actions."""
+    """All contestants, each once: a halving round compares at most `num_actions` actions."""
     found = []
     for way, leaves in itertools.product(WAYS, config.leaves):
         wider_than_a_round = way == "gumbel" and leaves // 2 >= num_actions
@@ -125,7 +125,7 @@ def contestants(config: Config, num_actions: int) -> list[Contestant]:
 
 
 def without_noise(settings: SearchSettings, way: str) -> Callable[..., search.PolicyOutput]:
-    """The search with a run's constants."""
+    """A run's search, with its constants, without noise."""
     if way == "gumbel":
         improvement = functools.partial(
             search.qtransform_completed_by_mix_value,
@@ -174,7 +174,7 @@ def make_search(env: Any, train: TrainConfig, contestant: Contestant, max_num_si
 
 
 def model_calls(contestant: Contestant, num_simulations: int, num_actions: int) -> int:
-    """Calls of the model a move after the root's, where all `num_actions` are legal."""
+    """Model calls per move after the root's, if all `num_actions` are legal."""
     if contestant.way != "gumbel":
         return num_simulations // contestant.leaves
     rounds = considered_visits(num_actions, num_simulations, num_simulations)[num_actions]
@@ -182,7 +182,7 @@ def model_calls(contestant: Contestant, num_simulations: int, num_actions: int) 
 
 
 class Positions(NamedTuple):
-    """What moves are graded on."""
+    """The positions that moves are graded on."""
 
     solved: PositionSet
     states: Any
@@ -207,9 +207,9 @@ def choose(
 
 
 def grade(positions: PositionSet, actions: np.ndarray, base_actions: np.ndarray) -> dict[str, float]:
-    """How well the actions i32[R, N] keep the game's value, and the difference to those of the base.
+    """The share of actions i32[R, N] that keep the game's value, and its difference from the base's.
 
-    The intervals are at 95 %, a position with the moves of all networks being the independent unit.
+    Intervals are at 95 %; the independent unit is a position with the moves of all networks.
     """
     rows = np.arange(actions.shape[1])
     kept, base_kept = (positions.keeps_value[rows, chosen].mean(axis=0) for chosen in (actions, base_actions))
@@ -228,7 +228,7 @@ def grade(positions: PositionSet, actions: np.ndarray, base_actions: np.ndarray)
 
 
 def milliseconds(moves: Sequence[tuple[Search, int]], params: Any, states: Any, rounds: int) -> list[float]:
-    """Median time of one move in one game, of each (search, simulations); all search the same positions."""
+    """Median milliseconds of a move in one game for each (search, simulations), all on the same positions."""
     rows = np.linspace(0, len(states.terminated) - 1, rounds + 1).astype(int)
     singles = [jax.tree.map(lambda x, row=row: jnp.asarray(x[row : row + 1]), states) for row in rows]
 
@@ -247,8 +247,8 @@ def fit_simulations(
 
     Args:
       measure: simulations -> time.
-      points: times already measured; more are added between them.
-      budget: the time wanted.
+      points: times measured so far; more are added between them.
+      budget: the target time.
       leaves: K.
     """
     for _ in range(3):
@@ -261,14 +261,14 @@ def fit_simulations(
 
 
 def elo(score: float) -> float:
-    """The difference in Elo that a score within [0, 1] stands for."""
+    """The Elo difference of a score in [0, 1]."""
     if not 0 < score < 1:
         return float("inf") if score else -float("inf")
     return float(ELO * np.log(score / (1 - score)))
 
 
 def play(config: Config, agent: jzero.Agent, run: Search, base: Search, num_simulations: int) -> dict:
-    """A match of `run` against `base`; pairs of games are the independent units of the interval."""
+    """A match of `run` against `base`; the interval's independent unit is a pair of games."""
     player, opponent = (
         lambda turn, run=run: np.asarray(run(agent.params, turn.states, num_simulations))
         for run in (run, base)
@@ -297,7 +297,7 @@ def play(config: Config, agent: jzero.Agent, run: Search, base: Search, num_simu
 
 
 class Bench:
-    """The networks, the compiled searches and the result so far."""
+    """The networks, the compiled searches and the results so far."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -326,7 +326,7 @@ class Bench:
             self.result |= {part: earlier[part] for part in kept}
 
     def add(self, part: str, cell: dict[str, Any]) -> None:
-        """Adds one measurement to a part of the result, prints and saves it."""
+        """Adds a measurement to a part of the result, prints it and saves the result."""
         self.result.setdefault(part, []).append(cell)
         print(part, json.dumps(to_json(_rounded(cell))), flush=True)
         if self.config.out is not None:
@@ -334,7 +334,7 @@ class Bench:
             self.config.out.write_text(json.dumps(to_json(_rounded(self.result)), indent=1) + "\n")
 
     def grade(self, contestant: Contestant, num_simulations: int, base_simulations: int) -> dict[str, float]:
-        """The contestant's moves in the solved positions, against those of K = 1."""
+        """Grades the contestant's moves in the solved positions against those of K = 1."""
         states, batch = self.positions.states, self.config.batch
         base = base_of(contestant.way), base_simulations
         if base not in self.base_actions:
@@ -353,7 +353,7 @@ class Bench:
         return milliseconds(searches, self.params, self.positions.states, self.config.rounds)
 
     def times(self) -> None:
-        """One game at a time: milliseconds a move."""
+        """Milliseconds per move, one game at a time."""
         timed = [c for c in self.contestants if c.way in TIMED]
         for num_simulations in self.config.simulations:
             found = self.time(*((c, num_simulations) for c in timed))
@@ -363,7 +363,7 @@ class Bench:
                 self.add("times", contestant._asdict() | cell)
 
     def equal_visits(self) -> None:
-        """The solved positions, with as many simulations as the base."""
+        """The solved positions, with the base's number of simulations."""
         for num_simulations in self.config.simulations:
             for contestant in self.contestants:
                 cell = {"simulations": num_simulations}
@@ -371,7 +371,7 @@ class Bench:
                 self.add("equal_visits", contestant._asdict() | cell | graded)
 
     def equal_time(self) -> None:
-        """The solved positions, with the simulations that take as long as the base takes for the budget."""
+        """The solved positions, with the simulations that take as long as the base's `budget`."""
         for contestant in (c for c in self.contestants if c.way in TIMED):
             base = base_of(contestant.way), self.config.budget
 
@@ -393,7 +393,7 @@ class Bench:
                     self.add("equal_time", same._asdict() | cell | graded)
 
     def matches(self) -> None:
-        """Matches at equal visits; halving rounds also with the greatest K that makes a difference to them."""
+        """Matches at equal visits; halving rounds also with the largest K that still changes them."""
         widest = max(c.leaves for c in self.contestants if c.way == "gumbel")
         wanted = [Contestant(way, leaves) for way in WAYS for leaves in self.config.match_leaves]
         players = [c for c in self.contestants if c in [*wanted, Contestant("gumbel", widest)]]
@@ -404,7 +404,7 @@ class Bench:
 
 
 def _rounded(value: Any) -> Any:
-    """The same with floats of five digits."""
+    """`value` with floats rounded to five significant digits."""
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -413,12 +413,12 @@ def _rounded(value: Any) -> Any:
 
 
 def lookup(cells: Sequence[dict], **wanted: Any) -> dict | None:
-    """The cell with these entries."""
+    """The first cell with these entries, or None."""
     return next((cell for cell in cells if wanted.items() <= cell.items()), None)
 
 
 def percent(cell: dict | None) -> str:
-    """The difference to the base in percentage points; for the base itself its score."""
+    """The difference from the base in percentage points; the score for the base itself."""
     if cell is None:
         return ""
     if cell["leaves"] == 1:
@@ -428,7 +428,7 @@ def percent(cell: dict | None) -> str:
 
 
 def rating(cell: dict | None) -> str:
-    """The Elo difference to the base in a match."""
+    """The Elo difference from the base in a match."""
     if cell is None:
         return ""
     mean, low, high = (elo(cell[name]) for name in ("score", "low", "high"))
@@ -436,7 +436,7 @@ def rating(cell: dict | None) -> str:
 
 
 def visits_table(result: dict[str, Any]) -> list[list[str]]:
-    """Rows of strength at equal visits, the header first."""
+    """Strength at equal visits: table rows, header first."""
     config = result["config"]
     numbers, played = config["simulations"], config["match_simulations"]
     rows = [["search", "K", *(f"N = {n}" for n in numbers), *(f"Elo, N = {n}" for n in played)]]
@@ -448,7 +448,7 @@ def visits_table(result: dict[str, Any]) -> list[list[str]]:
 
 
 def time_table(result: dict[str, Any]) -> list[list[str]]:
-    """Rows of times a move and of strength in equal time, the header first."""
+    """Times per move and strength in equal time: table rows, header first."""
     numbers, fitted = result["config"]["simulations"], result.get("equal_time", [])
     rows = [["search", "K", *(f"ms (calls), N = {n}" for n in numbers), "N in equal time", *WAYS]]
     for way, leaves in _pairs(result.get("times", [])):
@@ -466,13 +466,13 @@ def time_table(result: dict[str, Any]) -> list[list[str]]:
 
 
 def _pairs(cells: Sequence[dict]) -> list[tuple[str, int]]:
-    """(way, K) of the cells, each once, by way."""
+    """The distinct (way, K) of the cells, by way."""
     found = {(cell["way"], cell["leaves"]) for cell in cells}
     return sorted(found, key=lambda pair: (WAYS.index(pair[0]), pair[1]))
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table, its header first."""
+    """A Markdown table of rows, header first."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 

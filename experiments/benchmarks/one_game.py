@@ -1,8 +1,8 @@
-"""What a simulation of a single game takes, as in analysis and play: the tree and the rules, without a network.
+"""Time per simulation in a single game, as in analysis and play: tree and rules, without a network.
 
     python experiments/benchmarks/one_game.py --out one_game.json
 
-CPU time of the process, the least of some searches, so that other work on the machine changes it little.
+Reports the least CPU time of several searches, which other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from jzero.networks import Network
 
 @dataclass(frozen=True)
 class Config:
-    """What is searched."""
+    """What to search."""
 
     envs: tuple[str, ...] = ("connect_four", "pgx:go_9x9", "pgx:chess")
-    """Games."""
+    """Environments."""
     simulations: tuple[int, ...] = (64, 256, 1024)
-    """Of a search."""
+    """Simulations per search."""
     searches: int = 5
-    """That are timed; the least is reported."""
+    """Timed searches; the least time is reported."""
     out: Path | None = None
     """Where to write the result as JSON."""
 

@@ -1,19 +1,19 @@
-"""The yardstick of the training benchmarks: AlphaZero for Connect Four from other people's parts.
+"""The baseline of the training benchmarks: AlphaZero for Connect Four from pgx, mctx, flax and optax.
 
-pgx plays the games, mctx searches, flax is the network, optax learns. The parts are put together by their
-public interfaces, in the way of their own examples: a window of self-play from fresh games in one `lax.scan`
-with `auto_reset`, Gumbel search on the true game, value targets by a backward scan, one pass of minibatches.
-It is meant to be as fast as the parts allow, so that a comparison with it is fair:
+pgx has the rules, mctx the search, flax the network, optax the optimiser, each used through its public interface
+as in its own examples: a window of self-play from fresh games in one `lax.scan` with `auto_reset`, Gumbel search on
+the true game, value targets by a backward scan, one pass of minibatches. For a fair comparison it is as fast as
+these packages allow:
 
-- all but the Python loop over minibatches is compiled, and what an update replaces is donated;
-- updates are dispatched one by one: on a CPU, XLA runs a convolution's gradient inside a loop many times
-  slower than outside;
-- `num_devices` splits the games over devices. On a CPU that matters, since XLA uses little more than one core
-  inside a loop: set the environment variable JAX_NUM_CPU_DEVICES to the number of cores, or jax's
-  configuration `jax_num_cpu_devices` before importing this module (importing pgx starts jax).
+- everything but the Python loop over minibatches is compiled, and arrays that an update replaces are donated;
+- updates are dispatched one by one: on a CPU, XLA runs a convolution's gradient many times slower inside a loop
+  than outside;
+- `num_devices` splits the games over devices. This matters on a CPU, where XLA uses little more than one core
+  inside a loop: set the environment variable JAX_NUM_CPU_DEVICES to the number of cores, or jax's configuration
+  `jax_num_cpu_devices` before importing this module (importing pgx starts jax).
 
-Axes: B games, T plies of a window, N simulations, M positions of a minibatch, A actions.
-Needs pgx: `pip install -e ".[test]"`. As a script it measures itself.
+Axes: B games, T plies per window, N simulations, M positions per minibatch, A actions.
+Needs pgx: `pip install -e ".[test]"`. Run as a script, it measures itself.
 """
 
 import dataclasses
@@ -34,31 +34,31 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pgx.experimental import auto_reset
 
 Variables = Any
-"""The dict that `flax.linen.Module.init` returns: "params", and "batch_stats" where a network has them."""
+"""The dict of `flax.linen.Module.init`: "params" and, if the network has them, "batch_stats"."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PeerConfig:
-    """What the peer plays with."""
+    """Settings of the peer."""
 
     network: Literal["conv", "mlp"] = "conv"
-    """Convolutional residual tower with BatchNorm, or residual MLP with LayerNorm."""
+    """Residual tower of convolutions with BatchNorm, or residual MLP with LayerNorm."""
     num_blocks: int = 3
     """Residual blocks."""
     width: int = 32
-    """Channels of a convolution, or units of a layer of the MLP."""
+    """Channels per convolution, or units per layer of the MLP."""
     batch_size: int = 256
-    """Games played at once (B)."""
+    """Games side by side (B)."""
     num_simulations: int = 32
-    """Simulations of a move's search (N)."""
+    """Simulations per move (N)."""
     window: int = 32
-    """Plies of self-play in one iteration (T)."""
+    """Plies of self-play per iteration (T)."""
     minibatch_size: int = 256
-    """Positions of one update (M)."""
+    """Positions per update (M)."""
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """Learning rate of Adam."""
     q_epsilon: float = 1e-8
-    """Least range of Q that the search scales to [0, 1]; mctx's default turns noise into sharp targets."""
+    """Least range of Q-values that the search scales to [0, 1]; mctx's default turns noise into sharp targets."""
     num_devices: int = 1
     """Devices that share the games of self-play; updates run on the first."""
 
@@ -102,7 +102,7 @@ class MlpNetwork(nn.Module):
 
 
 class Window(NamedTuple):
-    """What self-play recorded; rewards and discounts are those of the move made, for who made it."""
+    """The record of self-play; rewards and discounts are of the move played, for its mover."""
 
     observation: jax.Array  # bool [T, B, 6, 7, 2]
     action_weights: jax.Array  # f32 [T, B, A]: the search's improved policy
@@ -112,7 +112,7 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Positions to learn from; leading axes [M], or any."""
+    """Positions to train on; leading axes [M], or any."""
 
     observation: jax.Array  # bool [M, 6, 7, 2]
     policy: jax.Array  # f32 [M, A]
@@ -126,14 +126,14 @@ class PeerState(NamedTuple):
     variables: Variables
     opt_state: optax.OptState
     positions: int  # plies played
-    evaluations: int  # positions that went through the network in self-play
-    updates: int  # minibatches learned from
+    evaluations: int  # of the network, in self-play
+    updates: int  # minibatches trained on
 
 
 class Peer:
-    """The assembled program: `init`, then `iteration` over and over, or its parts `self_play` and `update`.
+    """The whole program: `init`, then repeated `iteration`, or its parts `self_play` and `update`.
 
-    Raises ValueError if there are fewer devices than asked for, if the games do not divide over them, or if a
+    Raises ValueError if `num_devices` exceeds the devices present, if the games do not divide over them, or if a
     minibatch exceeds a window.
     """
 
@@ -165,17 +165,17 @@ class Peer:
 
     @property
     def positions_per_iteration(self) -> int:
-        """Plies played in one window."""
+        """Plies per window."""
         return self.config.batch_size * self.config.window
 
     @property
     def evaluations_per_iteration(self) -> int:
-        """Network evaluations of one window: the root's and one a simulation, for every ply."""
+        """Network evaluations per window: for every ply, the root's and one per simulation."""
         return self.positions_per_iteration * (1 + self.config.num_simulations)
 
     @property
     def updates_per_iteration(self) -> int:
-        """Minibatches in one pass over a window; a last partial one is left out."""
+        """Minibatches per pass over a window; a last partial one is left out."""
         return self.positions_per_iteration // self.config.minibatch_size
 
     def init(self, key: jax.Array) -> PeerState:
@@ -189,7 +189,7 @@ class Peer:
     def search(
         self, variables: Variables, key: jax.Array, states: pgx.State, gumbel_scale: float = 1.0
     ) -> mctx.PolicyOutput:
-        """Gumbel search from running games [B]; `gumbel_scale` 0 is for matches."""
+        """Gumbel search from unfinished games [B]; matches use `gumbel_scale` 0."""
         logits, value = self._evaluate(variables, states)
         return mctx.gumbel_muzero_policy(
             variables,
@@ -203,7 +203,7 @@ class Peer:
         )
 
     def self_play(self, variables: Variables, key: jax.Array) -> Window:
-        """T plies of B games from their start, a finished game being followed by a new one."""
+        """T plies of B games from their start; a new game follows a finished one."""
         if self.config.num_devices == 1:
             return self._play(variables, key)
         everywhere = NamedSharding(self._mesh, PartitionSpec())
@@ -217,13 +217,13 @@ class Peer:
     def update(
         self, variables: Variables, opt_state: optax.OptState, batch: Batch
     ) -> tuple[Variables, optax.OptState, dict[str, jax.Array]]:
-        """One step of Adam; the variables and optimiser state passed in are used up."""
+        """One step of Adam; the variables and optimiser state passed in are donated."""
         return self._update(variables, opt_state, batch)
 
     def iteration(self, state: PeerState, key: jax.Array) -> tuple[PeerState, dict[str, jax.Array]]:
         """One window of self-play and one pass over it.
 
-        Returns the losses of the last update too; nothing is waited for. The state passed in is used up.
+        Also returns the losses of the last update, without waiting. The state passed in is donated.
         """
         play_key, shuffle_key = jax.random.split(key)
         variables, opt_state = state.variables, state.opt_state
@@ -247,7 +247,7 @@ class Peer:
     def _expand(
         self, variables: Variables, key: jax.Array, action: chex.Array, states: pgx.State
     ) -> tuple[mctx.RecurrentFnOutput, pgx.State]:
-        """One step of the true game under the search."""
+        """The search's recurrent function: one step of the true game."""
         del key  # Connect Four has no chance
         mover = states.current_player
         states = jax.vmap(self.env.step)(states, action)
@@ -261,7 +261,7 @@ class Peer:
         return output, states
 
     def _play_on_mesh(self) -> Callable[[Variables, jax.Array], Window]:
-        """Self-play as a function of (variables, key), each device playing its share of the games."""
+        """Self-play as a function of (variables, key); each device plays its share of the games."""
         num_games = self.config.batch_size // self.config.num_devices
         if self.config.num_devices == 1:
             return partial(self._play_games, num_games)
@@ -271,7 +271,7 @@ class Peer:
                 num_games, variables, jax.random.fold_in(key, jax.lax.axis_index("games"))
             )
 
-        # mctx's loops mix values that vary over devices with constants, which the check refuses.
+        # mctx's loops mix constants with values that vary over devices; the check rejects that.
         return jax.shard_map(
             play,
             mesh=self._mesh,
@@ -294,7 +294,7 @@ class Peer:
                 discount=jnp.where(after.terminated, 0.0, -1.0),
                 terminated=after.terminated,
             )
-            # auto_reset leaves the finished game's flag on the new one: a search from it would stand still.
+            # auto_reset leaves the finished game's flag set on the new one: a search would not leave its root.
             return dataclasses.replace(after, terminated=jnp.zeros_like(after.terminated)), record
 
         init_key, play_key = jax.random.split(key)
@@ -334,8 +334,8 @@ class Peer:
 def make_peer(config: PeerConfig | None = None, network: nn.Module | None = None) -> Peer:
     """The peer of `config`; `network` replaces the configured one.
 
-    A network is called with observations bool [B, 6, 7, 2] and `train: bool`, and returns logits [B, 7] and
-    values [B] for the player to move.
+    A network takes observations bool [B, 6, 7, 2] and `train: bool`, and returns logits [B, 7] and values [B] for
+    the player to move.
     """
     return Peer(config or PeerConfig(), network)
 
@@ -375,7 +375,7 @@ class Measure(PeerConfig):
 
 
 def main(args: Measure) -> None:
-    """Print what the peer does in a second: self-play and updates apart, and both together."""
+    """Prints the peer's speed: self-play and updates alone, and both together."""
     peer = make_peer(args)
     state, _ = peer.iteration(peer.init(jax.random.key(0)), jax.random.key(1))
     variables, opt_state = jax.block_until_ready((state.variables, state.opt_state))

@@ -1,9 +1,9 @@
-"""How long a player waits: from `jzero play RUN` to a board that takes clicks, and for an answer.
+"""How long a player waits: from `jzero play RUN` to a board that takes clicks, and for a move.
 
     python experiments/benchmarks/play_page.py runs/connect_four/20261121-101500 --out play_page.json
 
-Cold: an empty home, so nothing is compiled before; warm: the same home again. The answer is that of a search on a
-page which has compiled before.
+Cold: an empty home, so nothing is compiled yet; warm: the same home again. Answers are timed on a page that has
+compiled its search.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from hardware import provenance, tell
 
 @dataclass(frozen=True)
 class Config:
-    """What is played."""
+    """What to play."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run's directory."""
     simulations: int = 64
-    """Of an answer, one of the page's levels."""
+    """Simulations per answer, one of the page's levels."""
     answers: int = 20
-    """Searches that are timed; the median is reported."""
+    """Timed searches; the median is reported."""
     out: Path | None = None
     """Where to write the result as JSON."""
 
 
 class Page:
-    """A server in a process of its own, and requests to it."""
+    """A server in a child process, and requests to it."""
 
     def __init__(self, run: Path, home: Path) -> None:
-        """Starts it, with an empty or a known home."""
+        """Starts it with the home directory `home`."""
         self.begun = time.monotonic()
         command = [sys.executable, "-m", "jzero", "play", str(run), "--no-browser", "--port", "0"]
         self.child = subprocess.Popen(
@@ -62,14 +62,14 @@ class Page:
             return got.read()
 
     def click(self) -> dict[str, Any]:
-        """A new game after its first legal move."""
+        """Starts a new game and plays its first legal move."""
         seats = ["human"] * json.loads(self.ask("info"))["players"]
         game = json.loads(self.ask("new", seats=seats))
         action = int(next(iter(game["legal"])))
         return json.loads(self.ask("play", game=game["id"], ply=0, action=action))
 
     def close(self) -> None:
-        """Ends the server."""
+        """Stops the server."""
         self.child.terminate()
         self.child.wait()
 

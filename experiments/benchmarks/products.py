@@ -1,9 +1,9 @@
-"""What Connect Four's network takes on a CPU in float32, in bfloat16, and with only its products in bfloat16.
+"""CPU time of Connect Four's network in float32, in bfloat16, and with only its products in bfloat16.
 
     python experiments/benchmarks/products.py --out products.json
 
-One core's CPU time of a batch's evaluation, with weights that are prepared as for a search, and of the gradient of
-a loss. The three take turns; the least of their times is reported.
+Times, on one core, the evaluation of a batch with weights prepared as for a search, and the gradient of a loss. The
+three take turns; the least time of each is reported.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """Which networks."""
+    """What to measure."""
 
     sizes: tuple[tuple[int, int], ...] = ((384, 3), (768, 3))
     """Widths and blocks of MLPs."""
     rows: int = 1024
-    """Of a batch."""
+    """Positions per batch."""
     rounds: int = 20
-    """Of all three."""
+    """Timed rounds."""
     out: Path | None = None
     """Where to write the result as JSON."""
 

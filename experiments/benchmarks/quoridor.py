@@ -1,11 +1,11 @@
-"""Speed of Quoridor: random legal play with all legal actions known at every ply, against OpenSpiel's C++.
+"""Speed of Quoridor against OpenSpiel's C++: random legal play, with all legal actions known at every ply.
 
     python experiments/benchmarks/quoridor.py --out experiments/benchmarks/results/quoridor_cpu.json
 
-Ours plays B games on all devices and starts a new game where one ends; a ply is one `step` of the environment, its
-random choice included. OpenSpiel plays on one core: in C++ (the rollouts of its `RandomRolloutEvaluator`, reached
-by a tree search of one simulation) and driven from Python. All are timed in one process, in turn, and reported as
-medians of the rounds. Needs OpenSpiel: `pip install -e ".[test]"`.
+jzero plays B games on all devices and starts a new game where one ends; a ply is the random choice and one `step`
+of the environment. OpenSpiel plays on one core: in C++ (rollouts of its `RandomRolloutEvaluator`, called by a tree
+search of one simulation) and driven from Python. All take turns in one process; medians of the rounds are reported.
+Needs OpenSpiel: `pip install -e ".[test]"`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Config:
     size: int = 9
     """Rows and columns of the board."""
     walls: int = 10
-    """Walls of each player."""
+    """Walls per player."""
     batch: int = 1024
-    """Games side by side, on all devices together (B)."""
+    """Games side by side over all devices (B)."""
     plies: int = 512
-    """Plies of a timed run of ours, in each game."""
+    """Plies per game in a timed run of jzero."""
     rollouts: int = 1000
-    """Games of a timed run of OpenSpiel's C++."""
+    """Games per timed run of OpenSpiel in C++."""
     python_games: int = 100
-    """Games of a timed run of OpenSpiel driven from Python."""
+    """Games per timed run of OpenSpiel driven from Python."""
     rounds: int = 9
     """Timed repetitions; medians are reported."""
     out: Path | None = None
@@ -55,7 +55,7 @@ class Config:
 
 
 def fast_random_actions(key: jax.Array, mask: jax.Array) -> jax.Array:
-    """i32[B], uniform over the legal actions of bool[B, A]: one random number a game picks a bit of the mask."""
+    """i32[B], uniform over the legal actions of bool[B, A]: one random number per game picks a bit of the mask."""
     batch, num_actions = mask.shape
     bits = jnp.pad(mask, ((0, 0), (0, -num_actions % 32))).reshape(batch, -1, 32).astype(jnp.uint32)
     words = (bits << np.arange(32, dtype=np.uint32)).sum(axis=2, dtype=jnp.uint32)
@@ -78,7 +78,7 @@ def fast_random_actions(key: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 class Ours:
-    """Random play of B games on all devices, with the states kept in between."""
+    """Random play of B games on all devices; the states are kept between calls."""
 
     def __init__(self, config: Config) -> None:
         env, devices = Quoridor(size=config.size, walls=config.walls), len(jax.devices())
@@ -110,11 +110,11 @@ class Ours:
         self.actions = fast_random_actions(jax.random.key(1), self.states.legal_action_mask)
         self.plies = batch * devices * config.plies
         self.calls = self.games = self.with_walls = 0
-        for _ in range(3):  # compiles, and plays until games of all ages are under way
+        for _ in range(3):  # compiles, and plays until the games are at all plies
             self()
 
     def __call__(self) -> int:
-        """Plays; returns the plies."""
+        """Plays; returns the number of plies."""
         self.calls += 1
         key = jax.random.key(self.calls)
         self.states, self.actions, games, walls = self.play(self.states, self.actions, key)
@@ -132,7 +132,7 @@ class InPython:
         self.total_plies = self.total_games = 0
 
     def __call__(self) -> int:
-        """Plays; returns the plies."""
+        """Plays; returns the number of plies."""
         plies = 0
         for _ in range(self.games):
             state = self.game.new_initial_state()
@@ -145,14 +145,14 @@ class InPython:
 
 
 class InCpp:
-    """OpenSpiel's own rollouts from the first position: a search of one simulation evaluates its root by them."""
+    """OpenSpiel's own rollouts from the first position, made by a search of one simulation."""
 
     def __init__(self, game: Any, config: Config, plies_per_game: float) -> None:
         self.game, self.rollouts, self.plies_per_game = game, config.rollouts, plies_per_game
         self.calls = 0
 
     def __call__(self) -> float:
-        """Plays; returns the plies, as many a game as random games have on average."""
+        """Plays; returns the number of plies, by the mean length of random games."""
         self.calls += 1
         evaluator = pyspiel.RandomRolloutEvaluator(self.rollouts, self.calls)
         bot = pyspiel.MCTSBot(self.game, evaluator, 1.0, 1, 1, False, self.calls, False)
@@ -161,7 +161,7 @@ class InCpp:
 
 
 def rate(play: Callable[[], float]) -> float:
-    """Plies a second; `play` waits for its result."""
+    """Plies per second; `play` waits for its result."""
     start = time.perf_counter()
     plies = play()
     return plies / (time.perf_counter() - start)

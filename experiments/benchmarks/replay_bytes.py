@@ -1,9 +1,9 @@
-"""Bytes of a position in AlphaZero's replay, its policy included, beside those of the whole state. Needs pgx.
+"""Bytes per position in AlphaZero's replay, policy included, and of the whole state and policy. Needs pgx.
 
     python experiments/benchmarks/replay_bytes.py
     python experiments/benchmarks/replay_bytes.py --envs pgx:hex blob
 
-Shapes alone are looked at: nothing is compiled or played.
+Reads shapes only: nothing is compiled or played.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from jzero.registry import make
 
 @dataclass(frozen=True)
 class Config:
-    """What to look at."""
+    """What to measure."""
 
     envs: tuple[str, ...] = (
         *("pgx:chess", "pgx:go_19x19", "pgx:shogi", "pgx:go_9x9", "pgx:othello"),
         *("quoridor", "connect_four"),
     )
-    """Environments, as `jzero.make` calls them."""
+    """Environments, by their names for `jzero.make`."""
 
 
 def _bytes(tree: Any) -> int:
@@ -39,7 +39,7 @@ def _bytes(tree: Any) -> int:
 
 
 def sizes(name: str) -> tuple[int, int]:
-    """(bytes of a whole state and its policy, bytes on record)."""
+    """(bytes of a whole state and its policy, bytes in the replay)."""
     env = make(name)
     spec = describe(env, name)
     state = jax.eval_shape(partial(init_batch, env, batch_size=1), jax.random.key(0))
@@ -51,7 +51,7 @@ def sizes(name: str) -> tuple[int, int]:
 
 def main(config: Config) -> None:
     """Prints the table, as docs/choosing.md has it."""
-    print("| game | whole state and policy | on record |\n|---|---|---|")
+    print("| game | whole state and policy | in the replay |\n|---|---|---|")
     for name in config.envs:
         whole, kept = sizes(name)
         print(f"| `{name}` | {whole:,} | {kept:,} |", flush=True)

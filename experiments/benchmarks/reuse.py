@@ -2,14 +2,14 @@
 
     python experiments/benchmarks/reuse.py --run-dir runs/connect_four/20261121-101500 --out reuse_cpu.json
 
-Reuse: the share of visits a search finds already done, in self-play (one tree follows both players' moves) and in
-a match (a player's tree follows its own move and the reply); matches against the same search without reuse, with
-as many new simulations and with as many visits in all.
+Reuse: the visits that a search starts with, in self-play (one tree follows both players' moves) and in matches (a
+player's tree follows its own move and the reply); matches against the same search without reuse, at equal new
+simulations and at equal total visits.
 
-Cache: hits by ply of the game, of games that begin together; and the time of searches with and without the table
-in games at all plies, on the same positions in turn. One CPU device; `taskset -c 0` keeps it to one core.
+Cache: hits by ply, in games that begin together; and the time of searches with and without the table in games at
+all plies, in turn on the same positions. One CPU device; `taskset -c 0` keeps it on one core.
 
-Prints Markdown tables. Axes: B games, P rows of a turn, T places of the table.
+Prints Markdown tables. Axes: B games, P rows per turn, T places of the table.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from jzero.storage.run_dir import to_json
 ENV = ConnectFour()
 PLIES = 42
 PHASES = {"0-7": (0, 8), "8-19": (8, 20), "20+": (20, PLIES)}
-"""Plies of a game whose hits are added up."""
+"""Ranges of plies over which hits are summed."""
 Policy = Literal["puct", "gumbel"]
 
 
@@ -61,27 +61,27 @@ class Config:
     run_dir: Path
     """A trained run of Connect Four."""
     tower_run_dir: Path | None = None
-    """A run with a residual tower, for the cache; None for one of 3 x 32 with random weights."""
+    """A run with a residual tower, for the cache; None: a tower of 3 x 32 with random weights."""
     parts: tuple[Literal["reuse", "cache"], ...] = ("reuse", "cache")
-    """Which of the two to measure."""
+    """Parts to measure."""
     policies: tuple[Policy, ...] = ("puct", "gumbel")
     """Searches whose trees are reused."""
     simulations: tuple[int, ...] = (32, 64, 200)
-    """Simulations N a move without reuse."""
+    """Simulations per move without reuse (N)."""
     room: int = 8
-    """Room of a reused tree, in multiples of N nodes."""
+    """Capacity of a reused tree, in multiples of N nodes."""
     opening_plies: tuple[int, int] = (4, 6)
-    """Random plies before these games begin: the least, the most."""
+    """Least and largest number of random plies that open a game."""
     match_games: int = 400
-    """Games of a match."""
+    """Games per match."""
     games: int = 256
     """Games side by side (B), in self-play and for the cache."""
     cache_simulations: int = 32
-    """Simulations a move, for the cache."""
+    """Simulations per move, for the cache."""
     table_bits: tuple[int, ...] = (14, 18, 20)
-    """Sizes of the table: 2 to this power."""
+    """Sizes of the table, as powers of 2."""
     plies: int = 16
-    """Timed plies of the games, the table being empty before the first."""
+    """Timed plies; the table is empty before the first."""
     seed: int = 0
     """Seed of games and openings."""
     out: Path | None = None
@@ -103,7 +103,7 @@ def searched_with(train: TrainConfig, **changes: Any) -> tuple[Model, Planner]:
 
 
 def choose(model: Model, planner: Planner, params: Any, key: jax.Array, states: Any, **options: Any) -> Plan:
-    """A search from `states` [B]; with `explore` there is Gumbel noise, else none."""
+    """A search from `states` [B], with Gumbel noise if `explore`."""
     return planner.plan(params, key, model.root(params, states), ~states.legal_action_mask, **options)
 
 
@@ -111,23 +111,23 @@ def choose(model: Model, planner: Planner, params: Any, key: jax.Array, states: 
 
 
 class Follower(NamedTuple):
-    """A search whose tree is kept."""
+    """A search that keeps its tree."""
 
     network: Network
     policy: Policy
     num_simulations: int
-    """New simulations a move."""
+    """New simulations per move."""
     num_nodes: int
-    """Room of the tree."""
+    """Capacity of the tree."""
 
     def searcher(self) -> tuple[Model, Planner]:
         """The model and the search."""
-        # Its trees have room for twice its simulations.
+        # A tree has room for twice its simulations.
         changes = {"policy": self.policy, "reuse": True, "num_simulations": (self.num_nodes - 1) // 2}
         return searched_with(self.network.train, **changes)
 
     def empty(self, states: Any) -> Tree:
-        """Trees of the positions [B] that hold nothing yet."""
+        """Empty trees for the positions [B]."""
         model, planner = self.searcher()
         root = model.root(self.network.params, states)
         memory = planner.begin(self.network.params, root, ~states.legal_action_mask)
@@ -152,24 +152,24 @@ class Remembered(NamedTuple):
     """The searches of one turn."""
 
     rows: dict[tuple[int, ...], int]
-    """Row of a game, by its moves before the search."""
+    """A game's moves before the search -> its row."""
     trees: Tree
 
     def find(self, turn: Turn) -> np.ndarray:
-        """i32[P]: the row in which each game stood two plies ago, -1 where it did not."""
+        """i32[P]: each game's row two plies ago; -1 if it has none."""
         return np.array([self.rows.get(tuple(history[:-2]), -1) for history in turn.histories], np.int32)
 
 
 class ReusingPlayer:
-    """A player of matches that keeps its trees over its own move and the reply.
+    """A match player that keeps its trees across its own move and the reply.
 
-    A match asks for the games of each seat in turn, and in any rows. A tree is therefore looked for in both turns
-    before, by its game's moves: nothing is random, so games of the same moves have the same tree.
+    A match alternates between the games of each seat, in any rows. So a tree is looked up in the last two turns, by
+    its game's moves: the search is deterministic, so games with equal moves have equal trees.
     """
 
     def __init__(self, follower: Follower) -> None:
         self.kept: list[np.ndarray] = []
-        """f32[P] a turn: kept visits of the games played."""
+        """f32[P] per turn: kept visits of the games played."""
         self._turns: collections.deque[Remembered] = collections.deque(maxlen=2)
         self._follower = follower
 
@@ -219,7 +219,7 @@ def plain_player(network: Network, policy: Policy, num_simulations: int) -> Play
 
 
 def match(config: Config, follower: Follower, num_simulations: int) -> dict[str, Any]:
-    """Reuse against none with `num_simulations`; pairs of games are the independent units of the interval."""
+    """Reuse against none with `num_simulations`; the interval's independent unit is a pair of games."""
     player = ReusingPlayer(follower)
     result = play_match(
         ENV,
@@ -243,7 +243,7 @@ def match(config: Config, follower: Follower, num_simulations: int) -> dict[str,
 
 
 def random_openings(config: Config) -> Any:
-    """States [B] after `config.opening_plies` random plies, which are too few to end a game."""
+    """States [B] after `config.opening_plies` random plies, too few to end a game."""
     low, high = config.opening_plies
     key, length_key = jax.random.split(jax.random.key(config.seed))
     states = init_batch(ENV, key, config.games)
@@ -255,7 +255,7 @@ def random_openings(config: Config) -> Any:
 
 
 def self_play_shares(config: Config, follower: Follower) -> dict[str, float]:
-    """Kept visits over new simulations of all moves, where one tree follows both players' moves."""
+    """Kept visits over new simulations of all moves, if one tree follows both players' moves."""
 
     @jax.jit
     def one_ply(states: Any, trees: Tree, action: jax.Array) -> Any:
@@ -271,7 +271,7 @@ def self_play_shares(config: Config, follower: Follower) -> dict[str, float]:
 
 
 def measure_reuse(config: Config, network: Network, policy: Policy, num_simulations: int) -> dict[str, Any]:
-    """One line of the table: shares kept and the two matches."""
+    """One row of the table: shares kept and the two matches."""
     follower = Follower(network, policy, num_simulations, 1 + config.room * num_simulations)
     shares = self_play_shares(config, follower)
     as_many_new = match(config, follower, num_simulations)
@@ -290,7 +290,7 @@ def measure_reuse(config: Config, network: Network, policy: Policy, num_simulati
 
 
 class CachedSearch:
-    """The search of self-play with a table of `size` places, and the same without, compiled."""
+    """Compiled: self-play's search with a table of `size` places, and the same without it."""
 
     def __init__(self, config: Config, network: Network, size: int) -> None:
         changes = {"policy": "gumbel", "num_simulations": config.cache_simulations}
@@ -309,13 +309,13 @@ class CachedSearch:
         self.plain, self.cached = jax.jit(plain), jax.jit(cached, donate_argnums=3)
 
     def empty(self, states: Any) -> search.CacheState:
-        """An empty table; every call gives new arrays, as a search takes them over."""
+        """An empty table; every call makes new arrays, since a search donates them."""
         return self.cache.empty(self.size, self.params, states)
 
 
 @functools.partial(jax.jit, static_argnames=("train", "restart"))
 def advance(train: TrainConfig, games: Games, action: jax.Array, key: jax.Array, *, restart: bool) -> Games:
-    """Plays `action` i32[B], or a random one in a game's opening; with `restart` finished games begin anew."""
+    """Plays `action` i32[B], or a random one in a game's opening; with `restart`, finished games start again."""
     random_key, new_key = jax.random.split(key)
     action = jnp.where(games.ply < games.opening, random_actions(games.states, random_key), action)
     after = step_batch(ENV, games.states, action, key)
@@ -327,18 +327,18 @@ def advance(train: TrainConfig, games: Games, action: jax.Array, key: jax.Array,
 
 
 def counters(table: search.CacheState) -> np.ndarray:
-    """i64[3]: asked, hits, shared."""
+    """i64[3]: positions requested, hits, shared."""
     return np.array([int(table.asked), int(table.hits), int(table.shared)])
 
 
 def rates(counts: np.ndarray) -> dict[str, float]:
-    """Shares of the positions asked for, from asked, hits and shared."""
+    """Hits and shared as shares of the positions requested."""
     asked, hits, shared = (int(count) for count in counts)
     return {"asked": asked, "hit_rate": hits / max(1, asked), "shared_rate": shared / max(1, asked)}
 
 
 def hits_by_phase(config: Config, network: Network, run: CachedSearch) -> list[dict[str, Any]]:
-    """Two rounds of games that begin together: the first with an empty table, the second with that of the first."""
+    """Two rounds of games that begin together: one with an empty table, then one with the table it leaves."""
     rounds, table = [], None
     for number in range(2):
         key = jax.random.fold_in(jax.random.key(config.seed), number)
@@ -357,7 +357,7 @@ def hits_by_phase(config: Config, network: Network, run: CachedSearch) -> list[d
 
 
 def games_at_all_plies(config: Config, network: Network) -> Games:
-    """Games [B] in the middle of self-play: after 64 plies with few simulations and restarts."""
+    """Games [B] at all plies: after 64 plies of self-play with few simulations and restarts."""
     train = replace(
         network.train, plies=64, games=config.games, search=replace(network.train.search, num_simulations=8)
     )
@@ -373,25 +373,25 @@ def games_at_all_plies(config: Config, network: Network) -> Games:
 
 
 def seconds(function: Callable[[], Any]) -> tuple[Any, float, float]:
-    """The function's result, wall seconds until it is there, and CPU seconds of all threads."""
+    """The function's result, its wall seconds, and the CPU seconds of all threads."""
     wall, cpu = time.perf_counter(), time.process_time()
     found = jax.block_until_ready(function())
     return found, time.perf_counter() - wall, time.process_time() - cpu
 
 
 class Pair(NamedTuple):
-    """One search with the table and the same without."""
+    """One search with the table, and the same without."""
 
     cached_wall: float
     plain_wall: float
     cached_cpu: float
     plain_cpu: float
     same_actions: float
-    """Share of the games."""
+    """The share of games with the same action."""
 
 
 def time_pairs(config: Config, network: Network, run: CachedSearch) -> tuple[list[Pair], np.ndarray]:
-    """Searches ply by ply, with and without in turn; the counters of the table at the end."""
+    """Searches ply by ply, with and without the table in turn; and the table's counters at the end."""
     games, key = games_at_all_plies(config, network), jax.random.key(config.seed + 1)
     jax.block_until_ready(run.plain(run.params, key, games.states))
     jax.block_until_ready(run.cached(run.params, key, games.states, run.empty(games.states)))
@@ -418,7 +418,7 @@ def time_pairs(config: Config, network: Network, run: CachedSearch) -> tuple[lis
 
 
 def measure_cache(config: Config, network: Network, bits: int) -> dict[str, Any]:
-    """One line of the table: hits, speed and its ratio."""
+    """One row of the table: hits, speed and its ratio."""
     run = CachedSearch(config, network, 2**bits)
     pairs, counts = time_pairs(config, network, run)
     columns = {name: statistics.median(values) for name, *values in zip(Pair._fields, *pairs, strict=True)}
@@ -450,7 +450,7 @@ def networks(config: Config) -> list[Network]:
 def load(run_dir: Path) -> Network:
     """The network of a run."""
     agent, (train, _) = jzero.load(run_dir), read_config(run_dir)
-    # Weights that are committed to a device would commit all results to it, and other types compile again.
+    # Weights committed to a device would commit all results to it, and committed arrays compile again.
     params = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), agent.params)
     return Network(_name(train.network, "trained"), train, params)
 
@@ -463,13 +463,13 @@ def _name(network: NetworkSettings, origin: str) -> str:
 
 
 def reuse_table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Rows, the header first."""
+    """Table rows, header first."""
     rows = [
         [
             "search",
             "N",
-            "kept a move, self-play",
-            "kept a move, match",
+            "kept per move, self-play",
+            "kept per move, match",
             "N new: score against N without reuse",
             "N'",
             "N' new: score against N without reuse",
@@ -494,7 +494,7 @@ def reuse_table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _even(cell: dict[str, Any]) -> str:
-    """New simulations for a score of 0.5: between the two matches, the score being linear in their logarithm."""
+    """New simulations for a score of 0.5, between the two matches: the score is linear in their logarithm."""
     few, many = cell["equal_visits"], cell["equal_new_simulations"]
     low, high = few["score"], many["score"]
     if not low <= 0.5 <= high or low == high:
@@ -512,7 +512,7 @@ def _score(found: dict[str, Any]) -> str:
 
 
 def cache_table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Rows of time, the header first."""
+    """Times: table rows, header first."""
     rows = [["network", "table", "hits", "shared", "evaluations/s with", "without", "time with / without"]]
     for cell in cells:
         speeds = (cell[f"{name}_evaluations_per_second"] for name in ("cached", "plain"))
@@ -530,7 +530,7 @@ def cache_table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def phase_table(cells: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Rows of hits and shared positions by ply, the header first."""
+    """Hits and shared positions by ply: table rows, header first."""
     rows = [["network", "table", "games", *(f"plies {phase}" for phase in PHASES)]]
     for cell in cells:
         for name, found in zip(("first", "second"), cell["by_ply"], strict=True):
@@ -547,13 +547,13 @@ def _percent(share: float) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table, its header first."""
+    """A Markdown table of rows, header first."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def _rounded(value: Any) -> Any:
-    """The same with floats of four digits."""
+    """`value` with floats rounded to four significant digits."""
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,13 +1,13 @@
-"""Cost of the tree: jzero.search against mctx, with a model that costs next to nothing (rows of a table).
+"""Cost of the tree: jzero.search against mctx, with a model that costs almost nothing (a table).
 
     python experiments/benchmarks/search.py --out experiments/benchmarks/results/search_cpu.json
     python experiments/benchmarks/search.py --device gpu --out experiments/benchmarks/results/search_gpu.json
     python experiments/benchmarks/search.py --actions 7 --simulations 32 64 --batch 256      a few cells
 
-Both run in one process, in turn; medians of the rounds are reported. One cell is a compiled search that returns
-the action, the policy and the root's visits. `devices` is how many CPU devices ours is spread over by
-`shard_map`; mctx runs under plain `jit`, on one of them. Then, with a network (`with_network.py`): the latency of
-one game with several leaves a call, and how much of the network's throughput is left to self-play.
+Both take turns in one process; medians of the rounds are reported. A cell is one compiled search that returns the
+action, the policy and the root's visits. jzero runs under `shard_map` on `devices` CPU devices, mctx under plain
+`jit` on one of them. Then, with a network (`with_network.py`): the latency of one game with several leaves per
+call, and the share of the network's throughput that a search keeps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Config:
     """The grid and the number of repetitions."""
 
     device: Literal["cpu", "gpu"] = "cpu"
-    """`gpu` takes the larger batches and a bfloat16 network, and fails where there is no GPU."""
+    """`gpu` uses the larger batches and a bfloat16 network; an error without a GPU."""
     actions: tuple[int, ...] = (7, 82, 362)
     """Actions A."""
     simulations: tuple[int, ...] = (32, 64, 128, 256)
@@ -53,15 +53,15 @@ class Config:
     batch: tuple[int, ...] | None = None
     """Games B; None for 64, 256, 1024 on a CPU and 256, 1024, 4096 on a GPU."""
     rounds: int = 5
-    """Timed repetitions of each contestant."""
+    """Timed repetitions of each search."""
     seconds: float = 20.0
-    """Fewer repetitions (at least one) where they would take longer than this in a cell."""
+    """Time limit per cell: fewer repetitions, at least one, if they would take longer."""
     devices: int = 1
-    """CPU devices that ours is spread over."""
+    """CPU devices that jzero's search is split over."""
     growth: int | None = 512
-    """Also measure N = this over N = 64 at A = 7, B = 256; None leaves it out."""
+    """Also compare this N with N = 64 at A = 7, B = 256; None: do not."""
     max_gigabytes: float = 4.0
-    """Cells whose mctx tree is larger are left out and listed as such."""
+    """Skip and list cells whose mctx tree is larger."""
     network: bool = True
     """Also measure with a network."""
     out: Path | None = None
@@ -78,14 +78,14 @@ def make_tables(num_actions: int) -> dict[str, jax.Array]:
 
 
 def root_of(tables: Any, states: jax.Array) -> mctx.RootFnOutput:
-    """What the model says of the positions `states` i32[B]."""
+    """The model's root output for the positions `states` i32[B]."""
     return mctx.RootFnOutput(
         prior_logits=tables["logits"][states], value=tables["value"][states], embedding=states
     )
 
 
 def recurrent_fn(tables: Any, key: jax.Array, action: jax.Array, state: jax.Array) -> Any:
-    """A two-player game of STATES positions; its embedding is a position's number."""
+    """A two-player game of STATES positions; the embedding is the position's number."""
     del key
     state = (state * 421 + action * 97 + 13) % STATES
     step = mctx.RecurrentFnOutput(
@@ -98,7 +98,7 @@ def recurrent_fn(tables: Any, key: jax.Array, action: jax.Array, state: jax.Arra
 
 
 def make_policy(module: ModuleType, policy: str, num_simulations: int) -> Callable:
-    """`(tables, key, states [B]) -> PolicyOutput`; the same search of either module."""
+    """`(tables, key, states [B]) -> PolicyOutput`; the same search from either module."""
     if policy == "gumbel":
         transform = functools.partial(module.qtransform_completed_by_mix_value, epsilon=1e-8)
         run = functools.partial(module.gumbel_muzero_policy, qtransform=transform)
@@ -141,7 +141,7 @@ def timed(function: Callable, *arguments: Any) -> float:
 
 
 def measure(config: Config, policy: str, num_actions: int, num_simulations: int, batch_size: int) -> dict:
-    """One cell."""
+    """Measures one cell."""
     tables, key = make_tables(num_actions), jax.random.key(1)
     states = jnp.arange(batch_size, dtype=jnp.int32) * 7 % STATES
     ours = make_search(search, policy, num_simulations)
@@ -189,7 +189,7 @@ def measure(config: Config, policy: str, num_actions: int, num_simulations: int,
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """The mean of ratios."""
+    """The geometric mean of ratios."""
     return math.exp(statistics.fmean(map(math.log, values)))
 
 
@@ -207,7 +207,7 @@ def summarise(cells: list[dict]) -> dict[str, Any]:
 
 
 def path_lengths(policy: str, num_actions: int, num_simulations: int, batch_size: int) -> dict[str, float]:
-    """Edges from the root to a simulation's leaf: their mean, and the mean over simulations of the batch's most."""
+    """Edges from the root to a simulation's leaf: the mean, and the batch's maximum, a mean over simulations."""
     states = jnp.arange(batch_size, dtype=jnp.int32) * 7 % STATES
     run = jax.jit(make_policy(search, policy, num_simulations))
     parents = np.asarray(run(make_tables(num_actions), jax.random.key(1), states).search_tree.parents)
@@ -221,7 +221,7 @@ def path_lengths(policy: str, num_actions: int, num_simulations: int, batch_size
 
 
 def growth(config: Config, policy: str, num_simulations: int) -> dict[str, Any]:
-    """Cost of a simulation at N = `num_simulations` over that at N = 64, and the paths of both; A = 7, B = 256."""
+    """Cost per simulation at N = `num_simulations` over that at N = 64, and the paths of both; A = 7, B = 256."""
     sizes = 64, num_simulations
     small, large = (measure(config, policy, 7, n, 256) for n in sizes)
     return {

@@ -1,11 +1,11 @@
-"""Speed of Connect Four self-play and learning, against an assembly of pgx, mctx and flax (`peer.py`).
+"""Speed of Connect Four self-play and learning, against a program from pgx, mctx and flax (`peer.py`).
 
     python experiments/benchmarks/self_play.py --out experiments/benchmarks/results/self_play_cpu.json
 
-Everything is timed in one process, the contestants in turn, and reported as medians of the rounds. All plan with
-the same network, simulations, games and minibatches; ours without and with the evaluation cache, after some
-iterations of training, since a network that was never trained plays games that share few positions. On a machine
-that is shared, ratios by CPU time say more than those by the clock. Needs pgx: `pip install -e ".[test]"`.
+All programs take turns in one process; medians of the rounds are reported. All use the same network, simulations,
+games and minibatches. jzero runs without and with the evaluation cache, after some iterations of training: games of
+an untrained network share few positions. On a shared machine, ratios of CPU time say more than those of wall time.
+Needs pgx: `pip install -e ".[test]"`.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Config:
     games: int = 256
     """Games side by side (B)."""
     simulations: int = 32
-    """Simulations a move (N)."""
+    """Simulations per move (N)."""
     plies: int = 16
-    """Plies of an iteration (T)."""
+    """Plies per iteration (T)."""
     cache: int = 2**16
     """Places of the evaluation cache."""
     iterations: int = 8
@@ -70,7 +70,7 @@ NETWORKS = {
 
 
 class SameNetwork(nn.Module):
-    """Our network behind the peer's interface, so that both plan with the same one."""
+    """The network of jzero behind the peer's interface, so that both use the same one."""
 
     network: PolicyValueNet
 
@@ -81,7 +81,7 @@ class SameNetwork(nn.Module):
 
 
 def train_config(config: Config, network: NetworkSettings, cache: int = 0) -> TrainConfig:
-    """Ours, with as many updates of the same size as the peer's single pass."""
+    """Settings of jzero: as many updates, of the same size, as the peer's single pass."""
     return TrainConfig(
         search=SearchSettings(num_simulations=config.simulations, cache=cache),
         network=network,
@@ -94,7 +94,7 @@ def train_config(config: Config, network: NetworkSettings, cache: int = 0) -> Tr
 
 
 class Theirs:
-    """The same of the peer."""
+    """The same for the peer."""
 
     def __init__(self, config: PeerConfig, network: nn.Module) -> None:
         self.peer: Peer = make_peer(config, network)
@@ -110,7 +110,7 @@ class Theirs:
 
 
 def against_peer(config: Config, name: str) -> dict[str, Any]:
-    """Positions per second of self-play and learning, ours and the peer's in turn."""
+    """Positions per second of self-play and learning, jzero and the peer in turn."""
     network = NETWORKS[name]
     train = train_config(config, network)
     base = PeerConfig(
@@ -160,7 +160,7 @@ def _medians(
 
 
 def _ratios(rounds: dict[str, list[tuple[float, float]]], over: str, clock: int) -> dict[str, float]:
-    """How many times as fast as `over` each of the others is, by wall clock (0) or CPU time (1)."""
+    """Speed of each of the others over that of `over`, by wall time (0) or CPU time (1)."""
     return {
         who: round(statistics.median(b[clock] / a[clock] for a, b in zip(all_, rounds[over], strict=True)), 2)
         for who, all_ in rounds.items()
@@ -169,7 +169,7 @@ def _ratios(rounds: dict[str, list[tuple[float, float]]], over: str, clock: int)
 
 
 def hundred_games(config: Config) -> dict[str, Any]:
-    """Seconds for 100 whole games at 50 simulations with the residual network of 3 x 32, after compiling."""
+    """Seconds for 100 whole games with 50 simulations and the residual network of 3 x 32, after compiling."""
     train = replace(
         train_config(config, NETWORKS["resnet 3 x 32"]), games=100, search=SearchSettings(num_simulations=50)
     )

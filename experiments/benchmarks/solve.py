@@ -1,11 +1,11 @@
-"""Proven wins and losses in the search of Connect Four: what they cost, and what they are good for.
+"""Proven wins and losses in searches of Connect Four: their cost and their gain.
 
     python experiments/benchmarks/solve.py --run-dir runs/connect_four/20261121-101500 --out solve_cpu.json
 
 Time: searches of games at all plies by the preset's network with random weights, with and without proofs in turn.
-Moves: how often they keep the game's value on the solved positions that are for tuning, with the weights of a run
-and with random ones; the difference is of the same positions with and without proofs, its interval a bootstrap of
-the positions. One CPU device. Axes: B games, N positions.
+Moves: how often they keep the game's value on the tuning positions, with a run's weights and with random ones; the
+difference with and without proofs is on the same positions, its interval a bootstrap over them. One CPU device.
+Axes: B games, N positions.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ class Config:
     run_dir: Path
     """A trained run of Connect Four."""
     parts: tuple[Literal["moves", "time"], ...] = ("moves", "time")
-    """Which of the two to measure."""
+    """Parts to measure."""
     games: int = 1024
     """Games side by side (B), for the time."""
     rounds: int = 7
-    """Timed searches of each kind."""
+    """Timed searches with and without proofs."""
     simulations: tuple[int, ...] = (16, 32, 64, 256)
-    """Simulations a move, for the moves."""
+    """Simulations per move, for the moves."""
     random_networks: int = 1
     """Networks with random weights, for the moves."""
     bootstrap: int = 10_000
-    """Resamples of an interval."""
+    """Resamples per interval."""
     seed: int = 0
     out: Path | None = None
     """Where to write the result as JSON."""
@@ -96,9 +96,9 @@ def games_at_all_plies(config: Config) -> Any:
 
 
 def measure_time(config: Config, train: TrainConfig, policy: str) -> dict[str, Any]:
-    """CPU milliseconds of a search of all games, with and without proofs in turn, and ratios of CPU and wall times.
+    """CPU milliseconds per search of all games, with and without proofs in turn, and ratios of CPU and wall times.
 
-    Wall times of a machine that is busy with other work say little.
+    On a busy machine wall times say little.
     """
     params = build_algorithm(ENV, train).init(jax.random.key(config.seed))
     states, number = games_at_all_plies(config), jnp.int32(GUMBEL.num_simulations)
@@ -132,7 +132,7 @@ def measure_time(config: Config, train: TrainConfig, policy: str) -> dict[str, A
 def measure_moves(
     config: Config, train: TrainConfig, params: Any, network: str, positions: PositionSet
 ) -> list[dict[str, Any]]:
-    """How often moves keep the game's value, for each search."""
+    """The share of moves that keep the game's value, for each search."""
     states, found = positions_states(ENV, positions), []
     rng, rows = np.random.default_rng(config.seed), np.arange(len(positions.values))
     for policy, settings in SETTINGS.items():

@@ -3,10 +3,10 @@
     python experiments/benchmarks/steps.py --out experiments/benchmarks/results/steps_cpu.json
     python experiments/benchmarks/steps.py --games go --size 19
 
-A step is one ply of all games: a random legal action is drawn from the mask, then played, mask and result included.
-With "observed" there is the next player's observation too, which every step of pgx's own interface makes. Games
-begin at random plies, and a finished one begins anew, so that all stages of a game and its end are measured. CPU
-seconds of all threads tell most on a machine that does other things too. Needs pgx: `pip install -e ".[envs]"`.
+A step is one ply of all games: it draws a random legal action from the mask and plays it, which computes the next
+mask and the result. "observed" adds the next player's observation, which every step of pgx's own interface
+computes. Games begin at random plies, and a new game follows a finished one, so all stages of a game are measured.
+On a shared machine CPU seconds of all threads say most. Needs pgx: `pip install -e ".[envs]"`.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class Config:
     """What to measure."""
 
     games: tuple[GameName, ...] = ("go", "hex", "gomoku")
-    """Which games."""
+    """Games to measure."""
     size: int | None = None
     """Rows of the board (N); by default 9 in Go, 11 in Hex, 15 in Gomoku. pgx has Hex on 11 x 11 only."""
     batch: int = 1024
     """Games side by side (B)."""
     plies: int = 10
-    """Plies of one measurement."""
+    """Plies per measurement."""
     before: int = 160
     """Plies played before the first measurement."""
     rounds: int = 9
-    """Measurements of each contestant; medians are reported."""
+    """Measurements of each environment; medians are reported."""
     cpu_devices: int | None = None
     """CPU devices; one per core by default."""
     out: Path | None = None
@@ -68,7 +68,7 @@ class Config:
 
 
 def contestants(game: GameName, size: int) -> dict[str, Env]:
-    """The environments to measure, pgx's first where it has the game."""
+    """The environments to measure, pgx's first if it has the game."""
     if game == "gomoku":
         return {"gomoku": Gomoku(size=size)}
     if game == "hex":
@@ -80,7 +80,7 @@ def contestants(game: GameName, size: int) -> dict[str, Env]:
 
 
 def player(env: Env, config: Config, observed: bool) -> Callable[[], Any]:
-    """A function that plays on by `config.plies`; the games have been played for `config.before` plies."""
+    """A function that plays `config.plies` more plies of games that are `config.before` plies old."""
     first = init_batch(env, jax.random.key(0), config.batch)
 
     def ply(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], None]:
@@ -108,7 +108,7 @@ def player(env: Env, config: Config, observed: bool) -> Callable[[], Any]:
 
 
 def measure(game: GameName, config: Config) -> dict[str, Any]:
-    """Each contestant's seconds, in turn, and steps per second, and how many times those of pgx."""
+    """Seconds of each environment, in turn, and its steps per second, also relative to pgx's."""
     size = config.size or SIZES[game]
     programs = {
         name + ", observed" * observed: player(env, config, observed)
@@ -127,7 +127,7 @@ def measure(game: GameName, config: Config) -> dict[str, Any]:
 
 
 def _speed(name: str, rows: dict[str, list[float]], steps: int) -> dict[str, Any]:
-    """Of a contestant by the seconds of all."""
+    """The speed of environment `name`, from the seconds of all."""
     found: dict[str, Any] = {"steps_per_second": round(steps / statistics.median(rows[name]))}
     pgx = rows.get("pgx, observed" if "observed" in name else "pgx")
     if pgx is not None:

@@ -3,10 +3,10 @@
     taskset -c 0 python experiments/benchmarks/strength.py --name base --minutes 10
     taskset -c 0 python experiments/benchmarks/strength.py --name cooldown --minutes 10 --cooldown 0.3 --seed 1
 
-Takes every option of the experiment. The clock is this process's CPU time, so that other work on the machine counts
-less. It still counts, through caches and shared units of the cores: compare the numbers of positions too. On the
+Takes every option of the experiment. The clock is this process's CPU time, which other work on the machine slows
+less; it still does, through caches and shared units of the cores, so compare the numbers of positions too. On the
 tuning positions it measures how often the agent keeps the game's value, with 64 simulations and by its policy
-alone, and the share of its policy that does. A run is added to the file of results; it is not run again.
+alone, and the share of its policy that does. The run is added to the file of results; a run in it is not repeated.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Config:
     """One run; other options are the experiment's."""
 
     name: str
-    """What it is called in the results."""
+    """The run's name in the results."""
     out: Path = Path(__file__).parent / "results" / "strength_cpu.json"
     """File of the results."""
 
@@ -90,7 +90,7 @@ def tuned(env: Env) -> Measure:
 
 
 def trained(config: RunConfig) -> dict[str, Any]:
-    """What a run's result says."""
+    """Trains; the fields of the run's result."""
     env = make(config.train.env)
     meanwhile = Strength("not measured", math.nan, math.nan, math.nan)
     with Run("strength", env, config, clock=time.process_time) as run:
@@ -101,7 +101,7 @@ def trained(config: RunConfig) -> dict[str, Any]:
 
 
 def main(config: Config, options: list[str]) -> None:
-    """Runs it, unless it is in the file."""
+    """Trains and adds the run, unless the file has it."""
 
     def runs() -> list[dict[str, Any]]:
         return json.loads(config.out.read_text())["runs"] if config.out.exists() else []

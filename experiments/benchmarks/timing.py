@@ -1,4 +1,4 @@
-"""What the benchmarks of self-play share: a run of the compiled program, and the time of its network alone."""
+"""Shared by the benchmarks of self-play: runs of the compiled program, and the time of its network alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jzero.self_play import start_games
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, float]:
-    """Wall seconds and CPU seconds (of all threads) until the function's result is there."""
+    """Wall seconds and CPU seconds (of all threads) until the function's result is ready."""
     wall, cpu = time.perf_counter(), _cpu_seconds()
     jax.block_until_ready(function())
     return time.perf_counter() - wall, _cpu_seconds() - cpu
@@ -34,7 +34,7 @@ def _cpu_seconds() -> float:
 
 
 class Ours:
-    """One iteration of the compiled program, with the state kept in between."""
+    """Iterations of the compiled program; the state is kept between calls."""
 
     def __init__(self, env: Env, config: TrainConfig) -> None:
         self.program: Program = build_program(env, config)
@@ -59,9 +59,9 @@ class Ours:
 
 
 def network_alone(env: Env, train: TrainConfig, rounds: int) -> float:
-    """Seconds that the network calls of one iteration's self-play take by themselves, on the same devices.
+    """Seconds of the network calls alone of one iteration's self-play, on the same devices.
 
-    Each ply takes a call for the roots of all worlds of all games and one for each of their simulations.
+    Each ply takes one call for the roots of all worlds of all games, and one per simulation.
     """
     mesh, apply = make_mesh(), policy_value_network(describe(env), train.network).apply
     states = start_games(env, train, jax.random.key(0), train.games).states

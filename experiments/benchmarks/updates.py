@@ -1,10 +1,10 @@
-"""Updates per second of a learned model: batch 32, five unrolled steps, the network of the tic-tac-toe experiment.
+"""Updates per second of a learned model: batches of 32, five unrolled steps, the tic-tac-toe experiment's network.
 
     python experiments/benchmarks/updates.py
     python experiments/benchmarks/updates.py --batch-size 512 --cpu-devices 1
 
-An update draws positions from the replay, makes their targets, differentiates the loss through the unrolled model
-and steps the optimiser. The result is the median of several rounds of the same compiled program.
+An update samples positions from the replay, computes their targets, differentiates the loss through the unrolled
+model and steps the optimiser. The result is the median of several rounds of the same compiled program.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class Config:
     """What to measure."""
 
     algorithm: AlgorithmName = "gumbel_muzero"
-    """The experiment's preset."""
+    """The preset of the tic-tac-toe experiment to use."""
     batch_size: int = 32
-    """Positions of one update."""
+    """Positions per update."""
     updates: int = 200
-    """Updates a round."""
+    """Updates per round."""
     rounds: int = 9
-    """Rounds; the median counts."""
+    """Rounds; the median is reported."""
     cpu_devices: int = 1
-    """CPU devices: batches this small gain nothing from being split."""
+    """CPU devices; splitting batches this small gains nothing."""
     out: Path | None = None
-    """Write a result file."""
+    """Where to write the result as JSON."""
 
 
 def main(config: Config) -> None:

@@ -1,6 +1,6 @@
-"""What search.py measures with a network: latency of one game, and the share of time the network gets.
+"""Measurements with a network for search.py: latency of one game, and the network's share of the time.
 
-Connect Four with random weights: how long a search takes does not depend on how well the network plays.
+Connect Four with random weights: the time of a search does not depend on how well the network plays.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def in_turn(functions: dict[Any, Callable[[], Any]], rounds: int) -> dict[Any, f
 def latency(
     rounds: int, leaves: tuple[int, ...] = (1, 2, 4, 8, 16), num_simulations: int = 32
 ) -> dict[str, Any]:
-    """One game, Gumbel search with 16 considered actions at most, a residual network of 6 x 64."""
+    """One game, Gumbel search with at most 16 considered actions, a residual network of 6 x 64."""
     network = NetworkSettings(kind="resnet", width=64, blocks=6)
     model, _, params, states = set_stage(network, 1)
     searches = {k: gumbel(model, num_simulations, max_num_considered_actions=16, leaves=k) for k in leaves}
@@ -81,7 +81,7 @@ def latency(
 def network_share(
     network: NetworkSettings, batch_size: int, num_simulations: int, rounds: int
 ) -> dict[str, Any]:
-    """Evaluations a second of a whole search over those of its network calls alone."""
+    """Evaluations per second of a whole search over those of its network calls alone."""
     model, net, params, states = set_stage(network, batch_size)
     run, key = gumbel(model, num_simulations), jax.random.key(0)
     observation = observe_batch(ENV, states)
@@ -90,7 +90,7 @@ def network_share(
         def once(_: Any, observation: jax.Array) -> jax.Array:
             _, value = net.apply(params, observation)
             change = 1e-6 * value.reshape(-1, *(1,) * (observation.ndim - 1))
-            return observation + change.astype(observation.dtype)  # each call depends on the one before
+            return observation + change.astype(observation.dtype)  # makes each call depend on the one before
 
         return jax.lax.fori_loop(0, num_simulations + 1, once, observation)
 

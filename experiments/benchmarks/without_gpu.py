@@ -1,9 +1,9 @@
-"""Compiles for an NVIDIA GPU on a machine that has none, and reads in XLA's dump what that GPU would run.
+"""Compiles for an NVIDIA GPU on a machine without one, and reads from XLA's dump what that GPU would run.
 
-The process must be started with `variables`; then `tracing(device(card))` is the context to lower in. XLA's dump
-has for each program the sequence of its thunks (kernels, copies, loops) and the optimised program, which gives the
-trip count of a loop where XLA knows it. Where it does not, the host launches the loop's condition, waits for its
-result and decides: the host drives the loop. It waits at a conditional too. In a CUDA graph the GPU does both.
+Start the process with `variables`, and lower inside `tracing(device(card))`. For each program XLA dumps the
+sequence of its thunks (kernels, copies, loops) and the optimised program, which has the trip counts of loops that
+XLA knows. For other loops the host launches the condition, waits for its result and decides: the host drives the
+loop. It also waits at conditionals. In a CUDA graph the GPU does both.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FREE = ("kAsyncDone", "kCopyDone", "kWaitForStreams", "kReplicaId", "kPartitionI
 
 
 def variables(dump: Path) -> dict[str, str]:
-    """Environment variables of a process that compiles for a GPU; XLA's dump goes to the folder `dump`."""
+    """Environment variables for a process that compiles for a GPU; XLA's dump goes to the folder `dump`."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_dump_to={dump} --xla_dump_hlo_as_text"
     return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
 
 
 def missing_plugin() -> str:
-    """What to install so that JAX compiles for NVIDIA GPUs; empty where it is there."""
+    """What to install so that JAX compiles for NVIDIA GPUs; empty if nothing is missing."""
     if any(_installed("jax_plugins", f"xla_cuda{number}") for number in (12, 13)):
         return ""
     packages = (f"jax-cuda13-{part}=={jax.__version__}" for part in ("plugin", "pjrt"))
@@ -42,7 +42,7 @@ def missing_plugin() -> str:
 
 
 def _installed(package: str, module: str) -> bool:
-    """Whether a package is there and has this module."""
+    """Whether a package is installed and has this module."""
     return bool(importlib.util.find_spec(package) and importlib.util.find_spec(f"{package}.{module}"))
 
 
@@ -55,36 +55,36 @@ def device(card: Card) -> jax.Device:
 
 
 def tracing(device: jax.Device) -> AbstractContextManager[Any]:
-    """The context in which to lower for `device`: Pallas's kernels ask for it."""
+    """The context for lowering for `device`, which Pallas's kernels need."""
     kind = jax.sharding.AbstractDevice(device.device_kind, None, "gpu")
     return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), (), abstract_device=kind))
 
 
 def abstract(tree: Any, device: jax.Device) -> Any:
-    """Shapes and dtypes of a pytree of arrays that lie on `device`."""
+    """Shapes and dtypes of a pytree of arrays, on `device`."""
     place = jax.sharding.SingleDeviceSharding(device)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
 
 
 @dataclass
 class Thunk:
-    """One thing that XLA does on a GPU."""
+    """One operation of XLA on a GPU."""
 
     number: int
     kind: str
-    """As XLA calls it: kCustomKernel, kCopy, kWhile, kCommandBuffer (a CUDA graph)..."""
+    """XLA's name for it: kCustomKernel, kCopy, kWhile, kCommandBuffer (a CUDA graph)..."""
     parts: dict[str, list[Thunk]] = field(default_factory=dict)
-    """What it holds: the condition and body of a loop, branches, the content of a graph ("")."""
+    """Thunks inside it: condition and body of a loop, branches, content of a graph ("")."""
     trips: int | None = None
-    """Trip count of a loop; None where XLA does not know it."""
+    """Trip count of a loop; None if XLA does not know it."""
     where: str = ""
     """Source of a loop or conditional."""
 
 
 def parse(text: str) -> list[Thunk]:
-    """The thunks of a dumped sequence. What a thunk holds is indented by four more; a part's title by two."""
+    """The thunks of a dumped sequence. Thunks inside a thunk are indented by four more, a part's title by two."""
     found: list[Thunk] = []
-    stack: list[tuple[int, Thunk, str]] = []  # (indent, thunk, the part that is being read)
+    stack: list[tuple[int, Thunk, str]] = []  # (indent, thunk, the part being read)
     for line in text.splitlines():
         indent, said = len(line) - len(line.lstrip()), line.strip()
         thunk = re.match(r"(\d+): (k\w+)", said)
@@ -96,7 +96,7 @@ def parse(text: str) -> list[Thunk]:
             siblings.append(one)
             stack.append((indent, one, ""))
         elif said.endswith(":") and stack:
-            # A condition follows its loop at once; its title is not indented.
+            # A condition follows its loop directly; its title is not indented.
             while said != "condition:" and len(stack) > 1 and stack[-1][0] >= indent:
                 stack.pop()
             at, one, _ = stack.pop()
@@ -123,7 +123,7 @@ def annotate(thunks: list[Thunk], metadata: str, program: str) -> None:
 
 
 def _place(line: str, program: str) -> str:
-    """Function, file and line that an instruction of the optimised program comes from."""
+    """Function, file and line of the source of an instruction in the optimised program."""
     frame = re.search(r"stack_frame_id=(\d+)", line)
     if frame is None:
         name = re.search(r'op_name="([^"]*)"', line)
@@ -141,7 +141,7 @@ def _place(line: str, program: str) -> str:
 
 
 def walk(thunks: list[Thunk]) -> Iterator[Thunk]:
-    """All thunks, those within others too."""
+    """All thunks, including those inside others."""
     for thunk in thunks:
         yield thunk
         for part in thunk.parts.values():
@@ -150,19 +150,19 @@ def walk(thunks: list[Thunk]) -> Iterator[Thunk]:
 
 @dataclass
 class Cost:
-    """What a sequence of thunks runs, once through."""
+    """What one run of a sequence of thunks executes."""
 
     kernels: int = 0
     copies: int = 0
     graphs: int = 0
-    """CUDA graphs that are launched; their kernels and copies are counted too."""
+    """Launches of CUDA graphs, whose kernels and copies are counted too."""
     conditionals: int = 0
-    """Conditionals at which the host waits; their longest branch is counted."""
+    """Conditionals at which the host waits; the longest branch of each is counted."""
     loops: list[Loop] = field(default_factory=list)
-    """Loops of unknown trip count; what they run is not in the other numbers."""
+    """Loops of unknown trip count, not included in the other numbers."""
 
     def add(self, other: Cost, times: int = 1) -> None:
-        """Adds `times` the other; each of its loops is listed once."""
+        """Adds `other`, `times` times; each of its loops is listed once."""
         self.kernels += times * other.kernels
         self.copies += times * other.copies
         self.graphs += times * other.graphs
@@ -176,18 +176,18 @@ class Loop:
 
     where: str
     each: Cost
-    """What an iteration runs, the condition included."""
+    """The cost of an iteration, condition included."""
     in_graph: bool
-    """A CUDA graph holds it; else the host waits for every iteration."""
+    """Whether a CUDA graph holds it; if not, the host waits at every iteration."""
 
 
 def cost(thunks: list[Thunk], *, in_graph: bool = False, leave_out: Thunk | None = None) -> Cost:
-    """Counts what is run.
+    """The cost of a sequence of thunks.
 
     Args:
       thunks: a sequence.
-      in_graph: a CUDA graph holds them.
-      leave_out: a loop that is not counted.
+      in_graph: whether a CUDA graph holds them.
+      leave_out: a loop not to count.
     """
     total = Cost()
     for thunk in thunks:
@@ -217,7 +217,7 @@ def cost(thunks: list[Thunk], *, in_graph: bool = False, leave_out: Thunk | None
 
 
 def find_loop(thunks: list[Thunk], trips: int, *, in_graph: bool = False) -> tuple[Thunk, bool] | None:
-    """The first loop of this trip count, outer ones first, and whether a CUDA graph holds it."""
+    """The first loop with this trip count, outer loops first, and whether a CUDA graph holds it."""
     for thunk in thunks:
         if thunk.kind == "kWhile" and thunk.trips == trips:
             return thunk, in_graph
@@ -233,7 +233,7 @@ def read(dump: Path, name: str) -> list[Thunk]:
     """The thunks of the newest program of the jitted function `name` in the folder `dump`.
 
     Raises:
-      FileNotFoundError: XLA has dumped none.
+      FileNotFoundError: XLA dumped none.
     """
     programs = sorted(
         dump.glob(f"*.jit_{name}.*gpu_after_optimizations.txt"), key=lambda file: file.stat().st_mtime
@@ -241,7 +241,9 @@ def read(dump: Path, name: str) -> list[Thunk]:
     if not programs:
         raise FileNotFoundError(f"{dump} holds no program of jit({name})")
     prefix = programs[-1].name.split(f".jit_{name}.")[0] + f".jit_{name}"
-    final = dump / f"{prefix}.thunk_sequence_after_thunk_passes.txt"  # only where a pass changed anything
+    final = (
+        dump / f"{prefix}.thunk_sequence_after_thunk_passes.txt"
+    )  # present only if a pass changed anything
     sequence = final if final.exists() else dump / f"{prefix}.thunk_sequence.txt"
     thunks = parse(sequence.read_text())
     annotate(thunks, (dump / f"{prefix}.thunk_metadata.txt").read_text(), programs[-1].read_text())
