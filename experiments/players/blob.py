@@ -1,10 +1,10 @@
-"""Opponents for Blob: a player by rules of thumb, and search with random rounds in several worlds.
+"""Opponents for Blob: a rule-based player, and search with random rollouts in several worlds.
 
     python -m jzero match runs/blob/20261121-101500 experiments.players.blob:rule_based
     python -m jzero match runs/blob/20261121-101500 "experiments.players.blob:rollouts?simulations=10&worlds=4"
 
-From the repository's top folder; a return is points / `env.points`. Neither can know hidden cards: the rules look
-at `env.observe` alone, the search draws the cards of its worlds.
+Run these from the repository's top folder. A return is points / `env.points`. Neither player sees hidden cards: the
+rules read `env.observe` only, the search samples the cards of its worlds.
 
 Axes: B states, R seats relative to the mover, T cards of the largest hand.
 """
@@ -26,17 +26,17 @@ from jzero.models.plan import SearchSettings
 
 Act = Callable[[Any, jax.Array], jax.Array]  # states [B], key -> actions i32[B]
 
-RUFF = 0.3  # how often a trump takes a trick that its rank alone would not
-LAZY = 0.8  # how often a player who wants no more tricks beats a card that it could beat
+RUFF = 0.3  # chance that a trump takes a trick which its rank alone would not
+LAZY = 0.8  # chance that a player who wants no more tricks beats a card when it can
 
 
 def rule_based(env: Blob) -> Player:
-    """The player by `rules`."""
+    """The player that follows `rules`."""
     return as_player(rules(env))
 
 
 def rollouts(env: Blob, simulations: int = 10, worlds: int = 4) -> Player:
-    """Search without a network, `simulations` in each of `worlds`: a new node is worth one random round."""
+    """Search without a network, `simulations` per world: the value of a new node is that of one random round."""
     search = SearchSettings(
         policy="gumbel", num_simulations=simulations, worlds=worlds, rescale_values=False, value_scale=0.5
     )
@@ -44,11 +44,10 @@ def rollouts(env: Blob, simulations: int = 10, worlds: int = 4) -> Player:
 
 
 def rules(env: Blob) -> Act:
-    """For use inside jit: bids the amount with the highest utility, and plays the card that makes the bid
-    most likely.
+    """For use inside jit: bids with the highest utility, and plays the card that makes the bid most likely.
 
-    Every card in the hand is taken for a coin that brings a trick with some chance, told from the cards that are
-    out, the voids shown and who still wants tricks; the card to be played, from who is still to play.
+    Each card in the hand counts as a coin that takes a trick with some chance. The chance follows from the unseen
+    cards, the voids shown and the players who still want tricks; for the card played now, from those yet to play.
     """
 
     def act(states: Any, key: jax.Array) -> jax.Array:
@@ -60,7 +59,7 @@ def rules(env: Blob) -> Act:
 
 
 def _utilities(view: BlobObservation, max_cards: int) -> jax.Array:
-    """f32[66]: the value of every action."""
+    """f32[66]: the value of each action."""
     now, later = _chances(view, max_cards)
     hand = view.cards[:, 0]
     held = jnp.argsort(-hand)[:max_cards]  # the cards in the hand first
@@ -77,7 +76,7 @@ def _utilities(view: BlobObservation, max_cards: int) -> jax.Array:
 
 
 def _heads(coins: jax.Array) -> jax.Array:
-    """f32[T + 1]: the chance of each number of heads, given the chance of every coin (f32[T])."""
+    """f32[T + 1]: the chance of each number of heads, from the chance of each coin (f32[T])."""
     none = jnp.zeros(coins.shape[0] + 1).at[0].set(1.0)
 
     def toss(chances: jax.Array, coin: jax.Array) -> tuple[jax.Array, None]:
@@ -87,7 +86,7 @@ def _heads(coins: jax.Array) -> jax.Array:
 
 
 def _chances(view: BlobObservation, max_cards: int) -> tuple[jax.Array, jax.Array]:
-    """f32[52] twice: how likely every card takes a trick if played now, and if kept for later."""
+    """f32[52] twice: the chance that each card takes a trick if played now, and if kept for later."""
     seats = view.players.shape[0]
     hand, trump, led, beats, higher = (view.cards[:, column] for column in (0, 2, 3, 5, 6))
     played, on_table = (
@@ -100,7 +99,7 @@ def _chances(view: BlobObservation, max_cards: int) -> tuple[jax.Array, jax.Arra
     void = others[:, 10:14]
 
     def holds(number: jax.Array) -> jax.Array:
-        """[R - 1, ...]: the chance that a hand has one of `number` [...] cards that are out."""
+        """[R - 1, ...]: the chance that a hand has one of `number` [...] unseen cards."""
         share = jnp.minimum(number / jnp.maximum(unseen.sum(), 1), 1)
         return 1 - (1 - share) ** held.reshape(-1, *[1] * number.ndim)
 
@@ -112,7 +111,7 @@ def _chances(view: BlobObservation, max_cards: int) -> tuple[jax.Array, jax.Arra
     ruffs = (1 - has_suit) * (1 - trump_suit) * has_trump[:, None]
     wants = (others[:, 1] == 0) | (others[:, 3] > 0)
     eager = jnp.where(wants, 1.0, LAZY)[:, None]
-    beaten = eager * jnp.minimum(has_higher + ruffs[:, SUIT_OF], 1)  # where the card is led, or its suit
+    beaten = eager * jnp.minimum(has_higher + ruffs[:, SUIT_OF], 1)  # if the card or its suit is led
     later = (1 - beaten).prod(axis=0)
     some_led = led.any()
     led_suit = led.reshape(SUITS, RANKS)[:, 0]

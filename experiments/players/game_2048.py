@@ -3,7 +3,7 @@ r"""Opponents for 2048 without a network: the move that scores most now, and exp
     python -m jzero match runs/game_2048/20261121-101500 random experiments.players.game_2048:greedy \
         "experiments.players.game_2048:expectimax?depth=2"
 
-From the repository's top folder. Both choose among equal moves at random.
+Run this from the repository's top folder. Both players break ties at random.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def greedy(env: Game2048) -> Player:
 
 
 def expectimax(env: Game2048, depth: int = 2) -> Player:
-    """Averages over all new tiles and takes the move that scores most within `depth` moves."""
+    """Takes the move with the highest expected score over `depth` moves and all new tiles."""
 
     def act(states: Any, key: jax.Array) -> jax.Array:
         keys = jax.random.split(key, states.terminated.shape[0])

@@ -3,8 +3,8 @@ r"""An opponent for Gomoku that sees threats.
     python -m jzero match runs/alphazero/20261121-101500 experiments.players.gomoku:threats
     python -m jzero match RUN "experiments.players.gomoku:threats?depth=3"
 
-From the repository's top folder. Sides: 0 is the player to move, 1 the opponent. Axes: N rows and columns, L lines
-of five cells.
+Run these from the repository's top folder. Sides: 0 is the player to move, 1 the opponent. Axes: N rows and
+columns, L lines of five cells.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from jzero.env import Env
 from jzero.evaluate.turns import Player, Turn
 
 DEPTH = 10
-"""Fours in a row that a search for a win tries."""
+"""Largest number of successive fours in a search for a win."""
 NODES = 300
 """Largest number of positions per search."""
 WEIGHTS = np.array([[1, 12, 80, 600, 0, 0], [1, 9, 60, 450, 0, 0]], np.float64)
-"""Value per empty cell of a line with stones of one side only, by side and number of stones."""
+"""Value of an empty cell on a line with stones of one side only, by side and number of stones."""
 
 
 def threats(env: Env, depth: int = DEPTH) -> Player:
     """Searches for wins by fours, its own and the opponent's; else plays where the most valuable lines cross.
 
-    In this order it completes five; stops the opponent's five; begins a sequence of fours that wins (an open four
-    is the shortest); plays the best cell after which the opponent has no such sequence, so that open threes are
-    blocked; plays the best cell. Ties between cells are broken at random.
+    It does the first of these that applies: complete five; stop the opponent's five; start a winning sequence of
+    fours (an open four is the shortest); play the best cell that leaves the opponent no such sequence, which blocks
+    open threes; play the best cell. Ties are broken at random.
 
     Args:
         env: Gomoku.
-        depth: fours in a row that a sequence may have.
+        depth: largest number of fours in a sequence.
 
     Raises:
         ValueError: the game is not Gomoku.
@@ -56,7 +56,7 @@ def threats(env: Env, depth: int = DEPTH) -> Player:
 
 
 def choose(position: Position, depth: int, noise: np.ndarray) -> int:
-    """The cell that side 0 takes; of cells with the same worth the one with the most `noise` (f[N^2] in [0, 1))."""
+    """The cell that side 0 takes; of equally good cells the one with the most `noise` (f[N^2] in [0, 1))."""
     for side in (0, 1):
         ends = position.ends(side)
         if ends:
@@ -76,10 +76,10 @@ def choose(position: Position, depth: int, noise: np.ndarray) -> int:
 
 
 def sequence_of_fours(position: Position, side: int, depth: int) -> list[int]:
-    """A win by making four again and again: the cells of both sides up to the last four and its ends; [] if none.
+    """A win by successive fours: the cells of both sides up to the last four, and its ends; [] if there is none.
 
-    Each move makes a four, and the only answer is the cell that completes it, until there are two such cells. Where
-    the answer makes a four of the other side, the next move has to be on its end.
+    Each move makes a four whose only answer is the cell that completes it, until there are two such cells. If the
+    answer makes a four of the other side, the next move must be on its end.
     """
     failed: set[bytes] = set()
 
@@ -135,16 +135,16 @@ class Position:
         return self._empty_on(side, LENGTH - 1)
 
     def makes_four(self, side: int) -> list[int]:
-        """The cells that make a four which can become five."""
+        """The cells that make a four which five can follow."""
         return self._empty_on(side, LENGTH - 2)
 
     def _empty_on(self, side: int, count: int) -> list[int]:
-        """The empty cells of lines on which the side has this number of stones and the other none."""
+        """The empty cells on lines with `count` stones of the side and none of the other."""
         found = self.lines[(self.counts[side] == count) & (self.counts[1 - side] == 0)].ravel()
         return sorted({*found[self.stones[found] == 0].tolist()}) if found.size else []
 
     def worth(self) -> np.ndarray:
-        """f64[N^2]: what lines make of the empty cells; -inf of others."""
+        """f64[N^2]: the value of each empty cell by its lines; -inf elsewhere."""
         own, other = self.counts
         value = np.where(other == 0, WEIGHTS[0][own], 0) + np.where(own == 0, WEIGHTS[1][other], 0)
         cells = np.bincount(self.lines.ravel(), np.repeat(value, LENGTH), len(self.stones))
@@ -153,7 +153,7 @@ class Position:
 
 @functools.cache
 def lines(size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """i64[L, 5]: the cells of each line of five; and of each cell the lines through it."""
+    """i64[L, 5]: the cells of each line of five; and for each cell the lines through it."""
     found = [
         [size * (row + down * i) + column + right * i for i in range(LENGTH)]
         for row in range(size)

@@ -2,7 +2,7 @@ r"""A perfect opponent for Hex on boards of up to 5 x 5.
 
     python -m jzero match runs/alphazero/20261121-101500 experiments.players.hex:perfect
 
-From the repository's top folder.
+Run this from the repository's top folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST = 5
 
 
 def perfect(env: Env) -> Player:
-    """Plays a random winning move; if there is none, the move after which the fewest replies may win.
+    """Plays a random winning move; if there is none, the move that leaves the fewest replies that may win.
 
     Raises:
         ValueError: the game is not Hex, or the board is too large.
@@ -52,7 +52,7 @@ def perfect(env: Env) -> Player:
 
 
 def wins_with(env: Hex, solver: HexSolver, stones: Stones, player: int, action: int) -> bool:
-    """Whether `player`, who is to move, wins with a legal action whatever the opponent does; nobody has won yet."""
+    """Whether a legal action wins for `player`, who is to move, against any reply; nobody has won yet."""
     if action == env.size**2:
         taken = 1 << int(env.turn[stones[0].bit_length() - 1])
         return not solver.mover_wins((0, taken), 0)
@@ -60,11 +60,11 @@ def wins_with(env: Hex, solver: HexSolver, stones: Stones, player: int, action: 
 
 
 def stones_of(drawn: np.ndarray) -> Stones:
-    """The solver's sets of a board i8[N^2] as it is drawn: 1 player 0's stones, -1 player 1's."""
+    """The solver's sets for a board i8[N^2] as it is drawn: 1 is player 0's stone, -1 player 1's."""
     first, second = (sum(1 << cell for cell in np.flatnonzero(drawn == sign).tolist()) for sign in (1, -1))
     return first, second
 
 
 def action_on(env: Hex, player: int, cell: int) -> int:
-    """The player's action for a cell of the board as it is drawn, and the cell of an action."""
+    """The player's action for a cell of the board as it is drawn; also the cell for an action."""
     return cell if player == 0 else int(env.turn[cell])

@@ -3,13 +3,12 @@
 Sets of cells are ints, bit `N row + column` of the board as it is drawn. Player 0 joins top and bottom, player 1
 left and right.
 
-The search returns, with the winner, a carrier of the win: empty cells that the winner's strategy needs, whatever
-else is played. Where the opponent wins after a move with the carrier K, only a move in K can do better: what is
-left to try is the intersection of all such carriers. Where it is empty the position is lost, and their union is
-the carrier. Bridges give carriers without a search: two chains, or a chain and a side, that have two empty cells
-beside both are as good as connected, since the opponent takes only one of the cells at a time. (Hayward,
-Bjornsson, Johanson, Kan, Po and van Rijswijck 2003, "Solving 7x7 Hex: Virtual connections and game-state
-reduction".)
+The search returns the winner and a carrier of the win: the empty cells that the winner's strategy needs, whatever
+else is played. If the opponent wins after a move with the carrier K, only moves in K can do better, so the moves
+left to try are the intersection of all such carriers. If it is empty, the position is lost, and their union is the
+carrier. Bridges give carriers without a search: two chains, or a chain and a side, with two empty cells beside both
+are as good as connected, since the opponent can take only one of the cells. (Hayward, Bjornsson, Johanson, Kan, Po
+and van Rijswijck 2003, "Solving 7x7 Hex: Virtual connections and game-state reduction".)
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 Stones = tuple[int, int]
-"""Player 0's and player 1's."""
+"""The sets of player 0's and player 1's stones."""
 
 
 class Verdict(NamedTuple):
@@ -30,7 +29,7 @@ class Verdict(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Facts about a position without a search."""
+    """Facts about a position, without a search."""
 
     verdict: Verdict | None
     must_play: int
@@ -43,7 +42,7 @@ class HexSolver:
     """Solves positions of one board size; results are cached."""
 
     def __init__(self, size: int) -> None:
-        """`size` is N. On 5 x 5 a first move takes up to some ten seconds, 4 x 4 is solved in a fifth of one."""
+        """`size` is N. A first move on 5 x 5 takes up to about ten seconds; 4 x 4 is solved in 0.2 seconds."""
         self.size = size
         self.cells = (1 << size**2) - 1
         row, column = (1 << size) - 1, sum(1 << size * row for row in range(size))
@@ -67,14 +66,14 @@ class HexSolver:
         return joined or not self.mover_wins(after, 1 - player)
 
     def hardest_move(self, stones: Stones, player: int) -> int:
-        """The cell that leaves the opponent the fewest moves that may win, as far as bridges tell."""
+        """The cell that leaves the opponent the fewest moves that may win, judged by bridges."""
         moves = members(self._empty(stones))
         return min(
             moves, key=lambda c: self._look(_with(stones, player, c), 1 - player).must_play.bit_count()
         )
 
     def _solve(self, stones: Stones, player: int) -> Verdict:
-        """A position and the same turned by 180 degrees are solved once."""
+        """Solves a position and its 180-degree rotation once."""
         turned = self._turned(stones[0]), self._turned(stones[1])
         if turned < stones:
             mover_wins, carrier = self._solve(turned, player)
@@ -85,7 +84,7 @@ class HexSolver:
         return known
 
     def _search(self, stones: Stones, player: int) -> Verdict:
-        """Tries first the moves that leave the opponent the fewest to try, of these the nearest to the middle."""
+        """Tries first the moves that leave the opponent the fewest moves; of these, the nearest to the middle."""
         verdict, must_play, needed = self._look(stones, player)
         if verdict is not None:
             return verdict
@@ -127,7 +126,7 @@ class HexSolver:
         return Look(None if must_play else Verdict(False, needed), must_play, needed)
 
     def _bridged(self, stones: int, player: int, empty: int) -> int | None:
-        """The cells of bridges, none in two of them, that join the player's sides; None where none were found."""
+        """The cells of disjoint bridges that join the player's sides; None if none are found."""
         start, end = self._sides[player]
         beside, used, chain = start, 0, 0
         while True:
@@ -152,7 +151,7 @@ class HexSolver:
             beside |= 1 << cell
 
     def _chain(self, seeds: int, stones: int) -> int:
-        """The stones that are joined to the seeds."""
+        """The stones connected to the seeds."""
         chain, new = 0, seeds
         while new:
             chain |= new
@@ -162,7 +161,7 @@ class HexSolver:
     def _grown(self, cells: int) -> int:
         """The neighbours of a set of cells."""
         size, (first, last) = self.size, self._sides[1]
-        right, left = cells & ~last, cells & ~first  # those with a neighbour there
+        right, left = cells & ~last, cells & ~first  # cells with a neighbour on that side
         level = right << 1 | left >> 1
         return (level | cells << size | cells >> size | left << size - 1 | right >> size - 1) & self.cells
 
@@ -175,7 +174,7 @@ class HexSolver:
 
 
 def members(cells: int) -> Iterator[int]:
-    """The numbers of a set, the lowest first."""
+    """The members of a set, lowest first."""
     while cells:
         lowest = cells & -cells
         yield lowest.bit_length() - 1
@@ -189,7 +188,7 @@ def _with(stones: Stones, player: int, cell: int) -> Stones:
 
 
 def _two_of(cells: int) -> int:
-    """The two lowest members of a set; 0 where it has fewer."""
+    """The two lowest members of a set; 0 if it has fewer."""
     rest = cells & (cells - 1)
     return cells & -cells | rest & -rest if rest else 0
 

@@ -3,9 +3,9 @@ r"""Opponents for Quoridor: shortest path, minimax, OpenSpiel's MCTS.
     python -m jzero match runs/quoridor/20261121-101500:64 experiments.players.quoridor:greedy \
         experiments.players.quoridor:minimax "experiments.players.quoridor:mcts?simulations=1000"
 
-From the repository's top folder; the last needs `pip install -e ".[test]"`.
+Run this from the repository's top folder; the last player needs `pip install -e ".[test]"`.
 
-Functions of one state, which the player to move sees from its own side. Axes: N rows and columns, A actions.
+Functions take one state, seen by the player to move. Axes: N rows and columns, A actions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from jzero.evaluate.turns import Player, as_player
 
 
 def distances(env: Quoridor, state: QuoridorState) -> jax.Array:
-    """i32[2]: moves that the mover's and the opponent's pawn are away from their goals, pawns ignored."""
+    """i32[2]: moves from the mover's and from the opponent's pawn to its goal, pawns ignored."""
     return env.way_lengths(state).reshape(2, -1)[jnp.arange(2), state.pawns]
 
 
@@ -36,7 +36,7 @@ def heuristic(env: Quoridor, state: QuoridorState) -> jax.Array:
 
 
 def order(env: Quoridor, state: QuoridorState) -> jax.Array:
-    """f32[A]: moves of the pawn first, the nearest to the goal before others; then walls near the opponent."""
+    """f32[A]: pawn moves first, nearest to the goal first; then walls, nearest to the opponent first."""
     size = env.size
     walks = size**2 - env.way_lengths(state)[0].ravel()
     anchors = np.stack(np.divmod(np.arange((size - 1) ** 2), size - 1)) + 0.5
@@ -46,7 +46,7 @@ def order(env: Quoridor, state: QuoridorState) -> jax.Array:
 
 
 def greedy_action(env: Quoridor, state: QuoridorState, key: jax.Array) -> jax.Array:
-    """i32[]: the pawn move that leaves the shortest path; ties are broken at random."""
+    """i32[]: the pawn move that leaves the shortest path; breaks ties at random."""
     cells = env.size**2
     length = jnp.where(state.legal_action_mask[:cells], env.way_lengths(state)[0].ravel(), cells + 1)
     return jax.random.categorical(key, jnp.where(length == length.min(), 0.0, -jnp.inf)).astype(jnp.int32)
@@ -63,12 +63,12 @@ def greedy(env: Quoridor) -> Player:
 
 
 def minimax(env: Quoridor, depth: int | None = None) -> Player:
-    """Searches `depth` plies and compares path lengths; ties are broken at random."""
+    """Searches `depth` plies and compares path lengths; breaks ties at random."""
     return minimax_player(env, partial(heuristic, env), depth or default_depth(env), partial(order, env))
 
 
 def default_depth(env: Quoridor) -> int:
-    """4 plies, or 2 on boards larger than 5 x 5, where 4 take too long on a CPU."""
+    """4 plies; 2 on boards larger than 5 x 5, where 4 take too long on a CPU."""
     return 4 if env.size <= 5 else 2
 
 
@@ -76,7 +76,7 @@ def mcts(env: Quoridor, simulations: int = 1000, seed: int = 0) -> Player:
     """OpenSpiel's UCT with random rollouts.
 
     Raises:
-        ValueError: games may be longer than OpenSpiel's, which end after 4 N^2 plies.
+        ValueError: games may be longer than OpenSpiel's 4 N^2 plies.
     """
     if env.ply_limit > 4 * env.size**2:
         raise ValueError(
@@ -89,7 +89,7 @@ def mcts(env: Quoridor, simulations: int = 1000, seed: int = 0) -> Player:
 def open_spiel_actions(env: Quoridor, history: Sequence[int]) -> list[int]:
     """A game's actions in OpenSpiel's numbers: x + (2 N - 1) y on a board whose odd rows and columns are walls.
 
-    Moves of a pawn have the numbers that they have from the cell (1, 1); a straight jump has the step's.
+    A pawn move has the number of the same move from the cell (1, 1), a straight jump that of the step.
     """
     size, width = env.size, 2 * env.size - 1
     pawns = [(size - 1, size // 2), (0, size // 2)]

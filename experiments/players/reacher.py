@@ -1,9 +1,9 @@
-r"""Opponents for brax's reacher that do not learn: one without torques, and a controller that knows the arm.
+r"""Opponents for brax's reacher that do not learn: one applies no torque, one is a controller that knows the arm.
 
     python -m jzero match runs/reacher/20261122-101500:16 runs/reacher/20261122-101500:0 random \
         experiments.players.reacher:still experiments.players.reacher:controller
 
-From the repository's top folder.
+Run this from the repository's top folder.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from jzero.env import Env, action_size
 from jzero.evaluate.turns import Player, as_player
 
 UPPER, LOWER = 0.1, 0.11
-"""Lengths of the arm's links, the second one's to the finger."""
+"""Lengths of the arm's links; the second reaches to the finger."""
 STIFFNESS, DAMPING, LARGEST_TORQUE = 0.4, 0.05, 0.3
-"""Gains of the controller: torques per radian and per radian per second, as shares of the motors' maximum; the best
-of a grid search."""
+"""Gains of the controller (torque per radian, and per radian per second) and its largest torque, as shares of the
+motors' maximum; the best of a grid search."""
 
 
 def still(env: Env) -> Player:
@@ -29,13 +29,13 @@ def still(env: Env) -> Player:
 
 
 def controller(env: Env) -> Player:
-    """A PD controller to the angles that put the finger on the target, the nearer of the two solutions."""
+    """A PD controller toward the joint angles that put the finger on the target; it takes the nearer solution."""
     del env
     return as_player(lambda states, key: jax.vmap(torques)(states.inner.pipeline_state))
 
 
 def torques(physics: Any) -> jax.Array:
-    """The controller's f32[2]; `physics.q` f32[4] has the joints' angles and the target's place, `qd` the rates."""
+    """f32[2], the controller's action; `physics.q` f32[4] is the joint angles and the target, `qd` the rates."""
     angles, target = physics.q[:2], physics.q[2:4]
     cosine = (target @ target - UPPER**2 - LOWER**2) / (2 * UPPER * LOWER)
     elbow = jnp.array([1.0, -1.0]) * jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
