@@ -1,11 +1,11 @@
-"""Backgammon by the rules of pgx, with its dice as explicit chance. Needs `pip install "jzero[envs]"`.
+"""Backgammon with the rules of pgx, and its dice as explicit chance. Needs `pip install "jzero[envs]"`.
 
-Actions are pgx's: `6 * source + die`, one checker a ply, where a source is 0 for none (the turn passes), 1 for the
-bar, or 2 + point. The player to move sees its own checkers as positive and moves upwards. Single games count 1,
-gammons 2 and backgammons 3: give the network `network.value_limit=3`, or the game `score_scale=3`.
+Actions are pgx's: `6 * source + die`, one checker per ply; a source is 0 for none (the turn passes), 1 for the bar,
+or 2 + point. The player to move sees its own checkers as positive and moves upwards. Single games count 1, gammons
+2 and backgammons 3: set `network.value_limit=3`, or the game's `score_scale=3`.
 
-Chance is explicit (`jzero.env.ChanceEnv`): outcomes 0 .. 20 are the throws of two dice regardless of their order,
-once a turn is over. A ply within a turn leaves nothing to chance.
+Chance is explicit (`jzero.env.ChanceEnv`): outcomes 0 .. 20 are the throws of two dice regardless of order, after
+the end of a turn. A ply within a turn involves no chance.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ NUM_ACTIONS = 6 * 26
 class BackgammonState(NamedTuple):
     """One position, seen by the player to move, or the position between a turn and the next throw."""
 
-    board: jax.Array  # i32[28]: 24 points, the bars, what was borne off; the mover's checkers are positive
+    board: jax.Array  # i32[28]: 24 points, the bars, checkers borne off; the mover's are positive
     dice: jax.Array  # i32[2]: the throw, pips less 1
-    playable: jax.Array  # i32[4]: dice still to be played, -1 for none
-    played: jax.Array  # i32[]: how many were
+    playable: jax.Array  # i32[4]: dice still to play, -1 for none
+    played: jax.Array  # i32[]: number of dice played
     current_player: jax.Array  # i32[]
     legal_action_mask: jax.Array  # bool[156]
     rewards: jax.Array  # f32[2]
@@ -45,7 +45,7 @@ class BackgammonState(NamedTuple):
 
 @dataclass(frozen=True)
 class Backgammon:
-    """Whoever bears off all checkers first wins 1, 2 or 3 points; an illegal action loses one at once.
+    """The first player to bear off all checkers wins 1, 2 or 3 points; an illegal action loses one at once.
 
     Raises:
       ValueError: `score_scale` is not positive.
@@ -65,7 +65,7 @@ class Backgammon:
             raise ValueError(f"score_scale is {self.score_scale!r}; it must be positive")
 
     def init(self, key: jax.Array) -> BackgammonState:
-        """The first position after the first throw, which is no double; player 0 has won it."""
+        """The first position, after the first throw, which is no double; player 0 has won it."""
         board = rules._make_init_board()
         dice = rules._roll_init_dice(key)
         playable = rules._set_playable_dice(dice)
@@ -82,7 +82,7 @@ class Backgammon:
         )
 
     def step(self, state: BackgammonState, action: jax.Array, key: jax.Array) -> BackgammonState:
-        """The position after one checker's move, and after a throw where that ends the turn."""
+        """The position after one checker's move, and after a throw if the move ends the turn."""
         return step_by_chance(self, state, action, key)
 
     def decide(self, state: BackgammonState, action: jax.Array) -> BackgammonState:
@@ -106,11 +106,11 @@ class Backgammon:
         return keep_finished(state, forfeit(state, ~legal.any(), after))
 
     def chance_logits(self, afterstate: BackgammonState) -> jax.Array:
-        """f32[21]: the throws where the turn is over, else certainty."""
+        """f32[21]: the throws if the turn is over, else a certain outcome."""
         return jnp.where(_throws(afterstate), jnp.log(CHANCES).astype(jnp.float32), certainty(len(THROWS)))
 
     def resolve(self, afterstate: BackgammonState, outcome: jax.Array) -> BackgammonState:
-        """The position for the next player after the throw; or the same one within a turn."""
+        """The next player's position after the throw; within a turn, the same position."""
         board, dice = rules._flip_board(afterstate.board), jnp.asarray(THROWS, jnp.int32)[outcome]
         playable = rules._set_playable_dice(dice)
         thrown = afterstate._replace(
@@ -125,16 +125,16 @@ class Backgammon:
         return jax.tree.map(lambda new, old: jnp.where(throws, new, old), thrown, afterstate)
 
     def observe(self, state: BackgammonState) -> jax.Array:
-        """f32[34]: checkers of every place over 15, and how often each die may be played over 4."""
+        """f32[34]: checkers at each place / 15, and how often each die may be played / 4."""
         counts = (state.playable[:, None] == jnp.arange(6, dtype=jnp.int32)).sum(axis=0, dtype=jnp.int32)
         return jnp.concatenate([state.board / 15, counts / 4]).astype(jnp.float32)
 
     def outcome_name(self, afterstate: BackgammonState, outcome: int) -> str:
-        """The throw; within a turn there is none."""
+        """The throw; within a turn, "the turn goes on"."""
         high, low = THROWS[outcome] + 1
         return f"{high}-{low}" if bool(_throws(afterstate)) else "the turn goes on"
 
 
 def _throws(afterstate: BackgammonState) -> jax.Array:
-    """bool[]: the turn is over, and the game is not."""
+    """bool[]: whether the turn is over and the game is not."""
     return (afterstate.playable == -1).all() & ~is_finished(afterstate)

@@ -1,9 +1,9 @@
 """Blob (Oh Hell) for 3 to 8 players: bid how many tricks you will take, then take exactly that many.
 
-A round: everyone gets T cards, bids in turn from the dealer's left, and plays T tricks. The dealer's bid may not
-make the bids sum to T. Suit must be followed; the highest trump, else the highest card of the suit led, takes the
-trick and leads the next. Tricks equal to the bid score 10 + bid, anything else scores 0. A round always takes
-P + P x T decisions, all of them in `bid, then card` order, so games of one configuration have one length.
+A round: every player gets T cards, bids in turn from the dealer's left, and plays T tricks. The dealer's bid may
+not make the bids sum to T. Players must follow suit; the highest trump, else the highest card of the suit led,
+takes the trick, and its player leads the next. Tricks equal to the bid score 10 + bid, anything else scores 0. A
+round always takes P bids and then P x T cards, so all games of one configuration have the same length.
 
 Actions 0..51 are cards, 13 x suit + rank (suits spades, hearts, clubs, diamonds; ranks 2..A), and 52 + b bids b.
 A set of cards is 52 bits in two uint32 words: card c is bit c % 26 of word c // 26, so a word holds two suits.
@@ -23,7 +23,7 @@ from jzero.env import forfeit, keep_finished
 
 SUITS, RANKS, CARDS = 4, 13, 52
 NO_TRUMP = 4  # a fifth "suit" that no card has
-FACE_DOWN = -1  # a card of a picture that its viewer may not see
+FACE_DOWN = -1  # a card that the picture's viewer may not see
 CARD_SIZE = (26, 30)  # of pictures
 SUIT_SIGNS, RANK_SIGNS = "♠♥♣♦", "23456789TJQKA"
 SUIT_OF, RANK_OF = np.divmod(np.arange(CARDS), RANKS)
@@ -32,16 +32,16 @@ SUIT_WORDS = np.array([[0x1FFF, 0], [0x3FFE000, 0], [0, 0x1FFF], [0, 0x3FFE000]]
 
 
 class BlobState(NamedTuple):
-    """One position, with everyone's cards. Cards that nobody holds or has played are the stock."""
+    """One position, with the cards of all players. Cards that nobody holds or has played are the stock."""
 
     hands: jax.Array  # u32[P, 2]: cards held
     played: jax.Array  # u32[P, 2]: cards played in this round, those on the table included
-    trick: jax.Array  # i8[P]: the card each seat has on the table, -1 where none
+    trick: jax.Array  # i8[P]: the card each seat has on the table, -1 if none
     bids: jax.Array  # i8[P]: -1 before the bid
     tricks: jax.Array  # i8[P]: tricks taken in this round
     voids: jax.Array  # u8[P]: bit s is set where the seat has shown that it has no card of suit s
-    scores: jax.Array  # i16[P]: of the rounds that are over
-    leader: jax.Array  # i8[]: who leads the trick on the table, or the first one
+    scores: jax.Array  # i16[P]: of the finished rounds
+    leader: jax.Array  # i8[]: the seat that leads the trick on the table, or the first one
     dealer: jax.Array  # i8[]
     trump: jax.Array  # i8[]: a suit, or NO_TRUMP
     round: jax.Array  # i8[]: 0 .. number of rounds - 1
@@ -62,18 +62,18 @@ class BlobObservation(NamedTuple):
 
 @dataclass(frozen=True)
 class Blob:
-    """One round of `cards` cards each, its dealer and trump drawn at random; or a whole game of `rounds`.
+    """One round of `cards` cards per player with random dealer and trump, or a whole game of `rounds`.
 
-    A player's reward comes when a round ends: its score / (R (10 + T)) with R rounds and T cards in the largest
-    hand, so that a game's return lies in [0, 1].
+    A player gets its reward when a round ends: its score / (R (10 + T)) with R rounds and T cards in the largest
+    hand, so a game's return is in [0, 1].
     """
 
     players: int = 4
     """Players, 3 to 8."""
     cards: int = 5
-    """Cards each, where `rounds` is None."""
+    """Cards per player, if `rounds` is None."""
     rounds: tuple[int, ...] | None = None
-    """Cards each, by round. Trump goes spades, hearts, clubs, diamonds, none; the deal moves to the left."""
+    """Cards per player in each round. Trump goes spades, hearts, clubs, diamonds, none; the deal moves left."""
 
     name = "blob"
     num_actions = CARDS + RANKS + 1
@@ -89,12 +89,12 @@ class Blob:
 
     @property
     def hand_sizes(self) -> tuple[int, ...]:
-        """Cards each, by round."""
+        """Cards per player in each round."""
         return (self.cards,) if self.rounds is None else self.rounds
 
     @property
     def points(self) -> int:
-        """Points that a reward of 1 stands for: all that a player can score in a game."""
+        """The points of a reward of 1: the most that a player can score in a game."""
         return (10 + self.max_cards) * len(self.hand_sizes)
 
     @property
@@ -103,7 +103,7 @@ class Blob:
         return max(self.hand_sizes)
 
     def init(self, key: jax.Array) -> BlobState:
-        """The first round after the deal; the dealer is random, and so is the trump in a game of one round."""
+        """The first round after the deal; the dealer is random, in a game of one round also the trump."""
         deal_key, dealer_key, trump_key = jax.random.split(key, 3)
         seats = self.players
         trump = jax.random.randint(trump_key, (), 0, NO_TRUMP + 1, jnp.int32) if self.rounds is None else 0
@@ -130,7 +130,7 @@ class Blob:
         return state._replace(legal_action_mask=self._legal(state))
 
     def step(self, state: BlobState, action: jax.Array, key: jax.Array) -> BlobState:
-        """The position after the mover bids or plays a card; `key` deals the next round."""
+        """The position after the mover's bid or card; `key` deals the next round."""
         in_range = (action >= 0) & (action < self.num_actions)
         action = jnp.where(in_range, action, 0)
         legal = in_range & state.legal_action_mask[action]
@@ -142,7 +142,7 @@ class Blob:
         return keep_finished(state, forfeit(state, ~legal, next_state))
 
     def observe(self, state: BlobState) -> BlobObservation:
-        """What the mover sees; it depends on no card that is hidden from it."""
+        """What the mover sees; it does not depend on cards hidden from it."""
         seat = (state.current_player + np.arange(self.players)) % self.players
         size = self._hand_size(state)
         return BlobObservation(
@@ -157,13 +157,13 @@ class Blob:
         return _unpack(state.hands[seat]).astype(jnp.float32)
 
     def resample(self, state: BlobState, key: jax.Array) -> BlobState:
-        """`state` with the cards that the mover cannot see dealt anew: a uniform draw from all deals that agree
-        with its own hand, the cards played, the sizes of the hands and the voids shown.
+        """`state` with the cards that the mover cannot see resampled: a uniform draw from all deals that agree with
+        its own hand, the cards played, the sizes of the hands and the voids shown.
 
-        Two states that differ in hidden cards only give the same result for the same key.
+        Two states that differ only in hidden cards give the same result for the same key.
         """
         hidden = _hidden(state, self._hand_size(state))
-        ways = _count_ways(hidden, (self.players - 1) * (self.max_cards - 1))  # depends on the state alone
+        ways = _count_ways(hidden, (self.players - 1) * (self.max_cards - 1))  # depends on the state only
         suit_key, card_key = jax.random.split(key)
         counts = _draw_suits(hidden, ways, self.max_cards, suit_key)
         hands = _draw_cards(hidden, counts, card_key)
@@ -171,7 +171,7 @@ class Blob:
         return state._replace(hands=jnp.where(mover, state.hands, hands))
 
     def text(self, state: BlobState) -> str:
-        """One (unbatched) state in words, everyone's cards included."""
+        """One (unbatched) state as text, with the cards of all players."""
         return self._words(_seats(state), state)
 
     def text_for(self, state: BlobState, player: int) -> str:
@@ -188,7 +188,7 @@ class Blob:
         return "\n".join([_headline(state, len(self.hand_sizes)), *map(str.rstrip, lines)])
 
     def svg(self, state: BlobState) -> str:
-        """A picture of one (unbatched) state as a standalone `<svg>` string; everyone's cards can be seen."""
+        """A picture of one (unbatched) state as a standalone `<svg>` string; all cards are face up."""
         return _draw(_seats(state), _headline(state, len(self.hand_sizes)), self.max_cards)
 
     def svg_for(self, state: BlobState, player: int) -> str:
@@ -196,7 +196,7 @@ class Blob:
         return _draw(_seats_for(state, player), _headline(state, len(self.hand_sizes)), self.max_cards)
 
     def areas(self, state: BlobState) -> dict[int, tuple[tuple[float, ...], ...]]:
-        """The cards that the player to move holds; a bid is no place of the picture."""
+        """The cards that the player to move holds; bids have no place on the picture."""
         mover = int(state.current_player)
         return {
             card: ((*_place(mover, column), *CARD_SIZE),)
@@ -215,9 +215,9 @@ class Blob:
     def _deal(
         self, state: BlobState, index: jax.Array, dealer: jax.Array, trump: jax.Array, key: jax.Array
     ) -> BlobState:
-        """The start of round `index` (i32[]), but for the legal actions."""
+        """The start of round `index` (i32[]), without the legal actions."""
         size = jnp.asarray(self.hand_sizes, jnp.int32)[index]
-        place = jax.random.permutation(key, CARDS)  # of every card in the shuffled deck
+        place = jax.random.permutation(key, CARDS)  # of each card in the shuffled deck
         first = (dealer + 1) % self.players
         return state._replace(
             hands=_pack(place // size == jnp.arange(self.players, dtype=jnp.int32)[:, None]),
@@ -234,7 +234,7 @@ class Blob:
         )
 
     def _end_trick(self, state: BlobState) -> tuple[BlobState, jax.Array]:
-        """Clears a full table and scores the round after its last trick; also bool[], the round is over."""
+        """Clears a full table and scores the round after its last trick; also bool[]: the round is over."""
         full = (state.trick >= 0).all()
         taker = _winner(state)
         tricks = state.tricks + (full & (jnp.arange(self.players, dtype=jnp.int32) == taker)).astype(jnp.int8)
@@ -252,10 +252,10 @@ class Blob:
         return state, round_over
 
     def _next_round(self, state: BlobState, due: jax.Array, key: jax.Array) -> BlobState:
-        """The next round where it is `due` (bool[]).
+        """The next round if it is `due` (bool[]).
 
-        On a CPU a loop of no or one turn: unlike a select, it shuffles only where a game of the batch needs it. On
-        a GPU a select: the host would have to wait for the loop's condition.
+        On a CPU a loop of at most one iteration: unlike a select, it shuffles only if a game of the batch needs it.
+        On a GPU a select, since the host would wait for the loop's condition.
         """
 
         def deal(state: BlobState) -> BlobState:
@@ -273,7 +273,7 @@ class Blob:
         return jax.lax.platform_dependent(state, due, cuda=select, default=loop)
 
     def _legal(self, state: BlobState) -> jax.Array:
-        """bool[66]: the bids before all have bid, then cards; nothing in a finished game."""
+        """bool[66]: bids until all have bid, then cards; nothing in a finished game."""
         size = self._hand_size(state)
         bidding = state.bids[state.current_player] < 0
         bids = np.arange(RANKS + 1)
@@ -284,7 +284,7 @@ class Blob:
         return jnp.concatenate([legal_cards, legal_bids]) & ~state.terminated
 
     def _player_scales(self) -> np.ndarray:
-        """f32[15]: what the player features are divided by."""
+        """f32[15]: the divisors of the player features."""
         scales = np.ones(15, np.float32)
         scales[[0, 2, 3]] = self.max_cards
         return scales
@@ -342,7 +342,7 @@ def _bid(state: BlobState, action: jax.Array) -> BlobState:
 
 
 def _play(state: BlobState, action: jax.Array) -> BlobState:
-    """The mover's card on the table, if `action` is one; who does not follow suit shows a void."""
+    """The mover's card on the table, if `action` is one; not following suit shows a void."""
     mover = (jnp.arange(state.bids.shape[0], dtype=jnp.int32) == state.current_player) & (action < CARDS)
     card = (np.arange(2) == action // 26) * (jnp.uint32(1) << (action % 26).astype(jnp.uint32))
     card = jnp.where(mover[:, None], card, jnp.uint32(0))
@@ -358,13 +358,13 @@ def _play(state: BlobState, action: jax.Array) -> BlobState:
 
 
 def _strength(cards: jax.Array | np.ndarray, led: jax.Array, trump: jax.Array) -> jax.Array:
-    """i32[...] that orders `cards` (i32[...]) in a trick where suit `led` was led."""
+    """i32[...]: the order of `cards` (i32[...]) in a trick where suit `led` was led."""
     suit, rank = jnp.divmod(cards, RANKS)
     return rank + RANKS * (led == suit) + 2 * RANKS * (trump == suit)
 
 
 def _winner(state: BlobState) -> jax.Array:
-    """i32[]: the seat whose card takes the trick as it lies; seat 0 where the table is empty."""
+    """i32[]: the seat whose card would take the trick now; seat 0 if the table is empty."""
     led = state.trick[state.leader] // RANKS
     strength = jnp.where(state.trick >= 0, _strength(state.trick.astype(jnp.int32), led, state.trump), -1)
     return jnp.argmax(strength).astype(jnp.int32)
@@ -381,10 +381,10 @@ def _playable(state: BlobState) -> jax.Array:
 
 
 def _card_features(state: BlobState, seat: jax.Array) -> jax.Array:
-    """f32[52, 7 + 2 R], `seat` (i32[R]) being the relative seats' absolute ones; the columns:
+    """f32[52, 7 + 2 R]; `seat` (i32[R]) has the absolute seats of the relative ones. The columns:
 
-    in the hand; may be played now; trump; of the suit led; takes the trick as it lies; would beat that card;
-    how many unseen cards of its suit are higher (1 = 12); played earlier by R; on the table, played by R.
+    in the hand; may be played now; trump; of the suit led; would take the trick now; would beat that card; number
+    of higher unseen cards of its suit (1 = 12); played earlier by R; on the table, played by R.
     """
     hand = _unpack(state.hands[seat[0]])
     played, trick = _unpack(state.played[seat]), state.trick[seat]
@@ -416,9 +416,9 @@ def _card_features(state: BlobState, seat: jax.Array) -> jax.Array:
 def _player_features(state: BlobState, seat: jax.Array, size: jax.Array, full_score: int) -> jax.Array:
     """f32[R, 15], in whole tricks; the columns:
 
-    bid; has bid; tricks taken; tricks still wanted; has just what it bid; cannot make its bid any more; is the
-    dealer; leads the trick; has still to act in this turn; takes the trick as it lies; void in each suit (4);
-    score of earlier rounds (1 = `full_score`).
+    bid; has bid; tricks taken; tricks still wanted; has exactly its bid; can no longer make its bid; is the dealer;
+    leads the trick; has still to act in this turn; would take the trick now; void in each suit (4); score of
+    earlier rounds (1 = `full_score`).
     """
     bid, tricks = state.bids[seat].astype(jnp.int32), state.tricks[seat].astype(jnp.int32)
     has_bid, some_led = bid >= 0, (state.trick >= 0).any()
@@ -443,9 +443,9 @@ def _player_features(state: BlobState, seat: jax.Array, size: jax.Array, full_sc
 
 
 def _table_features(state: BlobState, size: jax.Array, max_cards: int, num_rounds: int) -> jax.Array:
-    """f32[13]: trump (4 suits, none); bids are still made; cards each at the start; tricks left; bids so far;
-    bids so far above the tricks there are; cards on the table; share of the deck that was not dealt; rounds left
-    after this one.
+    """f32[13]: trump (4 suits, none); bidding goes on; cards per player at the start; tricks left; bids so far;
+    bids so far less the round's tricks; cards on the table; share of the deck that was not dealt; rounds left after
+    this one.
     """
     seats = state.bids.shape[0]
     bids = jnp.where(state.bids >= 0, state.bids, 0).sum()
@@ -463,24 +463,24 @@ def _table_features(state: BlobState, size: jax.Array, max_cards: int, num_round
     return jnp.concatenate([trump, jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers])])
 
 
-# Redrawing hidden cards. A hidden hand is a row of slots, one a card. Every way of giving suits to the slots that
-# uses up the unseen cards of each suit stands for equally many deals (the cards of a suit in any order), so such a
-# way is drawn uniformly, slot by slot, and then the cards. Only the slots of hands with a void need counting:
-# `_count_ways` tells for j of them in how many ways they and all slots behind them can be filled, given what the
-# slots before them have taken of each suit. What is taken of three suits tells the fourth.
+# Resampling hidden cards. A hidden hand is a row of slots, one per card. Each assignment of suits to slots that
+# uses up the unseen cards of every suit stands for equally many deals (the cards of a suit in any order). So an
+# assignment is drawn uniformly, slot by slot, and then the cards. Only the slots of hands with a void need
+# counting: `_count_ways` gives, for the last j of them, the number of ways to fill them and all slots after them,
+# given how many cards of each suit the slots before them have. Three of these numbers determine the fourth.
 
 
 class _Hidden(NamedTuple):
-    """What the mover knows of the cards it cannot see."""
+    """What the mover knows about the cards it cannot see."""
 
     cards: jax.Array  # bool[52]: the unseen ones, in other hands or in the stock
-    sizes: jax.Array  # i32[P]: how many cards each hand holds, 0 for the mover's own
+    sizes: jax.Array  # i32[P]: cards in each hand, 0 for the mover's own
     allowed: jax.Array  # bool[P, 4]: suits that the seat may hold
     constrained: jax.Array  # i32[P]: `sizes`, 0 for hands that may hold every suit
 
 
 def _hidden(state: BlobState, size: jax.Array) -> _Hidden:
-    """What the mover knows, from nothing but what it sees. `size` is T of this round."""
+    """What the mover knows, from only what it sees. `size` is T of this round."""
     seats = jnp.arange(state.bids.shape[0], dtype=jnp.int32)
     own = seats == state.current_player
     seen = _unpack(state.played).any(axis=0) | _unpack(state.hands[state.current_player])
@@ -494,20 +494,18 @@ def _hidden(state: BlobState, size: jax.Array) -> _Hidden:
 
 
 def _slot_owners(sizes: jax.Array, num_slots: int) -> jax.Array:
-    """bool[num_slots, P]: whose slot it is, hands of `sizes` (i32[P]) one after the other; then nobody's."""
+    """bool[num_slots, P]: the owner of each slot, for consecutive hands of `sizes` (i32[P]); then nobody."""
     ends = jnp.cumsum(sizes)
     slots = jnp.arange(num_slots, dtype=jnp.int32)[:, None]
     return (slots >= ends - sizes) & (slots < ends)
 
 
 class _Cells(NamedTuple):
-    """What up to K slots can have taken of the first three suits: cell 1 is nothing, cell 0 what cannot be."""
+    """Cards of the first three suits that up to K slots can hold: cell 1 is none, cell 0 is impossible."""
 
     taken: np.ndarray  # i32[N, 3], by sum
-    following: (
-        np.ndarray
-    )  # i32[N, 4]: the cell after one more card of a suit; cell 0 where a suit has run out
-    level_sizes: tuple[int, ...]  # cells that can be reached with j = 0 .. K of the slots still to be filled
+    following: np.ndarray  # i32[N, 4]: the cell after one more card of a suit; cell 0 if the suit has run out
+    level_sizes: tuple[int, ...]  # cells that can be reached with j = 0 .. K slots still to fill
 
 
 @cache
@@ -531,15 +529,15 @@ def _cells(num_slots: int) -> _Cells:
 def _count_ways(hidden: _Hidden, num_slots: int) -> jax.Array:
     """f32[sum of level sizes]: per level j and cell, the ways to fill the last j constrained slots and the rest.
 
-    Up to a factor: behind the constrained slots, n free ones take r cards of each suit in n! / prod r! ways, and
-    5^n / n! times that stays far inside of float32's range. K = `num_slots` is the most there can be.
+    Up to a factor: after the constrained slots, n free ones take r cards of each suit in n! / prod r! ways, and
+    5^n / n! times that stays well within float32's range. K = `num_slots` is the largest possible number.
     """
     cells = _cells(num_slots)
     unseen = hidden.cards.reshape(SUITS, RANKS).sum(axis=1)
     factor = 5.0 ** np.arange(RANKS + 1) / np.cumprod([1.0, *range(1, RANKS + 1)])
     factor = jnp.asarray(np.concatenate([np.zeros(RANKS + 1), factor]), jnp.float32)  # of -14 .. 13 cards
     left = unseen[:, None] - np.arange(RANKS + 1)
-    per_suit = factor[left + RANKS + 1]  # [S, 14]: by how many were taken
+    per_suit = factor[left + RANKS + 1]  # [S, 14]: by number of cards taken
     taken_last = hidden.constrained.sum() - cells.taken.sum(axis=1)
     possible = (taken_last >= 0) & (taken_last <= RANKS)
     last = jnp.where(possible, per_suit[3][jnp.clip(taken_last, 0, RANKS)], 0.0)
@@ -554,12 +552,12 @@ def _count_ways(hidden: _Hidden, num_slots: int) -> jax.Array:
 
 
 def _draw_suits(hidden: _Hidden, ways: jax.Array, max_cards: int, key: jax.Array) -> jax.Array:
-    """i32[P, 4]: how many cards of each suit every hidden hand gets; none of them has more than `max_cards`."""
+    """i32[P, 4]: cards of each suit in every hidden hand; a hand has at most `max_cards`."""
     others = hidden.sizes.shape[0] - 1
     cells = _cells(others * (max_cards - 1))
     starts = np.cumsum([0, *cells.level_sizes[:-1]]).astype(np.int32)
     slots = np.arange(others * max_cards)
-    levels = hidden.constrained.sum() - slots  # constrained slots from this one on; 0 or less: a free one
+    levels = hidden.constrained.sum() - slots  # constrained slots from this one on; 0 or less: a free slot
     free_owners = _slot_owners(hidden.sizes - hidden.constrained, len(slots))
     owners = jnp.where(
         (levels > 0)[:, None],
@@ -583,7 +581,7 @@ def _draw_suits(hidden: _Hidden, ways: jax.Array, max_cards: int, key: jax.Array
 
 
 def _draw_cards(hidden: _Hidden, counts: jax.Array, key: jax.Array) -> jax.Array:
-    """u32[P, 2]: hidden hands with `counts` (i32[P, 4]) cards of each suit, any of them."""
+    """u32[P, 2]: random hidden hands with `counts` (i32[P, 4]) cards of each suit."""
     unseen = hidden.cards.reshape(SUITS, RANKS)
     lot = jax.random.bits(key, (SUITS, RANKS)) & ~np.uint32(15) | np.arange(RANKS, dtype=np.uint32)  # no ties
     place = (unseen[:, None] & (lot[:, None] < lot[:, :, None])).sum(axis=-1)  # among the unseen of the suit
@@ -592,11 +590,11 @@ def _draw_cards(hidden: _Hidden, counts: jax.Array, key: jax.Array) -> jax.Array
     return _pack(given.reshape(-1, CARDS))
 
 
-# Pictures and words, of one state.
+# Pictures and text of one state.
 
 
 class _Seat(NamedTuple):
-    """What is shown of a player."""
+    """The shown information about a player."""
 
     label: str
     result: str
@@ -606,7 +604,7 @@ class _Seat(NamedTuple):
 
 
 def _seats(state: BlobState) -> list[_Seat]:
-    """The players, as numbers and words of the host."""
+    """The players, as Python numbers and strings."""
     over = bool(state.terminated)
     hands = np.asarray(_unpack(state.hands))
     seats = []
@@ -622,7 +620,7 @@ def _seats(state: BlobState) -> list[_Seat]:
 
 
 def _seats_for(state: BlobState, viewer: int) -> list[_Seat]:
-    """The players with the cards of others than `viewer` face down."""
+    """The players, with the cards of all but `viewer` face down."""
     return [
         seat if place == viewer else seat._replace(hand=[FACE_DOWN] * len(seat.hand))
         for place, seat in enumerate(_seats(state))
@@ -647,7 +645,7 @@ def _place(seat: int, column: int) -> tuple[int, int]:
 
 
 def _draw(seats: list[_Seat], headline: str, max_cards: int) -> str:
-    """SVG: `headline`, then a row a player with its hand and, after a gap, its card on the table."""
+    """SVG: `headline`, then one row per player with its hand and, after a gap, its card on the table."""
     width, height = 250 + 28 * max_cards + 44, 34 + 38 * len(seats)
 
     def words(x: int, y: int, text: str, style: str = 'fill="#f8fafc"') -> str:

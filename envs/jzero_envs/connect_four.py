@@ -88,7 +88,7 @@ class ConnectFour:
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The mirror image, left and right exchanged."""
+        """The reflection that exchanges left and right."""
         columns = np.arange(COLUMNS, dtype=np.int32)
         return (Symmetry(observation=lambda board: board[:, ::-1], action=columns[::-1]),)
 

@@ -1,8 +1,8 @@
 """2048 on a square board of any size from 2 to 6 (Gabriele Cirulli, 2014).
 
-Actions: 0 left, 1 up, 2 right, 3 down. All tiles slide as far as they can; two equal ones that meet merge into
-their sum, each tile once a move, those nearest the wall first. A new tile then comes up on a random empty cell: a 2
-with probability 0.9, else a 4. The game is over when nothing can slide.
+Actions: 0 left, 1 up, 2 right, 3 down. All tiles slide as far as they can; two equal tiles that meet merge into
+their sum, each tile at most once per move, those nearest the wall first. Then a new tile appears on a random empty
+cell: a 2 with probability 0.9, else a 4. The game is over when nothing can slide.
 
 Chance is explicit (`jzero.env.ChanceEnv`): outcome `2 * cell` puts a 2 there, `2 * cell + 1` a 4.
 """
@@ -24,27 +24,27 @@ class Game2048State(NamedTuple):
     """One position, or the board between a move and the next tile."""
 
     board: jax.Array  # i8[size, size]: exponents of 2, 0 an empty cell
-    score: jax.Array  # i32[]: the sum of all tiles that merges have made
+    score: jax.Array  # i32[]: the sum of all merged tiles
     current_player: jax.Array  # i32[]: 0
     legal_action_mask: jax.Array  # bool[4]: moves that change the board
-    rewards: jax.Array  # f32[1]: tiles that the last move's merges made, over `score_scale`
+    rewards: jax.Array  # f32[1]: the sum of the last move's merged tiles, over `score_scale`
     terminated: jax.Array  # bool[]
     truncated: jax.Array  # bool[]: never
 
 
 @dataclass(frozen=True)
 class Game2048:
-    """The score is the sum of the tiles that merges make; an illegal action ends the game with a reward of -1.
+    """The score is the sum of all merged tiles; an illegal action ends the game with a reward of -1.
 
-    A good game on 4 x 4 scores tens of thousands: give AlphaZero's network room for such values by
-    `network.value_limit`, or scale the rewards down.
+    A good game on 4 x 4 scores tens of thousands: raise AlphaZero's `network.value_limit` to such values, or scale
+    the rewards down.
 
     Raises:
       ValueError: `size` is not 2 to 6, or `score_scale` not positive.
     """
 
     size: int = 4
-    """Cells a side."""
+    """Cells per side."""
     score_scale: float = 1.0
     """Rewards are scores divided by this."""
     name = "2048"
@@ -54,7 +54,7 @@ class Game2048:
     def __post_init__(self) -> None:
         """Checks the arguments."""
         if not 2 <= self.size <= 6:
-            raise ValueError(f"size is {self.size!r}; it must be 2 to 6 cells a side")
+            raise ValueError(f"size is {self.size!r}; it must be 2 to 6 cells per side")
         if not self.score_scale > 0:
             raise ValueError(f"score_scale is {self.score_scale!r}; it must be positive")
 
@@ -65,7 +65,7 @@ class Game2048:
 
     @property
     def num_tiles(self) -> int:
-        """How many kinds of cell there are: empty, 2, 4 and on to the largest tile that fits a board."""
+        """Number of kinds of cells: empty, 2, 4, up to the largest tile that a board can have."""
         return self.size**2 + 2
 
     def init(self, key: jax.Array) -> Game2048State:
@@ -100,11 +100,11 @@ class Game2048:
             rewards=(gain / self.score_scale).astype(jnp.float32)[None],
         )
         legal = (jnp.arange(NUM_ACTIONS, dtype=jnp.int32) == action) & state.legal_action_mask
-        # What is lost by an illegal action is 1 to everyone else, and there is nobody.
+        # An illegal action pays 1 to all other players; here there are none.
         return keep_finished(state, forfeit(state, ~legal.any(), after))
 
     def chance_logits(self, afterstate: Game2048State) -> jax.Array:
-        """f32[2 * size * size]: the new tile's place and kind."""
+        """f32[2 * size * size]: the new tile's cell and kind."""
         empty = afterstate.board.reshape(-1, 1) == 0
         kinds = jnp.log(jnp.array([1 - CHANCE_OF_FOUR, CHANCE_OF_FOUR], jnp.float32))
         logits = jnp.where(
@@ -122,12 +122,12 @@ class Game2048:
         return jax.tree.map(lambda old, new: jnp.where(finished, old, new), afterstate, state)
 
     def observe(self, state: Game2048State) -> jax.Array:
-        """f32[size, size, size * size + 2]: which tile lies on each cell, the empty one first."""
+        """f32[size, size, size * size + 2]: one-hot tile of each cell, the empty cell first."""
         return jax.nn.one_hot(state.board, self.num_tiles, dtype=jnp.float32)
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The seven rotations and reflections of the square that move something."""
+        """The seven rotations and reflections of the square, without the identity."""
         return tuple(_symmetry(turns, flip) for flip in (False, True) for turns in range(4) if turns or flip)
 
     def fingerprint(self, state: Game2048State) -> jax.Array:
@@ -138,7 +138,7 @@ class Game2048:
         return jax.lax.reduce(cells, jnp.uint32(0), jax.lax.bitwise_xor, (0,))
 
     def text(self, state: Game2048State) -> str:
-        """One (unbatched) state in numbers."""
+        """One (unbatched) state as text."""
         tiles = np.where(np.asarray(state.board) > 0, 2 ** np.asarray(state.board, np.int64), 0)
         rows = [" ".join(f"{tile or '.':>5}" for tile in row) for row in tiles.tolist()]
         return "\n".join([*rows, f"score {int(state.score)}"])
@@ -149,7 +149,7 @@ class Game2048:
         return ("left", "up", "right", "down")[action]
 
     def outcome_name(self, afterstate: Game2048State, outcome: int) -> str:
-        """The new tile and its cell: columns are letters, rows are counted from below."""
+        """The new tile and its cell: columns are letters, rows are numbered from the bottom."""
         if bool(is_finished(afterstate)):
             return "no tile"
         row, column = divmod(outcome // 2, self.size)
@@ -170,7 +170,7 @@ class Game2048:
 
 
 def slide_left(lines: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Lines [..., n] of exponents after a move to the left, and i32[...] the sum of the tiles that it made."""
+    """Lines [..., n] of exponents after a move to the left, and i32[...], the sum of the merged tiles."""
     packed = _packed(lines)
     cells = [packed[..., column] for column in range(lines.shape[-1])]
     merged, made, before = [], [], jnp.zeros_like(cells[0], dtype=bool)
@@ -196,12 +196,12 @@ def _packed(lines: jax.Array) -> jax.Array:
 
 
 def _turned(board: jax.Array) -> jax.Array:
-    """[4, n, n]: the board turned so that each of the moves goes left."""
+    """[4, n, n]: the board turned for each move, so that the move goes left."""
     return jnp.stack([jnp.rot90(board, turns) for turns in range(NUM_ACTIONS)])
 
 
 def _symmetry(turns: int, flip: bool) -> Symmetry:
-    # A quarter turn makes up of right, and left of up: the move `a` goes left after `a` turns.
+    # A quarter turn maps right to up, and up to left: after `a` turns the move `a` goes left.
     turned = (np.arange(NUM_ACTIONS) - turns) % NUM_ACTIONS
     mirrored = np.array([2, 1, 0, 3])
     action = (mirrored[turned] if flip else turned).astype(np.int32)

@@ -1,18 +1,19 @@
 """Go on an N x N board. Actions: [0, N^2) a stone on a point, row by row from the top left; N^2 passes.
 
-Two sets of rules; both score the area (Tromp and Taylor: every stone on the board lives), forbid suicide, let a
-player pass at any time, and end after two passes or at the ply limit, where the position is scored as it stands:
+Two sets of rules. Both score the area (Tromp and Taylor: every stone on the board lives), forbid suicide, let a
+player pass at any time, and end the game after two passes or at the ply limit, where the position is scored as it
+is:
 
-- `tromp_taylor`: a move that would bring any former position back, whoever was to move then, is illegal
-  (positional superko). A tied score is a draw.
+- `tromp_taylor`: a move that would repeat any former position is illegal, whoever was to move then (positional
+  superko). A tied score is a draw.
 - `pgx`: the games, masks, rewards and observations of pgx 2.6. Only the point of a simple ko is illegal; a move
-  that brings a former position back ends the game and loses it. White wins a tied score.
+  that repeats a former position ends the game and loses it. White wins a tied score.
 
-A position's hash is kept incrementally, and of the hash and the keys of what a move captures follows what the hash
-would be after it. So superko takes a comparison of P hashes with those of the game, and no move is tried.
+A position's hash is updated incrementally: the hash after a move follows from the hash and the keys of the stones
+that it captures. So superko compares P hashes with those of the game, without trying any move.
 
-A state of 9 x 9 has 1,649 bytes by `tromp_taylor`, of which 1,296 are the hashes of former positions, and 2,153 by
-`pgx`; of 19 x 19 it has 7,971 and 9,035. See `jzero_envs.go_chains` for the arrays of points.
+On 9 x 9 a state takes 1,649 bytes with `tromp_taylor`, 1,296 of them for the hashes of former positions, and 2,153
+with `pgx`; on 19 x 19 it takes 7,971 and 9,035. See `jzero_envs.go_chains` for the arrays of points.
 """
 
 import functools
@@ -36,13 +37,15 @@ RULES = ("tromp_taylor", "pgx")
 class GoState(NamedTuple):
     """One position. P = N^2 points, A = P + 1 actions, L the ply limit; points are u8, or u16 above 15 x 15.
 
-    A game that reaches the ply limit is scored: an end by the rules, so `truncated` is never set.
+    At the ply limit the game is scored: this is an end by the rules, so `truncated` is never set.
     """
 
     stones: jax.Array  # i8[P]: 1 black, -1 white, 0 empty
-    chain: jax.Array  # point[P]: a point of the stone's chain; of an empty point its own
-    last_liberty: jax.Array  # point[P]: the only liberty of a chain in atari; else none of the points
-    former: Any  # u32[7, 2, N]: black and white of the boards before, newest first, a word per row; () but by pgx's
+    chain: jax.Array  # point[P]: a point of the stone's chain; an empty point's own number
+    last_liberty: jax.Array  # point[P]: the only liberty of a chain in atari; else no point
+    former: (
+        Any  # u32[7, 2, N]: black and white on the boards before, newest first, a word per row; () unless pgx
+    )
     hash: jax.Array  # u32[2]: of the stones
     hashes: jax.Array  # u32[2, L]: after each ply
     ply: jax.Array  # i32[]: moves made, passes too
@@ -56,7 +59,7 @@ class GoState(NamedTuple):
 
 @dataclass(frozen=True)
 class Go:
-    """The larger area wins (+1 / -1), white's with komi; an illegal action loses at once.
+    """The larger area wins (+1 / -1), komi added to white's; an illegal action loses at once.
 
     Raises:
       ValueError: an argument is out of its range.
@@ -67,7 +70,7 @@ class Go:
     komi: float = 7.5
     """Points that white gets for moving second."""
     rules: Literal["tromp_taylor", "pgx"] = "tromp_taylor"
-    """See the head of this file."""
+    """See the module's docstring."""
     max_plies: int | None = None
     """Plies, passes included, after which the game ends; None: 2 N^2."""
 
@@ -132,7 +135,7 @@ class Go:
         over = lost | twice | (after.ply >= self.ply_limit)
         black = jnp.where(lost, 2 * state.current_player - 1, self._winner(after.stones))
         rewards = jnp.where(over, jnp.stack([black, -black]), 0).astype(jnp.float32)
-        # No move of the next player can leave the board as it is now, so this hash is not looked for.
+        # No move of the next player can leave the board unchanged, so this hash is not compared.
         mask = self._legal(after, ko) & ~over
         hashes = jnp.where(np.arange(self.ply_limit) == state.ply, after.hash[:, None], state.hashes)
         after = after._replace(legal_action_mask=mask, rewards=rewards, terminated=over, hashes=hashes)
@@ -141,7 +144,7 @@ class Go:
     def _placed(self, state: GoState, action: jax.Array) -> tuple[GoState, jax.Array]:
         """The position after the action, and the point of a simple ko, bool[P].
 
-        Its hashes, its mask and its result are still those before.
+        Its hashes, mask and result are still those before the action.
         """
         size, points = self.size, points_of.points(self.size)
         colour = (1 - 2 * state.current_player).astype(jnp.int8)
@@ -162,7 +165,7 @@ class Go:
         former = state.former
         if self.rules == "pgx":
             former = jnp.concatenate([self._rows(state.stones)[None], former[:-1]])
-        # A stone among enemies that captures one stone: to take it back at once is what simple ko forbids.
+        # A stone among enemies that captures one stone: simple ko forbids to recapture it at once.
         alone = (~functools.reduce(jnp.logical_or, touched) | other).all()
         ko = captured & alone & (captured.sum() == 1)
         after = state._replace(
@@ -183,20 +186,20 @@ class Go:
         colour = 1 - 2 * state.current_player
         empty, own, other = state.stones == 0, state.stones == colour, state.stones == -colour
         atari = state.last_liberty != nowhere
-        # A liberty, an own chain that has another, or a capture.
+        # A liberty, an own chain that has another liberty, or a capture.
         breath = points_of.beside(size, empty | own & ~atari | other & atari, 0)
         legal = empty & functools.reduce(jnp.logical_or, breath)
         legal &= ~ko if self.rules == "pgx" else ~self._repeats(state, other & atari)
         return jnp.append(legal, True)
 
     def _repeats(self, state: GoState, capturable: jax.Array) -> jax.Array:
-        """bool[P]: a stone there, which captures the chains of the stones bool[P] beside it, repeats a position."""
+        """bool[P]: whether a stone there repeats a position; it captures chains of the stones bool[P] beside it."""
         own_keys, other_keys = self._keys(state.current_player)
         taken = points_of.capture_keys(self.size, jnp.where(capturable, other_keys, 0), state.last_liberty)
         return points_of.among(state.hash[:, None] + own_keys - taken, state.hashes)
 
     def _keys(self, player: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """u32[2, P] each: the keys of the player's stones and of the other one's."""
+        """u32[2, P] each: the keys of the player's stones and of the opponent's."""
         black, white = points_of.keys(self.size)[:2]
         first = player == 0
         return jnp.where(first, black, white), jnp.where(first, white, black)
@@ -206,22 +209,22 @@ class Go:
         return points_of.packed(self.size, jnp.stack([stones == 1, stones == -1]))
 
     def _winner(self, stones: jax.Array) -> jax.Array:
-        """i32[]: 1 where black wins, -1 where white does, 0 for a tie that is a draw."""
+        """i32[]: 1 if black wins, -1 if white wins, 0 for a draw."""
         score = points_of.owners(self.size, stones).sum(dtype=jnp.int32) - jnp.float32(self.komi)
         if self.rules == "pgx":
             return jnp.where(score > 0, 1, -1)
         return jnp.sign(score).astype(jnp.int32)
 
     def observe(self, state: GoState) -> jax.Array:
-        """What the mover sees. By `tromp_taylor` f32[N, N, 9], all that decides the next move; the planes:
+        """What the mover sees. With `tromp_taylor` f32[N, N, 9], all that matters for the next move; the planes:
 
         - the mover's stones, the opponent's stones;
         - stones whose chain has one liberty, two, three or more;
-        - points where the mover may play, so that the others that are empty show kos and suicide;
-        - constant: whether the move before was a pass, whether white is to move, the share of the plies played.
+        - points where the mover may play; the other empty points show kos and suicide;
+        - constant: whether the move before was a pass, whether white is to move, the share of plies played.
 
-        By `pgx` bool[N, N, 17], as pgx: the mover's and the opponent's stones now, a ply before, and so on to
-        seven plies before; whether white is to move.
+        With `pgx` bool[N, N, 17], as in pgx: the mover's and the opponent's stones now, one ply before, and so on
+        to seven plies before; whether white is to move.
         """
         size, mover = self.size, state.current_player
         if self.rules == "pgx":
@@ -247,12 +250,11 @@ class Go:
         return square_symmetries(self.size, self.num_actions)
 
     def fingerprint(self, state: GoState) -> jax.Array:
-        """u32[2]: a hash; two positions that differ in what it is of share one by accident only.
+        """u32[2]: a hash of the stones, the legal points, the plies played (and so the player to move), whether the
+        move before was a pass, and whether the game is over; with `pgx` also of the seven boards before.
 
-        It is of the stones, the legal points, the plies played (and so of who is to move), whether the move before
-        was a pass, and whether the game is over; by `pgx` also of the seven boards before. So positions of one
-        fingerprint have one observation. The order of the moves is not in it: of former positions only what they
-        forbid now.
+        So positions with equal fingerprints have equal observations; positions that differ in these rarely share a
+        fingerprint. It ignores the order of moves: former positions count only by what they forbid now.
         """
         state = jax.tree.map(jnp.asarray, state)
         legal = jnp.where(state.legal_action_mask[:-1], points_of.keys(self.size)[2], 0)
@@ -260,7 +262,7 @@ class Go:
         passed = (state.last_action == self.size**2).astype(jnp.uint32)
         flags = state.ply.astype(jnp.uint32) << 2 | passed << 1 | state.terminated
         if self.rules == "pgx":
-            # The hash of the board of `age` plies ago, turned by as many bits; 0 before the game.
+            # The hash of the board `age` plies ago, rotated by `age` bits; 0 before the game.
             age = np.arange(1, SEEN, dtype=np.uint32)
             at = state.ply - 1 - age.astype(np.int32)
             former = jnp.where(at >= 0, state.hashes[:, jnp.maximum(at, 0)], 0)
@@ -268,21 +270,21 @@ class Go:
         return code ^ jnp.stack([flags, jnp.zeros_like(flags)])
 
     def outcome_features(self, state: GoState, player: jax.Array) -> jax.Array:
-        """i8[N, N, 1], of a finished game: who owns each point, 1 `player` (i32[]), -1 the other, 0 nobody."""
+        """i8[N, N, 1], in a finished game: the owner of each point, 1 `player` (i32[]), -1 the other, 0 nobody."""
         owners = points_of.owners(self.size, state.stones).astype(jnp.int8)
         return jnp.where(player == 0, owners, -owners).reshape(self.size, self.size, 1)
 
     def text(self, state: GoState) -> str:
-        """One (unbatched) state in letters: X is black, O white."""
+        """One (unbatched) state as text: X is black, O white."""
         return go_pictures.text(self.size, np.asarray(state.stones), int(state.last_action))
 
     def action_name(self, state: GoState, action: int) -> str:
-        """The point as players say it, such as D4 (columns without I, rows from the bottom), or pass."""
+        """The point's usual name, such as D4 (columns without I, rows from the bottom), or pass."""
         del state
         return go_pictures.vertex(self.size, action)
 
     def areas(self, state: GoState) -> dict[int, tuple[tuple[float, ...], ...]]:
-        """Squares round the points of the picture, and the word below it that passes."""
+        """Squares around the points of the picture, and the word "pass" below it."""
         del state
         return go_pictures.areas(self.size)
 

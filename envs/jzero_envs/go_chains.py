@@ -1,12 +1,12 @@
 """Boards of Go as arrays: chains and their liberties, hashes, areas.
 
-P = N^2 points, row by row from the top left. A stone's chain is known by a number: a point that belongs to it. An
-empty point's number is its own, so two points have one number if and only if they are one chain's. What a chain has
-in all is a sum over the P x P table of equal numbers, which is never stored: compilers compute it as they sum. No
-function has a loop but `owners`, whose number of rounds is fixed by N.
+P = N^2 points, row by row from the top left. A stone's chain has a number: one of its points. An empty point has
+its own number, so two points have equal numbers if and only if they are in one chain. The total of a chain is a sum
+over the P x P table of equal numbers, which is never stored: the compiler fuses it into the sum. Only `owners` has
+a loop; N fixes its number of rounds.
 
-A position's hash is the sum of its stones' keys, two words modulo 2^32 each (Zobrist 1970, with sums in place of
-xor, which CPUs are slower to reduce).
+A position's hash is the sum of its stones' keys, two words modulo 2^32 each (Zobrist 1970, with sums instead of
+xor, which CPUs reduce more slowly).
 """
 
 import functools
@@ -16,16 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 
 UNROLL = 9
-"""Rounds of a loop that are compiled as one."""
+"""Loop rounds that are unrolled into one."""
 
 
 def point_dtype(size: int) -> type:
-    """The smallest unsigned type of the numbers 0 .. P and of `nowhere`."""
+    """The smallest unsigned type for the numbers 0 .. P and `nowhere`."""
     return np.uint8 if size**2 < np.iinfo(np.uint8).max else np.uint16
 
 
 def nowhere(size: int) -> int:
-    """No point: neither one of the board nor P, which is a pass."""
+    """A number that is no point of the board, and not P, the pass."""
     return int(np.iinfo(point_dtype(size)).max)
 
 
@@ -37,7 +37,7 @@ def points(size: int) -> np.ndarray:
 def beside(size: int, values: jax.Array, outside: int) -> list[jax.Array]:
     """4 x [P]: the values [P] of the points below, above, right and left of each.
 
-    `outside` is off the board. The side opposite of side `i` is side `i ^ 1`.
+    `outside` is the value off the board. The side opposite to side `i` is side `i ^ 1`.
     """
     count, column = size**2, np.arange(size**2) % size
     padded = jnp.pad(values, size, constant_values=outside)
@@ -49,7 +49,7 @@ def beside(size: int, values: jax.Array, outside: int) -> list[jax.Array]:
 
 
 def chains_beside(size: int, chain: jax.Array, some: jax.Array) -> list[jax.Array]:
-    """4 x bool[P]: on which sides of a point chains of the stones `some` (bool[P]) lie, each on one side only."""
+    """4 x bool[P]: a point's sides with chains of the stones `some` (bool[P]), each chain on one side only."""
     none = nowhere(size)
     numbers = beside(size, jnp.where(some, chain, none), none)
     counted: list[jax.Array] = []
@@ -62,9 +62,9 @@ def chains_beside(size: int, chain: jax.Array, some: jax.Array) -> list[jax.Arra
 
 
 def liberties(size: int, stones: jax.Array, chain: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of each stone's chain [P]: how many liberties it has, and the sum of their numbers.
+    """For each stone's chain [P]: the number of its liberties, and the sum of their numbers.
 
-    The sum is taken modulo the numbers' type, and so is a liberty's number where there is one only.
+    The sum is modulo the numbers' type; with only one liberty it is that liberty's number.
 
     Args:
       size: N.
@@ -74,7 +74,7 @@ def liberties(size: int, stones: jax.Array, chain: jax.Array) -> tuple[jax.Array
     empty, dtype = stones == 0, point_dtype(size)
     count = total = jnp.zeros(size**2, dtype)
     for i, counted in enumerate(chains_beside(size, chain, ~empty)):
-        # A liberty is given to the stone of the chain on whose side it was counted; 0 is none.
+        # A liberty goes to the stone of the chain on whose side it was counted; 0 is none.
         given = beside(size, jnp.where(counted & empty, points(size) + 1, 0), 0)[i ^ 1]
         count += given != 0
         total += jnp.where(given != 0, given - 1, 0)
@@ -88,17 +88,17 @@ def liberties(size: int, stones: jax.Array, chain: jax.Array) -> tuple[jax.Array
 
 
 def last_liberties(size: int, stones: jax.Array, chain: jax.Array) -> jax.Array:
-    """[P]: the only liberty of each stone's chain where it has but one, else `nowhere`; see `liberties`."""
+    """[P]: the only liberty of each stone's chain if it has just one, else `nowhere`; see `liberties`."""
     count, total = liberties(size, stones, chain)
     return jnp.where((stones != 0) & (count == 1), total, nowhere(size))
 
 
 def capture_keys(size: int, stones_keys: jax.Array, last_liberty: jax.Array) -> jax.Array:
-    """u32[2, P]: of the stones whose last liberty a point is the sum of the keys.
+    """u32[2, P]: for each point the sum of the keys of the stones whose last liberty it is.
 
     Args:
       size: N.
-      stones_keys: u32[2, P], zero where a stone is not to be counted.
+      stones_keys: u32[2, P], zero for stones not to count.
       last_liberty: [P] of each stone.
     """
 
@@ -111,7 +111,7 @@ def capture_keys(size: int, stones_keys: jax.Array, last_liberty: jax.Array) -> 
 def among(codes: jax.Array, known: jax.Array) -> jax.Array:
     """bool[P]: which of the codes u32[2, P] are among the known ones, u32[2, L].
 
-    The least difference tells; CPUs take it over words twice as fast as whether one of many is zero.
+    Tests whether the least difference is zero: CPUs reduce words with a minimum twice as fast as with `any`.
     """
     first = jnp.full(codes.shape[-1], np.iinfo(np.uint32).max, jnp.uint32)
 
@@ -122,7 +122,7 @@ def among(codes: jax.Array, known: jax.Array) -> jax.Array:
 
 
 def packed(size: int, marks: jax.Array) -> jax.Array:
-    """u32[..., N]: a word for each row of bool[..., P], bit c for column c."""
+    """u32[..., N]: a word per row of bool[..., P], bit c for column c."""
     bits = marks.reshape(*marks.shape[:-1], size, size).astype(jnp.uint32)
     return (bits << np.arange(size, dtype=np.uint32)).sum(axis=-1, dtype=jnp.uint32)
 
@@ -134,14 +134,14 @@ def unpacked(size: int, rows: jax.Array) -> jax.Array:
 
 
 def owners(size: int, stones: jax.Array) -> jax.Array:
-    """i8[P]: 1 and -1 where a colour owns a point, with a stone or as an empty one that reaches that colour alone.
+    """i8[P]: 1 and -1 where a colour owns a point, by a stone or as an empty point that reaches only that colour.
 
-    Stones i8[P] of both colours spread over empty points: a row's whole run of them and the rows next to it in
-    every round. A shortest way enters no run twice, and a row has N / 2 runs at most, rounded up.
+    Stones i8[P] of both colours spread over empty points: in every round over a row's whole run and to the rows
+    next to it. A shortest path enters no run twice, and a row has at most N / 2 runs, rounded up.
     """
     empty = packed(size, stones == 0)
     first = packed(size, jnp.stack([stones == 1, stones == -1]))
-    # One array for each row, so that a round needs no row but as a whole.
+    # One array per row, so that a round uses only whole rows.
     open_rows = [jnp.broadcast_to(empty[r], (2,)) for r in range(size)]
     runs = [_runs(size, row) for row in open_rows]
     none = jnp.zeros_like(open_rows[0])
@@ -164,7 +164,7 @@ Runs = list[tuple[int, jax.Array, jax.Array]]
 
 
 def _runs(size: int, row: jax.Array) -> Runs:
-    """For steps of 1, 2, 4 .. columns the places that such a step up and down leads to within a run."""
+    """For steps of 1, 2, 4 .. columns: the places that a step up and one down can reach within a run."""
     up = down = row
     found = []
     for step in (1 << k for k in range((size - 1).bit_length())):
@@ -174,7 +174,7 @@ def _runs(size: int, row: jax.Array) -> Runs:
 
 
 def _filled(marks: jax.Array, runs: Runs) -> jax.Array:
-    """The runs of a row that hold marks (a prefix of Kogge and Stone 1973, up and down)."""
+    """The runs of a row that have marks (a parallel prefix, Kogge and Stone 1973, up and down)."""
     up = down = marks
     for step, can_up, can_down in runs:
         up |= can_up & up << step

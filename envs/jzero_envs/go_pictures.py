@@ -1,6 +1,6 @@
 """Pictures of Go: a board as SVG and as text, names of points, and places to click.
 
-Points and stones are as in `jzero_envs.go`. A point takes 20 x 20 units; below the board is a line for the pass.
+Points and stones are as in `jzero_envs.go`. A point takes 20 x 20 units; a line below the board is for the pass.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def areas(size: int) -> dict[int, tuple[tuple[float, ...], ...]]:
 
 
 def text(size: int, stones: np.ndarray, last: int) -> str:
-    """The board i8[P] in letters, X black and O white, and the move before (-1: none)."""
+    """The board i8[P] as text, X black and O white, and the last move (-1: none)."""
     letters = "   " + " ".join(COLUMNS[:size])
     marks = np.array([".", "X", "O"])[stones.reshape(size, size)]
     rows = [f"{size - r:2} " + " ".join(row) for r, row in enumerate(marks)]
@@ -35,7 +35,7 @@ def text(size: int, stones: np.ndarray, last: int) -> str:
 
 
 def svg(size: int, stones: np.ndarray, last: int) -> str:
-    """The board i8[P] as SVG: a ring on the last move, and the word for a pass, framed after one."""
+    """The board i8[P] as SVG: a ring on the last move, and below the word "pass", framed after a pass."""
     side, end = 20 * size, 20 * size - 10
     lines = [
         f'<path d="M{at} 10V{end}M10 {at}H{end}" stroke="{INK}" stroke-width="0.6"/>'
@@ -73,7 +73,7 @@ def svg(size: int, stones: np.ndarray, last: int) -> str:
 
 
 def _stars(size: int) -> list[tuple[int, int]]:
-    """The points that a board has dots on; small boards have none."""
+    """The board's star points; small boards have none."""
     if size < 7:
         return []
     low = 2 if size < 13 else 3

@@ -2,8 +2,8 @@
 
 Actions are the cells, row-major from the top left.
 
-A side's stones are bits of uint32 words: bit `(N + 1) row + column`, the lowest first. The last bit of a row is
-never set, so a line shifted by one column cannot run on into the next row.
+A side's stones are bits of uint32 words: bit `(N + 1) row + column`, lowest first. The last bit of a row is never
+set, so a line shifted by one column cannot continue in the next row.
 """
 
 import math
@@ -22,7 +22,7 @@ DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # of lines: (rows, columns)
 
 
 class GomokuState(NamedTuple):
-    """One position. Stones are seen by the player to move, so a move ends by swapping the two sides."""
+    """One position, seen by the player to move: every move ends by swapping the two sides."""
 
     stones: jax.Array  # u32[2, ceil(N (N + 1) / 32)]: the mover's and the opponent's
     current_player: jax.Array  # i32[]: 0 (black, moves first) or 1
@@ -98,7 +98,7 @@ class Gomoku:
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The seven rotations and reflections of the square that move something."""
+        """The seven rotations and reflections of the square, without the identity."""
         return square_symmetries(self.size, self.num_actions)
 
     def fingerprint(self, state: GomokuState) -> jax.Array:
@@ -113,7 +113,7 @@ class Gomoku:
         return jnp.where(state.current_player == player, own - other, other - own)[..., None]
 
     def text(self, state: GomokuState) -> str:
-        """One (unbatched) state in letters, X moves first."""
+        """One (unbatched) state as text; X moves first."""
         rows = [
             f"{self.size - row:>2} " + " ".join(".XO"[stone] for stone in line)
             for row, line in enumerate(self._drawn(state))
@@ -169,7 +169,7 @@ def _shifted_down(stones: jax.Array, places: int) -> jax.Array:
 
 
 def _draw(stones: np.ndarray) -> str:
-    """SVG of i8[N, N]: player 0's stones black on the crossings of lines, red dots on a line that wins."""
+    """SVG of i8[N, N]: player 0's stones are black, on the crossings of lines; a winning line has red dots."""
     size = len(stones)
     side = 20 * size
     lines = "".join(f"M10 {20 * i + 10}H{side - 10}M{20 * i + 10} 10V{side - 10}" for i in range(size))

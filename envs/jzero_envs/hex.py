@@ -1,14 +1,14 @@
 """Hex on an N x N board of hexagons: join your two sides of the board by a chain of stones. There are no draws.
 
-Player 0 joins the top to the bottom, player 1 the left to the right. A position is seen by the player to move, who
-joins row 0 to row N - 1: after every move the board is transposed, which takes one player's sides to the other's.
-Actions are in that frame too: `N row + column` for a cell, and with `swap` one more, N^2. For player 0 these are
-the cells of the board as it is drawn; `Hex.turn` converts player 1's actions from and to that board.
+Player 0 joins top and bottom, player 1 left and right. A position is seen by the player to move, who joins row 0 to
+row N - 1: after every move the board is transposed, which maps one player's sides to the other's. Actions are in
+that frame too: `N row + column` for a cell, and with `swap` one more, N^2. For player 0 these are the cells of the
+board as it is drawn; `Hex.turn` converts player 1's actions to and from that board.
 
 The neighbours of a cell (r, c) are (r, c +- 1), (r +- 1, c), (r + 1, c - 1) and (r - 1, c + 1).
 
-Whether two sides are joined is known without a search for ways. Every stone has the label of its chain: N^2 + 2 if
-the chain touches its player's row 0, else N^2 + 1 if it touches row N - 1, else 1 + the largest number of a cell.
+Whether two sides are joined is known without a search for paths. Every stone has its chain's label: N^2 + 2 if the
+chain touches its player's row 0, else N^2 + 1 if it touches row N - 1, else 1 + the largest number of its cells.
 A new stone gives the largest label beside it to all chains beside it, and wins if both sides are beside it.
 """
 
@@ -39,7 +39,7 @@ class HexState(NamedTuple):
 
 @dataclass(frozen=True)
 class Hex:
-    """Who joins both sides of one colour wins (+1 / -1); an illegal action loses at once.
+    """The player who joins both own sides wins (+1 / -1); an illegal action loses at once.
 
     A state takes 2 N^2 + 14 bytes up to N = 11 (256 for 11 x 11), 3 N^2 + 14 beyond, one more with `swap`.
 
@@ -50,8 +50,8 @@ class Hex:
     size: int = 11
     """N, rows and columns; 2 to 19."""
     swap: bool = False
-    """Whether player 1 may take over the first stone in place of its first move: it becomes player 1's, in the
-    transposed cell, which is the same stone as player 1 would see it."""
+    """Whether player 1 may take over the first stone as its first move: the stone becomes player 1's, in the
+    transposed cell, so that it is the same from player 1's side."""
 
     name = "hex"
     num_players = 2
@@ -99,7 +99,7 @@ class Hex:
         placed, won = _with_stone(state.board, action)
         board = -placed.T
         if self.swap:
-            # The stone keeps its place in the mover's frame, where it is the opponent's before and after.
+            # The stone keeps its cell in the mover's frame, in which it is the opponent's before and after.
             swaps = action == self.size**2
             board, won = jnp.where(swaps, state.board, board), won & ~swaps
         mask = (board == 0).ravel() & ~won
@@ -117,7 +117,7 @@ class Hex:
         return keep_finished(state, forfeit(state, ~legal, next_state))
 
     def observe(self, state: HexState) -> jax.Array:
-        """f32[N, N, C]: the mover's stones, the opponent's; with `swap` a plane of ones where that is legal.
+        """f32[N, N, C]: the mover's stones, the opponent's; with `swap` a plane of ones if the swap is legal.
 
         The mover joins row 0 to row N - 1.
         """
@@ -128,7 +128,7 @@ class Hex:
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The board turned by 180 degrees. (The transposition is in the frame of the mover already.)"""
+        """The board turned by 180 degrees. (The mover's frame accounts for the transposition.)"""
         cells = np.arange(self.size**2)[::-1]
         action = np.append(cells, np.arange(self.size**2, self.num_actions)).astype(np.int32)
         return (Symmetry(observation=lambda board: board[::-1, ::-1], action=action),)
@@ -144,7 +144,7 @@ class Hex:
         return jnp.sign(jnp.where(mover, state.board, -state.board.T)).astype(jnp.int8)[..., None]
 
     def text(self, state: HexState) -> str:
-        """One (unbatched) state in letters, each row half a cell further right. X moves first and goes down."""
+        """One (unbatched) state as text, each row half a cell further right. X moves first, joins top to bottom."""
         rows = [
             f"{' ' * row}{row + 1:>2} {' '.join('.XO'[stone] for stone in line)}"
             for row, line in enumerate(self._drawn(state))
@@ -159,7 +159,7 @@ class Hex:
         return f"{LETTERS[column]}{row + 1}"
 
     def areas(self, state: HexState) -> dict[int, tuple[tuple[float, ...], ...]]:
-        """The middles of the cells of the picture, and the word below the board."""
+        """The centres of the picture's cells, and the word below the board."""
         found: dict[int, tuple[tuple[float, ...], ...]] = {}
         for action in range(self.size**2):
             x, y = _centre(*self._cell(state, action))
@@ -169,7 +169,7 @@ class Hex:
         return found
 
     def svg(self, state: HexState) -> str:
-        """A picture of one (unbatched) state as a standalone `<svg>` string, player 0 going from top to bottom."""
+        """A picture of one (unbatched) state as a standalone `<svg>` string; player 0 joins top and bottom."""
         word = "swap" if self.swap and bool(state.legal_action_mask[-1]) else ""
         return _draw(self._drawn(state), word, room=self.swap)
 
@@ -185,9 +185,9 @@ class Hex:
 
 
 def _with_stone(board: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The labels [N, N] with a stone of the mover in `cell` (i32[]), before the board is turned; bool[]: it wins.
+    """The labels [N, N] with the mover's stone in `cell` (i32[]), before the board is transposed; bool[]: it wins.
 
-    The side beyond row 0 is a neighbour with the label N^2 + 2, that beyond row N - 1 one with N^2 + 1.
+    The side beyond row 0 is a neighbour with the label N^2 + 2, the side beyond row N - 1 one with N^2 + 1.
     """
     size, dtype = len(board), board.dtype
     bottom, top = size**2 + 1, size**2 + 2

@@ -1,22 +1,22 @@
-"""Quoridor for two on an N x N board: reach the far side first, on foot or by walling the other one off.
+"""Quoridor for two on an N x N board: be the first to reach the far side, slowing the opponent with walls.
 
 A position is seen by the player to move, whose goal is row 0: after every move the board turns by 180 degrees.
-Actions are in that frame too, so that observations, masks and policies need no other turning:
+Actions are in that frame too, so observations, masks and policies need no further rotation:
 
-    [0, N^2)              walk to a cell, row-major from the top left
-    [N^2, N^2 + M^2)      a horizontal wall, M = N - 1; anchor (r, c) lies below the cells (r, c) and (r, c + 1)
-    [N^2 + M^2, A)        a vertical wall; anchor (r, c) lies right of the cells (r, c) and (r + 1, c)
+    [0, N^2)              move the pawn to a cell, row-major from the top left
+    [N^2, N^2 + M^2)      a horizontal wall, M = N - 1; anchor (r, c) is below the cells (r, c) and (r, c + 1)
+    [N^2 + M^2, A)        a vertical wall; anchor (r, c) is right of the cells (r, c) and (r + 1, c)
 
-For player 0 these are the cells of the board as it is drawn; `Quoridor.turn` gives the action ids on the board that
-is turned by 180 degrees, and so converts player 1's actions from and to those of the board as it is drawn.
+For player 0 these are the cells of the board as it is drawn. `Quoridor.turn` has the action ids on the board turned
+by 180 degrees, and so converts player 1's actions to and from those of the board as it is drawn.
 
 Walls are bits of uint32 words, bit `M r + c` for the anchor (r, c). Which walls would cut a pawn off is decided
 without a search for paths. Walls are edges between the corner points of cells. A new wall cuts a pawn off if and
-only if it closes a ring round the pawn; the sides of the board belong to the ring, but for the goal's. A ring goes
-round the pawn if and only if it crosses an odd number of times the straight line from the pawn over its goal row.
-So one labelling of the corner points, by the connected piece of walls they belong to and by the parity of the
-crossings on the way from the piece's first point, answers for all walls at once: the wall closes a bad ring if two
-of its three points are in one piece and their parities do not fit the wall's own crossings between them.
+only if it closes a ring around the pawn; all sides of the board but the goal's can be part of the ring. A ring goes
+around the pawn if and only if it crosses the straight line from the pawn past its goal row an odd number of times.
+So one labelling of the corner points, by their connected piece of walls and the parity of the crossings on the path
+from the piece's first point, decides for all walls at once: a wall closes such a ring if two of its three points
+are in one piece and their parities do not match the wall's own crossings between them.
 """
 
 import functools
@@ -32,13 +32,13 @@ from jax.custom_batching import custom_vmap
 
 from jzero.env import Symmetry, forfeit, is_finished, keep_finished
 
-Words = tuple[jax.Array, ...]  # u32[] each: a set of bits, 32 a word, the lowest first
+Words = tuple[jax.Array, ...]  # u32[] each: a set of bits, 32 per word, lowest first
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DIRECTIONS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: (rows, columns)
 CORNERS = ((-1, -1), (-1, 0), (0, -1), (0, 0))  # of a cell (r, c): their anchors, relative to (r, c)
-CHUNK = 64  # games whose walls are judged at once, if not an eighth of all games is more
-UNROLLED_MOVES = 26  # at most, of a flood on a GPU, in one kernel: all that an observation on 9 x 9 needs
+CHUNK = 64  # games whose walls are checked at once; an eighth of all games if that is more
+UNROLLED_MOVES = 26  # of a flood on a GPU, most in one kernel: all that an observation on 9 x 9 needs
 
 
 class QuoridorState(NamedTuple):
@@ -68,13 +68,13 @@ class Quoridor:
     walls: int = 10
     """Walls of each player."""
     max_plies: int | None = None
-    """The game is cut short (`truncated`, no rewards) after this number of moves, unless the
-    last one wins; None: 4 N^2."""
+    """The game is truncated (no rewards) after this number of moves, unless the last one wins;
+    None: 4 N^2."""
     openspiel_limit: bool = False
     """The ply limit is a rule of the game, as in OpenSpiel: it ends in a draw, even if the last move reaches the
     goal, and the plies played are part of the observation."""
     distances: bool = True
-    """Whether observations hold the lengths of the ways to the goals, which takes a flood fill a position."""
+    """Whether observations contain the path lengths to the goals, which cost one flood fill per position."""
 
     name = "quoridor"
     num_players = 2
@@ -101,7 +101,7 @@ class Quoridor:
 
     @property
     def ply_limit(self) -> int:
-        """Moves after which the game is cut short."""
+        """Moves after which the game is truncated."""
         return 4 * self.size**2 if self.max_plies is None else self.max_plies
 
     @property
@@ -148,7 +148,7 @@ class Quoridor:
         bottom.
 
         Args:
-          walls: bool[2, M, M], the middles of horizontal and of vertical walls; each pawn must have a way.
+          walls: bool[2, M, M], the middles of horizontal and of vertical walls; each pawn must have a path.
           pawns: i32[2], the cells of player 0 and of player 1, neither of them on its goal row.
           walls_left: i32[2], of player 0 and of player 1.
           current_player: i32[], who moves.
@@ -192,8 +192,8 @@ class Quoridor:
         else:
             terminated, truncated = won, at_limit & ~won
 
-        # The board turns, and the opponent moves. The mask comes last, for the state that is left after all; until
-        # then one bit stands for it, whether any action is legal.
+        # The board turns, and the opponent is to move. The mask is computed last, for the final state; until then
+        # one bit replaces it: whether any action is legal.
         mover = jnp.arange(2, dtype=jnp.int32) == state.current_player
         next_state = QuoridorState(
             walls=jnp.stack([jnp.stack(_reversed(words, anchors)) for words in (horizontal, vertical)]),
@@ -210,7 +210,7 @@ class Quoridor:
         return self._with_mask(keep_finished(state, forfeit(state, ~legal, next_state)))
 
     def _with_mask(self, state: QuoridorState) -> QuoridorState:
-        """`state`, whose mask is bool[] (whether any action is legal), with the mask bool[A]."""
+        """`state` with its mask bool[] (whether any action is legal) replaced by the mask bool[A]."""
         pawns = state.pawns.astype(jnp.int32)
         can_wall = state.legal_action_mask & (state.walls_left[0] > 0)
         arguments = (_words(state.walls.ravel()), _words(pawns), can_wall, state.legal_action_mask)
@@ -223,17 +223,17 @@ class Quoridor:
         return state._replace(legal_action_mask=mask)
 
     def observe(self, state: QuoridorState) -> jax.Array:
-        """f32[N, N, C], the mover's goal being row 0. The planes:
+        """f32[N, N, C]; the mover's goal is row 0. The planes:
 
         - the mover's pawn, the opponent's pawn;
-        - for each corner of the cell (top left, top right, bottom left, bottom right) whether the middle of a
-          horizontal wall lies there: the way up is blocked where one does at a top corner, and so on;
-        - the same of vertical walls;
-        - with `distances`: the length of every cell's way to the mover's goal and to the opponent's in units of N
-          moves, pawns ignored (3 where it is more or there is none);
-        - walls left of the mover and of the opponent, as shares of what they began with;
-        - with `distances`: the lengths of the ways of the mover's and of the opponent's pawn, to their goals;
-        - with `openspiel_limit`: the share of the ply limit that is used up.
+        - for each corner of the cell (top left, top right, bottom left, bottom right), whether the middle of a
+          horizontal wall is there: one at a top corner blocks the move up, and so on;
+        - the same for vertical walls;
+        - with `distances`: every cell's path length to the mover's goal and to the opponent's, in units of N moves,
+          pawns ignored (at most 3; 3 if there is no path);
+        - walls left of the mover and of the opponent, as shares of their initial numbers;
+        - with `distances`: the path lengths of the mover's and of the opponent's pawn to their goals;
+        - with `openspiel_limit`: plies played, as a share of the ply limit.
         """
         size = self.size
         pawns = jnp.arange(size**2, dtype=jnp.int32).reshape(size, size) == state.pawns[:, None, None]
@@ -255,13 +255,13 @@ class Quoridor:
     def way_lengths(self, state: QuoridorState) -> jax.Array:
         """i32[2, N, N]: moves from each cell to the mover's goal and to the opponent's, pawns ignored.
 
-        N^2 where there is no way.
+        N^2 if there is no path.
         """
         return _way_lengths_of_rows(self.size, self.size**2)(state.walls[None])[0]
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The mirror image, left and right exchanged."""
+        """The reflection that exchanges left and right."""
         size = self.size
         rows = [np.arange(self.num_actions)[: size**2].reshape(size, size)]
         rows += list(np.arange(size**2, self.num_actions).reshape(2, size - 1, size - 1))
@@ -276,9 +276,9 @@ class Quoridor:
         return (Symmetry(observation=mirrored, action=action),)
 
     def fingerprint(self, state: QuoridorState) -> jax.Array:
-        """u32[2]: a hash of the position, which has more than 64 bits; two positions share one by accident only.
+        """u32[2]: a hash of the position, which has more than 64 bits; two positions rarely share one.
 
-        The plies played belong to the position where the limit is a rule of the game (`openspiel_limit`).
+        With `openspiel_limit` it includes the plies played.
         """
         state = jax.tree.map(jnp.asarray, state)
         player = state.current_player.astype(jnp.uint32)
@@ -293,7 +293,7 @@ class Quoridor:
         return jnp.stack([_hash(words, seed) for seed in (0x9E3779B9, 0x7F4A7C15)])
 
     def action_name(self, state: QuoridorState, action: int) -> str:
-        """The cell to walk to, such as e2, or the cell at a wall's upper left and its direction, such as e2h.
+        """The pawn's new cell, such as e2, or the cell at a wall's upper left and its direction, such as e2h.
 
         The board is that of the picture: a1 is at the bottom left.
         """
@@ -307,7 +307,7 @@ class Quoridor:
         return f"{LETTERS[column]}{size - row}{'hv'[vertical]}"
 
     def areas(self, state: QuoridorState) -> dict[int, tuple[tuple[float, ...], ...]]:
-        """The cells of the picture, and round each anchor the gap in which a wall's middle lies."""
+        """The cells of the picture, and around each anchor the gap for a wall's middle."""
         size, found = self.size, {}
         for action in range(self.num_actions):
             drawn = self._as_drawn(state, action)
@@ -326,11 +326,11 @@ class Quoridor:
         return int(action if int(state.current_player) == 0 else self.turn[action])
 
     def svg(self, state: QuoridorState) -> str:
-        """A picture of one (unbatched) state as a standalone `<svg>` string, player 0 starting at the bottom."""
+        """A picture of one (unbatched) state as a standalone `<svg>` string; player 0 starts at the bottom."""
         return _draw(self.size, *self._seen_by_first(state))
 
     def text(self, state: QuoridorState) -> str:
-        """One (unbatched) state in letters: A is player 0, who goes up, B player 1."""
+        """One (unbatched) state as text: A is player 0, who moves up, B player 1."""
         size, (walls, cells, left) = self.size, self._seen_by_first(state)
         canvas = np.full((2 * size - 1, 2 * size - 1), " ")
         canvas[::2, ::2] = "."
@@ -388,13 +388,13 @@ def _bit(words: Words, index: jax.Array) -> jax.Array:
 
 
 def _with_bit(words: Words, index: jax.Array, count: int, on: jax.Array | bool = True) -> Words:
-    """`words` and bit `index` if it is one of `count` and `on`."""
+    """`words` with bit `index` set, if `index` is below `count` and `on` is true."""
     bit = jnp.where((index < count) & on, jnp.uint32(1) << (index & 31).astype(jnp.uint32), 0)
     return tuple(word | jnp.where(index >> 5 == i, bit, 0) for i, word in enumerate(words))
 
 
 def _up(words: Words, by: int) -> Words:
-    """Every bit moved to a place `by` higher; what leaves the last word is lost."""
+    """Every bit moved `by` places up; bits that leave the last word are dropped."""
     whole, rest = divmod(by, 32)
     moved = []
     for i in range(len(words)):
@@ -406,7 +406,7 @@ def _up(words: Words, by: int) -> Words:
 
 
 def _down(words: Words, by: int) -> Words:
-    """Every bit moved to a place `by` lower; what leaves the first word is lost."""
+    """Every bit moved `by` places down; bits that leave the first word are dropped."""
     whole, rest = divmod(by, 32)
     moved = []
     for i in range(len(words)):
@@ -440,13 +440,13 @@ def _expand(words: jax.Array, count: int) -> jax.Array:
 
 
 def _expanded(words: Sequence[jax.Array], count: int) -> list[jax.Array]:
-    """bool[32] from each u32[], the last one cut at `count` in all."""
+    """bool[32] from each u32[]; the last is cut to make `count` in all."""
     shifts = np.arange(32, dtype=np.uint32)
     return [(word >> shifts[: count - 32 * i]) & 1 == 1 for i, word in enumerate(words)]
 
 
 def _anchors(size: int, walls: jax.Array) -> jax.Array:
-    """bool[2, M, M]: where the middles of walls lie."""
+    """bool[2, M, M]: the middles of walls."""
     return _expand(walls, (size - 1) ** 2).reshape(2, size - 1, size - 1)
 
 
@@ -474,11 +474,11 @@ def _hash(words: list[jax.Array], seed: int) -> jax.Array:
 @functools.cache
 def _legal_words(size: int) -> Callable[..., Words]:
     """A function of walls (2 n x u32[R]), pawns (2 x i32[R]), whether a wall may be placed and whether the pawn may
-    walk (bool[R]): the bits of legal actions u32[R], words of cells, of horizontal and of vertical walls.
+    move (bool[R]): the bits of legal actions u32[R], words of cells, of horizontal and of vertical walls.
 
-    On a CPU only the rows where walls may be placed are searched for walls that would cut a pawn off, a chunk of
-    them at a time, so that the others cost nothing. On a GPU all rows are, at once and in a fixed number of rounds:
-    the host would have to wait for every condition of a loop.
+    On a CPU only rows where walls may be placed are checked for walls that would cut a pawn off, a chunk at a time,
+    so the others cost nothing. On a GPU all rows are checked at once, in a fixed number of rounds, since the host
+    would wait at every loop condition.
     """
     n = _num_words(size)
 
@@ -508,11 +508,11 @@ def _legal_words(size: int) -> Callable[..., Words]:
             closing = _closing_walls(size, *chosen, _label_pieces)
             cells, free = words[: -2 * n], words[-2 * n :]
             free = [a.at[index].set(a[some] & ~b, mode="drop") for a, b in zip(free, closing, strict=True)]
-            # This changes no cell. But what a loop may change is worked out before it, once for each game, where a
-            # compiler would else do so for every single action of the mask.
+            # This changes no cell. But values that a loop may change are computed before it, once per game;
+            # otherwise the compiler would recompute them for every action of the mask.
             return start + chunk, (*(word | (start < 0) for word in cells), *free)
 
-        start = 0 * rank[-1]  # varies over the devices of a mesh as the rows do
+        start = 0 * rank[-1]  # varies over the devices of a mesh, like the rows
         return jax.lax.while_loop(lambda carry: carry[0] <= rank[-1], body, (start, words))[1]
 
     def legal(walls: Words, pawns: Words, can_wall: jax.Array, playing: jax.Array) -> Words:
@@ -523,7 +523,7 @@ def _legal_words(size: int) -> Callable[..., Words]:
 
 
 def _free_walls(size: int, horizontal: Words, vertical: Words) -> Words:
-    """Anchors at which a wall would overlap and cross none: of horizontal walls, then of vertical ones."""
+    """Anchors where a wall would neither overlap nor cross another: of horizontal walls, then of vertical ones."""
     columns = np.broadcast_to(np.arange(size - 1), (size - 1, size - 1))
     first, last = _constant(columns == 0), _constant(columns == size - 2)
     right = [word & ~edge for word, edge in zip(_up(horizontal, 1), first, strict=True)]
@@ -539,14 +539,14 @@ def _free_walls(size: int, horizontal: Words, vertical: Words) -> Words:
 
 
 def _walks(size: int, horizontal: Words, vertical: Words, pawns: Words, playing: jax.Array) -> Words:
-    """The cells that the mover's pawn can go to, as bits."""
+    """The cells that the mover's pawn can move to, as bits."""
     own, other = pawns
     own_open, other_open = (_open_ways(size, horizontal, vertical, pawn) for pawn in (own, other))
     offsets = [size * rows + columns for rows, columns in DIRECTIONS]
     meets = [is_open & (own + offset == other) for is_open, offset in zip(own_open, offsets, strict=True)]
     cells = tuple(horizontal[0] & 0 for _ in range(math.ceil(size**2 / 32)))
     for i, offset in enumerate(offsets):
-        # Over the opponent in this direction: straight, or aside where the straight jump is blocked.
+        # A jump over the opponent in this direction: straight, or to the side if the straight jump is blocked.
         aside = [meets[j] & ~other_open[j] for j in ((i + 1) % 4, (i + 3) % 4)]
         jumps = other_open[i] & (meets[i] | aside[0] | aside[1])
         cells = _with_bit(cells, own + offset, size**2, own_open[i] & ~meets[i] & playing)
@@ -558,7 +558,7 @@ def _open_ways(size: int, horizontal: Words, vertical: Words, cell: jax.Array) -
     """bool[] for each of DIRECTIONS: neither a wall nor the edge of the board is on that side of `cell`."""
     row, column = cell // size, cell % size
     top, bottom, left, right = row > 0, row < size - 1, column > 0, column < size - 1
-    # The anchors at the cell's four corners; those outside of the board must be masked.
+    # The anchors at the cell's four corners; those outside the board must be masked.
     corners = [jnp.maximum((row + r) * (size - 1) + column + c, 0) for r, c in CORNERS]
     h = [_bit(horizontal, corner) for corner in corners]
     v = [_bit(vertical, corner) for corner in corners]
@@ -571,7 +571,7 @@ def _open_ways(size: int, horizontal: Words, vertical: Words, cell: jax.Array) -
 
 
 def over_rows(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of arrays [R, ...], under any number of `vmap`s still called once, with all rows in one axis."""
+    """`function` of arrays [R, ...], called once with all rows in one axis under any number of `vmap`s."""
 
     @custom_vmap
     def rows(*arrays: Any) -> Any:
@@ -596,7 +596,7 @@ def _closing_walls(
     pawns: Sequence[jax.Array],
     label_pieces: Callable[[int, jax.Array, jax.Array, jax.Array], jax.Array],
 ) -> Words:
-    """2 n x u32[R], anchors of walls that would cut a pawn off; of walls 2 n x u32[R] and pawns 2 x i32[R].
+    """2 n x u32[R], anchors of walls that would cut a pawn off, from walls 2 n x u32[R] and pawns 2 x i32[R].
 
     The axis L is R movers, then R opponents on the turned board. `label_pieces` is one of the two functions below.
     """
@@ -629,12 +629,12 @@ def _pack(bits: jax.Array) -> jax.Array:
 
 
 def _label_dtype(size: int) -> type:
-    """Labels take two values a corner point, two for the border, and two that no xor with 1 makes equal to them."""
+    """Labels need two values per corner point, two for the border, and two that differ from these even xor 1."""
     return np.uint8 if 2 * (size - 1) ** 2 + 4 <= 256 else np.uint16
 
 
 def _crossings(size: int, pawn: jax.Array) -> jax.Array:
-    """[M, N, L] of 0 and 1: does the line up from the pawn cross the side below the cell (r, c)?"""
+    """[M, N, L] of 0 and 1: whether the line up from the pawn crosses the side below the cell (r, c)."""
     above = np.arange(size - 1)[:, None, None] < pawn // size
     return (above & (np.arange(size)[:, None] == pawn % size)).astype(_label_dtype(size))
 
@@ -642,10 +642,10 @@ def _crossings(size: int, pawn: jax.Array) -> jax.Array:
 def _closes(
     first: jax.Array, middle: jax.Array, last: jax.Array, c: jax.Array | int, d: jax.Array | int
 ) -> jax.Array:
-    """bool[M, M, L]: two of a wall's points are in one piece, and parities do not fit the crossings between them.
+    """bool[M, M, L]: two of a wall's points are in one piece, and parities do not match the crossings between them.
 
-    Labels of one piece differ in the lowest bit only, which is the parity. c and d: whether the wall's first and
-    second half cross the line.
+    Labels of one piece differ only in the lowest bit, the parity. c and d: whether the wall's first and second half
+    cross the line.
     """
     return (first ^ middle == 1 ^ c) | (middle ^ last == 1 ^ d) | (first ^ last == 1 ^ c ^ d)
 
@@ -653,14 +653,14 @@ def _closes(
 def _label_pieces(size: int, horizontal: jax.Array, vertical: jax.Array, crosses: jax.Array) -> jax.Array:
     """[N + 1, N + 1, L]: for each corner point 2 x (the least number in its piece of walls) + (its parity).
 
-    The points of the border have number 0, but for those of the goal's side, which are in no piece: the highest
-    label. A piece's numbers spread along its walls, one point a round.
+    Points of the border have number 0; those of the goal's side are in no piece and have the highest label. Numbers
+    spread along the walls of a piece, one point per round.
     """
     m, dtype = size - 1, crosses.dtype
     top = np.iinfo(dtype).max
     first = 2 * _point_numbers(size).astype(dtype)[..., None]
     first[0] = top
-    # A label passes along a side of a cell if a wall stands there; or-ing the highest label stops it.
+    # A label passes along a side of a cell if a wall is there; or-ing with the highest label stops it.
     no_wall = jnp.where(_both_halves(horizontal, axis=1), 0, top).astype(dtype)  # [M, N, L], below the cells
     no_wall_beside = jnp.where(_both_halves(vertical, axis=0), 0, top).astype(dtype)  # [N, M, L]
 
@@ -689,9 +689,9 @@ def _label_pieces_at_once(
 ) -> jax.Array:
     """[N + 1, N + 1, L]: what `_label_pieces` returns, in a fixed number of rounds.
 
-    Of every inner point two sets of points are kept, those that walls lead to with an even and with an odd parity:
-    bits by the points' numbers, 0 for all of the border but the goal's side. A round takes in what the points of
-    the sets have in theirs, and so doubles the length of the ways known; the longest, to the border, is M^2.
+    Each inner point has two sets: the points that walls connect it to with even and with odd parity, as bits by
+    number, 0 for all of the border but the goal's side. A round adds the sets of the points in a set, which doubles
+    the length of the known paths; the longest, to the border, is M^2.
     """
     m, dtype = size - 1, crosses.dtype
     rounds = (m * m - 1).bit_length()
@@ -708,15 +708,15 @@ def _label_pieces_at_once(
 
 
 def _neighbours(size: int, horizontal: jax.Array, vertical: jax.Array, crosses: jax.Array) -> jax.Array:
-    """u32[2, n, M^2, L]: each inner point's sets of itself and of what half a wall leads to.
+    """u32[2, n, M^2, L]: each inner point's sets: itself, and the points at the other end of half a wall.
 
-    Halves that cross the line (`crosses`, bool[M, N, L]) lead to points of the second, odd set.
+    Points behind halves that cross the line (`crosses`, bool[M, N, L]) are in the second, odd set.
     """
     m, number = size - 1, _point_numbers(size)
     words = np.arange(m * m // 32 + 1)[:, None, None]
 
     def joined(*sets: tuple[jax.Array, np.ndarray]) -> jax.Array:
-        """u32[n, M, M, L]: the points' sets of those of `numbers` whose half wall (bool[M, M, L]) stands."""
+        """u32[n, M, M, L]: for each point the set of those of `numbers` whose half wall (bool[M, M, L]) exists."""
         found = jnp.uint32(0)
         for half, numbers in sets:
             bits = np.where(numbers // 32 == words, 1 << numbers % 32, 0).astype(np.uint32)
@@ -724,7 +724,7 @@ def _neighbours(size: int, horizontal: jax.Array, vertical: jax.Array, crosses: 
         return found
 
     below, beside = _both_halves(horizontal, axis=1), _both_halves(vertical, axis=0)  # [M, N, L], [N, M, L]
-    beside = beside.at[0].set(False)  # walls that end at the goal's side lead nowhere
+    beside = beside.at[0].set(False)  # walls that end at the goal's side connect to nothing
     straight, crossing = below & ~crosses, below & crosses
     own, left, right = number[1:-1, 1:-1], number[1:-1, :-2], number[1:-1, 2:]
     even = joined(
@@ -740,38 +740,38 @@ def _neighbours(size: int, horizontal: jax.Array, vertical: jax.Array, crosses: 
 
 @jax.jit
 def _twice_as_far(sets: jax.Array) -> jax.Array:
-    """The sets u32[2, n, M^2, L] with what the sets of their points hold."""
+    """The sets u32[2, n, M^2, L] joined with the sets of their points."""
     exchanged, more = sets[::-1], sets
     for point in range(sets.shape[2]):
         word, bit = divmod(1 + point, 32)
-        # All bits where the set holds the point, else none.
+        # All bits if the set has the point, else none.
         even, odd = -(sets[:, word] >> np.uint32(bit) & 1)
         more |= even & sets[:, :, point, None] | odd & exchanged[:, :, point, None]
     return more
 
 
 def _point_numbers(size: int) -> np.ndarray:
-    """i64[N + 1, N + 1]: the inner corner points are 1 .. M^2, row by row, the border's are 0."""
+    """i64[N + 1, N + 1]: 1 .. M^2 for the inner corner points, row by row; 0 for those of the border."""
     return np.pad(1 + np.arange((size - 1) ** 2).reshape(size - 1, size - 1), 1)
 
 
 def _both_halves(walls: jax.Array, axis: int) -> jax.Array:
-    """bool, one longer along `axis`: the sides of cells that either half of a wall bool[M, M, L] blocks."""
+    """bool, one longer along `axis`: the sides of cells blocked by either half of a wall bool[M, M, L]."""
     ends = [[(0, 0)] * walls.ndim for _ in range(2)]
     ends[0][axis], ends[1][axis] = (0, 1), (1, 0)
     return jnp.pad(walls, ends[0]) | jnp.pad(walls, ends[1])
 
 
-# Lengths of ways, for the observation.
+# Path lengths, for the observation.
 
 
 @functools.cache
 def _way_lengths_of_rows(size: int, limit: int) -> Callable[[jax.Array], jax.Array]:
-    """Lengths i32[R, 2, N, N] of the ways from all cells, of walls u32[R, 2, n]; `limit` where none is shorter.
+    """Path lengths i32[R, 2, N, N] from all cells, from walls u32[R, 2, n]; `limit` where no path is shorter.
 
-    No way is longer than N^2 - N moves: a flood from the goal begins with N cells, and every move reaches one more
-    at least. On a CPU it stops when it reaches no more. On a GPU it goes on for as many moves as there can be: the
-    host would have to wait after every move to know whether it is the last.
+    No path is longer than N^2 - N moves: a flood from the goal begins with N cells, and every move reaches at least
+    one more. On a CPU it stops when it reaches no more. On a GPU it makes the largest possible number of moves,
+    since the host would wait after each one to know whether it is the last.
     """
     moves = min(limit - 1, size**2 - size)
 
@@ -794,7 +794,7 @@ def _way_lengths_of_rows(size: int, limit: int) -> Callable[[jax.Array], jax.Arr
 
 
 def _passages(size: int, horizontal: Words, vertical: Words) -> tuple[Words, Words]:
-    """Cells, bit N r + c, from which the way down is open, and the way to the right; of walls u32[...] each."""
+    """Cells, bit N r + c, from which a move down is open, and a move to the right; from walls u32[...] each."""
     row, column = np.indices((size, size))
     below, beside = _as_cells(size, horizontal), _as_cells(size, vertical)
 
@@ -818,11 +818,11 @@ def _as_cells(size: int, anchors: Words) -> Words:
 
 Flood = tuple[
     Words, tuple[Words, ...]
-]  # cells reached; those whose ways' lengths have each binary digit; u32[2, R]
+]  # cells reached; for each binary digit, the cells whose path length has it; u32[2, R]
 
 
 def _flood(size: int, moves: int, limit: int, down: Words, right: Words) -> Flood:
-    """The cells within `moves` of the mover's goal and of the opponent's, and the digits of the ways' lengths.
+    """The cells within `moves` of the mover's goal and of the opponent's, and the digits of the path lengths.
 
     `down` and `right`, u32[R] each, are `_passages`.
     """
@@ -850,7 +850,7 @@ def _flood_at_once(size: int, moves: int, limit: int, down: Words, right: Words)
 
 
 def _first_flood(size: int, limit: int, like: jax.Array) -> Flood:
-    """The goal rows, and no digits of lengths below `limit`; in the shape of `like`, u32[R]."""
+    """The goal rows, and empty digits for lengths below `limit`, in the shape of `like`, u32[R]."""
     goals = np.zeros((2, size, size), bool)
     goals[0, 0] = goals[1, -1] = True
     pairs = zip(*map(_constant, goals), strict=True)
@@ -860,7 +860,7 @@ def _first_flood(size: int, limit: int, like: jax.Array) -> Flood:
 
 
 def _flood_once(size: int, down: Words, right: Words, move: jax.Array, flood: Flood) -> Flood:
-    """The cells one move further, the `move`-th (i32[]), and the digits of its number for the new ones."""
+    """The cells one move further; the new cells get the digits of `move` (i32[])."""
     reached, digits = flood
 
     def both(a: Words, b: Words) -> Words:
@@ -874,7 +874,7 @@ def _flood_once(size: int, down: Words, right: Words, move: jax.Array, flood: Fl
     )
     more = tuple(functools.reduce(jnp.bitwise_or, words) for words in zip(reached, *ways, strict=True))
     new = tuple(a & ~b for a, b in zip(more, reached, strict=True))
-    # All bits where the move's number has the digit, else none.
+    # All bits if the move's number has the digit, else none.
     masks = [-(move.astype(jnp.uint32) >> np.uint32(place) & 1) for place in range(len(digits))]
     digits = tuple(
         tuple(a | b & mask for a, b in zip(digit, new, strict=True))
@@ -887,7 +887,7 @@ def _flood_once(size: int, down: Words, right: Words, move: jax.Array, flood: Fl
 
 
 def _draw(size: int, walls: np.ndarray, cells: list[tuple[int, int]], left: list[int]) -> str:
-    """SVG of walls bool[2, M, M], player 0's and player 1's cells and the walls they have left."""
+    """SVG of walls bool[2, M, M], of player 0's and player 1's cells and of the walls they have left."""
     side = 20 * size
     parts = [
         f'<rect class="cell" x="{20 * c + 2}" y="{20 * r + 2}" width="16" height="16" rx="2" fill="#fef3c7"/>'

@@ -17,11 +17,11 @@ def checked_size(game: str, size: object, least: int, most: int, *, default: int
 
 
 def hash_of_cells(cells: jax.Array, flags: jax.Array) -> jax.Array:
-    """u32[2]: a hash of what lies on cells (Zobrist 1970), two of which are equal by accident only.
+    """u32[2]: a hash of the stones on cells (Zobrist 1970); different positions rarely share one.
 
     Args:
       cells: i[K]: 1, -1 or 0 for an empty cell.
-      flags: u32[], what else tells positions apart; less than 256.
+      flags: u32[], what else distinguishes positions; less than 256.
     """
     codes = np.random.default_rng(0).integers(2**32, size=(2, 2, len(cells)), dtype=np.uint32)
     first, second = (jnp.where(cells == stone, codes[:, i], 0) for i, stone in enumerate((1, -1)))

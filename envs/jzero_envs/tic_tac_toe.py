@@ -72,7 +72,7 @@ class TicTacToe:
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The seven rotations and reflections of the square that move something."""
+        """The seven rotations and reflections of the square, without the identity."""
         return square_symmetries(3, self.num_actions)
 
     def fingerprint(self, state: TicTacToeState) -> jax.Array:

@@ -8,14 +8,14 @@
 # %% [markdown]
 # # Hidden cards
 #
-# Blob (Oh Hell) with three players and three cards: bid how many tricks you take, then take exactly that many. A search of the
-# true state would see the other hands; this one searches several worlds that agree with what its player has seen.
+# Blob (Oh Hell) with three players and three cards: bid how many tricks you will take, then take exactly that many. A search
+# from the true state would see the other hands; this one searches several worlds that agree with what its player has seen.
 
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -50,7 +50,7 @@ state = env.init(jax.random.key(3))
 # %% [markdown]
 # ## What a player sees
 #
-# The picture on the left shows all cards, the one on the right what the player to move may see.
+# The first picture shows all cards, the second what the player to move may see.
 
 # %%
 display(SVG(env.svg(state)), SVG(env.svg_for(state, int(state.current_player))))
@@ -58,7 +58,7 @@ display(SVG(env.svg(state)), SVG(env.svg_for(state, int(state.current_player))))
 # %% [markdown]
 # ## Worlds
 #
-# `resample` draws the hidden cards anew, consistent with everything seen: the own hand stays, the others change.
+# `resample` draws new hidden cards that agree with everything seen: the player's own hand stays, the others change.
 
 # %%
 for seed in range(2):
@@ -67,8 +67,8 @@ for seed in range(2):
 # %% [markdown]
 # ## Train
 #
-# Four worlds per move. The measurement: the return above tree search with 100 random rollouts at the same table, which a
-# minute of training does not reach yet.
+# Four worlds per move. The measurement is the return minus that of tree search with 100 random rollouts at the same table,
+# which one minute of training does not yet reach.
 
 # %%
 from jzero.evaluate import strength

@@ -13,8 +13,8 @@
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -85,13 +85,13 @@ print(json.loads((path / "result.json").read_text())["strength"]["name"])
 print(f"{strength.value:.1f} [{strength.low:.1f}, {strength.high:.1f}]")
 
 # %% [markdown]
-# `python experiments/cartpole.py --algorithm muzero` (PUCT, 50 simulations) and `--algorithm efficientzero` do the same
-# with other parts; `docs/learned_models.md` has every formula.
+# `python experiments/cartpole.py --algorithm muzero` (PUCT, 50 simulations) and `--algorithm efficientzero` train the other
+# algorithms; `docs/learned_models.md` has every formula.
 
 # %% [markdown]
 # ## Watch an episode
 #
-# Where the cart is and how the pole leans, step by step.
+# The position of the cart and the angle of the pole, step by step.
 
 # %%
 agent = jzero.load(path)

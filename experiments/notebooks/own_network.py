@@ -8,13 +8,13 @@
 # %% [markdown]
 # # Own network and training script
 #
-# First a network handed to `jzero.train`, then a training of 100 lines from the same parts.
+# First pass your own network to `jzero.train`, then see a training script of 100 lines from the same parts.
 
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -77,8 +77,8 @@ agent = jzero.train(
 # %% [markdown]
 # ## A training script
 #
-# `experiments/own_training.py` puts the parts together by itself: one compiled function plays nine plies of 256 games, adds
-# them to the replay and updates the network. Here is a loop over it.
+# `experiments/own_training.py` combines the parts itself: one compiled function plays nine plies of 256 games, adds them to
+# the replay and updates the network. Here is a loop over it.
 
 # %%
 import inspect

@@ -8,14 +8,15 @@
 # %% [markdown]
 # # Plug in a game
 #
-# A game is a class with two numbers and three pure functions of one state. This one is Nim: 21 sticks, a move takes 1 to 3 of
-# them, who takes the last one wins. Perfect play leaves a multiple of 4, so we can check what is learned.
+# A game is a class with two numbers and three pure functions of one state. This one is Nim: there are 21 sticks, a move takes
+# 1 to 3 of them, and the player who takes the last one wins. Perfect play leaves a multiple of 4, so we can check what the
+# agent learns.
 
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -85,7 +86,7 @@ class Nim:
 # %% [markdown]
 # ## Is it right?
 #
-# `check_env` plays random games and says what breaks the protocol. It finds nothing here:
+# `check_env` plays random games and reports violations of the protocol. It finds none here:
 
 # %%
 jzero.check_env(Nim())
@@ -155,7 +156,7 @@ message_of(jzero.check_env, GoesOn(), "stepping a finished state changes it")
 message_of(jzero.check_env, BothWin(), "the two players' rewards do not sum to zero")
 
 # %% [markdown]
-# For an unknown name the message has the nearest ones.
+# For an unknown name the message suggests similar names.
 
 # %%
 from importlib.util import find_spec
@@ -167,8 +168,8 @@ if find_spec("pgx"):
 # %% [markdown]
 # ## Train it
 #
-# A class of a file is found as `my_game:Nim`; one of this notebook is `__main__:Nim`. Sizes follow from what random
-# games show. The measurement is a match against Monte-Carlo tree search with random rollouts.
+# A class in a file is `my_game:Nim`; one in this notebook is `__main__:Nim`. Sizes follow from random games. The measurement
+# is a match against Monte-Carlo tree search with random rollouts.
 
 # %%
 from jzero.evaluate import strength
@@ -185,8 +186,8 @@ result = main(
 # %% [markdown]
 # ## What did it learn?
 #
-# The raw policy of the network, without search, for every pile. Perfect play takes `pile % 4` sticks; where that is 0
-# every move loses.
+# The policy of the network, without search, for every pile. Perfect play takes `pile % 4` sticks; if that is 0, every move
+# loses.
 
 # %%
 from jzero.storage.run_dir import RunDir
@@ -206,7 +207,7 @@ for pile, taken, worth in zip(
 print(f"{right} of {len(piles)} piles are played perfectly")
 
 # %% [markdown]
-# ## Look into a search
+# ## Look at a search
 #
 # Five sticks: taking one leaves a multiple of 4.
 

@@ -8,13 +8,13 @@
 # %% [markdown]
 # # Quickstart: train, watch, play
 #
-# Trains tic-tac-toe, proves that the agent cannot lose, and plays it in a cell.
+# Train an agent for tic-tac-toe, prove that it cannot lose, and play against it in a cell.
 
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -49,9 +49,9 @@ from jzero.run.presets import suited
 # %% [markdown]
 # ## Train
 #
-# Half a minute of AlphaZero. 512 games of tic-tac-toe advance together as one batch; the options are those of
-# `python experiments/alphazero.py`. The last line is a proof: the trained agent plays against every possible reply in
-# both seats.
+# Half a minute of AlphaZero. 512 games of tic-tac-toe run side by side as one batch; the options are those of
+# `python experiments/alphazero.py`. The last line is a proof: the trained agent plays both seats against every possible
+# reply.
 
 # %%
 strength = main(
@@ -65,7 +65,7 @@ strength
 # %% [markdown]
 # ## Watch
 #
-# `jzero.load` gives the agent of a run's directory. It plays batches of states: here one game against itself.
+# `jzero.load` returns the agent of a run's directory. It acts on batches of states; here it plays one game against itself.
 
 # %%
 from jzero.storage.run_dir import RunDir
@@ -87,9 +87,10 @@ for ply in range(9):
 show(states)
 
 # %% [markdown]
-# ## Look into its search
+# ## Look at its search
 #
-# Bars of prior, visits and value, the expected line, and a tree that unfolds, for the first position and one after two moves.
+# Bars for prior, visits and value, the expected line, and a tree that unfolds, for the first position and for one after two
+# moves.
 
 # %%
 states = jzero.init_batch(env, jax.random.key(0), 2)
@@ -100,7 +101,7 @@ agent.analyse(states, jax.random.key(1), num_simulations=64).show()
 # %% [markdown]
 # ## Play
 #
-# Click a cell. Without the extra `play` the cell says what to install.
+# Click a cell of the board. Without the extra `play` a message says what to install.
 
 # %%
 try:

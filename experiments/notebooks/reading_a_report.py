@@ -8,14 +8,14 @@
 # %% [markdown]
 # # Reading a report
 #
-# A run writes `report.html`, which opens without a network, and `metrics.jsonl`, one line per iteration. Here is a minute of
-# Connect Four, and what to look at.
+# A run writes `report.html`, which opens offline, and `metrics.jsonl`, one line per iteration. Here is a minute of Connect
+# Four, and what to look at.
 
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -63,9 +63,8 @@ lines = read_metrics(path)
 # %% [markdown]
 # ## First: strength
 #
-# It is measured against an exact solver's verdicts on 1,000 positions in which some move loses value. A random player
-# keeps the value in 40 %, an untrained network with this search in 56 %. If this line does not rise, nothing else
-# matters.
+# It is measured with an exact solver's verdicts on 1,000 positions in which some move loses value. A random player keeps the
+# value in 40 %, an untrained network with this search in 56 %. If this does not rise, nothing else matters.
 
 # %%
 for line in lines:
@@ -76,8 +75,8 @@ for line in lines:
 # %% [markdown]
 # ## Then: what the search adds
 #
-# `policy_kl_to_prior` is how far the search moves the network's policy. It must stay above 0, or there is nothing to
-# learn. `policy_entropy` falls as the agent makes up its mind; at 0 all games would be the same.
+# `policy_kl_to_prior` is how far the search moves the network's policy. It must stay above 0, or there is nothing to learn.
+# `policy_entropy` falls as the agent becomes more certain; at 0 all games would be the same.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(13, 3))
@@ -94,9 +93,9 @@ for axis, names in zip(
 figure.tight_layout()
 
 # %% [markdown]
-# `policy_loss` is the divergence of the network's policy from the search's: it falls quickly and then follows the
-# search. `value_loss` compares with results of games that the agent itself played: it may rise when the games become
-# better. Both say that learning works, not that the agent is strong.
+# `policy_loss` is the divergence of the network's policy from the search's: it falls quickly and then follows the search.
+# `value_loss` compares values with the results of the agent's own games: it may rise as the games get better. Both show that
+# learning works, not that the agent is strong.
 #
 # ## Where the time goes
 
@@ -107,7 +106,7 @@ for name in (*speeds, "self_play_share", "replay_ratio"):
     print(f"{name:24s} {last[name]:,.2f}")
 
 # %% [markdown]
-# `self_play_share` is the part of the time that is self-play; `replay_ratio` is how often a position is learned from.
+# `self_play_share` is the share of time in self-play; `replay_ratio` is how often a position is trained on.
 #
 # ## A game
 #

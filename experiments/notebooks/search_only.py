@@ -8,14 +8,14 @@
 # %% [markdown]
 # # The search, for mctx users
 #
-# For code that uses mctx: `from jzero import search as mctx` runs it unchanged, with the same visit counts. Keyword arguments
-# add what mctx does not have.
+# Code that uses mctx runs unchanged with `from jzero import search as mctx`, with the same visit counts. Keyword arguments add
+# what mctx does not have.
 
 # %% [markdown]
 # ## Set up
 #
-# In Colab clone the repository first (`!git clone URL jzero`). JAX that is installed, such as Colab's with CUDA, stays as it
-# is. Elsewhere: `pip install -e ".[notebooks,play]"` in the clone.
+# In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
+# `pip install -e ".[notebooks,play]"` in the clone.
 
 # %%
 import importlib.util
@@ -51,8 +51,8 @@ from jzero import search
 # %% [markdown]
 # ## A model
 #
-# A ring of 1,000 states, 8 actions, rewards from a table: what the search needs is a `RootFnOutput` and a
-# `recurrent_fn`, as with mctx.
+# A ring of 1,000 states, 8 actions, rewards from a table. As with mctx, the search needs a `RootFnOutput` and a
+# `recurrent_fn`.
 
 # %%
 STATES, ACTIONS, BATCH, SIMULATIONS = 1000, 8, 256, 64
@@ -110,7 +110,7 @@ print(f"time of mctx over ours: {seconds(mctx) / seconds(search):.1f}")
 # %% [markdown]
 # ## What else there is
 #
-# Several leaves of a tree in one call of the model, and the tree of the last move kept for the next search:
+# Several leaves of a tree in one call of the model, and the last move's tree kept for the next search:
 
 # %%
 output = search.gumbel_muzero_policy(
@@ -138,7 +138,7 @@ print(f"{size / 2**20:.1f} MiB")
 # %% [markdown]
 # ## A picture
 #
-# Shares of visits at the root of 16 of the games: what the search recommends.
+# Shares of visits at the root in 16 of the games: what the search recommends.
 
 # %%
 import matplotlib.pyplot as plt

@@ -1,22 +1,22 @@
 """Atari 2600 games of the Arcade Learning Environment (ale-py 0.12.1 or newer): `jzero.make("ale:pong")`.
 
 EfficientZero's preprocessing (Ye et al. 2021): an action is held for 4 frames and the maximum of the last two is
-kept; RGB, resized to 96 x 96 by area; the last 4 such frames are stacked. A game opens with up to 30 frames of no
-action, and FIRE is not pressed for the player. The actions are the game's minimal set, none is sticky. After
-108,000 frames (27,000 steps) a game is `truncated`. In training a lost life ends the game (`terminated`), the next
-one goes on from there, and rewards are clipped to their sign; with `evaluation=True` games are whole and rewards
-raw.
+kept, in RGB, resized to 96 x 96 by area; the last 4 such frames are stacked. A game opens with up to 30 frames
+without action; FIRE is not pressed for the player. The actions are the game's minimal set, without sticky actions.
+After 108,000 frames (27,000 steps) a game is `truncated`. In training a lost life ends the game (`terminated`), the
+next game continues from there, and rewards are clipped to their sign; with `evaluation=True` games are whole and
+rewards raw.
 
-The emulators live outside of JAX's arrays: B games are a pool of B emulators, made when a program for B games is
-traced, and stepped from inside of the compiled program by ale-py's XLA calls (CPU or CUDA). So, unlike elsewhere:
-- `init` starts all games of its pool anew, and states of before can no longer be stepped: make a second environment
-  for a second batch of the same size.
-- A state can be stepped once, since emulators do not go back: no search may plan with `step`, and no program may go
-  on from a saved state (`external` says so).
-- An emulator starts the next game within the step that ends one, so a finished state is followed by `restart`, not
-  `init`, and the last frame of a game is never seen. A finished state stays as it is when stepped, but its emulator
-  plays on.
-- `init` draws the emulator's chance from the key; `step` and `restart` do not use theirs.
+The emulators are not part of JAX's arrays: B games are a pool of B emulators, made when a program for B games is
+traced, and stepped inside the compiled program by ale-py's XLA calls (CPU or CUDA). So, unlike other environments:
+- `init` restarts all games of its pool, and earlier states can no longer be stepped: make a second environment for
+  a second batch of the same size.
+- A state can be stepped only once, since emulators do not go back: no search can plan with `step`, and no program
+  can continue from a saved state (`external` is True).
+- The step that ends a game also starts the emulator's next one. So `restart`, not `init`, follows a finished state,
+  and the last frame of a game is never seen. Stepping a finished state does not change it, but its emulator plays
+  on.
+- `init` seeds the emulator from its key; `step` and `restart` ignore theirs.
 Source: https://ale.farama.org/vector-environment/.
 """
 
@@ -45,9 +45,9 @@ class AleState(NamedTuple):
     """The visible state of one emulator. A actions."""
 
     frames: jax.Array  # u8[4, 96, 96, 3]: the newest last
-    frame_number: jax.Array  # i32[]: the emulator's count of frames; it ties each step to the one before
+    frame_number: jax.Array  # i32[]: the emulator's frame count; it orders each step after the one before
     current_player: jax.Array  # i32[]: 0
-    legal_action_mask: jax.Array  # bool[A]: always all of them
+    legal_action_mask: jax.Array  # bool[A]: always all true
     rewards: jax.Array  # f32[1]: of the last step
     terminated: jax.Array  # bool[]: the game is over or, in training, a life is lost
     truncated: jax.Array  # bool[]: the limit of frames is reached
@@ -61,7 +61,7 @@ class AleRecord(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What the emulators return, for one of them or [B]."""
+    """What an emulator returns, or [B] of them."""
 
     frame: jax.Array  # u8[96, 96, 3]
     reward: jax.Array  # i32[]
@@ -75,26 +75,26 @@ class AleEnv:
     """One Atari game; `make` builds it."""
 
     name: str
-    """As ale-py calls it, "space_invaders" for instance."""
+    """Its name in ale-py, such as "space_invaders"."""
     num_actions: int
     """A, the game's minimal set."""
     new_pool: Callable[[int], Any]
-    """Number of emulators -> ale-py's vector of them."""
+    """Number of emulators -> ale-py's vector environment."""
     sticky_actions: float
-    """The chance that a frame repeats the action before."""
+    """The probability that a frame repeats the previous action."""
     max_frames: int
-    """The length at which a game is truncated."""
+    """Frames after which a game is truncated."""
     words: tuple[str, ...] = ()
-    """The name of the actions."""
+    """The names of the actions."""
     pools: dict[int, Any] = field(default_factory=dict)
-    """The emulators by number."""
+    """The pools, by number of emulators."""
 
     num_players = 1
     external = True
     history = STACK
 
     def init(self, key: jax.Array) -> AleState:
-        """A new game; under `jax.vmap` [B] the pool of B starts anew."""
+        """A new game; under `jax.vmap` [B] the pool of B restarts."""
         seed = jax.random.randint(key, (), 0, np.iinfo(np.int32).max, jnp.int32)
         seen = _per_pool(self._reset)(seed)
         return AleState(
@@ -110,10 +110,10 @@ class AleEnv:
     def step(self, state: AleState, action: jax.Array, key: jax.Array) -> AleState:
         """The state after `action` (i32[]) is held for 4 frames; `key` is not used.
 
-        Where the game ended, the newest frame is already the next game's first.
+        If the game ended, the newest frame is already the next game's first.
         """
         del key
-        # A number of frames is never negative, but XLA cannot know: the step has to wait for the one before.
+        # A frame number is never negative, but XLA does not know that: the step must wait for the one before.
         action = jnp.where(state.frame_number < 0, 0, jnp.clip(action, 0, self.num_actions - 1))
         seen = _per_pool(self._step)(action.astype(jnp.int32))
         next_state = state._replace(
@@ -123,7 +123,7 @@ class AleEnv:
             terminated=seen.terminated,
             truncated=seen.truncated,
         )
-        # The count of a finished state goes on with its emulator's: the next step must wait for this one.
+        # A finished state takes its emulator's new count: the next step must wait for this one.
         return keep_finished(state, next_state)._replace(frame_number=seen.frame_number)
 
     def restart(self, state: AleState, key: jax.Array) -> AleState:
@@ -149,7 +149,7 @@ class AleEnv:
         return _stack(records.frame)
 
     def svg(self, state: AleState) -> str:
-        """The newest frame of one (unbatched) state, in the shape of a television's picture."""
+        """The newest frame of one (unbatched) state, with a television's aspect ratio."""
         from matplotlib.image import imsave
 
         png = io.BytesIO()
@@ -182,7 +182,7 @@ class AleEnv:
         return _Seen(frames[:, 0], reward, terminated, truncated, frame_number)
 
     def _call(self, name: str, num_games: int, *arguments: jax.Array) -> Any:
-        """ale-py's XLA call "reset" or "step" on the pool of `num_games`; its results are ale-py's own."""
+        """The XLA call "reset" or "step" of ale-py on the pool of `num_games`, with ale-py's own results."""
         mesh = jax.sharding.get_abstract_mesh()
         if mesh.size > 1:
             raise ValueError(
@@ -208,7 +208,7 @@ class AleEnv:
 
 
 _KEPT: list[Any] = []
-"""Every pool there has been: compiled programs hold bare pointers to them and may outlive the environment."""
+"""All pools ever made: compiled programs hold bare pointers to them and may outlive the environment."""
 
 
 def make(
@@ -216,12 +216,12 @@ def make(
 ) -> AleEnv:
     """The Atari game `name` in ale-py's spelling: "pong", "ms_pacman".
 
-    With `evaluation`, whole games and raw rewards. `sticky_actions` is the chance that a frame repeats the action
-    before (Machado et al. 2018 take 0.25). `max_frames` is the length at which a game is truncated.
+    With `evaluation`, whole games and raw rewards. `sticky_actions` is the probability that a frame repeats the
+    previous action (0.25 in Machado et al. 2018). A game is truncated after `max_frames` frames.
 
     Raises:
-      ImportError: ale-py, or what its vector environment needs, is not installed.
-      ValueError: ale-py has no such game, or not its ROM.
+      ImportError: ale-py, or a package that its vector environment needs, is not installed.
+      ValueError: ale-py does not have the game, or not its ROM.
     """
     try:
         from ale_py import roms
@@ -253,7 +253,7 @@ def make(
             use_fire_reset=False,
             repeat_action_probability=sticky_actions,
             max_num_frames_per_episode=max_frames,
-            # Not `episodic_life`: it starts a whole new game at every life lost.
+            # Not `episodic_life`: it starts a whole new game at every lost life.
             life_loss_info=not evaluation,
             reward_clipping=not evaluation,
             autoreset_mode="SameStep",
@@ -264,7 +264,7 @@ def make(
 
 
 def _per_pool(function: Callable[[jax.Array], _Seen]) -> Callable[[jax.Array], _Seen]:
-    """`function` (of arrays [B]) as one of scalars, which under `jax.vmap` [B] is called once for all rows."""
+    """`function` of arrays [B] as a function of scalars; `jax.vmap` [B] calls it once for all rows."""
 
     @jax.custom_batching.custom_vmap
     def batched(rows: jax.Array) -> _Seen:
@@ -291,7 +291,7 @@ def _per_pool(function: Callable[[jax.Array], _Seen]) -> Callable[[jax.Array], _
 
 @functools.cache
 def _register() -> None:
-    """Makes ale-py's XLA calls known to JAX, once a process."""
+    """Registers ale-py's XLA calls with JAX, once per process."""
     from ale_py import _ale_py
 
     for name, handler in (("reset", "VectorXLAReset"), ("step", "VectorXLAStep")):
@@ -302,13 +302,13 @@ def _register() -> None:
 
 
 def _vary_like(like: jax.Array, x: jax.Array) -> jax.Array:
-    """`x`, varying over the mesh axes that `like` varies over, which `shard_map` cannot know of a call's result."""
+    """`x`, marked as varying over the mesh axes of `like`: `shard_map` cannot infer it for a call's result."""
     missing = jax.typeof(like).manual_axis_type.varying - jax.typeof(x).manual_axis_type.varying
     return jax.lax.pcast(x, tuple(missing), to="varying") if missing else x
 
 
 def _repeat(frame: jax.Array) -> jax.Array:
-    """The stack of a game that has shown only `frame`."""
+    """The frame stack of a game that has shown only `frame`."""
     return jnp.broadcast_to(frame, (STACK, *frame.shape))
 
 

@@ -1,17 +1,17 @@
 """Environments of brax and MuJoCo Playground: `jzero.make("brax:reacher")`, or in bins "brax:reacher?bins=5".
 
-Their actions are vectors in [-1, 1]: learned models plan with them as they are. With `bins` every dimension takes
-one of that many evenly spaced values, the ends among them, and an action is a choice for all dimensions at once:
-bins ** D numbered actions, `MAX_ACTIONS` at most, which AlphaZero can plan with too. That serves few dimensions
-D: inverted_pendulum 1, reacher 2, hopper 3 with up to 8 bins.
+Their actions are vectors in [-1, 1], with which learned models plan directly. With `bins` each dimension takes one
+of `bins` evenly spaced values, including both ends, and an action chooses for all dimensions at once: bins ** D
+discrete actions, at most `MAX_ACTIONS`, with which AlphaZero can plan too. This suits few dimensions D:
+inverted_pendulum 1, reacher 2, hopper 3 with up to 8 bins.
 
-`done` is `terminated`; after `episode_length` steps a game is `truncated`. The player earns what the environment
-gives, neither scaled nor clipped. Most of these environments draw chance in `reset` only; where a state keeps a key
-in `info["rng"]`, as Playground's do, `step` puts its own key in its place before and takes it out after.
+`done` is `terminated`; after `episode_length` steps a game is `truncated`. Rewards are the environment's, neither
+scaled nor clipped. Most of these environments use chance only in `reset`; if a state keeps a key in `info["rng"]`,
+as in Playground, `step` replaces it by its own key and removes it afterwards.
 
-`BraxEnv(inner, name=..., bins=...)` wraps any object of that shape: `reset(key)` -> a state with `obs`, `reward`,
-`done`, `info` and `replace`; `step(state, action)` -> a state; `action_size`. MuJoCo Playground's (`pip install
-playground`) are "playground:CartpoleBalance?bins=5".
+`BraxEnv(inner, name=..., bins=...)` wraps any object with this interface: `reset(key)` -> a state with `obs`,
+`reward`, `done`, `info` and `replace`; `step(state, action)` -> a state; `action_size`. Environments of MuJoCo
+Playground (`pip install playground`) are "playground:CartpoleBalance?bins=5".
 Source: https://github.com/google/brax (Freeman et al. 2021), https://github.com/google-deepmind/mujoco_playground.
 """
 
@@ -28,24 +28,24 @@ MAX_ACTIONS = 512
 
 
 class BraxState(NamedTuple):
-    """A state of brax and what jzero reads. A actions."""
+    """A state of brax, and the fields that jzero reads. A actions."""
 
     inner: Any  # brax's state, without a key
     ply: jax.Array  # i32[]: steps taken
     current_player: jax.Array  # i32[]: 0
-    legal_action_mask: jax.Array  # bool[A]: always all of them; bool[1] with continuous actions
+    legal_action_mask: jax.Array  # bool[A]: always all true; bool[1] with continuous actions
     rewards: jax.Array  # f32[1]: of the last step
     terminated: jax.Array  # bool[]: done
     truncated: jax.Array  # bool[]: the limit of steps is reached
 
 
 class BraxEnv:
-    """An environment of brax's shape, its actions in bins or as they are."""
+    """An environment with brax's interface, its actions continuous or in bins."""
 
     num_players = 1
 
     def __init__(self, inner: Any, *, name: str, bins: int | None = None, episode_length: int = 1000) -> None:
-        """Wraps `inner`; see the module for `bins` and `episode_length`.
+        """Wraps `inner`; see the module's docstring for `bins` and `episode_length`.
 
         Raises:
           ValueError: `bins` is below 2, or gives too many actions.
@@ -70,7 +70,7 @@ class BraxEnv:
         return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
-        """The state after the action with the number `action` (i32[]), or after the vector f32[D]."""
+        """The state after action number `action` (i32[]), or after the vector f32[D]."""
         inner = self.inner.step(_with_key(state.inner, key), self.values(action))
         return keep_finished(state, self._state(inner, state.ply + 1))
 
@@ -79,7 +79,7 @@ class BraxEnv:
         return state.inner.obs
 
     def values(self, action: jax.Array) -> jax.Array:
-        """f32[D], between -1 and 1: the action with the number `action` (i32[]); of a vector, it within them."""
+        """f32[D] in [-1, 1]: the action with the number `action` (i32[]); a vector is clipped."""
         if self.bins is None:
             return jnp.clip(jnp.asarray(action), -1.0, 1.0)
         bins = jnp.stack(jnp.unravel_index(action, (self.bins,) * self.dimensions))
@@ -100,7 +100,7 @@ class BraxEnv:
 
 
 def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **options: Any) -> BraxEnv:
-    """The environment `name` of brax, such as "reacher"; more options go to its constructor.
+    """The environment `name` of brax, such as "reacher"; further options go to its constructor.
 
     Raises:
       ImportError: brax is not installed.
@@ -125,10 +125,10 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
 def make_playground(
     name: str, *, bins: int | None = None, episode_length: int | None = None, **options: Any
 ) -> BraxEnv:
-    """The environment `name` of MuJoCo Playground, such as "CartpoleBalance"; more options are its settings.
+    """The environment `name` of MuJoCo Playground, such as "CartpoleBalance"; further options are its settings.
 
-    Its physics is MJX in JAX (`impl="jax"`), not Playground's default, MuJoCo Warp, made for NVIDIA's GPUs.
-    Games have the length that its configuration says, if `episode_length` does not.
+    Its physics is MJX in JAX (`impl="jax"`), not Playground's default, MuJoCo Warp for NVIDIA's GPUs. Without
+    `episode_length`, games have the length in its configuration.
 
     Raises:
       ImportError: MuJoCo Playground is not installed.
@@ -138,7 +138,7 @@ def make_playground(
         from mujoco_playground import registry
     except ImportError as error:
         raise ImportError(
-            f"environments of MuJoCo Playground need it ({error}): pip install playground"
+            f"MuJoCo Playground environments need playground ({error}): pip install playground"
         ) from error
     if name not in registry.ALL_ENVS:
         raise ValueError(unknown_name("environment of MuJoCo Playground", name, sorted(registry.ALL_ENVS)))
@@ -152,7 +152,7 @@ def make_playground(
 
 
 def _with_key(inner: Any, key: Any) -> Any:
-    """`inner` with the key that it keeps, if it keeps one, replaced by `key`."""
+    """`inner` with its key, if it keeps one, replaced by `key`."""
     info = getattr(inner, "info", None) or {}
     return inner.replace(info={**info, "rng": key}) if "rng" in info else inner
 

@@ -1,13 +1,13 @@
 """Craftax and Craftax-Classic: `jzero.make("craftax:Craftax-Symbolic-v1")`, "craftax:Craftax-Classic-Symbolic-v1".
 
-Craftax has 43 actions, Classic 17. The player earns what the game gives: achievements, and in small amounts
-health. Death and victory are `terminated`, the limit of steps (`max_timesteps`: 100,000, in Classic 10,000) is
-`truncated`. The game's parameters may stand in the name: "craftax:Craftax-Symbolic-v1?max_timesteps=1000".
+Craftax has 43 actions, Classic 17. Rewards are the game's: achievements and, in small amounts, health. Death and
+victory are `terminated`, the step limit (`max_timesteps`: 100,000, in Classic 10,000) is `truncated`. The name can
+set the game's parameters: "craftax:Craftax-Symbolic-v1?max_timesteps=1000".
 
-The observation is Craftax's vector in its two parts: `map`, uint8 [9, 11, 83] (Classic: [7, 9, 21]), zeros and
-ones of what stands on each place in view, and `player`, f32[51] (Classic: [22]), its belongings and condition. That
-takes 8.4 kB instead of 33. Most of the world is out of view, so AlphaZero is refused: learn a model. A state of
-Craftax takes 273 kB (Classic: 21), of which a replay keeps the observation.
+The observation is Craftax's vector in two parts: `map`, uint8 [9, 11, 83] (Classic: [7, 9, 21]), zeros and ones for
+the contents of each place in view, and `player`, f32[51] (Classic: [22]), the player's inventory and condition. It
+takes 8.4 kB instead of 33. Most of the world is out of view, so AlphaZero refuses the game: use a learned model. A
+state of Craftax takes 273 kB (Classic: 21); a replay keeps only the observation.
 Source: https://github.com/MichaelTMatthews/Craftax (Matthews et al. 2024).
 """
 

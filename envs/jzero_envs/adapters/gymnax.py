@@ -1,15 +1,15 @@
 """Games of gymnax, all with one player: `jzero.make("gymnax:Breakout-MinAtar")`.
 
-Any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds. A continuous action
-in [-1, 1] is scaled to the bounds. Rewards are gymnax's, neither scaled nor clipped. A natural end is `terminated`;
-gymnax's limit of steps is `truncated` (a step may set both). gymnax's parameters of the game are the default ones
-but for those in the name: "gymnax:CartPole-v1?max_steps_in_episode=200". One that gymnax computes from another
+Takes any gymnax game whose actions are a `Discrete` space or a `Box` of one axis with finite bounds. A continuous
+action in [-1, 1] is scaled to the bounds. Rewards are gymnax's, neither scaled nor clipped. A natural end is
+`terminated`; gymnax's step limit is `truncated` (a step can set both). A game has gymnax's default parameters but
+for those in the name: "gymnax:CartPole-v1?max_steps_in_episode=200". A parameter that gymnax computes from another
 (CartPole's `total_mass`) does not follow it.
 
-MinAtar here is gymnax's variant, not the original of Young and Tian (2019): only the actions that a game uses, a
-limit of steps, which the original has in Freeway alone, and no sticky actions unless asked for; the original
-repeats the last action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_actions=0.1". Observations are uint8
-[10, 10, C] of 0 and 1.
+MinAtar is gymnax's variant, not the original of Young and Tian (2019): it has only the actions that a game uses, a
+step limit, which the original has only in Freeway, and no sticky actions by default; the original repeats the last
+action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_actions=0.1". Observations are uint8 [10, 10, C] of 0
+and 1.
 
 | game          | actions A                              |  C | steps | difficulty                               |
 |---------------|----------------------------------------|----|-------|------------------------------------------|
@@ -19,11 +19,11 @@ repeats the last action with probability 0.1: "gymnax:Breakout-MinAtar?sticky_ac
 | Seaquest      | 6: none, left, up, right, down, fire   | 10 |  1000 | ramps at each surfacing                  |
 | SpaceInvaders | 4: none, left, right, fire             |  6 |  1000 | ramps at each new wave, up to six times  |
 
-Games in `HIDDEN` do not show all of their state (which arm pays, where the goal is), so AlphaZero is refused there:
-learn a model.
+Games in `HIDDEN` do not show all of their state (which arm pays, where the goal is), so AlphaZero refuses them: use
+a learned model.
 
-gymnax 0.0.9, which runs with every jax, works too: its `done` is split into the end and the limit of steps. What is
-said of single games here is of 1.0.
+gymnax 0.0.9, which runs with every jax, works too: its `done` is split into the end and the step limit. The notes
+on single games are for 1.0.
 
 MemoryChain-bsuite: gymnax's `step` returns the observation before the step; here it is the current state's.
 Source: https://github.com/RobertTLange/gymnax, gymnax/environments.
@@ -42,9 +42,9 @@ from jzero.registry import check_options, unknown_name
 from jzero_envs.adapters import gymnax_pictures
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
-"""Ends of the names of games that observe only zeros and ones."""
+"""Name endings of games that observe only zeros and ones."""
 MIRRORED = {"Breakout-MinAtar": (0, 2, 1)}
-"""Games whose rules are the same in the mirror, left and right exchanged: what their actions become."""
+"""Games whose rules stay the same if left and right are exchanged: what their actions become."""
 HIDDEN = (
     "BernoulliBandit-misc",
     "GaussianBandit-misc",
@@ -57,15 +57,15 @@ HIDDEN = (
 
 
 class GymnaxState(NamedTuple):
-    """A state of gymnax and what jzero reads. A actions, D dimensions of a continuous one."""
+    """A state of gymnax, and the fields that jzero reads. A actions, D dimensions of a continuous one."""
 
     inner: Any  # gymnax's state, every field an array of fixed dtype
     current_player: jax.Array  # i32[]: 0
-    legal_action_mask: jax.Array  # bool[A]: always all of them; bool[1] with continuous actions
+    legal_action_mask: jax.Array  # bool[A]: always all true; bool[1] with continuous actions
     rewards: jax.Array  # f32[1]: of the last step, as gymnax gives it
     terminated: jax.Array  # bool[]: ended by the game's rules
-    truncated: jax.Array  # bool[]: gymnax's limit of steps is reached
-    last_action: jax.Array  # i32[] or f32[D]: what was done last, 0 at the start; sticky actions repeat it
+    truncated: jax.Array  # bool[]: gymnax's step limit is reached
+    last_action: jax.Array  # i32[] or f32[D]: the previous action, 0 at the start; sticky actions repeat it
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +73,13 @@ class GymnaxEnv:
     """One gymnax game; `make` builds it."""
 
     name: str
-    """As gymnax calls it."""
+    """Its name in gymnax."""
     num_actions: int
     """A; 0 for continuous actions."""
     inner: Any
     """gymnax's environment."""
     params: Any
-    """gymnax's parameters of it."""
+    """gymnax's parameters of the environment."""
     sticky_actions: float = 0.0
     """Probability that a step repeats the previous action (Machado et al. 2018)."""
     bounds: tuple[Any, Any] = ((), ())
@@ -99,7 +99,7 @@ class GymnaxEnv:
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The mirror image of pictures [H, W, C], of the games in `MIRRORED`."""
+        """The reflection of pictures [H, W, C], for the games in `MIRRORED`."""
         if self.name not in MIRRORED:
             return ()
         return (Symmetry(lambda seen: seen[:, ::-1], np.array(MIRRORED[self.name], np.int32)),)
@@ -138,8 +138,8 @@ class GymnaxEnv:
         return keep_finished(state, next_state)
 
     def observe(self, state: GymnaxState) -> jax.Array:
-        """The observation of gymnax, in its shape and dtype; uint8 where it has only zeros and ones."""
-        # No game that `make` builds draws its observation, so the key does not matter.
+        """The observation of gymnax, in its shape and dtype; uint8 if it has only zeros and ones."""
+        # No game that `make` builds has random observations, so the key does not matter.
         seen = self.inner.observe(jax.random.key(0), state.inner, None, self.params)
         return seen.astype(jnp.uint8) if self.name.endswith(ZERO_ONE) else jnp.asarray(seen)
 
@@ -149,7 +149,7 @@ class GymnaxEnv:
         return gymnax_pictures.action_name(self.name, action)
 
     def _scaled(self, action: jax.Array) -> jax.Array:
-        """What gymnax takes: of a continuous action in [-1, 1] the place between the bounds."""
+        """The action for gymnax: a continuous one in [-1, 1] is scaled to the bounds."""
         if not self.action_size:
             return action
         low, high = (jnp.asarray(bound, jnp.float32) for bound in self.bounds)
@@ -157,7 +157,7 @@ class GymnaxEnv:
 
 
 class DrawnGymnaxEnv(GymnaxEnv):
-    """A game of classic control, which has a picture."""
+    """A game of classic control, with a picture."""
 
     def svg(self, state: GymnaxState) -> str:
         """A picture of one (unbatched) state as a standalone `<svg>` string."""
@@ -165,7 +165,7 @@ class DrawnGymnaxEnv(GymnaxEnv):
 
 
 class Gymnax0:
-    """A game of gymnax 0.0 behind the methods of 1.0 that are used here."""
+    """A game of gymnax 0.0 with the methods of 1.0 that this file uses."""
 
     def __init__(self, inner: Any) -> None:
         self.reset_env, self.action_space = inner.reset_env, inner.action_space
@@ -173,16 +173,16 @@ class Gymnax0:
         self._seen_by = inspect.signature(inner.get_obs).parameters.keys() & {"params", "key"}
 
     def step_env(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple:
-        """The step without the limit of steps, which 0.0 counts as an end like any other."""
+        """The step without the step limit, which 0.0 treats as an end like any other."""
         limit = type(params.max_steps_in_episode)(1 << 30)
         return self._inner.step_env(key, state, action, params.replace(max_steps_in_episode=limit))
 
     def is_truncated(self, state: Any, params: Any) -> jax.Array:
-        """bool[]: the limit of steps is reached."""
+        """bool[]: whether the step limit is reached."""
         return jnp.asarray(state.time) >= params.max_steps_in_episode
 
     def observe(self, key: jax.Array, state: Any, action: None, params: Any) -> jax.Array:
-        """The observation; what `get_obs` takes besides the state differs from game to game."""
+        """The observation; the arguments of `get_obs` besides the state differ between games."""
         del action
         given = {"params": params, "key": key}
         return self._inner.get_obs(state, **{name: given[name] for name in self._seen_by})
@@ -191,13 +191,13 @@ class Gymnax0:
 def make(name: str, *, sticky_actions: float = 0.0, **options: Any) -> GymnaxEnv:
     """The gymnax game `name`, such as "CartPole-v1" or "Breakout-MinAtar".
 
-    `sticky_actions` is the chance that a step repeats what was done last; `options` replace fields of gymnax's
-    parameters.
+    `sticky_actions` is the probability that a step repeats the previous action; `options` replace fields of
+    gymnax's parameters.
 
     Raises:
       ImportError: gymnax is not installed.
       ValueError: `sticky_actions` is no probability, gymnax has no such game, it cannot be built
-        (MNISTBandit-bsuite downloads its images), it has no such parameter, or its actions are no numbers and no
+        (MNISTBandit-bsuite downloads its images), it has no such parameter, or its actions are neither numbers nor
         vectors within bounds.
     """
     try:
@@ -243,7 +243,7 @@ def _with_options(name: str, params: Any, options: dict[str, Any]) -> Any:
 
 
 def _bounds(space: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """f32[D] the ends of a Box with one axis; None of other spaces, and where an end is infinite."""
+    """f32[D] twice: the bounds of a Box with one axis; None for other spaces and for infinite bounds."""
     if not hasattr(space, "low") or len(space.shape) != 1:
         return None
     low, high = (np.broadcast_to(np.asarray(end, np.float32), space.shape) for end in (space.low, space.high))

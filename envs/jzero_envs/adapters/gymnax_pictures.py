@@ -1,4 +1,4 @@
-"""What players call the actions of gymnax's games, and pictures of those of classic control.
+"""Names of the actions of gymnax's games, and pictures of its classic control games.
 
 Sizes are those of Gym's pictures of the same games.
 """
@@ -27,12 +27,12 @@ WORDS = {
 
 
 def action_name(name: str, action: int) -> str:
-    """What players call the action; its number where they have no name for it."""
+    """The name of the action; its number if it has no name."""
     return WORDS[name][action] if name in WORDS else str(action)
 
 
 def _cart_pole(state: Any, params: Any) -> str:
-    """The track is 4.8 units wide; gymnax ends the episode at its ends, or where the pole leans by 12 degrees."""
+    """The track is 4.8 units wide; an episode ends at its ends, or when the pole leans by 12 degrees."""
     x, lean = 100 * float(state.x), float(state.theta)
     top_x, top_y = x + 100 * math.sin(lean), -100 * math.cos(lean)
     limit = 100 * float(params.x_threshold)
@@ -64,7 +64,7 @@ def _mountain_car(state: Any, params: Any) -> str:
 
 
 def _acrobot(state: Any, params: Any) -> str:
-    """Both links are one unit long; the goal is the line a unit above the joint."""
+    """Both links are one unit long; the goal is the line one unit above the joint."""
     del params
     first, second = float(state.joint_angle1), float(state.joint_angle2)
     elbow = 50 * math.sin(first), 50 * math.cos(first)
@@ -82,7 +82,7 @@ PICTURES: dict[str, tuple[tuple[int, int, int, int], Callable[[Any, Any], str]]]
     "MountainCar-v0": ((-130, -130, 200, 150), _mountain_car),
     "Acrobot-v1": ((-115, -115, 230, 230), _acrobot),
 }
-"""What is in the picture, (x, y, width, height), and what draws it from gymnax's state and parameters."""
+"""The picture's frame (x, y, width, height), and the function that draws gymnax's state and parameters."""
 
 
 def svg(name: str, state: Any, params: Any) -> str:

@@ -1,21 +1,21 @@
 """Atari 2600 games reimplemented in JAX, from JAXtari: `jzero.make("jaxtari:pong")`. No emulator, no ROM.
 
-An action is held for `frame_skip` frames (4) and the player earns the sum of their rewards, not clipped. The
-actions are the game's own set, none is sticky; a game begins at its first frame, and a lost life does not end it.
-The game's end is `terminated`, after `max_frames` (108,000, which are 27,000 steps) it is `truncated`.
+An action is held for `frame_skip` frames (4); the reward is the sum of their rewards, not clipped. The actions are
+the game's own set, without sticky actions; a game begins at its first frame, and a lost life does not end it. The
+game's end is `terminated`; after `max_frames` (108,000, 27,000 steps) it is `truncated`.
 
-The observation is f32[4, F] (`stack`): for each of the last 4 steps, the oldest first, the game's objects in the
-order of JAXtari's `ObjectCentricWrapper`, each number scaled to [0, 1] by the range that the game declares for it;
-Pong's 26 numbers are x, y, width, height, activity, look, state and angle of player, enemy and ball, and the score.
-A state keeps the 4 states of the game that they are made from.
+The observation is f32[4, F] (`stack`): for each of the last 4 steps, oldest first, the game's objects as a row of
+JAXtari's `ObjectCentricWrapper`, each number scaled to [0, 1] by the range that the game declares for it; Pong's 26
+numbers are x, y, width, height, activity, look, state and angle of player, enemy and ball, and the score. A state
+keeps the 4 game states behind the observation.
 
-These games need no sprites as long as nobody looks at pixels; a few compute with them, which an error says. Sprites
-are installed by `python -m jaxtari.install_sprites`, which asks whether one owns the ROMs and downloads them. With
-them "jaxtari:pong?pixels=True" shows uint8 [210, 160, 12], the colours of 4 steps' last frames, the oldest first,
-and games that compute with them are made by "jaxtari:alien?sprites=True".
+These games need sprites only for pixels; a few games compute with sprites, and an error says so. `python -m
+jaxtari.install_sprites` asks whether you own the ROMs and downloads the sprites. With them
+"jaxtari:pong?pixels=True" observes uint8 [210, 160, 12], the colours of 4 steps' last frames, oldest first, and
+"jaxtari:alien?sprites=True" makes a game that computes with sprites.
 
-In `SHOWN` games nothing is secret and nothing is left to chance. The others may hide cards or draw chance from what
-they keep, so AlphaZero is refused there: learn a model.
+`SHOWN` games have no hidden state and no chance. Others may hide cards or draw chance from their state, so
+AlphaZero refuses them: use a learned model.
 Source: https://github.com/k4ntz/JAXAtari (Delfosse et al.); the package `jaxatari` is an older name of `jaxtari`.
 """
 
@@ -34,15 +34,15 @@ from jzero.registry import unknown_name
 from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome, in_unit_range
 
 SHOWN = ("breakout", "pong")
-"""Games without chance and without secrets."""
+"""Games without chance and without hidden state."""
 _SPRITES = "python -m jaxtari.install_sprites"
 
 
 class JaxtariGame(NamedTuple):
-    """What a game goes on from. K steps in an observation."""
+    """The state of a game. K steps in an observation."""
 
-    states: Any  # JAXtari's, [K, ...]: the newest last, the first repeated where the game is younger
-    frames: jax.Array  # i32[]: played so far
+    states: Any  # JAXtari's, [K, ...]: newest last; the first is repeated in a younger game
+    frames: jax.Array  # i32[]: number played
 
 
 def make(
@@ -56,16 +56,16 @@ def make(
 ) -> OnePlayerEnv:
     """The game `name` of JAXtari, such as "pong".
 
-    With `pixels` the observation is a picture; that, and `sprites`, for games that compute with them, need sprites.
+    With `pixels` the observation is a picture, which needs sprites; `sprites` is for games that compute with them.
 
     Raises:
       ImportError: jaxtari is not installed.
-      ValueError: it has no such game, the game's sprites are needed and missing, or a number is below 1.
+      ValueError: it has no such game, needed sprites are missing, or a number is below 1.
     """
     try:
         from jaxtari.core import GAME_MODULES
     except ImportError as error:
-        raise ImportError(f"games of JAXtari need it ({error}): pip install jaxtari") from error
+        raise ImportError(f"JAXtari games need jaxtari ({error}): pip install jaxtari") from error
     if name not in GAME_MODULES:
         raise ValueError(unknown_name("game of JAXtari", name, list(GAME_MODULES)))
     for option, value in (("frame_skip", frame_skip), ("stack", stack), ("max_frames", max_frames)):
@@ -82,7 +82,7 @@ def make(
         )
 
     def advance(game: JaxtariGame, action: jax.Array, key: jax.Array) -> Outcome:
-        del key  # it stands in the state
+        del key  # the state has it
 
         def frame(now: tuple[Any, jax.Array], _: None) -> tuple[tuple[Any, jax.Array], jax.Array]:
             state, done = now
@@ -117,14 +117,14 @@ def make(
 
 
 def _game(name: str, module_name: str, sprites: bool) -> Any:
-    """JAXtari's environment, with or without its renderer.
+    """The environment of JAXtari, with or without its renderer.
 
     Raises:
-      ValueError: it needs sprites, and they are missing.
+      ValueError: it needs sprites that are missing.
     """
     from jaxtari.environment import JaxEnvironment
 
-    # Not `jaxtari.make`, which refuses to start without sprites and may ask at the keyboard.
+    # Not `jaxtari.make`, which does not start without sprites and may prompt for input.
     try:
         module = importlib.import_module(module_name)
         kind = _classes(module, JaxEnvironment)[0]
@@ -138,14 +138,14 @@ def _game(name: str, module_name: str, sprites: bool) -> Any:
 
 
 def _classes(module: Any, base: type) -> list[type]:
-    """The classes derived from `base` in a module, by name; JAXtari takes the first one too."""
+    """The subclasses of `base` in a module, by name; JAXtari too takes the first one."""
     found = (value for _, value in inspect.getmembers(module, inspect.isclass))
     return [kind for kind in found if issubclass(kind, base) and kind is not base]
 
 
 @contextlib.contextmanager
 def _without_renderer(module: Any) -> Iterator[None]:
-    """While it lasts, games of the module are built with a renderer that loads nothing."""
+    """Inside this context, games of the module are built with a renderer that loads nothing."""
     from jaxtari.renderers import JAXGameRenderer
 
     with contextlib.ExitStack() as patches:
@@ -155,7 +155,7 @@ def _without_renderer(module: Any) -> Iterator[None]:
 
 
 class _NoRenderer:
-    """Stands in for a renderer."""
+    """A renderer that draws nothing."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Loads no sprites."""

@@ -1,21 +1,21 @@
 """Games of jumanji (1.1 or newer), all as one player: `jzero.make("jumanji:Game2048-v1")`.
 
-Any jumanji game with a discrete action space. More keyword arguments go to the game's constructor:
-"jumanji:Maze-v0?time_limit=50". What is read how:
-- Actions of several numbers (MultiDiscrete) are numbered row by row; up to `MAX_ACTIONS` of them. Where each number
-  is an agent's action, the player moves all agents at once and earns the sum of their rewards.
-- Legal actions are the observation's `action_mask`; without it all are legal. An illegal action does what jumanji
-  makes of it: most games end, some do nothing.
-- The last TimeStep is `terminated` where its discount is 0, else `truncated`. Only LevelBasedForaging and Connector
-  tell a time limit from an end; in the other games with a `time_limit` the limit counts as `terminated`, and the
-  observation has the `step_count`.
-- The observation is the rest of jumanji's, as dicts of arrays, or the array where there is only one. It stands in
-  the state, since jumanji has no function that computes it. `observe` scales numbers to [0, 1] by the range that
-  jumanji declares for them: of Snake's `step_count`, up to 3,999, a network would see little else.
-- jumanji keeps a random key in its state. Here `step` puts its own key in its place before, and takes it out after:
-  all chance is the given key's, and a search cannot see the dice of the game.
+Takes any jumanji game with a discrete action space. Further keyword arguments go to the game's constructor:
+"jumanji:Maze-v0?time_limit=50".
+- Actions of several numbers (MultiDiscrete) are numbered row by row, up to `MAX_ACTIONS`. If each number is an
+  agent's action, the player moves all agents at once and gets the sum of their rewards.
+- Legal actions are the observation's `action_mask`; without it all are legal. jumanji decides what an illegal
+  action does: most games end, some do nothing.
+- The last TimeStep is `terminated` if its discount is 0, else `truncated`. Only LevelBasedForaging and Connector
+  distinguish a time limit from an end; in the other games with a `time_limit` the limit counts as `terminated`, and
+  the observation has the `step_count`.
+- The observation is the rest of jumanji's, as dicts of arrays, or the array if there is only one. The state stores
+  it, since jumanji has no function that computes it. `observe` scales numbers to [0, 1] by the range that jumanji
+  declares for them: next to a `step_count` of thousands a network would see little of Snake's board.
+- jumanji keeps a random key in its state. Here `step` replaces it by its own key and removes it afterwards: all
+  chance comes from the given key, and a search cannot foresee the game's chance.
 
-Games in `HIDDEN` do not show all of their state, so AlphaZero is refused there: learn a model.
+Games in `HIDDEN` do not show all of their state, so AlphaZero refuses them: use a learned model.
 Source: https://github.com/instadeepai/jumanji (Bonnet et al. 2024).
 """
 
@@ -35,11 +35,11 @@ from jzero_envs.adapters.one_player import in_unit_range
 MAX_ACTIONS = 10_000
 """The largest number of actions that a game may have."""
 HIDDEN = ("LevelBasedForaging", "Minesweeper", "RobotWarehouse")
-"""Games whose states hold what the player may not see: mines; what is out of the agents' view."""
+"""Games whose states hold what the player may not see: mines; everything outside the agents' view."""
 
 
 class JumanjiState(NamedTuple):
-    """A state of jumanji and what jzero reads. A actions."""
+    """A state of jumanji, and the fields that jzero reads. A actions."""
 
     inner: Any  # jumanji's state without its key
     observation: Any  # dicts of arrays, or an array
@@ -55,11 +55,11 @@ class JumanjiEnv:
     """One game of jumanji; `make` builds it."""
 
     name: str
-    """As jumanji calls it."""
+    """Its name in jumanji."""
     inner: Any
     """jumanji's environment."""
     counts: tuple[int, ...]
-    """How many values each number of an action has; () for an action that is one number."""
+    """Number of values of each number in an action; () if an action is one number."""
     num_actions: int
     """A."""
     shown: Any
@@ -77,7 +77,7 @@ class JumanjiEnv:
         return self._state(*self.inner.reset(key))
 
     def step(self, state: JumanjiState, action: jax.Array, key: jax.Array) -> JumanjiState:
-        """The state after `action` (i32[]); `key` is the only chance."""
+        """The state after `action` (i32[]); all chance comes from `key`."""
         inner = state.inner.replace(key=key)
         return keep_finished(state, self._state(*self.inner.step(inner, self._numbers(action))))
 
@@ -90,7 +90,7 @@ class JumanjiEnv:
         return jax.tree.map(scaled, state.observation, self.shown)
 
     def _numbers(self, action: jax.Array) -> jax.Array:
-        """The action of jumanji's specification whose number is `action` (i32[])."""
+        """The action number `action` (i32[]) in jumanji's form."""
         spec = self.inner.action_spec
         if not self.counts:
             return jnp.asarray(action, spec.dtype)
@@ -113,7 +113,7 @@ class JumanjiEnv:
         return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), state)
 
     def _legal(self, mask: jax.Array | None) -> jax.Array:
-        """bool[A] of a mask over all actions, or [numbers of an action, values of each]."""
+        """bool[A] from a mask over all actions, or from one [numbers of an action, values of each]."""
         if mask is None:
             return jnp.ones(self.num_actions, bool)
         if mask.size == self.num_actions:
@@ -167,7 +167,7 @@ def make(name: str, **options: Any) -> JumanjiEnv:
     if masked != num_actions:
         raise ValueError(
             f"jumanji game {name!r}: its action_mask is of {masked:,} actions, its action_spec of {num_actions:,} "
-            f"({' x '.join(map(str, sizes))}); both must tell the same actions"
+            f"({' x '.join(map(str, sizes))}); both must describe the same actions"
         )
     return env
 
@@ -179,7 +179,7 @@ def _parts(fields: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _plain(tree: Any) -> Any:
-    """Named tuples, dataclasses and specifications of several arrays as dicts."""
+    """Converts named tuples, dataclasses and specifications of several arrays to dicts."""
     if dataclasses.is_dataclass(tree):
         return {field.name: _plain(getattr(tree, field.name)) for field in dataclasses.fields(tree)}
     if hasattr(tree, "_asdict"):

@@ -1,16 +1,16 @@
 """Grid worlds of navix, MiniGrid's in JAX: `jzero.make("navix:Navix-Empty-5x5-v0")`.
 
-Actions are navix's seven: turn left, turn right, forward, pick up, drop, toggle, done. The player earns what the
-environment gives, most often 1 at the goal. An end by the rules (the goal, lava, a ball) is `terminated`, the limit
-of `max_steps` (navix's default is 100) `truncated`. More options go to navix's constructor.
+Actions are navix's seven: turn left, turn right, forward, pick up, drop, toggle, done. Rewards are the
+environment's, usually 1 at the goal. An end by the rules (the goal, lava, a ball) is `terminated`, the limit
+`max_steps` (navix's default is 100) `truncated`. Further options go to navix's constructor.
 
-Observations are navix's, by the name of the function: "symbolic", the whole grid as uint8 [H, W, 3] (what stands
-there, its colour, its state or direction), "rgb", a picture uint8 [32 H, 32 W, 3], and what else
-`navix.observations` has: "navix:Navix-DoorKey-8x8-v0?observation='symbolic_first_person'". In views of a part, and
-in GoToDoor, which does not show the door that is meant, AlphaZero is refused: learn a model.
+Observations are navix's, by the name of the function: "symbolic", the whole grid as uint8 [H, W, 3] (object,
+colour, state or direction), "rgb", a picture uint8 [32 H, 32 W, 3], and the others in `navix.observations`:
+"navix:Navix-DoorKey-8x8-v0?observation='symbolic_first_person'". With partial views, and in GoToDoor, which does
+not show which door is meant, AlphaZero refuses: use a learned model.
 
-navix's step starts a new game after an end, and its states hold the tiles of pictures; neither is so here: a
-state of Empty-5x5 takes 262 bytes instead of 5.3 kB.
+navix's step starts a new game after an end, and its states store picture tiles. This adapter does neither: a state
+of Empty-5x5 takes 262 bytes instead of 5.3 kB.
 Source: https://github.com/epignatelli/navix (Pignatelli et al. 2024).
 """
 
@@ -26,16 +26,16 @@ from jzero.registry import unknown_name
 from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome
 
 SHOW_ALL = ("rgb", "symbolic")
-"""Observations that show the whole grid with all that an agent can tell apart."""
+"""Observations that show the whole grid and everything that an agent can distinguish."""
 HIDDEN = ("GoToDoor",)
 """Games whose states hold what the player may not see in any observation: the door to go to."""
 
 
 class NavixGame(NamedTuple):
-    """What a game of navix goes on from."""
+    """The state of a game of navix."""
 
     state: Any  # navix's state, without the tiles of pictures
-    steps: jax.Array  # i32[]: taken so far
+    steps: jax.Array  # i32[]: number taken
 
 
 def make(name: str, *, max_steps: int = 100, observation: str = "symbolic", **options: Any) -> OnePlayerEnv:
@@ -56,7 +56,7 @@ def make(name: str, *, max_steps: int = 100, observation: str = "symbolic", **op
     if observation not in views:
         raise ValueError(unknown_name("observation of navix", observation, sorted(views)))
     try:
-        # What is seen is computed when somebody looks.
+        # The observation is computed only when it is needed.
         inner = navix.make(name, max_steps=max_steps, observation_fn=navix.observations.none, **options)
     except TypeError as error:
         known = ", ".join(field.name for field in fields(navix.make(name)))
@@ -69,7 +69,7 @@ def make(name: str, *, max_steps: int = 100, observation: str = "symbolic", **op
         return NavixGame(first.state.replace(cache=()), first.t)
 
     def advance(game: NavixGame, action: jax.Array, key: jax.Array) -> Outcome:
-        del key  # it stands in the state
+        del key  # the state has it
         zero = jnp.int32(0)
         now = navix.Timestep(game.steps, zero, zero, jnp.float32(0), zero, game.state)
         after = inner._step(now, action)  # `step` would start a new game after the end
@@ -85,7 +85,7 @@ def make(name: str, *, max_steps: int = 100, observation: str = "symbolic", **op
 
 
 def _views(module: Any) -> dict[str, Callable[[Any], jax.Array]]:
-    """The functions of a module that take a state alone and show something of it."""
+    """The functions of a module that take only a state and return an observation."""
     found = {}
     for name, function in inspect.getmembers(module, inspect.isfunction):
         own = function.__module__ == module.__name__

@@ -1,9 +1,9 @@
-"""Shared by adapters of single-player games: an environment made from three functions of a package's states.
+"""Shared by adapters of single-player games: an environment made from three functions on a package's states.
 
-`OnePlayerEnv(name, num_actions, reset, advance, look)` keeps the protocol for them: all actions are legal, a
-finished state stays as it is, and chance is the key of the step alone. Packages that keep a random key in their
-state (of `jax.random.key`'s type) are given the step's in its place, and it is taken out after: a search cannot see
-the dice of the game. docs/environments.md has an adapter in 20 lines.
+`OnePlayerEnv(name, num_actions, reset, advance, look)` implements the protocol: all actions are legal, stepping a
+finished state does not change it, and all chance comes from the step's key. If a package keeps a random key in its
+state (of `jax.random.key`'s type), the step's key replaces it and is removed afterwards, so a search cannot foresee
+the game's chance. docs/environments.md has an adapter in 20 lines.
 
 `in_unit_range` scales an observation by the range that a package declares for it.
 """
@@ -20,25 +20,23 @@ from jzero.env import keep_finished
 
 
 class OnePlayerState(NamedTuple):
-    """A state of a package and what jzero reads. A actions."""
+    """A state of a package, and the fields that jzero reads. A actions."""
 
     inner: Any  # the package's, without keys
     current_player: jax.Array  # i32[]: 0
-    legal_action_mask: jax.Array  # bool[A]: always all of them
+    legal_action_mask: jax.Array  # bool[A]: always all true
     rewards: jax.Array  # f32[1]: of the last step
     terminated: jax.Array  # bool[]: ended by the game's rules
-    truncated: jax.Array  # bool[]: a limit of steps is reached, and the game not ended
+    truncated: jax.Array  # bool[]: a step limit is reached, and the game has not ended
 
 
 class Outcome(NamedTuple):
-    """What a package's step leads to."""
+    """The result of a package's step."""
 
     inner: Any  # its state
     reward: Any  # a number
     terminated: Any  # bool[]: ended by the game's rules
-    truncated: Any = (
-        False  # bool[]: a limit of steps is reached; where the game has ended too, the end counts
-    )
+    truncated: Any = False  # bool[]: a step limit is reached; if the game has ended too, the end counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,7 @@ class OnePlayerEnv:
     reset: Callable[[jax.Array], Any]
     """key -> the package's first state."""
     advance: Callable[[Any, jax.Array, jax.Array], Outcome]
-    """(the package's state, action i32[], key) -> what the action leads to, without a new game at the end."""
+    """(the package's state, action i32[], key) -> the action's outcome, without a new game at the end."""
     look: Callable[[Any], Any]
     """The package's state, without keys -> the observation."""
     hidden_information: bool = False
@@ -72,7 +70,7 @@ class OnePlayerEnv:
         )
 
     def step(self, state: OnePlayerState, action: jax.Array, key: jax.Array) -> OnePlayerState:
-        """The state after `action` (i32[]); `key` is the only chance."""
+        """The state after `action` (i32[]); all chance comes from `key`."""
         action = jnp.asarray(action, jnp.int32)
         outcome = self.advance(with_keys(state.inner, key), action, key)
         terminated = jnp.asarray(outcome.terminated, bool)
@@ -110,13 +108,13 @@ def in_unit_range(number: Any, low: Any, high: Any) -> jax.Array:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class KeyPlace:
-    """Where a package keeps random keys [*shape] in its state; it stands in for them between steps."""
+    """A placeholder for random keys [*shape] in a package's state between steps."""
 
     shape: tuple[int, ...]
 
 
 def without_keys(tree: Any) -> Any:
-    """`tree` of arrays whose dtype does not depend on Python numbers, with a `KeyPlace` for all random keys."""
+    """`tree` as arrays of fixed dtype, also for Python numbers, with a `KeyPlace` for all random keys."""
 
     def plain(leaf: Any) -> Any:
         if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
@@ -127,7 +125,7 @@ def without_keys(tree: Any) -> Any:
 
 
 def with_keys(tree: Any, key: jax.Array) -> Any:
-    """`tree` with keys of `key` in its places for them: the key itself where there is one place for one."""
+    """`tree` with keys from `key` in its `KeyPlace`s: `key` itself if there is one place for one key."""
     leaves, structure = jax.tree.flatten(tree, is_leaf=_is_place)
     places = sum(map(_is_place, leaves))
     keys = iter([key] if places < 2 else jax.random.split(key, places))

@@ -1,17 +1,17 @@
 """Games of pgx (2.6 or newer): `jzero.make("pgx:othello")`.
 
-A state is pgx's own without its observation, which `observe` computes: of Othello's 472 bytes 128 go, of chess's
-46 kB 30 kB, and a search tree keeps a state a node. Further differences from pgx:
-- an illegal action loses as everywhere in jzero (-1, everyone else +1); pgx pays the others P - 1;
-- stepping a finished state keeps all of it.
+A state is pgx's own without its observation, which `observe` computes: this saves 128 of Othello's 472 bytes and 30
+of chess's 46 kB for each node of a search tree. Further differences from pgx:
+- an illegal action loses as everywhere in jzero (-1, all others +1); pgx pays the others P - 1;
+- stepping a finished state does not change it.
 
-Kept as it is: who sits where. In most games of two, `init` draws whether seat 0 or 1 moves first. Every game of two
-in pgx is zero-sum. Chance comes from the key that `step` is given: no state of pgx 2 holds a key of its own (2048,
-backgammon, MinAtar). MinAtar is pgx's: the original's actions that a game uses, and its sticky actions (0.1).
+Seats are pgx's: in most games of two, `init` draws whether seat 0 or 1 moves first. Every game of two in pgx is
+zero-sum. Chance (2048, backgammon, MinAtar) comes from the key given to `step`: no state of pgx 2 keeps a key.
+MinAtar is pgx's: the actions that a game uses, and the original's sticky actions (0.1).
 
-Cards are hidden in `HIDDEN`, and a search from the true state would see them. Kuhn poker and Leduc hold'em have
-`resample`, so searches plan in worlds that agree with what the player to move has seen; in Sparrow Mahjong
-AlphaZero is refused. Bridge bidding needs pgx's tables of double-dummy results, which `pgx.make` does not load.
+Games in `HIDDEN` hide cards, which a search from the true state would see. Kuhn poker and Leduc hold'em have
+`resample`, so searches plan in worlds that agree with what the player to move has seen; AlphaZero refuses Sparrow
+Mahjong. Bridge bidding needs pgx's tables of double-dummy results, which `pgx.make` does not load.
 Source: https://github.com/sotetsuk/pgx (Koyamada et al. 2023).
 """
 
@@ -30,11 +30,11 @@ from jzero_envs.adapters import pgx_pictures
 HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 """Games whose states hold what the player to move may not see."""
 SAME_PLAYER_AGAIN = ("backgammon", "leduc_holdem")
-"""Games of two in which a player may move twice in a row."""
+"""Two-player games in which a player may move twice in a row."""
 
 SQUARE = {"go_9x9": 9, "go_19x19": 19, "othello": 8, "tic_tac_toe": 3}
-"""Rows of the boards that may be turned and mirrored. (Othello's first position becomes another one by four of the
-seven symmetries, which is no harm: what is learned of it is as true.)"""
+"""Rows of the boards that may be rotated and reflected. (Four of the seven symmetries change Othello's first
+position, which does no harm: its targets are still correct.)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class PgxEnv:
     """One game of pgx; `make` builds it."""
 
     name: str
-    """As pgx calls it."""
+    """Its name in pgx."""
     num_actions: int
     """A."""
     num_players: int
@@ -62,7 +62,7 @@ class PgxEnv:
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """The seven of a square board in `SQUARE`; none elsewhere."""
+        """The seven symmetries of a square board for games in `SQUARE`; else none."""
         size = SQUARE.get(self.name)
         return () if size is None else square_symmetries(size, self.num_actions)
 
@@ -71,7 +71,7 @@ class PgxEnv:
         return _without_observation(self.inner.init(key))
 
     def step(self, state: Any, action: jax.Array, key: jax.Array) -> Any:
-        """The state after `action` (i32[]); `key` is the only chance."""
+        """The state after `action` (i32[]); all chance comes from `key`."""
         action = jnp.asarray(action, jnp.int32)
         legal = ((jnp.arange(self.num_actions, dtype=jnp.int32) == action) & state.legal_action_mask).any()
         next_state = _without_observation(self.inner.step(state, action, key))
@@ -93,12 +93,12 @@ class PgxEnv:
         """The picture that pgx draws of one (unbatched) state."""
         state = jax.tree.map(jnp.asarray, state)
         text = state.replace(observation=_observe(self.inner, state)).to_svg()
-        return text[text.index("<svg") :]  # MinAtar's begins with a declaration
+        return text[text.index("<svg") :]  # MinAtar's text begins with a declaration
 
 
 @partial(jax.jit, static_argnums=0)
 def _observe(inner: Any, state: Any) -> jax.Array:
-    """What pgx observes, compiled: a report draws hundreds of boards, half of whose time this was."""
+    """The observation of pgx, compiled: uncompiled it took half the time of a report's hundreds of boards."""
     return inner.observe(state)
 
 
@@ -126,15 +126,15 @@ class PgxCards(PgxEnv):
 
 
 class PgxChess(PgxEnv):
-    """A chess game of pgx, whose positions have a notation."""
+    """A chess game of pgx, with a notation for positions."""
 
     def from_fen(self, fen: str) -> Any:
-        """The state of a position in Forsyth-Edwards Notation; the last two fields may be left out.
+        """The state of a position in Forsyth-Edwards Notation; the last two fields are optional.
 
-        Nothing was played before it: the observation has no earlier boards, and it is the first of its repetitions.
+        It has no history: the observation has no earlier boards, and the position has not been repeated.
 
         Raises:
-            ValueError: it is none, or a side has not one king or too many pieces.
+            ValueError: `fen` is invalid, a side has not exactly one king, or it has too many pieces.
         """
         fields = fen.split()
         fields += ["-", "-", "0", "1"][len(fields) - 2 :] if 2 <= len(fields) < 6 else []
@@ -145,7 +145,7 @@ class PgxChess(PgxEnv):
         else:
             from pgx.gardner_chess import _from_fen as from_fen
         state = _without_observation(from_fen(" ".join([pieces, *fields[1:]])))
-        # pgx keeps its first position as the one before.
+        # pgx keeps its first position as the previous one.
         if self.name == "chess":
             x = state._x
             return state.replace(
@@ -156,7 +156,7 @@ class PgxChess(PgxEnv):
         )
 
     def to_fen(self, state: Any) -> str:
-        """A state's position in Forsyth-Edwards Notation."""
+        """The position of a state in Forsyth-Edwards Notation."""
         if self.name == "chess":
             from pgx.experimental.chess import to_fen
         else:
@@ -165,12 +165,12 @@ class PgxChess(PgxEnv):
 
 
 def _newest(history: jax.Array) -> jax.Array:
-    """A history [T, ...], newest first, with its first entry alone."""
+    """A history [T, ...], newest first, with only its first entry."""
     return jnp.zeros_like(history).at[0].set(history[0])
 
 
 def _checked_fen(fen: str, fields: list[str], side: int) -> str:
-    """The first of a FEN's six fields, if they can be read as a board of `side` rows; else a ValueError."""
+    """The first of a FEN's six fields; ValueError unless they describe a board of `side` rows."""
     rows = fields[0].split("/") if fields else []
     widths = [sum(int(c) if c.isdecimal() else 1 for c in line) for line in rows]
     kings = [fields[0].count(king) for king in "Kk"] if fields else []
@@ -181,7 +181,7 @@ def _checked_fen(fen: str, fields: list[str], side: int) -> str:
         and widths == [side] * side
         and set(fields[0]) <= set("pnbrqkPNBRQK/12345678")
         and kings == [1, 1]
-        and max(pieces) <= 2 * side  # pgx looks for no more
+        and max(pieces) <= 2 * side  # pgx looks for at most this number
         and fields[1] in ("w", "b")
         and set(fields[2]) <= set("KQkq-")
         and (fields[3] == "-" or fields[3] in squares)
@@ -196,14 +196,14 @@ def _checked_fen(fen: str, fields: list[str], side: int) -> str:
 
 
 def _redraw_kuhn_poker(state: Any, key: jax.Array) -> Any:
-    """The pack is one card of each of three ranks; `_cards` i32[2] is each player's."""
+    """The pack has one card of each of three ranks; `_cards` i32[2] has each player's."""
     mover = state.current_player
     pack = jnp.ones(3, jnp.float32).at[state._cards[mover]].set(0)
     return replace(state, _cards=state._cards.at[1 - mover].set(_draw(pack, key)))
 
 
 def _redraw_leduc_holdem(state: Any, key: jax.Array) -> Any:
-    """The pack is a pair of each of three ranks; `_cards` i32[3] is each player's and one seen in round 1 only."""
+    """The pack has two cards of each of three ranks; `_cards` i32[3] has each player's and one shown in round 1."""
     mover, cards, shown = state.current_player, state._cards, state._round > 0
     other_key, public_key = jax.random.split(key)
     pack = jnp.full(3, 2.0, jnp.float32).at[cards[mover]].add(-1).at[cards[2]].add(-shown.astype(jnp.float32))
@@ -213,7 +213,7 @@ def _redraw_leduc_holdem(state: Any, key: jax.Array) -> Any:
 
 
 def _draw(pack: jax.Array, key: jax.Array) -> jax.Array:
-    """i32[], the rank of a card drawn from a pack with this number of cards of each rank, f32[R]."""
+    """i32[]: the rank of a card drawn from `pack` f32[R], the number of cards of each rank."""
     return jax.random.categorical(key, jnp.log(pack)).astype(jnp.int32)
 
 
@@ -221,7 +221,7 @@ REDRAW: dict[str, Callable[[Any, jax.Array], Any]] = {
     "kuhn_poker": _redraw_kuhn_poker,
     "leduc_holdem": _redraw_leduc_holdem,
 }
-"""Functions that resample hidden cards."""
+"""The functions that resample hidden cards."""
 
 
 def make(name: str) -> PgxEnv:

@@ -1,9 +1,9 @@
-"""Moves of pgx's chess games as UCI writes them: chess on 8 x 8, Gardner's minichess on 5 x 5.
+"""Moves of pgx's chess games in UCI notation: chess on 8 x 8, Gardner's minichess on 5 x 5.
 
-Axes: S squares of a side. An action is S^2 origins x planes; a square is column * S + row, both from a1 on, and
-seen by the player to move: black's rows count from the other side. Planes are those of AlphaZero (Silver et al.
-2018): nine underpromotions, then queen moves by direction and distance, then knight moves. Gardner's board has the
-files a to e and the rows 1 to 5, white's pieces on row 1.
+Axes: S squares per side. Actions are S^2 origins x planes; a square is column * S + row, counted from a1 and seen
+by the player to move: black's rows count from the other side. Planes are AlphaZero's (Silver et al. 2018): nine
+underpromotions, then queen moves by direction and distance, then knight moves. Gardner's board has the files a to e
+and the rows 1 to 5, with white's pieces on row 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Area = tuple[float, float, float, float]
-"""x, y, width, height in a picture's units."""
+"""(x, y, width, height) in units of the picture."""
 FILES = "abcdefgh"
 UNDERPROMOTIONS = "rbn"
 """The pieces of planes 0-2, 3-5 and 6-8."""
@@ -32,7 +32,7 @@ class Move(NamedTuple):
     target: int
     """A square."""
     piece: str
-    """What a pawn becomes: q, r, b, n, or nothing."""
+    """The piece that a pawn becomes: q, r, b, n, or nothing."""
 
 
 def is_black(state: Any) -> bool:
@@ -49,7 +49,7 @@ def move(action: int, state: Any) -> Move:
     """What an action does in a state.
 
     Raises:
-        ValueError: no piece moves so on this board.
+        ValueError: no piece can make this move on this board.
     """
     squares = board(state)
     side = math.isqrt(len(squares))
@@ -66,10 +66,10 @@ def move(action: int, state: Any) -> Move:
 
 
 def to_uci(action: int, state: Any) -> str:
-    """What UCI calls an action in a state, such as e2e4, e1g1 (castling) or a7a8q.
+    """The UCI name of an action in a state, such as e2e4, e1g1 (castling) or a7a8q.
 
     Raises:
-        ValueError: no piece moves so on this board.
+        ValueError: no piece can make this move on this board.
     """
     side = math.isqrt(len(board(state)))
     origin, target, piece = move(action, state)
@@ -78,7 +78,7 @@ def to_uci(action: int, state: Any) -> str:
 
 
 def areas(state: Any) -> dict[int, tuple[Area, ...]]:
-    """Of each legal action the squares of the picture that one clicks: the piece's, then where it goes."""
+    """For each legal action the squares of the picture to click: the piece's, then its destination."""
     side = math.isqrt(len(board(state)))
 
     def area(square: int) -> Area:
@@ -94,7 +94,7 @@ def areas(state: Any) -> dict[int, tuple[Area, ...]]:
 
 @functools.cache
 def _targets(side: int) -> np.ndarray:
-    """i32[S^2, planes]: where each plane leads from each square; -1 off the board."""
+    """i32[S^2, planes]: the destination of each plane from each square; -1 off the board."""
     steps = [(1, 0), (1, 1), (1, -1)] * 3  # (rows, columns) of the underpromotions
     away, towards = range(1 - side, 0), range(1, side)
     steps += [(d, 0) for d in away] + [(d, 0) for d in towards]

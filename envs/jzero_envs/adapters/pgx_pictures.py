@@ -1,4 +1,4 @@
-"""Where one clicks on the pictures that pgx draws, what players call its actions, and pictures of its card games.
+"""Places to click on pgx's pictures, names of its actions, and pictures of its card games.
 
 pgx draws cells of `grid` units with a margin of half a cell.
 """
@@ -11,7 +11,7 @@ from jzero_envs.adapters import pgx_chess
 from jzero_envs.adapters.pgx_chess import Area
 
 LETTERS = "abcdefghjklmnopqrstuvwxyz"
-"""Columns as Go counts them, without i."""
+"""Go's column letters, without i."""
 
 WORDS = {
     "2048": ("left", "up", "right", "down"),
@@ -28,7 +28,7 @@ CHESS = ("chess", "gardner_chess")
 
 
 def areas(name: str, state: Any) -> dict[int, tuple[Area, ...]]:
-    """The rectangles of each action, clicked one after another; {} where the picture has no such places."""
+    """The rectangles to click in turn for each action; {} if the picture has no such places."""
     if name == "connect_four":
         return {column: ((17.5 + 35 * column, 17.5, 35, 210),) for column in range(7)}
     if name in GRID:
@@ -43,7 +43,7 @@ def areas(name: str, state: Any) -> dict[int, tuple[Area, ...]]:
 
 
 def action_name(name: str, state: Any, action: int) -> str:
-    """What players call the action; its number where they have no name for it."""
+    """The name of the action; its number if it has no name."""
     if name in WORDS:
         return WORDS[name][action]
     if name == "connect_four":
@@ -60,13 +60,13 @@ def action_name(name: str, state: Any, action: int) -> str:
 
 
 def cards_svg(name: str, state: Any, viewer: int | None) -> str:
-    """A table of Kuhn or Leduc poker: both hands, the public card, what is in the pot, the last action.
+    """A table of Kuhn or Leduc poker: both hands, the public card, the pot, the last action.
 
     Args:
         name: "kuhn_poker" or "leduc_holdem".
         state: one state.
-        viewer: the player at the bottom, who sees no other hand, and the public card once it is turned; None for
-            somebody who sees all cards.
+        viewer: the player at the bottom, who does not see the other hand, and sees the public card once it is
+            turned; None: all cards are face up.
     """
     cards = [int(card) for card in state._cards]
     chips = [int(count) for count in (state._chips if name == "leduc_holdem" else 1 + state._pot)]

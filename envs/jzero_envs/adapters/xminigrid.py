@@ -1,14 +1,14 @@
 """Grid worlds of XLand-MiniGrid: `jzero.make("xminigrid:MiniGrid-Empty-5x5")`.
 
-Actions are its six: forward, turn right, turn left, pick up, put down, toggle. The player earns
-1 - 0.9 steps / max_steps at the goal. Reaching the goal is `terminated`, the limit of steps `truncated`. Its
-parameters may stand in the name: "xminigrid:MiniGrid-DoorKey-8x8?max_steps=100&view_size=5".
+Actions are its six: forward, turn right, turn left, pick up, put down, toggle. The reward is
+1 - 0.9 steps / max_steps at the goal. Reaching the goal is `terminated`, the step limit `truncated`. The name can
+set parameters: "xminigrid:MiniGrid-DoorKey-8x8?max_steps=100&view_size=5".
 
-The observation is what the agent sees ahead of it, uint8 [view_size, view_size, 2] (what stands there and its
-colour), the agent in the middle of the last row. What is behind it, where it looks and what it carries are not
-shown, so AlphaZero is refused: learn a model.
+The observation is the agent's view ahead, uint8 [view_size, view_size, 2] (object and colour); the agent is in the
+middle of the last row. It does not show what is behind the agent, its direction and what it carries, so AlphaZero
+refuses: use a learned model.
 
-An XLand environment has no goal until it is given a ruleset, from one of the benchmarks that
+An XLand environment needs a ruleset, which defines its goal, from one of the benchmarks that
 `xminigrid.load_benchmark` downloads: jzero.make("xminigrid:XLand-MiniGrid-R1-9x9", ruleset=ruleset).
 Source: https://github.com/dunnolab/xland-minigrid (Nikulin et al. 2023).
 """
@@ -36,7 +36,7 @@ def make(name: str, **options: Any) -> OnePlayerEnv:
         from xminigrid.types import StepType, TimeStep
     except ImportError as error:
         raise ImportError(
-            f"environments of XLand-MiniGrid need it ({error}): pip install xminigrid"
+            f"XLand-MiniGrid environments need xminigrid ({error}): pip install xminigrid"
         ) from error
     known = xminigrid.registered_environments()
     if name not in known:
@@ -52,7 +52,7 @@ def make(name: str, **options: Any) -> OnePlayerEnv:
         return inner.reset(params, key).state
 
     def advance(state: Any, action: jax.Array, key: jax.Array) -> Outcome:
-        del key  # nothing is left to chance after the first state
+        del key  # there is no chance after the first state
         now = TimeStep(state, StepType.MID, jnp.float32(0), jnp.float32(1), jnp.int32(0))
         after = inner.step(params, now, action)
         return Outcome(after.state, after.reward, after.last() & (after.discount == 0), after.last())
