@@ -48,7 +48,7 @@ MUZERO = replace(
     algorithm="muzero",
     # Where no action matters yet Q-values differ by noise only, which must not decide: hence the least range.
     search=SearchSettings(policy="puct", num_simulations=50, dirichlet_alpha=0.3, min_value_range=0.5),
-    # Nothing is searched again, so what is learned from must be recent.
+    # Nothing is searched again, so the positions trained on must be recent.
     muzero=replace(GUMBEL_MUZERO.muzero, bootstrap="network"),
     replay_plies=1500,
     temperature_plies=1_000,

@@ -1,4 +1,4 @@
-"""Connect Four's main job with settings changed, at equal CPU time on one core.
+"""Connect Four's experiment with settings changed, at equal CPU time on one core.
 
     taskset -c 0 python experiments/benchmarks/strength.py --name base --minutes 10
     taskset -c 0 python experiments/benchmarks/strength.py --name cooldown --minutes 10 --cooldown 0.3 --seed 1
