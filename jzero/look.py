@@ -22,7 +22,7 @@ import numpy as np
 
 from jzero.env import Env, init_batch, is_finished, observe_batch, random_actions_in, step_batch
 from jzero.env_spec import describe
-from jzero.pytrees import States
+from jzero.pytrees import Observation, States
 
 LOOKS = 64
 """Largest number of random games that `look` plays."""
@@ -65,6 +65,8 @@ class Facts(NamedTuple):
     """Shapes of the observation's leaves, without the batch axis."""
     shared: bool = False
     """Whether several players always get the same rewards: they cooperate."""
+    largest_number: float = 1.0
+    """Largest absolute number of an observation, except bytes, which may be pixels."""
 
     @property
     def points(self) -> bool:
@@ -112,11 +114,12 @@ class _Seen(NamedTuple):
     largest_reward: Any  # f32[]
     largest_return: Any  # f32[N], absolute, over the players
     equal: Any  # bool[]: all players' rewards
+    largest_number: Any  # f32[]
 
 
 def _unplayed() -> _Seen:
     """The assumed measurements of an emulator."""
-    return _Seen(False, np.full(1, MOST_PLIES), np.full(1, True), 1.0, np.full(1, np.inf), False)
+    return _Seen(False, np.full(1, MOST_PLIES), np.full(1, True), 1.0, np.full(1, np.inf), False, 1.0)
 
 
 def _facts(env: Env, seen: _Seen) -> Facts:
@@ -134,6 +137,7 @@ def _facts(env: Env, seen: _Seen) -> Facts:
         largest_return=float(np.max(seen.largest_return)),
         shapes=tuple(leaf.shape[1:] for leaf in jax.tree.leaves(observation)),
         shared=env.num_players > 1 and bool(seen.equal) and float(seen.largest_reward) > 0,
+        largest_number=float(seen.largest_number),
     )
 
 
@@ -183,6 +187,7 @@ def _play(begin: Callable, go_on: Callable, key: jax.Array, say: Callable[[str],
         largest_reward=max(batch.largest_reward for batch in batches),
         largest_return=np.concatenate([batch.largest_return for batch in batches]),
         equal=all(batch.equal for batch in batches),
+        largest_number=max(batch.largest_number for batch in batches),
     )
 
 
@@ -210,6 +215,7 @@ def _begin(env: Env, key: jax.Array) -> _Batch:
         jnp.float32(0),
         nothing,
         jnp.bool_(True),
+        _largest_number(first[0]),
     )
     return _Batch(jnp.int32(0), states, jnp.zeros_like(states.rewards), seen, jnp.bool_(True))
 
@@ -236,6 +242,7 @@ def _one_ply(env: Env, key: jax.Array, batch: _Batch) -> _Batch:
         largest_reward=jnp.maximum(seen.largest_reward, jnp.max(jnp.abs(after.rewards))),
         largest_return=jnp.max(jnp.abs(batch.returns + after.rewards), axis=-1),
         equal=seen.equal & jnp.all(after.rewards == after.rewards[:, :1]),
+        largest_number=jnp.maximum(seen.largest_number, _largest_number(observe_batch(env, after))),
     )
     going = (batch.ply + 1 < MOST_PLIES) & ~jnp.all(seen.ended)
     return _Batch(batch.ply + 1, after, batch.returns + after.rewards, seen, going)
@@ -246,6 +253,12 @@ def _of_most_plies(seen: _Seen) -> _Seen:
     return seen._replace(
         plies=np.where(seen.ended, seen.plies, MOST_PLIES), ended=np.full(SIDE_BY_SIDE, True)
     )
+
+
+def _largest_number(observation: Observation) -> jax.Array:
+    """f32[]: the largest absolute number of an observation, except booleans and bytes."""
+    leaves = [x for x in jax.tree.leaves(observation) if x.dtype not in (jnp.bool_, jnp.uint8) and x.size]
+    return jnp.stack([jnp.float32(0), *(jnp.max(jnp.abs(x)).astype(jnp.float32) for x in leaves)]).max()
 
 
 def _rows(states: States, rows: Any) -> States:

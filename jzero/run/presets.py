@@ -32,6 +32,8 @@ LONG = 32
 """Plies above which a game's first positions are trained on before it ends."""
 MIXED_AGE = 20_000
 """Positions after which EfficientZero V2 uses the search value as the target (Wang et al. 2024)."""
+HUGE_NUMBER = 100.0
+"""An observation with such a number hides its other numbers from a network whose features are normalised."""
 SOON_ENDED = 16_384
 """Positions after which the first games of AlphaZero's self-play end, roughly."""
 
@@ -44,6 +46,7 @@ def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConf
             check_numbered(describe(env, name))
         facts = seen(name, env)
         _check_ends(name, facts)
+        _check_numbers(name, facts)
         return RunConfig(train=preset(name, facts, algorithm))
 
     return {algorithm: partial(run, algorithm) for algorithm in algorithms}
@@ -66,6 +69,16 @@ def _check_ends(name: str, facts: Facts) -> None:
     if facts.num_players > 1:
         raise ValueError(text)
     warnings.warn(f"{text}; measurements cut episodes short", stacklevel=2)
+
+
+def _check_numbers(name: str, facts: Facts) -> None:
+    """Warns of observations whose numbers differ much in size."""
+    if facts.largest_number > HUGE_NUMBER:
+        warnings.warn(
+            f"an observation of {name!r} has the number {facts.largest_number:,.6g}, which hides smaller ones from "
+            "a network: scale observations to about 1 in `observe`",
+            stacklevel=2,
+        )
 
 
 def learned_presets(gumbel_muzero: RunConfig) -> dict[str, RunConfig]:

@@ -27,10 +27,16 @@ def own():
 
 
 def four_frames(own, limit=10**6):
-    """A step of JAXtari's own: four frames, of which the last is seen, after the stack of the three before."""
+    """A step of JAXtari's own: four frames, of which the last is seen, after the stack of the three before.
+
+    JAXtari's own wrapper brings the numbers to [0, 1].
+    """
+    from jaxtari.wrappers import NormalizeObservationWrapper
+
+    in_unit_range = NormalizeObservationWrapper(own, dtype=jnp.float32)._normalize_obs
 
     def row(seen):
-        return ravel_pytree(seen)[0].astype(jnp.float32)
+        return ravel_pytree(in_unit_range(seen))[0]
 
     def reset(key):
         seen, state = own.reset(key)

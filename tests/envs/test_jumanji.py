@@ -101,6 +101,14 @@ def test_minesweepers_two_numbers_are_row_and_column():
     assert np.asarray(states.terminated)[-1].all()
 
 
+def test_numbers_of_declared_range_are_seen_in_unit_range():
+    env = make("jumanji:Snake-v1")
+    states = jax.tree.map(lambda x: x[:, 0], roll(env, 1, 5)[0])
+    seen = jax.vmap(env.observe)(states)
+    np.testing.assert_allclose(seen["step_count"], np.arange(6) / 3999, rtol=1e-6)
+    assert (seen["grid"] == states.observation["grid"]).all()
+
+
 @pytest.mark.slow
 def test_agents_move_at_once_and_a_time_limit_is_truncation():
     states, timesteps, lives = assert_same_as_jumanji(
@@ -138,7 +146,7 @@ class WithItsKey(JumanjiEnv):
 def test_check_env_finds_the_key_that_jumanji_keeps():
     env = make("jumanji:Game2048-v1")
     with pytest.raises(EnvError, match="a search sees the dice"):
-        check_env(WithItsKey(env.name, env.inner, env.counts, env.num_actions), num_games=4, max_plies=20)
+        check_env(WithItsKey(**vars(env)), num_games=4, max_plies=20)
 
 
 def test_without_a_mask_all_actions_are_legal():

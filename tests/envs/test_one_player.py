@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jzero_envs.adapters.one_player import KeyPlace, OnePlayerEnv, Outcome, with_keys, without_keys
+from jzero_envs.adapters.one_player import (
+    KeyPlace,
+    OnePlayerEnv,
+    Outcome,
+    in_unit_range,
+    with_keys,
+    without_keys,
+)
 
 from jzero import EnvError, check_env
 from jzero.env_spec import describe
@@ -44,6 +51,24 @@ def look(state):
 
 
 ENV = OnePlayerEnv("walk", 2, start, advance, look)
+
+
+def test_numbers_are_scaled_by_a_range_beyond_one():
+    numbers = np.array([-1, 4, 9], np.int32)
+    for low, high in ((-1, 9), (-np.ones(3), np.full(3, 9.0))):
+        scaled = in_unit_range(numbers, low, high)
+        assert scaled.dtype == jnp.float32
+        np.testing.assert_allclose(scaled, [0, 0.5, 1])
+    each = in_unit_range(numbers, np.array([-np.inf, 0, -1]), np.array([np.inf, 8, 1]))
+    np.testing.assert_allclose(each, [-1, 0.5, 9])  # ranges that are endless or within [-1, 1] change nothing
+
+
+@pytest.mark.parametrize("bounds", [(-1, 1), (0, 1), (-np.inf, np.inf), (0, np.inf), (5, 5), (False, True)])
+def test_other_ranges_leave_numbers_and_their_dtype(bounds):
+    for numbers in (np.arange(3, dtype=np.int32), np.array([True, False])):
+        same = in_unit_range(numbers, *bounds)
+        assert same.dtype == numbers.dtype
+        assert (same == numbers).all()
 
 
 def test_check_env_finds_nothing():

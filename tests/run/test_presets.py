@@ -57,6 +57,18 @@ class EndlessForTwo(TwoPiles):
         return state._replace(current_player=1 - state.current_player)
 
 
+class Counting(Dice):
+    """Shows a large number."""
+
+    def observe(self, state):
+        return {"total": state.total, "ply": 1000 * state.ply}
+
+
+def test_large_numbers_of_an_observation_are_told_of():
+    with pytest.warns(UserWarning, match="an observation of 'counting' has the number 3,000, which hides"):
+        suited("alphazero")["alphazero"]("counting", Counting())
+
+
 def test_games_without_an_end_are_told_of_before_they_are_measured():
     with pytest.warns(UserWarning, match="no random game of 'endless' ended within 1,000 plies; let every"):
         assert suited("alphazero")["alphazero"]("endless", Endless()).train.env == "endless"
