@@ -237,6 +237,8 @@ def self_play(
             states=after, ply=games.ply + 1, earned=games.earned + after.rewards[:, 0]
         )
         metrics = _measure(settings, transition, found, next_games)
+        if env.num_players == 1:
+            metrics["reward_per_ply"] = _mean(reward, jnp.ones_like(ended))
         new = _restart_games(env, settings, new_key, after)
         memory = planner.keep(found, action, ended)
         return (where_rows(ended, new, next_games), memory), (transition, metrics)
@@ -303,10 +305,11 @@ def _measure(settings: SelfPlaySettings, transition: Transition, found: Plan, ga
             "resigned_share": (ended & ~games.never_resigns & (games.gave_up >= 0), ended),
             "resign_error_share": (checked & (own_return >= 0), checked),
         }
-    return {
-        name: Mean(*(jnp.sum(x, dtype=jnp.float32) for x in (total, weight)))
-        for name, (total, weight) in parts.items()
-    }
+    return {name: _mean(*part) for name, part in parts.items()}
+
+
+def _mean(total: jax.Array, weight: jax.Array) -> Mean:
+    return Mean(*(jnp.sum(x, dtype=jnp.float32) for x in (total, weight)))
 
 
 def _divergence(found: Plan) -> jax.Array:

@@ -33,6 +33,7 @@ KINDS = {
         },
     ),
     "short race": (Race(), {"games": 256, "random_move_fraction": 0.3}),
+    "race alone": (Race(num_players=1), {"games": 64}),
     "long race": (Race(goal=1000, limit=1000), {"games": 512}),
     "playout caps": (
         Race(goal=200, limit=200),
@@ -221,6 +222,13 @@ def test_metrics_are_what_the_transitions_say():
     assert not policy[~legal].any()
     np.testing.assert_allclose(policy.sum(-1), 1, atol=1e-5)
     assert np.abs(transitions.value).max() <= 1 + 1e-6
+
+
+def test_one_player_sees_the_reward_of_a_ply():
+    _, transitions, metrics = recorded("race alone")
+    assert transitions.reward.any()
+    assert metrics["reward_per_ply"] == (transitions.reward.sum(), transitions.reward.size)
+    assert "reward_per_ply" not in recorded("short race")[2]
 
 
 def test_a_fast_search_is_not_a_policy_target():
