@@ -19,7 +19,7 @@ import tyro
 from jzero.settings import full_path
 from jzero.show.comparison import write_comparison
 from jzero.show.report import write_report
-from jzero.storage.run_dir import CONFIG, RunDirError
+from jzero.storage.run_dir import CONFIG, RunDirError, in_use
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ def main(argv: Sequence[str]) -> int:
     folder = runs[0] if config.out is None else full_path(config.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = write_report(runs[0], folder=folder) if len(runs) == 1 else write_comparison(runs, folder)
+        if len(runs) == 1:
+            path = write_report(runs[0], folder=folder, stopped=not in_use(runs[0]))
+        else:
+            path = write_comparison(runs, folder)
     except (OSError, RunDirError) as error:
         raise SystemExit(f"error: {error}") from error
     print(path)

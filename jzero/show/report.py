@@ -1,7 +1,7 @@
 """A run's report: one HTML file that needs no other file and no network, and is readable without its script.
 
 It is made from the files in the run directory; any of them may still be missing. While the run goes on, the page
-reloads itself.
+reloads itself; one that is stopped says so.
 """
 
 import shlex
@@ -39,13 +39,16 @@ LONG = 20
 """Rows of a table that is folded."""
 
 
-def write_report(run_dir: str | Path, env: Env | None = None, folder: Path | None = None) -> Path:
+def write_report(
+    run_dir: str | Path, env: Env | None = None, folder: Path | None = None, *, stopped: bool = False
+) -> Path:
     """Writes `report.html` and returns its path; the file is replaced as a whole.
 
     Args:
       run_dir: the run's directory.
       env: the environment of the sample games, to draw their boards; by default the one games.json names.
       folder: where it is written; by default the run's directory.
+      stopped: no process trains here any more, so the page does not reload itself.
 
     Raises:
       RunDirError: the file cannot be written.
@@ -56,7 +59,7 @@ def write_report(run_dir: str | Path, env: Env | None = None, folder: Path | Non
     games_html, games_css = games_section(games, env)
     charts = curves(run.metrics)
     body = (
-        _header(run),
+        _header(run, stopped),
         f'<div class="headline">{_strength(run)}{_tiles(run)}</div>\n',
         strength_section(run.metrics, str(run.strength.get("unit") or "")),
         _parts(run.strength),
@@ -81,15 +84,18 @@ def _env_called(name: Any) -> Env | None:
         return None
 
 
-def _header(run: RunFiles) -> str:
+def _header(run: RunFiles, stopped: bool) -> str:
     seconds = run.last("seconds")
     time = "" if seconds is None else f" after {duration(seconds)}"
-    state = f"Not finished; this is the state{time}." if run.metrics else "No metrics yet."
-    about = f"{run.trained}. " if run.trained else ""
+    about, reload = f"{run.trained}. " if run.trained else "", ""
     if run.result:
-        line = f"<p>{escape(about)}Finished{time}.</p>"
+        state = f"Finished{time}."
+    elif stopped:
+        state = f"Stopped{time}. The end of the page says how to go on."
     else:
-        line = f'<p data-reload="{RELOAD}">{escape(about)}{state} This page reloads itself.</p>'
+        state = f"Not finished; this is the state{time}." if run.metrics else "No metrics yet."
+        state, reload = f"{state} This page reloads itself.", f' data-reload="{RELOAD}"'
+    line = f"<p{reload}>{escape(about)}{state}</p>"
     return (
         f"<header><p><code>{escape(str(run.path))}</code></p>"
         f"<h1>{escape(spaced(run.experiment))}</h1>{line}</header>\n"

@@ -349,6 +349,24 @@ def _new_directory(runs: Path, name: str) -> Path:
     )
 
 
+def in_use(path: Path) -> bool:
+    """Whether a process trains in this run directory; False where that cannot be known."""
+    try:
+        lock = os.open(path / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(lock)
+    return False
+
+
 def _acquire(path: Path) -> int:
     """Locks the directory for this process; closing the file descriptor, or the end of the process, frees it."""
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)

@@ -85,6 +85,7 @@ def test_signals_save_and_exit_and_the_line_they_print_resumes(reference, tmp_pa
         assert "pos/s" not in err  # no bar where there is no terminal
         assert checkpoint.iterations(run_dir / "checkpoints")[-1] == last
         assert not (run_dir / "result.json").exists()
+        assert "Stopped after" in (run_dir / "report.html").read_text()
         total = float(saved(run_dir)[1]["seconds"])
         assert total > seconds
         options, seconds = resume.split()[2:], total

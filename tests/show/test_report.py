@@ -1,5 +1,6 @@
 """The report: what it says, what it draws, and that it needs nothing but itself."""
 
+import fcntl
 import html
 import json
 import math
@@ -22,6 +23,7 @@ from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero.evaluate.record import record_games
 from jzero.run.build import build_agent, build_algorithm
+from jzero.run.report import main as report_command
 from jzero.show import games as games_module
 from jzero.show import write_report
 from jzero.show.boards import Album, Position, data_url, drawn, replay
@@ -29,8 +31,9 @@ from jzero.show.curves import speeds_line
 from jzero.show.frames import frame, written
 from jzero.show.games import games_section, outcome_text, plies
 from jzero.show.plots import POINTS, interval_series, key, line_chart, series
-from jzero.show.report import RELOAD
+from jzero.show.report import RELOAD, REPORT
 from jzero.show.words import duration, short_number, whole_number
+from jzero.storage.run_dir import LOCK
 from tests.helpers.tiny import tiny
 from tests.play.conftest import newcomer
 
@@ -281,6 +284,24 @@ def test_the_page_loads_itself_anew_until_the_final_measurement(full_run):
     assert reloads not in report_of(full_run)
     (full_run / "result.json").unlink()
     assert reloads in report_of(full_run)
+    text = write_report(full_run, stopped=True).read_text()
+    assert reloads not in text
+    assert "Stopped after 2 min. The end of the page says how to go on." in text
+
+
+def test_the_command_knows_whether_a_process_trains_there(full_run):
+    (full_run / "result.json").unlink()
+
+    def says_stopped():
+        assert report_command([str(full_run)]) == 0
+        return "Stopped after" in (full_run / REPORT).read_text()
+
+    assert says_stopped()
+    with open(full_run / LOCK, "w") as lock:
+        assert says_stopped()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not says_stopped()
+    assert says_stopped()
 
 
 def test_a_run_without_an_update_says_so_in_large_letters(full_run):
