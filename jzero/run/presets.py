@@ -128,10 +128,19 @@ def _alphazero(facts: Facts) -> TrainConfig:
         opening_plies=0 if facts.chance else min(8, round(facts.plies) // 4),
     )
     if facts.num_players == 1 and facts.points:
-        # A game of scores: differences of Q-values have no scale of their own.
-        search = dataclasses.replace(train.search, num_simulations=16, rescale_values=True, value_scale=0.1)
+        # A game of scores: differences of Q-values have no scale of their own. Those far below a reward are noise
+        # as long as no rewards are learned; without a least range the agent learns to go round in circles.
+        search = dataclasses.replace(
+            train.search,
+            num_simulations=16,
+            rescale_values=True,
+            value_scale=0.1,
+            min_value_range=max(facts.largest_reward, 0.01),
+        )
         discount = 0.99
-        scores = dataclasses.replace(train, search=search, games=128, replay_plies=256, discount=discount)
+        scores = dataclasses.replace(
+            train, search=search, games=256, replay_plies=256, updates=4, discount=discount
+        )
         weight = _score_weight(_return_limit(facts, discount))
         return dataclasses.replace(scores, td_lambda=0.9, value_weight=weight)
     if not facts.hides and not facts.player_values:

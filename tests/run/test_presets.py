@@ -178,6 +178,7 @@ def test_alphazeros_values_reach_scores():
     # An error of 1 on the scale h, which is about the square root, weighs as much whatever the limit is.
     assert train.value_weight == pytest.approx(0.02 * (100_000**0.5 + 100_000 * 0.001) ** 2, rel=0.02)
     assert train.search.rescale_values
+    assert train.search.min_value_range == 512  # smaller differences are noise until rewards are learned
     assert preset("x", BOARD._replace(largest_return=3.0)).network.value_limit == 10
 
 
