@@ -69,7 +69,7 @@ def gather(run: Path, every: int = 0) -> dict[str, Any]:
 
 
 def _is_of_losses(name: str) -> bool:
-    kept = (*CURVE[:3], "updates", "loss", "positions_per_second", "self_play_share")
+    kept = (*CURVE[:3], "updates", "loss", "positions_per_second", "self_play_share", "reward_per_ply")
     return name in kept or name.endswith("_loss")
 
 

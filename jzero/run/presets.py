@@ -137,7 +137,7 @@ def _alphazero(facts: Facts) -> TrainConfig:
             value_scale=0.1,
             min_value_range=max(facts.largest_reward, 0.01),
         )
-        discount = 0.99
+        discount = 0.97  # a longer way to a reward must be worth clearly less than a shorter one
         scores = dataclasses.replace(
             train, search=search, games=256, replay_plies=256, updates=4, discount=discount
         )
