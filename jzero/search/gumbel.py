@@ -111,7 +111,7 @@ def gumbel_muzero_policy(
     node = walk.root_node(tree, num_slots)
     visits = node.row.visits - earlier
     if solve:
-        visits = jnp.where(proofs.at_root(tree).slots, visits, -1)
+        visits = jnp.where(proofs.at_root(tree).slots[:, :num_slots], visits, -1)
     most = jnp.max(visits[:, :width], axis=-1)
     _, slot, _ = _best_considered(transform, tree, node, halving.keys, visits, most)
     action = jnp.take_along_axis(order, slot[:, None], axis=-1)[:, 0]

@@ -17,6 +17,7 @@ from tests.oracles.games import tic_tac_toe_boards, tic_tac_toe_children, tic_ta
 POLICIES = {
     "puct": search.muzero_policy,
     "gumbel": search.gumbel_muzero_policy,
+    "gumbel-few": functools.partial(search.gumbel_muzero_policy, max_num_considered_actions=2),
     "puct-leaves": functools.partial(search.muzero_policy, leaves=4),
     "gumbel-leaves": functools.partial(search.gumbel_muzero_policy, leaves=4),
 }
@@ -100,7 +101,7 @@ def games(seed, tables, batch_size):
     return roots, tables_lib.random_invalid_actions(seed, tables, roots)
 
 
-@pytest.mark.parametrize(("policy", "least"), [("puct", 0.65), ("gumbel", 0.99)])
+@pytest.mark.parametrize(("policy", "least"), [("puct", 0.65), ("gumbel", 0.99), ("gumbel-few", 0.3)])
 def test_bounds_hold_at_every_node_and_small_games_are_proven(policy, least):
     tables = finite_game(0, 3, 4)
     run = searcher(policy, tables, 128)
