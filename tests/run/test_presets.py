@@ -176,7 +176,7 @@ def test_alphazeros_values_reach_scores():
     train = preset("x", ALONE._replace(largest_reward=512.0, largest_return=3000.0))
     assert train.network.value_limit >= 512 / (1 - train.discount) * 0.999
     # An error of 1 on the scale h, which is about the square root, weighs as much whatever the limit is.
-    assert train.value_weight == pytest.approx(0.02 * (100_000**0.5 + 100_000 * 0.001) ** 2, rel=0.02)
+    assert train.value_weight == pytest.approx(0.02 * (20_000**0.5 + 20_000 * 0.001) ** 2, rel=0.02)
     assert train.search.rescale_values
     assert train.search.min_value_range == 512  # smaller differences are noise until rewards are learned
     assert preset("x", BOARD._replace(largest_return=3.0)).network.value_limit == 10
