@@ -14,7 +14,7 @@ def quick_runs() -> Iterator[None]:
     """Runs of this process share their compiled programs, and only those that are asked for draw reports."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_lib, "build", functools.cache(run_lib.build))
-        patch.setattr(run_lib, "write_report", lambda path, env: path / "report.html")
+        patch.setattr(run_lib, "write_report", lambda path, env, **_: path / "report.html")
         patch.setattr(run_lib, "record_games", lambda agent, **_: {"games": []})
         yield
 

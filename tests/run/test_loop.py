@@ -179,7 +179,9 @@ def test_what_makes_the_first_update_come_soon_is_said_at_once(tmp_path, monkeyp
 
 def test_every_measurement_writes_the_report_also_one_that_gives_no_strength(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(run_lib, "write_report", lambda path, env: written.append(len(read_metrics(path))))
+    monkeypatch.setattr(
+        run_lib, "write_report", lambda path, env, **_: written.append(len(read_metrics(path)))
+    )
     config = settings(tmp_path / "run", 3, evaluate_every=1e-6)
     train(config, TimedMeasure(lambda agent, seconds: not_measured(seconds)))
     assert written == [1, 2, 3, 3]
