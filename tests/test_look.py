@@ -52,15 +52,15 @@ def test_chance_is_seen_in_deals_and_in_dice():
 
 
 class Counting(Dice):
-    """Shows how many plies, 0 to 3, are over, -100 for each, and a picture in bytes."""
+    """Shows how many plies, 0 to 3, are over, -50 for each, and a picture in bytes."""
 
     def observe(self, state):
-        return {"count": -100 * state.ply, "picture": jnp.full((2, 2, 3), 255, jnp.uint8)}
+        return {"count": -50 * state.ply, "picture": jnp.full((2, 2, 3), 255, jnp.uint8)}
 
 
 def test_the_largest_number_of_an_observation_is_seen_except_bytes():
     assert look(TicTacToe()).largest_number <= 1
-    assert look(Counting()).largest_number == 300
+    assert look(Counting()).largest_number == 150
 
 
 def test_continuous_actions_are_played_too():

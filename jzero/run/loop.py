@@ -252,8 +252,8 @@ class Run:
             strength = self._finish(final, seconds) if self.leads else None
             self._all_agree(True)  # a process that ends early would end the one that still measures
         if self.leads and strength is None:
-            write_report(self.path, self.env, stopped=True)
             print(f"stopped and saved; resume with: {resume_command(self.experiment, self.path)}")
+            write_report(self.path, self.env, stopped=True)
         return strength
 
     def _clock(self) -> float:
