@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from jzero_envs.adapters.one_player import with_keys
 
 from jzero import check_env, make
 from jzero.env_spec import describe
@@ -98,8 +99,41 @@ def test_options_change_frames_stack_and_limit(own):
     assert ends == [False, False, True]
 
 
+def test_a_frame_repeats_the_action_before_it_as_often_as_it_says(own):
+    """The player moves differently from frame to frame, by own steps with the actions that the state names."""
+    chance = 0.25
+    env = make(f"jaxtari:pong?frame_skip=1&sticky_actions={chance}")
+    step = jax.jit(jax.vmap(lambda state, action, key: env.step(state, action, key)))
+    state = jax.vmap(env.init)(jax.random.split(KEY, 512))
+    repeated = []
+
+    def newest(game):
+        return jax.tree.map(lambda x: x[-1], with_keys(game.states, KEY))  # Pong only passes its key on
+
+    for ply in range(12):
+        asked = jnp.full(512, 2 + ply % 2)  # never the action before
+        after = step(state, asked, jax.random.split(jax.random.key(ply), 512))
+        taken, before = after.inner.last_action, state.inner.last_action
+        assert ((taken == asked) | (taken == before)).all()
+        repeated.append((taken != asked)[before != asked])
+        want = jax.vmap(lambda game, to: own._get_observation(own.step(newest(game), to)[1]))(
+            state.inner, taken
+        )
+        got = jax.vmap(lambda game: own._get_observation(newest(game)))(after.inner)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, want)
+        state = after
+    found = np.concatenate(repeated)
+    assert found.mean() == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / len(found)))
+
+
+def test_sticky_actions_are_a_probability(own):
+    with pytest.raises(ValueError, match=r"sticky_actions is 1.5; it must be a probability"):
+        make("jaxtari:pong?sticky_actions=1.5")
+
+
 def test_check_env_finds_nothing(own):
     check_env(make("jaxtari:pong"), num_games=2, max_plies=20)
+    check_env(make("jaxtari:pong?sticky_actions=0.25"), num_games=2, max_plies=20)
 
 
 def test_alphazero_plays_where_nothing_is_secret(own):

@@ -1,8 +1,10 @@
 """Atari 2600 games reimplemented in JAX, from JAXtari: `jzero.make("jaxtari:pong")`. No emulator, no ROM.
 
 An action is held for `frame_skip` frames (4); the reward is the sum of their rewards, not clipped. The actions are
-the game's own set, without sticky actions; a game begins at its first frame, and a lost life does not end it. The
-game's end is `terminated`; after `max_frames` (108,000, 27,000 steps) it is `truncated`.
+the game's own set; a game begins at its first frame, and a lost life does not end it. The game's end is
+`terminated`; after `max_frames` (108,000, 27,000 steps) it is `truncated`. Pong has no chance, so all episodes of a
+player that does not explore are the same one; with "jaxtari:pong?sticky_actions=0.25" each frame repeats the action
+of the frame before with this probability (Machado et al. 2018).
 
 The observation is f32[4, F] (`stack`): for each of the last 4 steps, oldest first, the game's objects as a row of
 JAXtari's `ObjectCentricWrapper`, each number scaled to [0, 1] by the range that the game declares for it; Pong's 26
@@ -43,6 +45,7 @@ class JaxtariGame(NamedTuple):
 
     states: Any  # JAXtari's, [K, ...]: newest last; the first is repeated in a younger game
     frames: jax.Array  # i32[]: number played
+    last_action: jax.Array  # i32[]: of the last frame, 0 at the start; sticky actions repeat it
 
 
 def make(
@@ -53,14 +56,17 @@ def make(
     frame_skip: int = 4,
     stack: int = 4,
     max_frames: int = 108_000,
+    sticky_actions: float = 0.0,
 ) -> OnePlayerEnv:
     """The game `name` of JAXtari, such as "pong".
 
     With `pixels` the observation is a picture, which needs sprites; `sprites` is for games that compute with them.
+    `sticky_actions` is the probability that a frame repeats the action of the frame before.
 
     Raises:
       ImportError: jaxtari is not installed.
-      ValueError: it has no such game, needed sprites are missing, or a number is below 1.
+      ValueError: it has no such game, needed sprites are missing, a number is below 1, or `sticky_actions` is no
+        probability.
     """
     try:
         from jaxtari.core import GAME_MODULES
@@ -73,28 +79,32 @@ def make(
             raise ValueError(
                 f"game of JAXtari {name!r}: {option} is {value!r}; expected an int of at least 1"
             )
+    if not 0 <= sticky_actions <= 1:
+        raise ValueError(f"sticky_actions is {sticky_actions!r}; it must be a probability, 0 to 1")
     inner = _game(name, GAME_MODULES[name], pixels or sprites)
 
     def reset(key: jax.Array) -> JaxtariGame:
         _, first = inner.reset(key)
-        return JaxtariGame(
-            jax.tree.map(lambda x: jnp.broadcast_to(x, (stack, *jnp.shape(x))), first), jnp.int32(0)
-        )
+        states = jax.tree.map(lambda x: jnp.broadcast_to(x, (stack, *jnp.shape(x))), first)
+        return JaxtariGame(states, jnp.int32(0), jnp.int32(0))
 
     def advance(game: JaxtariGame, action: jax.Array, key: jax.Array) -> Outcome:
-        del key  # the state has it
+        # The game's own chance is drawn from `key` itself, which is in its state.
+        repeats = jax.random.bernoulli(jax.random.fold_in(key, 1), sticky_actions, (frame_skip,))
 
-        def frame(now: tuple[Any, jax.Array], _: None) -> tuple[tuple[Any, jax.Array], jax.Array]:
-            state, done = now
-            _, after, reward, over, _ = inner.step(state, action)
+        def frame(now: tuple[Any, ...], repeat: jax.Array) -> tuple[tuple[Any, ...], jax.Array]:
+            state, done, last_action = now
+            taken = jnp.where(repeat, last_action, action).astype(jnp.int32)
+            _, after, reward, over, _ = inner.step(state, taken)
             reward = jnp.where(done, 0.0, reward).astype(jnp.float32)
-            return (where_rows(done, state, after), done | jnp.asarray(over, bool)), reward
+            return (where_rows(done, state, after), done | jnp.asarray(over, bool), taken), reward
 
         newest = jax.tree.map(lambda x: x[-1], game.states)
-        (newest, done), rewards = jax.lax.scan(frame, (newest, jnp.bool_(False)), length=frame_skip)
+        begin = (newest, jnp.bool_(False), game.last_action)
+        (newest, done, last_action), rewards = jax.lax.scan(frame, begin, repeats)
         states = jax.tree.map(lambda old, new: jnp.concatenate([old[1:], new[None]]), game.states, newest)
         frames = game.frames + frame_skip
-        return Outcome(JaxtariGame(states, frames), rewards.sum(), done, frames >= max_frames)
+        return Outcome(JaxtariGame(states, frames, last_action), rewards.sum(), done, frames >= max_frames)
 
     ranges = [(space.low, space.high) for space in jax.tree.leaves(inner.observation_space())]
 
