@@ -3,10 +3,11 @@
     python experiments/pong.py                              Gumbel MuZero with 16 simulations
     python experiments/pong.py --algorithm efficientzero    value prefix, consistency, reanalyse, priorities
 
-Needs pip install jaxtari. The game is JAXtari's (Delfosse et al.), the observation its objects in the last 4 steps of
-4 frames; no emulator and no sprites. Each frame repeats the action before it with probability 0.25 (Machado et al.
-2018), else the game has no chance and all games of an agent would be the same one. A game ends at 21 points; random
-play earns about -19.5. A run ends as soon as 20 games have a mean of at least 18; the last line measures 100 others.
+Needs pip install jaxtari. The game is JAXtari's (Delfosse et al.), the observation its objects in the last 4
+steps of 4 frames; no emulator and no sprites. Each frame repeats the action before it with probability 0.25
+(Machado et al. 2018), else the game has no chance and all games of an agent would be the same one. A game ends at
+21 points; random play earns about -19.5. A run ends as soon as 20 games have a mean of at least 18; the last line
+measures 100 others.
 """
 
 from __future__ import annotations

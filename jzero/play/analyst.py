@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -60,35 +61,35 @@ class Analyst:
                     thought["variation"] = searched.line(thought["variation"])
                 yield thought | {"worlds": found.worlds}
 
-    def children(self, place: tuple[str, int], path: Sequence[int]) -> list[dict[str, Any]]:
-        """Children of the node at the end of `path`, by visits; [] without a search."""
-        if place not in self._trees:
-            return []
-        tree = self._trees[place].branches
-        above = tree.along(path)
-        if len(above) < len(path):
+    def children(
+        self, state: OneState, place: tuple[str, int], path: Sequence[int], seed: int
+    ) -> list[dict[str, Any]]:
+        """Children of the node at the end of `path`, by visits, with their names; [] without a search."""
+        searched = self._trees.get(place)
+        if searched is None:
             return []
         return [
             {
                 "action": child.action,
+                "name": name,
                 "visits": child.visits,
                 "q": child.qvalue,
                 "prior": child.prior,
-                "chance": self._rules.is_outcome(child.action),
-                "world": child.world,
-                "more": bool(tree.below(child.node)),
+                "chance": searched.is_chance(self._rules, child.action),
+                "more": bool(searched.branches.below(child.node)),
             }
-            for child in tree.below(above[-1].node if above else 0)[:SHOWN]
+            for child, name in itertools.islice(searched.below(self._rules, state, path, seed), SHOWN)
         ]
 
-    def imagine(
+    def walk(
         self, state: OneState, place: tuple[str, int], path: Sequence[int], seed: int
-    ) -> list[PyTree]:
-        """The states along a path from a place, as in `Rules.imagine`, in the world that was searched."""
+    ) -> tuple[list[PyTree], list[str]]:
+        """The states along a path from a place and the names of its edges, as in `Searched.walk`."""
         searched = self._trees.get(place)
-        if searched is None:
-            return self._rules.imagine(state, path, seed)
-        return searched.imagine(self._rules, state, path, seed)
+        if searched is not None:
+            return searched.walk(self._rules, state, path, seed)
+        states = self._rules.imagine(state, path, seed)
+        return states, [self._rules.name_of(*move) for move in zip(states[:-1], path, strict=False)]
 
     def _keep(self, place: tuple[str, int], tree: Searched) -> None:
         self._trees[place] = tree

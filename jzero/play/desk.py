@@ -31,6 +31,8 @@ from jzero.show.rules import Rules, outcome, points
 WORLDS = 64
 """Worlds that are sampled to show possible hidden information."""
 WORLDS_SHOWN = 6
+CODED = "A learned code of chance stands for no position of the game."
+"""Shown in place of a board after a learned code."""
 
 
 class Desk:
@@ -150,50 +152,37 @@ class Desk:
         """The board after `path` from this ply, with the names of its edges; nothing is played.
 
         Hidden information comes from a world that the agent searched along the path, if there is one. A learned
-        model may expect an illegal action: the path, and its names, end before it.
+        model may expect an illegal action: the path, and its names, end before it. After a learned code of chance
+        there is no board.
         """
         found = self.store.get(game)
         if not 0 <= ply <= found.ply:
             raise Refused("the game has no such move")
         if path and not self._may_see(found, ply):
             raise Refused("this would show hidden cards")
-        states = self._imagined(found, ply, path, agent)
-        if path and len(states) == 1:
+        states, names = self._analyst(agent).walk(
+            found.states[ply], (found.id, ply), path, _number(found, ply)
+        )
+        if path and not names:
             raise Refused("there is no such line")
         state = states[-1]
-        names = [self.rules.name_of(*move) for move in zip(states[:-1], path, strict=False)]
         viewer = self._viewer(found, found.states[ply] if path else state)
+        coded = len(names) >= len(states)
+        board = {"text": CODED} if coded else self.rules.board(state, viewer, imagined=bool(path))
         return {
-            "board": self.rules.board(state, viewer, imagined=bool(path)),
+            "board": board,
             "names": names,
             "mover": self.rules.mover(state),
             "over": self.rules.over(state),
         }
-
-    def _imagined(self, game: Game, ply: int, path: Sequence[int], agent: int) -> list[PyTree]:
-        """The states along possible edges from this ply, with another seed than the game's."""
-        analyst = self._analyst(agent)
-        return analyst.imagine(game.states[ply], (game.id, ply), path, _number(game, ply))
 
     def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
         """The children of a node in the last search at this ply, each with its name."""
         found = self.store.get(game)
         if not 0 <= ply <= found.ply or not self._may_see(found, ply):
             return {"children": []}
-        children = self._analyst(agent).children((found.id, ply), path)
-        if not children:
-            return {"children": []}
-        named, above = [], {}  # the node's state in each of the worlds that the children were found in
-        for child in children:
-            world, edge = child.pop("world"), child["action"]
-            if world not in above:
-                states = self._imagined(found, ply, [*path, edge], agent)
-                above[world] = states[len(path)] if len(states) > len(path) else None
-            state = above[world]
-            # A learned model expects moves that the game does not have.
-            if state is not None and self.rules.begins_at(state, edge, between=child["chance"]):
-                named.append(child | {"name": self.rules.name_of(state, edge)})
-        return {"children": named}
+        place, seed = (found.id, ply), _number(found, ply)
+        return {"children": self._analyst(agent).children(found.states[ply], place, path, seed)}
 
     def worlds(self, game: str, ply: int) -> dict[str, Any]:
         """Possible hidden information for the player to move: pictures of sampled worlds and their shares."""

@@ -87,12 +87,10 @@ class Shown:
         """Names of the expected moves, and of chance between them."""
         if self._rules.spec.action_size:
             return [row["name"] for row in thought["actions"] if row["action"] in thought["variation"]]
-        if searched is None:
-            path = thought["variation"][:LINE]
-            states = self._rules.imagine(state, path, SEED)
-        else:
-            path = searched.line(thought["variation"])[:LINE]
-            states = searched.imagine(self._rules, state, path, SEED)
+        if searched is not None:
+            return searched.walk(self._rules, state, searched.line(thought["variation"])[:LINE], SEED)[1]
+        path = thought["variation"][:LINE]
+        states = self._rules.imagine(state, path, SEED)
         return [self._rules.name_of(*move) for move in zip(states[: len(states) - 1], path, strict=False)]
 
     def _searched(self, row: int) -> Searched | None:
@@ -153,7 +151,8 @@ class _Tree:
         nodes: int,
         boards: int,
     ) -> None:
-        self._rules, self._branches, self._viewer, self._decides = rules, searched.branches, viewer, decides
+        self._rules, self._searched, self._viewer, self._decides = rules, searched, viewer, decides
+        self._root, self._branches = state, searched.branches
         self._shown, self._drawn = self._branches.most_visited(nodes), self._branches.most_visited(boards)
         roots = searched.worlds or [rules.redrawn(state, SEED)]
         self._states: dict[tuple[int, ...], PyTree] = {(world,): root for world, root in enumerate(roots)}
@@ -181,14 +180,20 @@ class _Tree:
         return f"<ul>{items}{more}</ul>" if items or more else ""
 
     def _begins(self, child: Branch, path: tuple[int, ...]) -> bool:
-        """Whether the edge exists in the game: a learned model may expect others."""
+        """Whether the edge exists in the game: a learned model may expect others. Its codes always exist."""
+        if self._searched.stateless((*path, child.action)):
+            return True
         above = self._state(child.world, path)
         return self._rules.begins_at(above, child.action, between=self._rules.is_outcome(child.action))
 
     def _item(self, child: Branch, share: float, above: tuple[int, ...]) -> str:
         path = (*above, child.action)
-        name = escape(self._rules.name_of(self._state(child.world, above), child.action))
-        chance = self._rules.is_outcome(child.action)
+        coded, chance = self._searched.stateless(path), self._searched.is_chance(self._rules, child.action)
+        name = escape(
+            self._searched.stateless_name(self._rules, self._root, child.action)
+            if coded
+            else self._rules.name_of(self._state(child.world, above), child.action)
+        )
         name += f"<small>{percent(child.prior)}</small>" * chance
         kind = "jz-node jz-chance" if chance else "jz-node"
         summary = (
@@ -196,7 +201,7 @@ class _Tree:
             f"<span>{child.visits}</span><span>{signed(child.qvalue)}</span>"
         )
         board = ""
-        if child.node in self._drawn:
+        if child.node in self._drawn and not coded:
             board = _board(self._rules, self._state(child.world, path), self._viewer, imagined=True)
         below = f'<div class="jz-below">{board}{self._below(child.node, path)}</div>'
         return f'<li><details><summary class="{kind}">{summary}</summary>{below}</details></li>'

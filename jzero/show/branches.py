@@ -1,11 +1,13 @@
 """The search tree of one position on the host, for unfolding: children by visits, and their states.
 
-Edges are actions, and from A on outcomes of explicit chance. Axes: B rows, A actions, N nodes, W worlds.
+Edges are actions, and from A on chance: outcomes of the environment, or learned codes, which lead to no state.
+Axes: B rows, A actions, N nodes, W worlds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,14 +21,14 @@ from jzero.show.rules import Rules
 
 
 def unfolds(rules: Rules, found: Analysis) -> bool:
-    """Whether the tree's edges are moves and outcomes that can be shown.
+    """Whether the tree's edges can be shown.
 
-    They cannot if they are candidates or learned codes, if their boards would show hidden information that cannot
-    be resampled, or with an emulator.
+    They cannot if they are continuous candidates, if their boards would show hidden information that cannot be
+    resampled, or with an emulator.
     """
     spec = rules.spec
     hides = spec.hidden_information and not spec.resamples
-    unknown = found.chance == "learned" or spec.action_size or spec.external
+    unknown = spec.action_size or spec.external
     return isinstance(found.tree, Tree) and found.tree.num_simulations > 1 and not (hides or unknown)
 
 
@@ -35,7 +37,7 @@ class Branch(NamedTuple):
 
     node: int
     action: int
-    """The action, or A + c for an outcome c of explicit chance."""
+    """The action, or A + c for the outcome or learned code c of chance."""
     visits: int
     qvalue: float
     """Q-value for the player to move at the parent; for an outcome, for the player who acted."""
@@ -125,6 +127,8 @@ class Searched:
         """Reads a row of an analysis that `unfolds`."""
         worlds = max(1, found.worlds)
         self._goes_on = bool(found.chance or found.worlds)
+        self._codes = found.chance == "learned"
+        self._num_actions = found.prior.shape[-1]
         self.branches = Branches(found.tree, row, worlds)
         self.worlds: list[PyTree] = []
         if found.worlds:
@@ -138,12 +142,72 @@ class Searched:
         """
         return self.branches.line(variation[0]) if self._goes_on else list(variation)
 
+    def is_chance(self, rules: Rules, edge: int) -> bool:
+        """Whether an edge is an outcome of chance or a learned code."""
+        return rules.is_outcome(edge) or self._is_code(edge)
+
+    def stateless(self, path: Sequence[int]) -> bool:
+        """Whether a path goes through a learned code: no state of the game belongs to its end."""
+        return any(map(self._is_code, path))
+
+    def walk(
+        self, rules: Rules, state: OneState, path: Sequence[int], seed: int
+    ) -> tuple[list[PyTree], list[str]]:
+        """The states along a path, as in `imagine`, and the names of its edges.
+
+        The states end before the first learned code; the names end at an illegal action, and after a code at what
+        was not searched.
+        """
+        known = list(itertools.takewhile(lambda edge: not self._is_code(edge), path))
+        states = self.imagine(rules, state, known, seed)
+        names = [rules.name_of(*move) for move in zip(states[:-1], known, strict=False)]
+        if len(names) == len(known):
+            searched = path[len(known) : len(self.branches.along(path))]
+            names += [self.stateless_name(rules, state, edge) for edge in searched]
+        return states, names
+
+    def below(
+        self, rules: Rules, state: OneState, path: Sequence[int], seed: int
+    ) -> Iterator[tuple[Branch, str]]:
+        """Yields the children of the node at the end of a path, most visited first, and their names.
+
+        Moves that only a learned model expects, and the game does not have, are left out.
+        """
+        above = self.branches.along(path)
+        if len(above) < len(path):
+            return
+        states: dict[int, PyTree | None] = {}  # the node's state in each of the worlds of the children
+        for child in self.branches.below(above[-1].node if above else 0):
+            here = [*path, child.action]
+            if self.stateless(here):
+                yield child, self.stateless_name(rules, state, child.action)
+                continue
+            if child.world not in states:
+                line = self.imagine(rules, state, here, seed)
+                states[child.world] = line[len(path)] if len(line) > len(path) else None
+            at = states[child.world]
+            if at is not None and rules.begins_at(at, child.action, between=rules.is_outcome(child.action)):
+                yield child, rules.name_of(at, child.action)
+
+    def stateless_name(self, rules: Rules, state: OneState, edge: int) -> str:
+        """The name of a learned code, or of an action after one.
+
+        With one player an action has its name in `state`, the root; with more its index, for its name may depend
+        on the unknown state.
+        """
+        if self._is_code(edge):
+            return f"code {edge - self._num_actions}"
+        return rules.name_of(state, edge) if rules.spec.num_players == 1 else str(edge)
+
     def imagine(self, rules: Rules, state: OneState, path: Sequence[int], seed: int) -> list[PyTree]:
         """As `Rules.imagine`, in the world with the most visits along the path, if there is one."""
         above = self.branches.along(path)
         if not self.worlds or not path or len(above) < len(path):
             return rules.imagine(state, path, seed)
         return rules.follow(self.worlds[above[-1].world], path, seed)
+
+    def _is_code(self, edge: int) -> bool:
+        return self._codes and edge >= self._num_actions
 
 
 @jax.jit

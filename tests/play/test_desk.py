@@ -9,6 +9,7 @@ import pytest
 from jzero.play.game import Gone, Outdated, Refused
 from jzero.play.widget import _answer, program
 from tests.helpers.tiny import REPOSITORY
+from tests.play.conftest import coder
 
 
 def moved(desk, game):
@@ -119,6 +120,42 @@ def test_the_tree_and_the_line_go_through_chance(desk_of):
     for wrong in ([best["action"], taken], [best["action"], 10_000]):
         assert len(ask("position", wrong)["names"]) == 1
         assert ask("tree", wrong)["children"] == []
+
+
+def test_the_tree_goes_through_learned_codes_of_chance_without_boards(desk_of):
+    desk = desk_of("2048?size=3", agent=coder)
+    game = desk.ask("new", {"seed": 3})
+    (*_, last) = (answer["thought"] for answer in desk.think(game["id"], 0, 64))
+    assert last["unfolds"]
+
+    def ask(method, path):
+        return desk.ask(method, {"game": game["id"], "ply": 0, "path": path})
+
+    moves = ask("tree", [])["children"]
+    assert sum(child["visits"] for child in moves) == 64
+    names = {int(action): name for action, name in game["legal"].items()}
+    assert all(child["name"] == names[child["action"]] for child in moves)
+    first = moves[0]["action"]
+    codes = ask("tree", [first])["children"]
+    assert len(codes) > 1
+    assert all(child["chance"] and 0 < child["prior"] < 1 for child in codes)
+    assert {child["name"] for child in codes} == {f"code {child['action'] - 4}" for child in codes}
+    code = codes[0]
+    below = ask("tree", [first, code["action"]])["children"]
+    assert sum(child["visits"] for child in below) == code["visits"] - 1
+    assert {child["name"] for child in below} <= {"up", "right", "down", "left"}
+    assert not any(child["chance"] for child in below)
+    env, state = desk.rules.env, desk.store.get(game["id"]).state
+    assert ask("position", [first])["board"] == desk.rules.board(env.decide(state, first), None)
+    path = [first, code["action"], below[0]["action"]]
+    for length in (2, 3):
+        there = ask("position", path[:length])
+        assert there["names"] == [moves[0]["name"], code["name"], below[0]["name"]][:length]
+        assert list(there["board"]) == ["text"]
+    assert ask("position", [first, 10_000])["names"] == [moves[0]["name"]]
+    assert ask("tree", [first, 10_000])["children"] == []
+    line = ask("position", last["variation"])
+    assert len(line["names"]) == len(last["variation"]) > 2
 
 
 def test_the_tree_of_hidden_cards_shows_what_the_mover_may_think_and_no_cards(desk_of):

@@ -15,7 +15,7 @@ from jzero.env import step_batch
 from jzero.show.analysis import NODES
 from jzero.show.branches import Branches, Searched
 from jzero.show.rules import Rules
-from tests.play.conftest import newcomer
+from tests.play.conftest import coder, newcomer
 from tests.show.test_report import Page
 
 KEY = jax.random.key(0)
@@ -243,3 +243,25 @@ def test_a_tree_unfolds_through_chance():
     text = found.show()._repr_html_()
     assert "jz-chance" in text
     assert html.escape(rules.board(searched.imagine(rules, state, line[:2], 0)[2], None)["url"]) in text
+
+
+def test_a_tree_unfolds_through_learned_codes_of_chance():
+    agent = coder("2048?size=3")
+    states = jzero.init_batch(agent.env, KEY, 1)
+    found = agent.analyse(states, KEY, 60)
+    searched, rules = Searched(found, 0), Rules(agent.env, found.name)
+    state = jax.tree.map(lambda x: x[0], states)
+    moves = list(searched.below(rules, state, [], 0))
+    assert {move.action: move.visits for move, _ in moves} == {
+        action: round(visits) for action, visits in enumerate(found.visits[0].tolist()) if visits
+    }
+    codes = [name for move, _ in moves for _, name in searched.below(rules, state, [move.action], 0)]
+    assert {name.split()[0] for name in codes} == {"code"}
+
+    def chances(node):
+        return sum((child.action >= 4) + chances(child.node) for child in searched.branches.below(node))
+
+    text = found.show()._repr_html_()
+    assert text.count('class="jz-node jz-chance"') == chances(0) > len(codes)
+    assert text.count('class="jz-picture"') == 1 + len(moves)
+    assert "code " in repr(found.show())
