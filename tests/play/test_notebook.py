@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,9 +72,13 @@ def lab(tmp_path):
             else:
                 pytest.fail("JupyterLab does not start")
         finally:
-            server.send_signal(signal.SIGINT)
-            server.send_signal(signal.SIGINT)
-            server.communicate(timeout=60)
+            # Not SIGINT, which a command that a shell started in the background ignores.
+            server.terminate()
+            try:
+                server.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                raise
 
 
 @pytest.fixture
