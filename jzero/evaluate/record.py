@@ -38,14 +38,14 @@ def record_games(
 ) -> dict[str, Any]:
     """Games of the agent against itself, each opened by `opening_plies` moves of its policy at temperature 1.
 
-    They end after `max_plies`, or `seconds` after the first ply.
+    They end after `max_plies`, or `seconds` after the first ply. With continuous actions there are no openings.
 
     Returns:
-      `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome", "thoughts"}]}`; `values` are the
-      network's, for the player to move at each ply, `outcome` the sum of each player's rewards. The seed decides
-      all chance of the game, see `jzero.env.seeded_key`. `thoughts` describe the searches that chose the actions
-      (`jzero.show.thoughts`, with the move names of the expected line in `line`), in the first `analysed`
-      games.
+      `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome", "thoughts"}]}`; `actions` are
+      numbers, or lists of numbers if they are continuous; `values` are the network's, for the player to move at
+      each ply, `outcome` the sum of each player's rewards. The seed decides all chance of the game, see
+      `jzero.env.seeded_key`. `thoughts` describe the searches that chose the actions (`jzero.show.thoughts`, with
+      the move names of the expected line in `line`), in the first `analysed` games.
     """
     env = agent.env
     key, seed_key = jax.random.split(key)
@@ -68,17 +68,19 @@ def record_games(
             break
         key, act_key = jax.random.split(key)
         found = agent.analyse(states, act_key)
-        drawn = jax.random.categorical(act_key, jnp.log(found.policy)).astype(jnp.int32)
-        actions = drawn if ply < opening_plies else found.action
+        actions = found.action
+        if ply < opening_plies and not rules.spec.action_size:
+            actions = jax.random.categorical(act_key, jnp.log(found.policy)).astype(jnp.int32)
         values = np.asarray(agent.evaluate(states)[1])
         if values.ndim > 1:
             values = values[np.arange(num_games), np.asarray(states.current_player)]
         for index in np.flatnonzero(running):
-            games[index]["actions"].append(int(actions[index]))
+            games[index]["actions"].append(_plain(np.asarray(actions[index])))
             games[index]["values"].append(round(float(values[index]), 4))
         if running[:analysed].any():
             host = jax.device_get(dataclasses.replace(found, tree=()))
-            lines = _lines(rules, step, host, seeds, ply, analysed)
+            continuous = bool(rules.spec.action_size)
+            lines = [[]] * analysed if continuous else _lines(rules, step, host, seeds, ply, analysed)
             for index in np.flatnonzero(running[:analysed]):
                 thought = _thought(rules, host, int(index)) | {"line": lines[index]}
                 games[index].setdefault("thoughts", []).append(thought)
@@ -89,6 +91,11 @@ def record_games(
     for game, total in zip(games, outcome, strict=True):
         game["outcome"] = total.tolist()
     return {"env": agent.name, "games": games}
+
+
+def _plain(action: np.ndarray) -> int | list[float]:
+    """The action for JSON; a continuous one by the shortest decimals that give the same float32."""
+    return [float(str(x)) for x in action.astype(np.float32)] if action.ndim else int(action)
 
 
 def _thought(rules: Rules, found: Analysis, row: int) -> dict[str, Any]:

@@ -315,7 +315,7 @@ class Run:
         assert self.dir is not None
         spec = describe_env(self.env)
         shown = spec.draws or (spec.num_players == 1 and not spec.external)
-        if not shown or spec.action_size:  # a record is of numbered actions
+        if not shown:
             return
         games = record_games(
             agent,

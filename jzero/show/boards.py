@@ -1,15 +1,18 @@
 """Sample games as pictures: replays the actions, draws every position, stores each picture once."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jzero.env import Env, is_finished, seeded_key
+from jzero.env import Env, action_size, is_finished, seeded_key
 from jzero.pytrees import Observation, OneState, PyTree, Record
 from jzero.show.frames import frame, written
+
+Action = int | tuple[float, ...]
+"""The number of an action, or a continuous action."""
 
 
 class Position(NamedTuple):
@@ -66,31 +69,33 @@ def data_url(svg: str) -> str:
     return "data:image/svg+xml;charset=utf-8," + svg.strip().translate(str.maketrans(codes))
 
 
-def replay(env: Env, actions: Sequence[int], seed: int | None = None) -> list[Position]:
+def replay(env: Env, actions: Sequence[int | Sequence[float]], seed: int | None = None) -> list[Position]:
     """The positions of a game from its actions: [number of actions + 1], including the initial one.
 
     Raises:
       ValueError: an action is illegal, so the game belongs to another environment; or the game has chance and its
         seed (see `jzero.env.seeded_key`) is missing.
     """
-    return list(_replay(env, tuple(actions), (0, 1) if seed is None else (seed, seed)))
+    hashable = tuple(action if isinstance(action, int) else tuple(action) for action in actions)
+    return list(_replay(env, hashable, (0, 1) if seed is None else (seed, seed)))
 
 
 @functools.lru_cache(maxsize=64)
-def _replay(env: Env, actions: tuple[int, ...], seeds: tuple[int, int]) -> tuple[Position, ...]:
+def _replay(env: Env, actions: tuple[Action, ...], seeds: tuple[int, int]) -> tuple[Position, ...]:
     init, step = _with_two_seeds(env)
     state, seen, certain = init(seeds)
     positions, earned = [], 0.0 if env.num_players == 1 else None
     for ply, action in enumerate(actions):
-        if not (0 <= action < env.num_actions and state.legal_action_mask[action]):
+        if not _is_legal(env, state, action):
             raise ValueError(
                 f"action {action} of ply {ply} is illegal: the game belongs to another environment"
             )
         positions.append(_position(env, state, seen, action, earned))
-        state, seen, same = step(state, jnp.int32(action), seeds, ply + 1)
+        state, seen, same = step(state, _as_array(action), seeds, ply + 1)
         certain &= same
         earned = None if earned is None else earned + float(state.rewards[0])
-    if not certain:
+    # With one seed both are the same game, up to the last bit of a number.
+    if seeds[0] != seeds[1] and not certain:
         raise ValueError("this environment has chance, so a game needs its seed as well as its actions")
     return (*positions, _position(env, state, seen, None, earned))
 
@@ -115,12 +120,29 @@ def _with_two_seeds(env: Env) -> tuple[Callable, Callable]:
     return jax.jit(lambda seeds: both(env.init, seeds, 0)), step
 
 
+def _is_legal(env: Env, state: OneState, action: Action) -> bool:
+    if isinstance(action, int):
+        return 0 <= action < env.num_actions and bool(state.legal_action_mask[action])
+    return len(action) == action_size(env)
+
+
+def _as_array(action: Action) -> jax.Array:
+    return jnp.int32(action) if isinstance(action, int) else jnp.asarray(action, jnp.float32)
+
+
+def vector_name(vector: Iterable[float]) -> str:
+    """A continuous action as short text."""
+    return f"({', '.join(f'{number:.2f}' for number in vector)})"
+
+
 def _position(
-    env: Any, state: OneState, seen: Observation, action: int | None, earned: float | None
+    env: Any, state: OneState, seen: Observation, action: Action | None, earned: float | None
 ) -> Position:
-    name = None if action is None else str(action)
-    if name is not None and hasattr(env, "action_name"):
-        name = env.action_name(state, action)
+    name = None
+    if isinstance(action, int):
+        name = env.action_name(state, action) if hasattr(env, "action_name") else str(action)
+    elif action is not None:
+        name = vector_name(action)
     svg = env.svg(state) if hasattr(env, "svg") else frame(seen) or written(seen)
     return Position(svg, None if bool(is_finished(state)) else int(state.current_player), name, earned)
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from jzero.env import Env
 from jzero.pytrees import Record
-from jzero.show.boards import Album, Position, drawn
+from jzero.show.boards import Album, Position, drawn, vector_name
 from jzero.show.page import PANELS, as_one, shown
 from jzero.show.words import number, spaced
 
@@ -22,7 +22,7 @@ class Ply(NamedTuple):
 
     number: int
     mover: int | None  # None: the game is over, or unknown
-    action: int | None
+    action: int | None  # continuous actions: the search's candidate that was played, or -1
     value: float | None  # as the mover estimates it
     first_value: float | None  # with two players only: for player 0, and at the end player 0's return
     found: float | None = None  # the search's value for player 0
@@ -89,14 +89,17 @@ def plies(game: Record, positions: Sequence[Position]) -> list[Ply]:
     values = _numbers(game.get("values"))[: len(actions)]
     values += [None] * (len(actions) + 1 - len(values))
     movers = [position.mover for position in positions] or [None] * len(values)
-    names = [position.move for position in positions] or [*map(str, actions), None]
+    names = [position.move for position in positions] or [*map(_name, actions), None]
     earned = [position.earned for position in positions] or [None] * len(values)
-    found_values = [_numbers(thought["value"])[0] for thought in thoughts_of(game)]
+    thoughts = thoughts_of(game)
+    found_values = [_numbers(thought["value"])[0] for thought in thoughts]
     found_values += [None] * (len(values) - len(found_values))
     two_players = len(outcome) == 2 or (not outcome and max(filter(None, movers), default=0) == 1)
     found = []
     for ply, (mover, value, searched) in enumerate(zip(movers, values, found_values, strict=True)):
         action = actions[ply] if ply < len(actions) else None
+        if isinstance(action, list):
+            action = thoughts[ply]["action"] if thoughts else -1
         first_value = None
         if two_players and action is None:
             first_value = outcome[0] if outcome else None
@@ -137,7 +140,15 @@ def _numbers(values: Any) -> list[float | None]:
 
 def _is_game(game: Any) -> bool:
     actions = game.get("actions") if isinstance(game, dict) else None
-    return isinstance(actions, list) and bool(actions) and all(isinstance(action, int) for action in actions)
+    return isinstance(actions, list) and bool(actions) and all(map(_is_action, actions))
+
+
+def _is_action(action: Any) -> bool:
+    return isinstance(action, int) or (bool(_numbers(action)) and None not in _numbers(action))
+
+
+def _name(action: int | list[float]) -> str:
+    return str(action) if isinstance(action, int) else vector_name(action)
 
 
 def _article(title: str, game: Record, env: Env | None, album: Album, first: bool) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 
 from jzero.analysis import Analysis
 from jzero.pytrees import OneState
+from jzero.show.boards import vector_name
 from jzero.show.branches import unfolds
 from jzero.show.rules import Rules
 
@@ -97,11 +98,6 @@ def _bars(
         }
         for action in order
     ]
-
-
-def vector_name(vector: np.ndarray) -> str:
-    """A continuous action as short text."""
-    return f"({', '.join(f'{number:.2f}' for number in vector)})"
 
 
 def by_seat(value: np.ndarray, mover: int, num_players: int) -> list[float]:

@@ -21,7 +21,9 @@ import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
+from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.evaluate.record import record_games
+from jzero.models.plan import SearchSettings
 from jzero.run.build import build_agent, build_algorithm
 from jzero.run.report import main as report_command
 from jzero.show import games as games_module
@@ -34,6 +36,7 @@ from jzero.show.plots import POINTS, interval_series, key, line_chart, series
 from jzero.show.report import RELOAD, REPORT
 from jzero.show.words import duration, short_number, whole_number
 from jzero.storage.run_dir import LOCK
+from tests.helpers.env_examples import Aim
 from tests.helpers.tiny import tiny
 from tests.play.conftest import newcomer
 
@@ -492,6 +495,36 @@ def test_one_players_episode_is_its_observations_with_steps_and_return(tmp_path,
     shown = pictures(text)
     boards = [attributes["class"].split()[1] for attributes in Page(text).all("i", "board")][1:]
     assert [shown[name] for name in boards] == [drawing.replace('"', "'") for drawing in drawings]
+
+
+def test_an_episode_of_continuous_actions_is_recorded_and_replayed(tmp_path):
+    env = Aim(length=3)
+    config = tiny(
+        algorithm="gumbel_muzero",
+        search=SearchSettings(num_simulations=4, sampled_actions=4, max_considered=4),
+        muzero=MuZeroSettings(value_limit=20.0, reward_limit=10.0),
+        opening_plies=0,
+    )
+    agent = build_agent(env, config, build_algorithm(env, config).init(jax.random.key(0)))
+    record = record_games(agent, num_games=2, key=jax.random.key(0), analysed=1)
+    game = json.loads(json.dumps(record))["games"][0]
+    assert [len(action) for action in game["actions"]] == [2, 2, 2]
+    found, problem = drawn(env, game)
+    assert problem == ""
+    assert found[-1].earned == pytest.approx(game["outcome"][0], abs=1e-6)
+    chosen = [next(b for b in t["actions"] if b["action"] == t["action"]) for t in game["thoughts"]]
+    moves = ["({:.2f}, {:.2f})".format(*action) for action in game["actions"]]
+    assert [position.move for position in found] == [*moves, None]
+    assert [bar["name"] for bar in chosen] == moves
+    text = report_of(make_run(tmp_path, games={"env": "aim", "games": [game]}), env)
+    strip = Page(text).all("li")
+    assert [item["title"].split("plays ")[-1] for item in strip[:3]] == moves
+    assert [item["data-action"] for item in strip] == [*(str(t["action"]) for t in game["thoughts"]), ""]
+    assert drawn(env, game | {"actions": [[0.5]]})[1].startswith(
+        "ValueError: action (0.5,) of ply 0 is illegal"
+    )
+    unknown = report_of(make_run(tmp_path / "unknown", games={"env": "no_such_game", "games": [game]}))
+    assert all(f"plays {move}" in unknown for move in moves)
 
 
 def test_positions_that_games_share_are_kept_once(tmp_path):
