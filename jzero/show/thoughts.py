@@ -53,8 +53,7 @@ def thought_of(
         "value": by_seat(one.value, mover, rules.spec.num_players),
         "action": chosen,
         "policy": {str(a): float(one.policy[a]) for a in np.flatnonzero(one.policy > 0.0005).tolist()},
-        # A later move of a line would show what hidden things it depends on.
-        "variation": variation[:1] if rules.spec.hidden_information else variation,
+        "variation": _showable(rules, variation),
         "unfolds": unfolds(rules, found),
         "actions": _bars(rules, state, one.prior, one.visits, of_mover(one.qvalues, mover), names, shown),
     }
@@ -75,6 +74,14 @@ def policy_alone(rules: Rules, state: OneState, prior: np.ndarray, value: np.nda
         "unfolds": False,
         "actions": _bars(rules, state, prior, nothing, nothing, {}, SHOWN),
     }
+
+
+def _showable(rules: Rules, variation: list[int]) -> list[int]:
+    """The part of a line that may and can be shown: an emulator cannot look ahead."""
+    if rules.spec.external:
+        return []
+    # A later move of a line would show what hidden things it depends on.
+    return variation[:1] if rules.spec.hidden_information else variation
 
 
 def _bars(

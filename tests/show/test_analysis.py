@@ -15,6 +15,7 @@ from jzero.env import step_batch
 from jzero.show.analysis import NODES
 from jzero.show.branches import Branches, Searched
 from jzero.show.rules import Rules
+from jzero.show.thoughts import thought_of
 from tests.play.conftest import coder, newcomer
 from tests.show.test_report import Page
 
@@ -138,7 +139,10 @@ class Emulated(Odd):
 def test_an_emulator_is_not_moved_by_looking(found):
     shown = dataclasses.replace(found, env=Emulated()).show()
     assert "<details" not in shown._repr_html_()
-    assert "value " in repr(shown)
+    assert repr(shown).count("value ") == 2
+    rules = Rules(Emulated(), found.name)
+    state = jax.tree.map(lambda x: x[0], found.states)
+    assert thought_of(rules, state, found, 0)["variation"] == []
 
 
 def test_of_a_large_tree_the_most_visited_nodes_are_shown(found):
