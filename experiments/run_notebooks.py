@@ -3,7 +3,7 @@
     python experiments/run_notebooks.py                  all of them, about 20 minutes on two cores
     python experiments/run_notebooks.py quickstart       some
 
-Needs pip install -e ".[notebooks,play]". The outputs have no progress bars and no paths of the machine.
+Needs pip install -e ".[notebooks,play,envs]". The outputs have no progress bars and no paths of the machine.
 """
 
 from __future__ import annotations

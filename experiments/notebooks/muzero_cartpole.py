@@ -14,7 +14,7 @@
 # ## Set up
 #
 # In Colab, clone the repository first (`!git clone URL jzero`); Colab's JAX with CUDA is kept. Elsewhere, run
-# `pip install -e ".[notebooks,play]"` in the clone.
+# `pip install -e ".[notebooks,play,envs]"` in the clone.
 
 # %%
 import importlib.util

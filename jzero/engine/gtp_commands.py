@@ -28,6 +28,10 @@ GOGUI = (
 # Reading of arguments.
 
 
+MOST = 10**9
+"""Largest number in a command."""
+
+
 def _color(words: list[str]) -> int:
     if not words or words[0].lower() not in COLORS:
         raise Refusal("syntax error: expected a colour, black or white")
@@ -46,7 +50,7 @@ def _numbers(words: list[str], count: int) -> list[int]:
         found = [int(word) for word in words[:count]]
     except ValueError:
         found = []
-    if len(found) < count:
+    if len(found) < count or max(map(abs, found)) > MOST:
         raise Refusal(f"syntax error: expected {count} integer{'s' if count > 1 else ''}")
     return found
 
@@ -137,6 +141,8 @@ def _fixed_handicap(game: GtpGame, words: list[str]) -> str:
 
 def _time_settings(game: GtpGame, words: list[str]) -> str:
     main, period, stones = _numbers(words, 3)
+    if min(main, period, stones) < 0:
+        raise Refusal("syntax error: expected times of at least 0")
     unlimited = (period > 0 and stones == 0) or (main, period) == (0, 0)
     game.clocks = [None if unlimited else Clock(main, period, stones) for _ in range(2)]
     return ""
@@ -160,7 +166,7 @@ def _time_left(game: GtpGame, words: list[str]) -> str:
     color = _color(words)
     left, stones = _numbers(words[1:], 2)
     clock = game.clocks[color] or Clock(left)
-    clock.said(left, stones)
+    clock.said(max(0, left), max(0, stones))
     game.clocks[color] = clock
     return ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from jzero.engine.thinker import MAX_LINES, Finding, Thinks, think
 from jzero.pytrees import States
 
 ENDLESS = ("infinite", "ponder")
+MAX_DIGITS = 15
+"""Digits of a number that are read: more is as good as endless."""
 NUMBERS = ("nodes", "movetime", "wtime", "btime", "winc", "binc", "movestogo", "depth", "mate")
 
 
@@ -56,13 +59,18 @@ class UciServer:
         self.game, self.thinker, self.lines, self.write = game, thinker, lines, write
         self.simulations, self.name, self._warm_up = simulations, name, warm_up
         self.multipv, self.running, self.valid = 1, True, True
-        self._warm = self._stopped = False
+        self._warm = self._stopped = self._ended = self._endless = False
         self._known: tuple[str, ...] = ()
+        self._later: deque[str] = deque()  # lines that came during a search
 
     def serve(self) -> None:
         """Executes each line until `quit` or the end of the input."""
-        while self.running and (line := self.lines.next()) is not None:
-            self.answer(line)
+        while self.running:
+            line = self._later.popleft() if self._later else self.lines.next()
+            if line is None:
+                self.running = False
+            else:
+                self.answer(line)
 
     def answer(self, line: str) -> None:
         """Executes a line; words before a known command are skipped, as UCI requires."""
@@ -141,12 +149,14 @@ class UciServer:
     def go(self, words: list[str]) -> None:
         """Searches, and sends the findings and the move."""
         self.ready()
-        begun, self._stopped = time.monotonic(), False
+        begun = time.monotonic()
         options, only = _options(words)
+        self._endless = any(name in options for name in ENDLESS)
+        self._stopped = self._ended and self._endless
         moves = self._moves() if self.valid else {}
         if not moves:
             self.say(f"info string {'the game is over' if self.valid else 'there is no position'}")
-            self._wait(options)
+            self._wait()
             self.say("bestmove 0000")
             return
         states = self._restricted({move: moves[move] for move in only if move in moves} or moves)
@@ -154,7 +164,7 @@ class UciServer:
         for finding in self._findings(states, options):
             self.tell(finding, begun)
             action = finding.action
-        self._wait(options)
+        self._wait()
         self.say(f"bestmove {chess.to_uci(self.game.env, action, self.game.state)}")
 
     def _restricted(self, moves: dict[str, int]) -> States:
@@ -168,13 +178,13 @@ class UciServer:
         number, seconds = self.simulations, self._seconds(options)
         if "nodes" in options:
             number = max(1, int(min(options["nodes"], self.thinker.most)))
-        if _endless(options):
+        if self._endless:
             number = number if "nodes" in options else None
         return think(self.thinker, states, simulations=number, seconds=seconds, attend=self._attend)
 
     def _seconds(self, options: dict[str, float]) -> float | None:
         """Seconds for this move; None without a clock."""
-        if _endless(options):
+        if self._endless:
             return None
         if "movetime" in options:
             return max(0.0, options["movetime"] / 1000 - 0.02)
@@ -185,19 +195,26 @@ class UciServer:
         return for_move(options[own] / 1000, increment=options.get(more, 0.0) / 1000, moves_to_go=togo)
 
     def _attend(self, seconds: float) -> bool:
-        """Reads the controller's input during a search; returns whether to stop."""
-        if not self._stopped and self.lines.waiting(seconds):
+        """Reads the controller's input during a search; returns whether to stop.
+
+        Other commands wait for the end of the search. At the end of the input only an endless search stops.
+        """
+        if not self._stopped and not self._ended and self.lines.waiting(seconds):
             line = self.lines.next()
-            said = "quit" if line is None else line.strip()
-            if said == "isready":
+            said = "" if line is None else line.strip()
+            if line is None:
+                self._ended, self._stopped = True, self._endless
+            elif said == "isready":
                 self.say("readyok")
-            self.running = said != "quit"
-            self._stopped = said in ("quit", "stop", "ponderhit")
+            elif said in ("quit", "stop", "ponderhit"):
+                self.running, self._stopped = said != "quit", True
+            else:
+                self._later.append(line)
         return self._stopped
 
-    def _wait(self, options: dict[str, float]) -> None:
+    def _wait(self) -> None:
         """After an infinite search that has ended: waits until the controller asks for the move."""
-        if _endless(options):
+        if self._endless:
             while not self._attend(1.0):
                 pass
 
@@ -237,11 +254,6 @@ def centipawns(value: float) -> int:
     return round(90 * math.tan(1.5637541897 * min(1.0, max(-1.0, value))))
 
 
-def _endless(options: dict[str, float]) -> bool:
-    """Whether a search ends only on the controller's command."""
-    return any(name in options for name in ENDLESS)
-
-
 def _options(words: list[str]) -> tuple[dict[str, float], list[str]]:
     """The options of `go`: numbers and flags by name, and the moves of `searchmoves`."""
     found: dict[str, float] = {}
@@ -251,7 +263,7 @@ def _options(words: list[str]) -> tuple[dict[str, float], list[str]]:
         if word in NUMBERS:
             into = False
             try:
-                found[word] = float(int(following))
+                found[word] = float(int(following[:MAX_DIGITS]))
             except ValueError:
                 continue  # as if it were not there
         elif word in ENDLESS:

@@ -43,9 +43,9 @@ def record_games(
     Returns:
       `{"env": name, "games": [{"title", "seed", "actions", "values", "outcome", "thoughts"}]}`; `actions` are
       numbers, or lists of numbers if they are continuous; `values` are the network's, for the player to move at
-      each ply, `outcome` the sum of each player's rewards. The seed decides all chance of the game, see
-      `jzero.env.seeded_key`. `thoughts` describe the searches that chose the actions (`jzero.show.thoughts`, with
-      the move names of the expected line in `line`), in the first `analysed` games.
+      each ply, `outcome` the sum of each player's rewards, or None if the game did not end. The seed decides all
+      chance of the game, see `jzero.env.seeded_key`. `thoughts` describe the searches that chose the actions
+      (`jzero.show.thoughts`, with the move names of the expected line in `line`), in the first `analysed` games.
     """
     env = agent.env
     key, seed_key = jax.random.split(key)
@@ -88,8 +88,9 @@ def record_games(
         outcome += np.asarray(states.rewards)
         if limit.is_over():
             break
-    for game, total in zip(games, outcome, strict=True):
-        game["outcome"] = total.tolist()
+    over = np.asarray(is_finished(states))
+    for game, total, whole in zip(games, outcome, over, strict=True):
+        game["outcome"] = total.tolist() if whole else None
     return {"env": agent.name, "games": games}
 
 

@@ -207,10 +207,12 @@ class Desk:
         write = notation.to_sgf if sgf else notation.to_text
         return {"text": write(found, self.rules), "file": f"game.{'sgf' if sgf else 'txt'}"}
 
-    def load(self, text: str) -> dict[str, Any]:
-        """A game from its text; the first player is a human."""
+    def load(
+        self, text: str, seats: list[str] | None = None, simulations: int | None = None
+    ) -> dict[str, Any]:
+        """A game from its text, with the seats and the strength of `new`."""
         seed, actions = notation.from_text(text, self.rules)
-        return self.new(seed=seed, actions=actions)
+        return self.new(seats, simulations, seed, actions)
 
     def think(
         self, game: str, ply: int, simulations: int, agent: int = 0, move: bool = False
@@ -286,7 +288,11 @@ class Desk:
     def _seats(self, seats: list[str]) -> list[str]:
         allowed = {HUMAN, *map(str, range(len(self._analysts)))}
         if len(seats) != self.rules.spec.num_players or not set(seats) <= allowed:
-            raise Refused(f"seats: expected one of {', '.join(sorted(allowed))} for each player")
+            agents = ", ".join(map(str, range(len(self._analysts))))
+            raise Refused(
+                f"seats are {' '.join(seats)}; expected human or one of {agents} for each of "
+                f"{self.rules.spec.num_players} players"
+            )
         return seats
 
     def _level(self, simulations: int) -> int:

@@ -105,15 +105,15 @@ class Game:
         self.actions.append(action)
 
     def undo(self) -> None:
-        """Takes moves back until a human is to move, or one move without humans.
+        """Takes moves back until a human is to move.
 
         Raises:
             Refused: there is nothing to take back.
         """
         human = [ply for ply in range(self.ply) if self.seats[self.movers[ply]] == HUMAN]
-        if not self.ply or (HUMAN in self.seats and not human):
+        if not human:
             raise Refused("there is no move of yours to take back")
-        keep = human[-1] if human else self.ply - 1
+        keep = human[-1]
         self.actions, self.names = self.actions[:keep], self.names[:keep]
         self.states, self.movers = self.states[: keep + 1], self.movers[: keep + 1]
         self.values = {ply: value for ply, value in self.values.items() if ply <= keep}

@@ -6,6 +6,7 @@ A text is three lines: `env: connect_four`, `seed: 7`, `moves: 4, 4, 3`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from jzero.evaluate.gtp import go_rules
 from jzero.play.game import Game, Refused
@@ -47,13 +48,15 @@ def from_text(text: str, rules: Rules) -> tuple[int, list[int]]:
     )
 
 
-def _actions(moves: list[str], seed: int, rules: Rules) -> list[int]:
+def _actions(moves: list[str], seed: int, rules: Rules, written: Sequence[str] | None = None) -> list[int]:
+    """The actions of moves by name or number; `written` is how a file calls them, for messages."""
     state, actions = rules.first(seed), []
     for ply, move in enumerate(moves, 1):
         try:
             action = rules.action_called(state, move)
-        except ValueError as error:
-            raise Refused(f"move {ply}: {error}") from None
+        except ValueError:
+            name = move.strip() if written is None else written[ply - 1]
+            raise Refused(f"move {ply}: {name!r:.40} is not a legal move here") from None
         state = rules.after(state, action, seed, ply)
         actions.append(action)
     return actions
@@ -83,10 +86,18 @@ def _from_sgf(text: str, rules: Rules) -> list[int]:
     board = go_rules(rules.env)
     if board is None:
         raise Refused("SGF is for Go, which this page does not play")
-    size, moves = board[0], []
-    for name, value in _sgf_properties(text):
-        if name == "SZ" and value != str(size):
-            raise Refused(f"the file's board has {value} rows, but this one has {size}")
+    size, komi = board
+    moves, written = [], []
+    properties = _sgf_properties(text)
+    if not properties:
+        raise Refused("the file holds no game; expected SGF such as (;GM[1]SZ[9];B[ee])")
+    for name, value in properties:
+        if name == "GM" and value.strip() != "1":
+            raise Refused(f"the file's game has the number {value} (GM), which is not Go's 1")
+        if name == "SZ" and set(value.split(":")) != {str(size)}:
+            raise Refused(f"the file's board is {value.replace(':', ' x ')}, but this one is {size} x {size}")
+        if name == "KM" and _komi(value) != komi:
+            raise Refused(f"the file's komi is {value}, but this game's is {komi:g}")
         if name in ("AB", "AW"):
             raise Refused(
                 "the file places stones before the first move; games start with an empty board here"
@@ -96,6 +107,7 @@ def _from_sgf(text: str, rules: Rules) -> list[int]:
         ply, point = len(moves), value.strip()
         if name != "BW"[ply % 2]:
             raise Refused(f"move {ply + 1} is {name}'s; colours alternate here")
+        written.append(f"{name}[{point}]")
         if point == "" or (point == "tt" and size <= 19):
             moves.append(str(size**2))
             continue
@@ -105,7 +117,14 @@ def _from_sgf(text: str, rules: Rules) -> list[int]:
                 f"move {ply + 1} is {point!r:.12}; expected two letters from a to {letters[-1]}, or none for a pass"
             )
         moves.append(str(letters.index(point[1]) * size + letters.index(point[0])))
-    return _actions(moves, 0, rules)
+    return _actions(moves, 0, rules, written)
+
+
+def _komi(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _sgf_properties(text: str) -> list[tuple[str, str]]:

@@ -23,6 +23,11 @@ _KINDS: dict[str, tuple[type, int]] = {
     "actions": (int, 2**31),
 }
 """Argument -> (type, largest value or length)."""
+_WORDS = {
+    int: "a whole number from 0 to {}",
+    str: "a text of at most {} characters",
+    bool: "true or false",
+}
 _LISTS = {"seats": 16, "path": 400, "actions": MAX_PLIES}
 """Arguments that are lists -> largest length."""
 
@@ -45,5 +50,5 @@ def checked(method: Callable[..., Any], arguments: Any) -> dict[str, Any]:
         for one in values:
             size = len(one) if isinstance(one, str) else one
             if type(one) is not kind or not 0 <= size <= most:
-                raise Refused(f"{name}: expected {kind.__name__} up to {most}, got {one!r:.40}")
+                raise Refused(f"{name} is {one!r:.40}; expected {_WORDS[kind].format(most)}")
     return arguments

@@ -7,6 +7,7 @@ from typing import Any
 from jzero.play.analyst import LEVELS
 from jzero.play.desk import Desk
 from jzero.play.game import HUMAN, Refused
+from jzero.play.notation import MAX_TEXT
 from jzero.show.analysis import bars_text
 
 HELP = """Type the name of a move, or
@@ -17,6 +18,7 @@ HELP = """Type the name of a move, or
   level 400    set the simulations per move: {levels}
   moves        list the legal moves
   save FILE    write the game as text;  load FILE reads one
+  game ID      continue another game, by the name of its file
   new, quit"""
 
 
@@ -24,6 +26,7 @@ def play_in_terminal(desk: Desk) -> None:
     """Plays games until the end of the input or `quit`."""
     game = desk.ask("new", {})
     print(f"{desk.rules.spec.name} against {' and '.join(desk.names)}; type help for the commands")
+    print(f"From its first move on this is game {game['id']}.")
     _show(desk, game)
     while True:
         try:
@@ -36,8 +39,10 @@ def play_in_terminal(desk: Desk) -> None:
             return
         try:
             game = _obey(desk, game, line)
-        except (Refused, OSError) as error:
+        except Refused as error:
             print(error)
+        except OSError as error:
+            print(f"{error.filename}: {error.strerror}")
 
 
 def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
@@ -49,6 +54,7 @@ def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
     """
     word, _, rest = line.partition(" ")
     here: dict[str, Any] = {"game": game["id"], "ply": game["ply"]}
+    kept = {"seats": game["seats"], "simulations": game["simulations"]}
     if word in ("", "help", "?"):
         print(HELP.format(levels=", ".join(map(str, LEVELS))))
     elif word == "moves":
@@ -61,7 +67,6 @@ def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
     elif word == "undo":
         return _shown(desk, desk.ask("undo", here))
     elif word == "new":
-        kept = {"seats": game["seats"], "simulations": game["simulations"]}
         return _shown(desk, desk.ask("new", kept))
     elif word == "seats":
         return desk.ask(
@@ -69,12 +74,20 @@ def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
         )
     elif word == "level" and rest.isdecimal():
         return desk.ask("sit", {"game": game["id"], "seats": game["seats"], "simulations": int(rest)})
-    elif word == "save" and rest:
+    elif word in ("level", "save", "load", "game") and not rest:
+        raise Refused(f"{word} needs {'a number' if word == 'level' else 'a name'} after it; type help")
+    elif word == "save":
         with open(rest, "w", encoding="utf-8") as file:
             file.write(desk.ask("text", {"game": game["id"]})["text"])
-    elif word == "load" and rest:
-        with open(rest, encoding="utf-8") as file:
-            return _shown(desk, desk.ask("load", {"text": file.read(100_000)}))
+    elif word == "load":
+        try:
+            with open(rest, encoding="utf-8") as file:
+                text = file.read(MAX_TEXT + 1)
+        except UnicodeDecodeError:
+            raise Refused(f"{rest} is not text in UTF-8") from None
+        return _shown(desk, desk.ask("load", {"text": text} | kept))
+    elif word == "game":
+        return _shown(desk, desk.ask("get", {"game": rest}))
     else:
         return _shown(desk, desk.ask("play", here | {"action": _action(desk, game, line)}))
     return game

@@ -5,7 +5,7 @@
     python -m jzero play RUN --text
 
 The page is served to this machine only. Games are kept in the folder `play` of the first run; a reloaded page or a
-restarted server continues them.
+restarted server continues them; in the terminal `game ID` does, ID being the name of its file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     """The command with these options; returns the exit code."""
     config = tyro.cli(Config, args=list(argv), prog="python -m jzero play", description=__doc__)
     set_up(cpu_devices=1)
-    text = "\nthe games are kept; the same command continues them"
+    text = "\nthe games are kept: after the same command the open page continues, and in the terminal game ID does"
     return exit_code(lambda: _play(config), interrupted=text)
 
 

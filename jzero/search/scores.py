@@ -65,7 +65,7 @@ class Scores(NamedTuple):
 
 
 _MONOIDS = {"sum": (jax.lax.add, 0.0), "max": (jax.lax.max, -math.inf), "min": (jax.lax.min, math.inf)}
-_NARROW = 8  # slots
+_NARROW = 16  # slots
 
 
 def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:

@@ -25,7 +25,7 @@ from jzero.search.tree import Tree, vary_like
 from jzero.search.types import Evaluation, NewNodes, Node, Path, Rules, Select
 
 WIDTHS = (8, 32)
-"""Numbers of slots that a hop reads if no node of the batch uses more; else it reads all."""
+"""Numbers of slots that a hop reads if no node uses more, if they are at most half of all; else it reads all."""
 LONG_ROW = 1 << 13
 """Bytes from which a row is read once instead of at each use."""
 
@@ -149,7 +149,7 @@ def _choose(
     num_slots = tree.children.shape[2]
     if width is not None:
         return among(width)
-    widths = [*(width for width in WIDTHS if width < num_slots), num_slots]
+    widths = [*(width for width in WIDTHS if 2 * width <= num_slots), num_slots]
     if len(widths) == 1:
         return among(num_slots)
     most = jnp.max(jnp.where(active, in_use, 0))

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from jzero.show.plots import SERIES, Line, figure, interval_series, key, line_chart, series
-from jzero.show.words import number, short_number, spaced
+from jzero.show.words import duration, number, short_number, spaced
 
 Metrics = Sequence[Mapping[str, Any]]  # metrics.jsonl, one mapping per line
 
@@ -63,6 +63,11 @@ def strength_section(metrics: Metrics, unit: str) -> str:
     line = interval_series(x, *([row.get(name) for row in measured] for name in STRENGTH))
     if line is None:
         return ""
+    if len(line.x) == 1:
+        seconds = number(measured[0].get("seconds"))
+        when = "" if seconds is None else f", after {duration(seconds)}"
+        note = f"Measured once on the way{when}: {short_number(float(line.y[0]))}."
+        return f'<section><h2>Strength over time</h2><p class="note">{note}</p></section>\n'
     caption = f"<b>Strength</b><span>{escape(unit)}</span><span>the band is the 95 % interval</span>"
     chart = line_chart([line], x_label=x_label, size=(9.4, 2.9), markers=len(line.x) <= 60)
     return f"<section><h2>Strength over time</h2>{figure(caption, chart, 'wide')}</section>\n"

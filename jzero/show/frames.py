@@ -31,10 +31,14 @@ _COLOURS = (
 def frame(observation: Observation) -> str:
     """An SVG of one observation: an array [H, W, C] as a picture or as a grid, so u8[H, W]; "" of anything else.
 
-    A picture's last three channels are its colours, or its last one is grey: frames are stacked oldest first. A
-    grid's cell has the colour of its last channel that is set, or of the number in its first one.
+    Of several arrays the only one [H, W, C] is drawn. A picture's last three channels are its colours, or its last
+    one is grey: frames are stacked oldest first. A grid's cell has the colour of its last channel of zeros and ones
+    that is set; without such channels, of the number in its first one.
     """
-    if not hasattr(observation, "shape") or 0 in observation.shape:
+    if not hasattr(observation, "shape"):
+        boards = [leaf for leaf in jax.tree.leaves(observation) if np.ndim(leaf) == 3]
+        return frame(boards[0]) if len(boards) == 1 else ""
+    if 0 in observation.shape:
         return ""
     seen = np.asarray(observation)
     if seen.ndim == 2 and seen.dtype in (np.uint8, np.bool_):
@@ -69,8 +73,9 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _grid(seen: np.ndarray) -> str:
     height, width, channels = seen.shape
-    if np.isin(seen, (0, 1)).all():
-        kinds = (seen != 0) * np.arange(1, channels + 1)
+    flags = np.isin(seen, (0, 1)).all(axis=(0, 1))
+    if flags.any():
+        kinds = ((seen != 0) & flags) * np.arange(1, channels + 1)
         kinds = kinds.max(axis=-1)
     else:
         kinds = seen[..., 0].astype(np.int64)

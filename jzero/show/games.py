@@ -160,6 +160,8 @@ def _article(title: str, game: Record, env: Env | None, album: Album, first: boo
         return ""
     found = plies(game, positions)
     end = outcome_text(_numbers(game.get("outcome")))
+    if game.get("outcome", ()) is None:
+        end = "cut short"
     length = f"{len(found) - 1} {_units(found)[1]}"
     head = f"<h3>{escape(title)} <span>{escape(f'{end}, ' if end else '')}{length}</span></h3>"
     if not pictures:

@@ -142,6 +142,8 @@ def test_moves_are_played_and_shown(ask):
         ("komi x", "? syntax error: expected a number"),
         ("komi nan", "? syntax error: expected a number"),
         ("time_settings 1 2", "? syntax error: expected 3 integers"),
+        ("time_settings -5 0 0", "? syntax error: expected times of at least 0"),
+        (f"time_settings {'9' * 400} 0 0", "? syntax error: expected 3 integers"),
         ("kgs-time_settings often 1", "? syntax error: expected none, absolute, byoyomi or canadian"),
         ("final_status_list sick", "? syntax error: expected alive, dead or seki"),
         ("fixed_handicap 2", "? invalid number of stones: 2 on a board of 5 rows, there is none"),

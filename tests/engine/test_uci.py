@@ -276,6 +276,35 @@ def test_a_search_ends_with_the_conversation(tell):
         assert not tell.server.running
 
 
+def test_commands_that_come_during_a_search_wait_for_its_end(tell, game):
+    thinker = FakeThinker(looks=10**9)
+    said = tell(
+        *("go infinite", "position startpos moves e2e4", "isready", "stop"),
+        *("position startpos moves d2d4", "go nodes 2", "stop"),
+        thinker=thinker,
+        patience=3,
+    )
+    assert "readyok" in said[: next(at for at, line in enumerate(said) if line.startswith("bestmove"))]
+    assert sum(line.startswith("bestmove") for line in said) == 2
+    assert game.env.to_fen(game.state).startswith("rnbqkbnr/pppppppp/8/8/3P4/8/PPP1PPPP/RNBQKBNR b")
+
+
+def test_all_of_a_script_is_answered(tell):
+    """Its lines, and their end, come while the first search goes on."""
+    lines = ["position startpos moves e2e4", "go nodes 4"] * 3
+    said = tell(*lines, thinker=FakeThinker(looks=3), patience=3)
+    assert sum(line.startswith("bestmove") for line in said) == 3
+    assert not tell.server.running
+    ended = tell(*lines, "go infinite", thinker=FakeThinker(looks=3), patience=3)
+    assert sum(line.startswith("bestmove") for line in ended) == 4
+
+
+def test_huge_numbers_are_survived(tell):
+    huge = "9" * 400
+    for options in (f"nodes {huge}", f"wtime {huge} btime {huge} movestogo {huge}", f"movetime {huge}"):
+        assert tell(f"go {options}", thinker=FakeThinker(most=2))[-1].startswith("bestmove")
+
+
 def test_odd_input_is_survived(tell):
     rng = random.Random(0)
     words = [

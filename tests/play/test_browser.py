@@ -278,6 +278,88 @@ def test_nothing_is_lost_when_the_page_or_the_server_begins_anew(serve, browser,
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}/").status == 200
 
 
+def test_the_page_goes_on_by_itself_when_the_server_is_there_again(serve, page):
+    child, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+    page.locator("[data-actions='0']").click()
+    page.locator(".jz-moves li:nth-child(2)").wait_for()
+    turn(page)
+    child.send_signal(signal.SIGINT)
+    child.wait(30)
+    page.locator(".jz-alarm", has_text="the server does not answer").wait_for()
+    page.locator(".jz-moves button").first.click()
+    page.get_by_role("button", name="Save").click()
+    serve("tic_tac_toe", port)
+    page.locator(".jz-status", has_text="Your move").wait_for()
+    assert len(moves(page)) == 2
+
+
+def test_an_answer_about_the_game_before_is_dropped(serve, page):
+    _, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/")
+    turn(page)
+    page.locator("[data-actions='4']").click()
+    page.locator(".jz-moves li:nth-child(2)").wait_for()
+    turn(page)
+    page.keyboard.press("h")
+    page.locator(".jz-status", has_text="would play").wait_for()
+    held = []
+    page.route("**/api/get", lambda route: held.append(route))  # the poll's question is not yet answered
+    while not held:
+        page.wait_for_timeout(100)
+    page.keyboard.press("n")
+    page.locator(".jz-moves li").first.wait_for(state="detached")
+    assert page.locator(".jz-bars tbody tr").count() == 0
+    address = page.url
+    page.unroute("**/api/get")
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(1500)
+    assert (moves(page), page.url) == ([], address)
+
+
+def test_letting_it_move_out_of_turn_or_twice_does_not_stop_it(serve, page):
+    _, port = serve("connect_four")
+    page.goto(f"http://127.0.0.1:{port}/#seed=0&moves=3.3")
+    turn(page)
+    page.get_by_label("strength").select_option("400")
+    button = page.get_by_role("button", name="Let it move")
+    button.click()
+    button.click()
+    for _ in range(3):
+        page.keyboard.press("m")
+        page.wait_for_timeout(300)
+    page.locator(".jz-moves li:nth-child(4)").wait_for()
+    page.locator(".jz-status", has_text="Your move").wait_for()
+    page.locator(".jz-moves button").first.click()
+    page.locator(".jz-status", has_text="The position after").wait_for()
+    before = len(moves(page))
+    page.keyboard.press("m")
+    page.locator(f".jz-moves li:nth-child({before + 2})").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("seed=0&moves=0.0", "is not legal in this position: this is a new game"),
+        ("seed=abc&moves=1", "the link has seed abc, which is no whole number"),
+        ("seed=-1&moves=1", "the link has seed -1, which is no whole number"),
+        ("seed=0&moves=1.x", "the link has a move x, which is no whole number"),
+        ("moves=99", "99 is not legal"),
+        ("game=nothing", "there is no such game"),
+    ],
+)
+def test_a_bad_link_says_why_and_begins_a_new_game(serve, page, link, says):
+    _, port = serve("tic_tac_toe")
+    page.goto(f"http://127.0.0.1:{port}/#{link}")
+    page.locator(".jz-alarm", has_text=says).wait_for()
+    page.locator(".jz-legal").nth(8).wait_for()
+    page.evaluate("location.hash = '#seed=0&moves=4.0'")  # a link in the same window
+    page.locator(".jz-moves li:nth-child(2)").wait_for()
+    assert moves(page) == ["b2", "a3"]
+
+
 def test_it_fits_a_phone_and_the_dark(serve, browser):
     _, port = serve("connect_four")
     page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")

@@ -47,6 +47,39 @@ def test_moves_hints_undo_and_files(desk_of, monkeypatch, capsys, tmp_path):
     assert "seats 0 human" in out
 
 
+def test_a_game_goes_on_by_its_name_and_what_cannot_be_read_is_said(desk_of, monkeypatch, capsys, tmp_path):
+    desk, binary = desk_of("tic_tac_toe"), tmp_path / "game.bin"
+    binary.write_bytes(b"\xff\xfe\x00")
+    out = typed(
+        monkeypatch, capsys, desk, "level 16", "b2", f"load {binary}", "load nowhere", "save", "seats 0"
+    )
+    assert f"{binary} is not text in UTF-8" in out
+    assert "nowhere: No such file or directory" in out
+    assert "save needs a name after it" in out
+    assert "seats are 0; expected human or one of 0 for each of 2 players" in out
+    name = out.split("this is game ")[1].split(".")[0]
+    again = typed(monkeypatch, capsys, desk_of("tic_tac_toe"), f"game {name}", "undo", "game nothing")
+    assert again.count("2 . X .") == 1
+    assert "there is no such game" in again
+
+
+def test_a_loaded_game_keeps_seats_and_level(desk_of, monkeypatch, capsys, tmp_path):
+    desk, path = desk_of("tic_tac_toe"), tmp_path / "game.txt"
+    typed(
+        monkeypatch,
+        capsys,
+        desk,
+        "seats human human",
+        "level 16",
+        "b2",
+        f"save {path}",
+        "new",
+        f"load {path}",
+    )
+    game = next(reversed(desk.store._live.values()))
+    assert (game.seats, game.simulations, game.actions) == (["human", "human"], 16, [4])
+
+
 def test_agents_play_to_the_end_and_the_outcome_is_told(desk_of, monkeypatch, capsys):
     out = typed(monkeypatch, capsys, desk_of("tic_tac_toe"), "level 0", "seats 0 0", "quit")
     assert "The game is over: " in out

@@ -193,7 +193,7 @@ def test_every_measurement_writes_the_report_also_one_that_gives_no_strength(tmp
         (True, {"draws": True, "num_players": 2}),
         (False, {"num_players": 2}),
         (True, {}),
-        (False, {"draws": True, "action_size": 2}),
+        (True, {"action_size": 2}),
         (False, {"external": True}),
     ],
 )

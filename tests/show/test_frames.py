@@ -48,10 +48,19 @@ def test_a_grids_cells_have_the_colour_of_their_last_channel():
 
 
 @pytest.mark.parametrize(
-    "seen", [np.zeros(4), np.zeros((5, 5)), {"a": np.zeros((30, 30, 3))}, np.zeros((0, 3, 3))]
+    "seen", [np.zeros(4), np.zeros((5, 5)), [np.zeros((30, 30, 3))] * 2, np.zeros((0, 3, 3))]
 )
 def test_other_observations_are_no_pictures(seen):
     assert frame(seen) == ""
+
+
+def test_the_only_grid_of_several_arrays_is_drawn_by_its_channels_of_zeros_and_ones():
+    seen = np.zeros((3, 4, 3), np.float32)
+    seen[1, 2] = (1, 0, 0.5)
+    seen[2, 3] = (0, 1, 0.25)
+    flags = frame(seen[..., :2])
+    assert flags.count("<rect") == 3
+    assert frame({"grid": seen, "steps": np.int32(7)}) == flags == frame(seen)
 
 
 def test_numbers_as_a_picture_are_lines_that_fit():

@@ -477,6 +477,14 @@ def test_a_recorded_game_has_what_its_searches_found(monkeypatch):
     assert next(bar["q"] for bar in thoughts[-1]["actions"] if bar["action"] == actions[-1]) == 1.0
 
 
+def test_a_game_that_is_cut_short_has_no_outcome(tmp_path):
+    record = record_games(newcomer("tic_tac_toe"), num_games=1, key=jax.random.key(1), max_plies=3)
+    assert record["games"][0]["outcome"] is None
+    text = report_of(make_run(tmp_path, games=record), TicTacToe())
+    assert "cut short, 3 plies" in text
+    assert Page(text).all("li")[-1]["title"] == "The end: cut short"
+
+
 @pytest.mark.parametrize("numbers", [False, True])
 def test_one_players_episode_is_its_observations_with_steps_and_return(tmp_path, numbers):
     env = Walk(numbers)

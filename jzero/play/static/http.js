@@ -41,6 +41,7 @@ const link = {
   // The address holds the game, so that a page that is loaded anew finds it.
   place: {
     read: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),
+    watch: (changed) => addEventListener("hashchange", changed),
     write: (id) => history.replaceState(null, "", `#game=${id}`),
     link: (game) => `${location.origin}/#seed=${game.seed}&moves=${game.actions.join(".")}`,
   },

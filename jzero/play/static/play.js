@@ -5,6 +5,15 @@ import { bars, branches, curve, line } from "/static/panels.js";
 
 const LEVELS = { 0: "policy alone" };
 
+// What tells positions of all games apart.
+const position = (game, ply) => `${game.id} ${game.actions.slice(0, ply)}`;
+
+// A whole number of a link.
+function whole(name, text) {
+  if (!/^\d+$/.test(text)) throw new Error(`the link has ${name} ${text}, which is no whole number`);
+  return Number(text);
+}
+
 export async function mount(root, link) {
   const info = await link.ask("info").catch((error) => ({ problem: error.message }));
   if (info.problem) return root.replaceChildren(element("p", { class: "jz-note", role: "alert" }, info.problem));
@@ -20,6 +29,7 @@ class Desk {
     this.#build();
     (link.keys ?? root).addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
+    link.place.watch?.(() => this.begin());
     this.timer = setInterval(() => document.hidden || this.busy || this.refresh(), 3000);
   }
 
@@ -31,21 +41,28 @@ class Desk {
 
   async begin() {
     const place = this.link.place.read();
-    const moves = place.moves ? place.moves.split(".").map(Number) : [];
+    this.stop();
     try {
       if (place.game) await this.take(await this.link.ask("get", { game: place.game }));
-      else if (place.moves !== undefined) await this.fresh({ seed: Number(place.seed ?? 0), actions: moves });
-      else await this.fresh();
+      else if (place.moves === undefined) await this.fresh();
+      else {
+        const actions = place.moves.split(".").filter((move) => move !== "").map((move) => whole("a move", move));
+        const options = { seed: whole("seed", place.seed ?? "0"), actions, ...this.#chosen() };
+        await this.take(await this.link.ask("new", options));
+      }
     } catch (error) {
       await this.fresh();
       this.say(`${error.message}: this is a new game`, true);
     }
   }
 
+  // The seats and the strength that are chosen on the page.
+  #chosen() {
+    return { seats: this.seats.map((select) => select.value), simulations: Number(this.level.value) };
+  }
+
   fresh(options = {}) {
-    const seats = this.seats.map((select) => select.value);
-    const simulations = Number(this.level.value);
-    return this.ask("new", { seats, simulations, ...options });
+    return this.ask("new", { ...this.#chosen(), ...options });
   }
 
   // A request whose answer is the game. What is refused is said, and the board stays as it is.
@@ -55,33 +72,43 @@ class Desk {
       await this.take(await this.link.ask(method, body));
     } catch (error) {
       if (error.status === 409 || error.status === 404) await this.refresh(true);
-      this.say(error.message, true);
+      this.#fail(error);
     }
   }
 
+  // Says what went wrong; a server that does not answer is asked for the game until it does.
+  #fail(error) {
+    this.lost ||= error.status === 0;
+    this.say(error.message, true);
+  }
+
   async refresh(now = false) {
-    if (!this.game) return;
+    const shown = this.game;
+    if (!shown) return;
     try {
-      const game = await this.link.ask("get", { game: this.game.id });
-      this.game.values = game.values;
-      const changed = game.ply !== this.game.ply || String(game.actions) !== String(this.game.actions);
-      if (now || changed || String(game.seats) !== String(this.game.seats)) await this.take(game);
+      const game = await this.link.ask("get", { game: shown.id });
+      if (this.game !== shown) return; // meanwhile there is a newer answer, or another game
+      shown.values = game.values;
+      const changed = String(game.actions) !== String(shown.actions) || String(game.seats) !== String(shown.seats);
+      if (now || changed || this.lost) await this.take(game);
       else this.#lists();
     } catch (error) {
+      if (this.game !== shown) return;
       if (error.status === 404) { // the server was started anew before the first move
-        await this.fresh({ seed: this.game.seed, actions: this.game.actions });
-      } else this.say(error.message, true);
+        await this.fresh({ seed: shown.seed, actions: shown.actions });
+      } else this.#fail(error);
     }
   }
 
   async take(game) {
     this.game = game;
     this.at = game.ply;
+    this.lost = false;
     this.link.place.write(game.id);
     this.seats.forEach((select, seat) => { select.value = game.seats[seat]; });
     this.level.value = game.simulations;
     const human = game.seats[game.mover] === "human";
-    if (this.thoughtAt !== game.ply) this.#hear(null);
+    if (this.thoughtOn !== position(game, game.ply)) this.#hear(null);
     this.draw();
     if (game.over) this.say(`The game is over: ${game.outcome}.`);
     else if (human) this.say(this.info.players === 1 ? "Your move." : `Your move, player ${game.mover + 1}.`);
@@ -106,7 +133,7 @@ class Desk {
     const agent = Number(move ? game.seats[game.mover] : this.adviser?.value ?? 0);
     const name = this.info.agents[agent];
     this.say(move ? `${name} thinks \u2026` : `${name} analyses \u2026`);
-    const body = { game: game.id, ply: at, simulations: simulations || (move ? 0 : 16), agent, move };
+    const body = { game: game.id, ply: at, simulations, agent, move };
     const busy = this.link.think(body, (answer) => {
       if (this.busy !== busy) return;
       if (answer.thought) this.#hear(answer.thought, at, agent);
@@ -116,7 +143,7 @@ class Desk {
       } else if (answer.refused) {
         this.busy = null;
         if (answer.status === 409) this.refresh(true);
-        else this.say(answer.refused, true);
+        else this.#fail({ message: answer.refused, status: answer.status });
       }
     });
     this.busy = busy;
@@ -144,7 +171,9 @@ class Desk {
     this.at = Math.max(0, Math.min(this.game.ply, ply));
     this.#hear(this.thoughtAt === this.at ? this.thought : null, this.at);
     if (this.at !== this.game.ply) {
-      const there = await this.link.ask("position", { game: this.game.id, ply: this.at, path: [] });
+      const body = { game: this.game.id, ply: this.at, path: [] };
+      const there = await this.link.ask("position", body).catch((error) => this.#fail(error));
+      if (!there) return;
       this.board.show(there.board, {}, `the position after ${this.at} moves`);
       this.say(`The position after ${this.at} of ${this.game.ply} moves; click the board to continue.`);
     } else await this.take(this.game);
@@ -185,6 +214,7 @@ class Desk {
   #hear(thought, at = null, agent = this.thoughtOf) {
     this.thought = thought;
     this.thoughtAt = at;
+    this.thoughtOn = at === null ? null : position(this.game, at);
     this.thoughtOf = agent;
     const peek = (action) => this.#peek(action === null ? null : [action]);
     this.bars.replaceChildren(bars(thought,
@@ -322,12 +352,14 @@ class Desk {
 
   // The agent plays one move in the human's place.
   async #letItMove() {
-    if (this.game.over) return this.say("The game is over.", true);
-    this.stop();
+    const { game } = this;
+    if (game.over) return this.say("The game is over.", true);
+    if (game.seats[game.mover] !== "human") return undefined; // the agent moves by itself
+    this.at = game.ply;
+    this.draw();
     this.think(false);
-    const busy = this.busy;
-    await busy.done;
-    if (this.busy === null && this.thoughtAt === this.game.ply && this.thought) this.play(this.thought.action);
+    await this.busy.done;
+    if (this.busy === null && this.game === game && this.thoughtAt === game.ply) this.play(this.thought.action);
     return undefined;
   }
 
@@ -343,7 +375,9 @@ class Desk {
   }
 
   async #save(sgf) {
-    const { text, file } = await this.link.ask("text", { game: this.game.id, sgf });
+    const found = await this.link.ask("text", { game: this.game.id, sgf }).catch((error) => this.#fail(error));
+    if (!found) return;
+    const { text, file } = found;
     const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
     element("a", { href: url, download: file }).click();
     URL.revokeObjectURL(url);
@@ -352,7 +386,7 @@ class Desk {
   async #load() {
     const text = await this.file.files[0]?.text();
     this.file.value = "";
-    if (text !== undefined) await this.ask("load", { text });
+    if (text !== undefined) await this.ask("load", { text, ...this.#chosen() });
   }
 
   async #share() {
@@ -362,7 +396,7 @@ class Desk {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
+    if (!this.game || event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
     const arrow = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down" }[event.key];
     const played = arrow && Object.entries(this.game.legal).find(([, name]) => name === arrow);
     const keys = {
