@@ -126,6 +126,15 @@ def test_a_frame_repeats_the_action_before_it_as_often_as_it_says(own):
     assert found.mean() == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / len(found)))
 
 
+def test_actions_have_the_names_of_what_the_joystick_does(own):
+    from jaxtari.environment import JAXAtariAction
+
+    env = make("jaxtari:pong")
+    names = [env.action_name(None, action) for action in range(env.num_actions)]
+    assert names == ["noop", "fire", "right", "left", "rightfire", "leftfire"]
+    assert [getattr(JAXAtariAction, name.upper()) for name in names] == own.ACTION_SET.tolist()
+
+
 def test_sticky_actions_are_a_probability(own):
     with pytest.raises(ValueError, match=r"sticky_actions is 1.5; it must be a probability"):
         make("jaxtari:pong?sticky_actions=1.5")

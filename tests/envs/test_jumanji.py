@@ -214,3 +214,24 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "jumanji", None)
     with pytest.raises(ImportError, match=r'pip install "jzero\[envs\]"'):
         make("jumanji:Game2048-v1")
+
+
+def test_the_snake_goes_where_the_actions_name_says():
+    pytest.importorskip("jumanji")
+    env = make("jumanji:Snake-v1")
+    steps = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
+    state, seen = jax.jit(env.init)(jax.random.key(0)), set()
+    step = jax.jit(env.step)
+    for ply in range(40):
+        legal = np.flatnonzero(state.legal_action_mask)
+        action = int(legal[ply % len(legal)])
+        after = step(state, action, jax.random.key(ply))
+        if after.terminated:
+            break
+        before, now = (
+            np.array([s.inner.head_position.row, s.inner.head_position.col]) for s in (state, after)
+        )
+        assert tuple(now - before) == steps[env.action_name(state, action)]
+        seen.add(env.action_name(state, action))
+        state = after
+    assert len(seen) > 2

@@ -121,9 +121,18 @@ def make(
         return frames.reshape(*frames.shape[:2], -1)
 
     look: Callable[[JaxtariGame], jax.Array] = picture if pixels else objects
-    return OnePlayerEnv(
-        f"jaxtari:{name}", int(inner.action_space().n), reset, advance, look, name not in SHOWN
-    )
+    names = _action_names(inner)
+    return OnePlayerEnv(f"jaxtari:{name}", len(names), reset, advance, look, name not in SHOWN, names)
+
+
+def _action_names(inner: Any) -> tuple[str, ...]:
+    """The joystick's positions that the game uses, in words, by the numbers of its actions."""
+    from jaxtari.environment import JAXAtariAction
+
+    words = {value: name.lower() for name, value in vars(JAXAtariAction).items() if name.isupper()}
+    used = getattr(inner, "ACTION_SET", ())
+    count = int(inner.action_space().n)
+    return tuple(words[int(used[a])] if a < len(used) else str(a) for a in range(count))
 
 
 def _game(name: str, module_name: str, sprites: bool) -> Any:

@@ -37,6 +37,9 @@ MAX_ACTIONS = 10_000
 HIDDEN = ("LevelBasedForaging", "Minesweeper", "RobotWarehouse")
 """Games whose states hold what the player may not see: mines; everything outside the agents' view."""
 
+DIRECTIONS = ("Game2048-v1", "Maze-v0", "Snake-v1")
+"""Games whose actions are up, right, down and left."""
+
 
 class JumanjiState(NamedTuple):
     """A state of jumanji, and the fields that jzero reads. A actions."""
@@ -88,6 +91,11 @@ class JumanjiEnv:
             return in_unit_range(number, getattr(spec, "minimum", -np.inf), getattr(spec, "maximum", np.inf))
 
         return jax.tree.map(scaled, state.observation, self.shown)
+
+    def action_name(self, state: JumanjiState, action: int) -> str:
+        """The name of the action; its number in most games."""
+        del state
+        return ("up", "right", "down", "left")[action] if self.name in DIRECTIONS else str(action)
 
     def _numbers(self, action: jax.Array) -> jax.Array:
         """The action number `action` (i32[]) in jumanji's form."""

@@ -55,6 +55,8 @@ class OnePlayerEnv:
     """The package's state, without keys -> the observation."""
     hidden_information: bool = False
     """Whether a state holds what the player may not see."""
+    action_names: tuple[str, ...] = ()
+    """Names of the A actions; () for their numbers."""
 
     num_players = 1
 
@@ -85,6 +87,11 @@ class OnePlayerEnv:
     def observe(self, state: OnePlayerState) -> Any:
         """The package's observation of the state."""
         return self.look(state.inner)
+
+    def action_name(self, state: OnePlayerState, action: int) -> str:
+        """The name of the action."""
+        del state
+        return self.action_names[action] if self.action_names else str(action)
 
 
 def in_unit_range(number: Any, low: Any, high: Any) -> jax.Array:
