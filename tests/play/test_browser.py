@@ -150,7 +150,7 @@ def test_an_episode_of_one_player_is_shown_as_it_goes(serve, page, name):
     if name.startswith("gymnax"):
         pytest.importorskip("gymnax")
     _, port = serve(name)
-    page.goto(f"http://127.0.0.1:{port}/")
+    page.goto(f"http://127.0.0.1:{port}/#seed=1&moves=")  # some games of 2048 end after three moves
     turn(page)
 
     def seen():
@@ -312,7 +312,6 @@ def test_an_answer_about_the_game_before_is_dropped(serve, page):
     page.locator(".jz-moves li").first.wait_for(state="detached")
     assert page.locator(".jz-bars tbody tr").count() == 0
     address = page.url
-    page.unroute("**/api/get")
     for route in held:
         route.continue_()
     page.wait_for_timeout(1500)
@@ -323,15 +322,18 @@ def test_letting_it_move_out_of_turn_or_twice_does_not_stop_it(serve, page):
     _, port = serve("connect_four")
     page.goto(f"http://127.0.0.1:{port}/#seed=0&moves=3.3")
     turn(page)
-    page.get_by_label("strength").select_option("400")
+    page.get_by_label("strength").select_option("1600")
+    turn(page)
+    page.locator("[data-actions='2']").click()
+    page.locator(".jz-status", has_text="newcomer thinks").wait_for()
+    page.keyboard.press("m")
+    page.locator(".jz-moves li:nth-child(4)").wait_for()
+    turn(page)
     button = page.get_by_role("button", name="Let it move")
     button.click()
     button.click()
-    for _ in range(3):
-        page.keyboard.press("m")
-        page.wait_for_timeout(300)
-    page.locator(".jz-moves li:nth-child(4)").wait_for()
-    page.locator(".jz-status", has_text="Your move").wait_for()
+    page.locator(".jz-moves li:nth-child(6)").wait_for()
+    turn(page)
     page.locator(".jz-moves button").first.click()
     page.locator(".jz-status", has_text="The position after").wait_for()
     before = len(moves(page))
