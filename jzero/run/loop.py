@@ -268,7 +268,7 @@ class Run:
             return
         self._ran.add(name)
         stopped, at = self._time(), self._begun
-        with working(f"first run of {name}: compiling"):
+        with working(f"first run of {name}, which compiles"):
             yield
         self._begun = at + self._time() - stopped  # also where it stood still within
 
