@@ -4,9 +4,10 @@
     python experiments/reacher.py --minutes 10 --seed 1
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `reacher`, MuJoCo's arm of two links in the plane,
-with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum of
-the squared torques. Random play earns about -42, no torques -11, a controller that knows the arm -3.9
-(`experiments/players/reacher.py`), the agent about -5.2.
+with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum
+of the squared torques. Random play earns about -42, no torques -11, a controller that knows the arm -3.9
+(`experiments/players/reacher.py`), the agent about -4.7 with its search and -4.3 by its policy alone, after 40
+minutes on one core.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ TRAIN = TrainConfig(
     learning_rate=2e-3,
     value_weight=0.5,
     ema_decay=0.99,
+    cooldown=0.4,
 )
-PRESET = RunConfig(minutes=25, evaluate_every=60, train=TRAIN)
+PRESET = RunConfig(minutes=40, evaluate_every=60, train=TRAIN)
 
 
 def measure(env: Env) -> Measure:
