@@ -1,6 +1,7 @@
 """Pictures of Go: a board as SVG and as text, names of points, and places to click.
 
-Points and stones are as in `jzero_envs.go`. A point takes 20 x 20 units; a line below the board is for the pass.
+Points and stones are as in `jzero_envs.go`. A point takes 20 x 20 units; letters above the board and numbers on its
+left name the points, and a line below is for the pass.
 """
 
 import numpy as np
@@ -64,12 +65,18 @@ def svg(size: int, stones: np.ndarray, last: int) -> str:
         f'<rect x="0.5" y="{side + 2}" width="{side - 1}" height="14" rx="3" fill="#fde68a"{frame}/>'
         f'<text x="{side / 2:g}" y="{side + 12}" font-size="9" text-anchor="middle" fill="{INK}">pass</text>'
     )
+    names = [_name(20 * at + 10, -4, COLUMNS[at]) for at in range(size)]
+    names += [_name(-7, 20 * at + 13, str(size - at)) for at in range(size)]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-3 -3 {side + 6} {side + 22}" '
-        f'width="{side + 6}" height="{side + 22}">'
-        f'<rect x="-3" y="-3" width="{side + 6}" height="{side + 22}" rx="6" fill="#f59e0b"/>'
-        f"{''.join(lines + dots + discs)}{word}</svg>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-14 -14 {side + 17} {side + 33}" '
+        f'width="{side + 17}" height="{side + 33}">'
+        f'<rect x="-14" y="-14" width="{side + 17}" height="{side + 33}" rx="6" fill="#f59e0b"/>'
+        f"{''.join(names + lines + dots + discs)}{word}</svg>"
     )
+
+
+def _name(x: int, y: int, text: str) -> str:
+    return f'<text x="{x}" y="{y}" font-size="8" text-anchor="middle" fill="{INK}">{text}</text>'
 
 
 def _stars(size: int) -> list[tuple[int, int]]:

@@ -99,7 +99,8 @@ export function branches(children, path, load, board) {
     return element("li", {}, element("details", { ontoggle: open },
       element("summary", { class: child.chance ? "jz-node jz-chance" : "jz-node" },
         element("b", {}, child.name, child.chance ? element("small", {}, percent(child.prior)) : null), element("span", { class: "jz-share" }, share),
-        element("span", {}, `${child.visits}`), element("span", {}, signed(child.q))),
+        element("span", { title: "visits" }, `${child.visits}`),
+        element("span", { title: "value for the player who moves" }, signed(child.q))),
       below));
   }));
 }

@@ -295,6 +295,12 @@ def test_the_picture_shows_stones_and_the_last_move():
         for kind in ("stone", "last")
     }
     assert places == {"stone": [(0, 0), (1, 1), (4, 4)], "last": [(4, 4)]}
+    names = {
+        t.text: (float(t.get("x")), float(t.get("y")))
+        for t in drawing.iter("{http://www.w3.org/2000/svg}text")
+    }
+    (x, _), (_, y) = names["E"], names["1"]  # the last move, E1
+    assert (x // 20, y // 20) == (4, 4)
     assert 'class="last"' not in SMALL.svg(play("A5 pass"))
     assert Go(size=9).svg(Go(size=9).init(KEY)).count('class="star"') == 9
 

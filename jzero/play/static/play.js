@@ -359,7 +359,8 @@ class Desk {
     this.draw();
     this.think(false);
     await this.busy.done;
-    if (this.busy === null && this.game === game && this.thoughtAt === game.ply) this.play(this.thought.action);
+    if (this.busy !== null || this.game !== game || this.thoughtAt !== game.ply) return undefined;
+    if (this.thought) this.play(this.thought.action);
     return undefined;
   }
 
