@@ -17,8 +17,9 @@ from jax.experimental.pallas import triton
 from jzero.pytrees import PyTree, States
 from jzero.search import layout
 from jzero.search.engines import NotServed
+from jzero.search.scores import NARROW
 
-FEWEST_LANES = 16
+FEWEST_LANES = 1 << NARROW.bit_length()
 """`scores` reduces narrower rows with an operation that Triton lacks."""
 LANES_PER_WARP = 256
 """Above this width a game gets more than one warp."""

@@ -65,7 +65,8 @@ class Scores(NamedTuple):
 
 
 _MONOIDS = {"sum": (jax.lax.add, 0.0), "max": (jax.lax.max, -math.inf), "min": (jax.lax.min, math.inf)}
-_NARROW = 16  # slots
+NARROW = 15
+"""Slots up to which reductions share one pass."""
 
 
 def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
@@ -74,7 +75,7 @@ def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
     For few slots they share one pass, because XLA's CPU compiler otherwise makes one kernel per term.
     """
     kinds, arrays = zip(*terms, strict=True)
-    if arrays[0].shape[-1] > _NARROW:
+    if arrays[0].shape[-1] > NARROW:
         return [getattr(jnp, kind)(x, axis=-1) for kind, x in terms]
     functions, initial = zip(*(_MONOIDS[kind] for kind in kinds), strict=True)
 
@@ -278,7 +279,7 @@ def best_slot(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Arra
     """(largest score f32[...], the first slot i32[...] with it, `payload` f32[..., W] there)."""
     width = score.shape[-1]
     slots = jax.lax.broadcasted_iota(jnp.int32, score.shape, score.ndim - 1)
-    if width > _NARROW:
+    if width > NARROW:
         best = jnp.max(score, axis=-1)
         slot = jnp.min(jnp.where(score == best[..., None], slots, width - 1), axis=-1)
         return best, slot, jnp.sum(jnp.where(slots == slot[..., None], payload, 0.0), axis=-1)
