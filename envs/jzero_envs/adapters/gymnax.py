@@ -40,6 +40,7 @@ import numpy as np
 from jzero.env import Symmetry, keep_finished
 from jzero.registry import check_options, unknown_name
 from jzero_envs.adapters import gymnax_pictures
+from jzero_envs.adapters.one_player import check_sticky_actions
 
 ZERO_ONE = ("-MinAtar", "Catch-bsuite", "DeepSea-bsuite", "Pong-misc")
 """Name endings of games that observe only zeros and ones."""
@@ -205,8 +206,7 @@ def make(name: str, *, sticky_actions: float = 0.0, **options: Any) -> GymnaxEnv
         from gymnax.environments import spaces
     except ImportError as error:
         raise ImportError(f'gymnax games need gymnax ({error}): pip install "jzero[envs]"') from error
-    if not 0 <= sticky_actions <= 1:
-        raise ValueError(f"sticky_actions is {sticky_actions!r}; it must be a probability, 0 to 1")
+    check_sticky_actions(sticky_actions)
     if name not in gymnax.registered_envs:
         raise ValueError(unknown_name("gymnax game", name, gymnax.registered_envs))
     try:

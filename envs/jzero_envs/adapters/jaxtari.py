@@ -33,7 +33,7 @@ import jax.numpy as jnp
 
 from jzero.env import where_rows
 from jzero.registry import unknown_name
-from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome, in_unit_range
+from jzero_envs.adapters.one_player import OnePlayerEnv, Outcome, check_sticky_actions, in_unit_range
 
 SHOWN = ("breakout", "pong")
 """Games without chance and without hidden state."""
@@ -79,8 +79,7 @@ def make(
             raise ValueError(
                 f"game of JAXtari {name!r}: {option} is {value!r}; expected an int of at least 1"
             )
-    if not 0 <= sticky_actions <= 1:
-        raise ValueError(f"sticky_actions is {sticky_actions!r}; it must be a probability, 0 to 1")
+    check_sticky_actions(sticky_actions)
     inner = _game(name, GAME_MODULES[name], pixels or sprites)
 
     def reset(key: jax.Array) -> JaxtariGame:

@@ -94,6 +94,12 @@ class OnePlayerEnv:
         return self.action_names[action] if self.action_names else str(action)
 
 
+def check_sticky_actions(probability: float) -> None:
+    """Raises ValueError unless the probability that an action is repeated is one."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"sticky_actions is {probability!r}; it must be a probability, 0 to 1")
+
+
 def in_unit_range(number: Any, low: Any, high: Any) -> jax.Array:
     """Numbers of a declared range as f32 in [0, 1], if the range exceeds [-1, 1]; others are returned unchanged.
 
