@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 
 from jzero.registry import make
 from jzero.show.boards import replay
-from jzero.storage.run_dir import CONFIG, read_json, read_metrics
+from jzero.storage.files import read_json
+from jzero.storage.run_dir import CONFIG, read_metrics
 
 CURVE = (
     "iteration",

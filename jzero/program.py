@@ -7,7 +7,6 @@ metrics at the end.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.algorithm import Algorithm
+from jzero.compiler import KEEP_BARRIERS, compiler_options, unless_chosen
 from jzero.env import Env
 from jzero.env_spec import describe
 from jzero.metrics import Mean, Metrics, finite_sum, one
@@ -31,12 +31,6 @@ from jzero.self_play import Games, SelfPlaySettings, self_play, start_games
 from jzero.settings import check
 
 AXIS = "devices"
-GRAPH_OPTION = "xla_gpu_enable_command_buffer"
-GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,CONVOLUTION"
-"""Operations in CUDA graphs: XLA's defaults plus convolutions, so that the host launches a simulation with its
-network at once. Without convolutions it launches every layer separately."""
-KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-"""Stops XLA's CPU compiler from removing `jax.lax.optimization_barrier` before fusion."""
 
 
 @dataclass(frozen=True)
@@ -357,26 +351,6 @@ def _device_key(key: jax.Array, stream: int, number: jax.Array) -> jax.Array:
     """This device's key for the `number`-th use of `stream`."""
     key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
     return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
-
-
-def compiler_options(mesh: Mesh, *, loops: bool = False) -> dict[str, str] | None:
-    """XLA's options for a program on `mesh`: CUDA graphs on NVIDIA GPUs.
-
-    With `loops`, graphs also hold loops of unknown length, which the host would drive otherwise (pgx's Go counts
-    its stones with one). This is enabled where results were verified to be the same: on Hopper with jax 0.11.2.
-    """
-    device = mesh.devices.flat[0]
-    if "NVIDIA" not in device.device_kind:
-        return None
-    capability = float(getattr(device, "compute_capability", 0))
-    loops = loops and capability >= 9 and jax.__version_info__ >= (0, 11, 2)
-    return unless_chosen({GRAPH_OPTION: GRAPHS + ",WHILE" * loops})
-
-
-def unless_chosen(options: dict[str, str]) -> dict[str, str] | None:
-    """XLA's `options` without those in the user's XLA_FLAGS, so that the user's take effect."""
-    flags = {flag.lstrip("-").partition("=")[0] for flag in os.environ.get("XLA_FLAGS", "").split()}
-    return {name: value for name, value in options.items() if name not in flags} or None
 
 
 def _repeat(update: Callable, times: int, *, on_cpu: bool, options: dict[str, str] | None = None) -> Callable:

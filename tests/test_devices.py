@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from jzero import devices
-from jzero.program import unless_chosen
+from jzero.compiler import unless_chosen
 from tests.helpers.tiny import finish, start_python
 
 SLURM_ALLOCATION = {"SLURM_JOB_ID": "5", "SLURM_NTASKS": "4", "SLURM_JOB_NODELIST": "node1"}

@@ -25,7 +25,8 @@ from typing import Any
 import tyro
 from hardware import commit, cpu_name
 
-from jzero.storage.run_dir import read_json, read_metrics, versions
+from jzero.storage.files import read_json
+from jzero.storage.run_dir import read_metrics, versions
 
 Row = dict[str, Any]
 ENVS = (

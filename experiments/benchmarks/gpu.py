@@ -33,7 +33,7 @@ from hardware import provenance
 from without_gpu import Card
 
 from jzero.devices import set_up
-from jzero.storage.run_dir import to_json, write_atomic
+from jzero.storage.files import to_json, write_atomic
 
 Name = Literal["versions", "micro", "tree", "network", "play", "games", "updates", "training"]
 

@@ -41,7 +41,7 @@ from jzero.run.build import build_algorithm
 from jzero.run.config import TrainConfig
 from jzero.run.load import read_config
 from jzero.search.scores import considered_visits
-from jzero.storage.run_dir import to_json
+from jzero.storage.files import to_json
 
 WAYS = ("visit", "loss", "mean", "gumbel")
 TIMED = ("visit", "gumbel")

@@ -45,7 +45,7 @@ from jzero.run.config import TrainConfig
 from jzero.run.load import read_config
 from jzero.search import Tree
 from jzero.self_play import Games, self_play, start_games
-from jzero.storage.run_dir import to_json
+from jzero.storage.files import to_json
 
 ENV = ConnectFour()
 PLIES = 42

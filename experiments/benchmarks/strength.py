@@ -48,7 +48,7 @@ from jzero.registry import make  # noqa: E402
 from jzero.run.cli import parse  # noqa: E402
 from jzero.run.config import RunConfig  # noqa: E402
 from jzero.run.loop import Run  # noqa: E402
-from jzero.storage.run_dir import read_json  # noqa: E402
+from jzero.storage.files import read_json  # noqa: E402
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = ("connect_four_positions_dev.json", "connect_four_best_positions_dev.json")

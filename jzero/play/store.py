@@ -10,7 +10,7 @@ from typing import Any
 
 from jzero.play.game import Game, Gone, Refused
 from jzero.show.rules import Rules
-from jzero.storage.run_dir import read_json, write_atomic
+from jzero.storage.files import read_json, write_atomic
 
 FOLDER = "play"
 NAME = re.compile(r"[A-Za-z0-9_-]{12}")

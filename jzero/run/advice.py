@@ -105,3 +105,12 @@ class Advice:
             f"{self._train.replay_plies}; raise --replay-plies, or train before the end with {sooner}, in a new "
             "run",
         )
+
+
+def nothing_learned(train: TrainConfig) -> str:
+    """What to say at the end of a run that had no update."""
+    first = train.warmup_iterations + 1
+    return (
+        f"NOTHING WAS LEARNED: no update ran; updates start at iteration {first}. Raise --minutes or lower "
+        "--warmup-iterations"
+    )

@@ -17,7 +17,8 @@ from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
 from jzero.settings import from_dict, full_path
 from jzero.storage import checkpoint as checkpoints
-from jzero.storage.run_dir import CHECKPOINTS, CONFIG, iterations, read_json
+from jzero.storage.files import read_json
+from jzero.storage.run_dir import CHECKPOINTS, CONFIG, iterations
 
 
 def load(

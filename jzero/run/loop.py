@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,48 +13,38 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from jzero.agent import Agent
 from jzero.env import Env
 from jzero.env_spec import describe as describe_env
-from jzero.evaluate.measures import Measure, Strength, TimedMeasure, take
-from jzero.evaluate.record import record_games
+from jzero.evaluate.measures import Measure, Strength, take
 from jzero.metrics import read
 from jzero.program import TrainState, begin_new_games
 from jzero.pytrees import States
-from jzero.run.advice import Advice, late_update
+from jzero.run.advice import Advice, late_update, nothing_learned
 from jzero.run.build import NOTHING, Parts, build, build_agent
 from jzero.run.config import RunConfig
 from jzero.run.describe import check_memory, describe, least_seconds
 from jzero.run.finite import cause_in_play, cause_in_update, check_finite
+from jzero.run.measuring import MeasuringTimes
+from jzero.run.processes import of_first_process, watched
 from jzero.run.progress import say, working
 from jzero.run.resume import check_resumable, handed_in
+from jzero.run.samples import record_samples
 from jzero.run.save import LIGHT, Saver
 from jzero.run.signals import Signals
-from jzero.run.speeds import speeds
-from jzero.run.watch import watched
+from jzero.run.speeds import speeds, speeds_words
+from jzero.run.stopwatch import Stopwatch
 from jzero.show.curves import speeds_line
 from jzero.show.report import write_report
-from jzero.show.words import duration, short_number
+from jzero.show.words import duration
+from jzero.storage.files import write_atomic
 from jzero.storage.loggers import make_loggers
-from jzero.storage.run_dir import (
-    CHECKPOINTS,
-    TRACEBACK,
-    RunDir,
-    has_checkpoint,
-    read_metrics,
-    resume_command,
-    write_atomic,
-)
+from jzero.storage.run_dir import CHECKPOINTS, TRACEBACK, RunDir, has_checkpoint, read_metrics, resume_command
 
-MEASURING = 0.2
-"""Share of a run's time for measurements of strength; the final one may take half of it."""
 ANALYSED = 2
 """Sample games of the final report that show their searches."""
-EACH = MEASURING / 6
-"""Share of a run's time for each measurement during training."""
 
 
 class Run:
@@ -85,8 +74,7 @@ class Run:
           ValueError: a setting does not fit the devices, the environment, or the checkpoint.
         """
         self.experiment, self.env, self.config = experiment, env, config
-        self._time = clock or time.monotonic
-        self._begun, self._ran = 0.0, set[str]()  # when the clock was at 0; what has run and is compiled
+        self._watch, self._advised = Stopwatch(clock), False
         say(f"{experiment}: building the network and the program")
         self.algorithm, self.program = build(env, config.train, parts=parts)
         self.leads = jax.process_index() == 0
@@ -175,6 +163,12 @@ class Run:
             self.dir.close()
 
     @property
+    def _directory(self) -> RunDir:
+        """The directory, which the first process has."""
+        assert self.dir is not None
+        return self.dir
+
+    @property
     def iteration(self) -> int:
         """Iterations done."""
         return int(self.state.iteration)
@@ -209,83 +203,55 @@ class Run:
 
     def _train(self, measure: Measure, final: Measure) -> Strength | None:
         """`train` without the handling of errors and signals."""
-        self._begun = self._time() - self.seconds
-        budget = 60 * self.config.minutes
-        next_save, next_measure = self.seconds + self.saver.interval, self.seconds
-        spent = measuring = 0.0  # by the last measurement with its report, and by all of them
+        self._watch.set(self.seconds)
+        times = MeasuringTimes(measure, self.config.minutes, self.config.evaluate_every, self.seconds)
+        next_save = self.seconds + self.saver.interval
         hidden = None if self.leads else True  # None: unless there is a terminal
-        bar = tqdm(total=round(budget), initial=round(self.seconds), bar_format=_BAR, disable=hidden)
+        bar = tqdm(total=round(times.budget), initial=round(self.seconds), bar_format=_BAR, disable=hidden)
         with bar:
             bar.set_postfix_str("compiling")
-            while not self._all_agree(self.signals.stop or self._finished(budget)):
+            while not self._all_agree(self.signals.stop or self._finished(times.budget)):
                 metrics = self._one_iteration()
-                self.seconds = self._clock()
-                # One that would end after the time is up is left to the final one.
-                if self.leads and self.seconds >= next_measure and self.seconds + spent < budget:
+                self.seconds = self._watch.seconds
+                if self.leads and times.due(self.seconds):
                     bar.set_postfix_str("measuring")
-                    begun = self._clock()
-                    with self._compiling("a measurement"):
-                        metrics |= self._measure(measure, EACH * budget)
+                    begun = self._watch.seconds
+                    with self._watch.compiling("a measurement"):
+                        metrics |= self._measure(measure, times.each)
                         self._log(metrics, bar)
                         write_report(self.path, self.env)
-                    spent = self._clock() - begun  # nothing, the first time
-                    if isinstance(measure, TimedMeasure):  # all beyond that was compiling
-                        spent = min(spent, EACH * budget)
-                    measuring += spent
-                    # Most of the time is for training, however long games are; a second does not count.
-                    pause = max(self.config.evaluate_every, (2 / MEASURING - 1) * (spent - 1))
-                    next_measure = self._clock() + pause
+                    times.took(begun, self._watch.seconds)
                 else:
                     self._log(metrics, bar)
                 if self.config.keep_best and self._all_agree(self.saver.is_best(metrics.get("strength"))):
                     self._save(best=True)
                 if self._all_agree(self.seconds >= next_save):
                     self._save()
-                    next_save = self._clock() + self.saver.interval
+                    next_save = self._watch.seconds + self.saver.interval
         self._save()
         strength = None
         if not self._all_agree(self.signals.stop):
-            left = budget * MEASURING
-            seconds = max(left / 2, left - measuring)
-            if isinstance(final, TimedMeasure) and final.share is not None:
-                seconds = budget * final.share
-            strength = self._finish(final, seconds) if self.leads else None
+            strength = self._finish(final, times.final(final)) if self.leads else None
             self._all_agree(True)  # a process that ends early would end the one that still measures
         if self.leads and strength is None:
             print(f"stopped and saved; resume with: {resume_command(self.experiment, self.path)}")
             write_report(self.path, self.env, stopped=True)
         return strength
 
-    def _clock(self) -> float:
-        """Seconds of the run."""
-        return self._time() - self._begun
-
-    @contextmanager
-    def _compiling(self, name: str) -> Iterator[None]:
-        """Announces a first run, which compiles, and stops the clock during it."""
-        if name in self._ran:
-            yield
-            return
-        self._ran.add(name)
-        stopped, at = self._time(), self._begun
-        with working(f"first run of {name}, which compiles"):
-            yield
-        self._begun = at + self._time() - stopped  # also where it stood still within
-
     @contextmanager
     def _program(self, name: str) -> Iterator[None]:
         """Surrounds a call of one of the compiled programs."""
-        if name in self._ran:
+        if self._watch.ran(name):
             yield
             return
-        with self.signals.end_by_sigterm(), self._compiling(name):
+        with self.signals.end_by_sigterm(), self._watch.compiling(name):
             yield
 
     def _say_if_late(self, seconds: float) -> None:
         """Says once which options make updates start soon, if iterations of this length do not."""
         late = late_update(self.config.train, seconds, 60 * self.config.minutes)
-        if late and "advice" not in self._ran:
-            self._ran.add("advice")
+        if late and not self._advised:
+            self._advised = True
             say(late)
 
     def _measure(self, measure: Measure, seconds: float) -> dict[str, float]:
@@ -297,8 +263,8 @@ class Run:
             strength = take(measure, agent, seconds)
             tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
             if int(self.state.updates):
-                with self._compiling("sample games"):
-                    self._record_games(agent, seconds)
+                with self._watch.compiling("sample games"):
+                    record_samples(self._directory, agent, self.config.train.seed, seconds)
             if not math.isnan(strength.value):
                 return {
                     "strength": strength.value,
@@ -306,25 +272,6 @@ class Run:
                     "strength_high": strength.high,
                 }
         return {}
-
-    def _record_games(self, agent: Agent, seconds: float, *, analysed: int = 0) -> None:
-        """Records games for the report within a quarter of `seconds`, if it can show them: drawn, or one player's.
-
-        The report shows the searches of the first `analysed` ones.
-        """
-        assert self.dir is not None
-        spec = describe_env(self.env)
-        shown = spec.draws or (spec.num_players == 1 and not spec.external)
-        if not shown:
-            return
-        games = record_games(
-            agent,
-            num_games=4,
-            key=jax.random.key(self.config.train.seed),
-            seconds=seconds / 4,
-            analysed=analysed,
-        )
-        self.dir.write_json("games.json", games)
 
     def _recall(self, metrics: list[dict[str, Any]]) -> None:
         """Restores the totals and the latest strength of the resumed run."""
@@ -336,13 +283,13 @@ class Run:
         """Share of the run that is done: of its iterations if they are limited, else of its time."""
         limit = self.config.iterations
         passed = self.iteration / limit if limit else self.seconds / (60 * self.config.minutes)
-        return _of_first_process(np.float32(min(passed, 1.0)))
+        return of_first_process(np.float32(min(passed, 1.0)))
 
     def _all_agree(self, decision: bool) -> bool:
         """The first process's `decision`: clocks and signals differ between processes, which must all do the
         same.
         """
-        return bool(_of_first_process(np.bool_(decision)))
+        return bool(of_first_process(np.bool_(decision)))
 
     def _finished(self, budget: float) -> bool:
         limit, target = self.config.iterations, self.config.target
@@ -352,14 +299,15 @@ class Run:
     def _one_iteration(self) -> dict[str, Any]:
         """Runs self-play and updates; returns metrics of both, with speeds."""
         train = self.config.train
-        begun, compiled = self._time(), "self-play" in self._ran
+        clock = self._watch.clock
+        begun, compiled = clock(), self._watch.ran("self-play")
         progress = self._progress()
         with self._program("self-play"):
             self.state, metrics = self.program.play(self.state, progress)
             play_metrics = read(metrics)
         learned = int(self.state.updates) > 0
         self._check_finite(play_metrics, "self-play", lambda: cause_in_play(*self._now(), learned=learned))
-        played = self._time()
+        played = clock()
         losses: dict[str, float] = {}
         if self.iteration > self._first_update:
             with self._program("the updates"):
@@ -372,7 +320,7 @@ class Run:
             )
         elif compiled:
             self._say_if_late(played - begun)
-        learned = self._time()
+        learned = clock()
         positions = train.games * train.plies
         evaluations = positions * play_metrics.pop("evaluations_per_position")
         self._totals["evaluations"] += evaluations
@@ -412,13 +360,7 @@ class Run:
             logger.log(metrics["iteration"], metrics)
         bar.n = min(round(self.seconds), bar.total)
         self._strength = metrics.get("strength", self._strength)
-        shown = [
-            f"{short_number(metrics['positions_per_second'])} pos/s",
-            f"{short_number(metrics['evaluations_per_second'])} eval/s",
-        ]
-        shown += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
-        shown += [f"strength {self._strength:.3f}"] if self._strength is not None else []
-        bar.set_postfix_str(", ".join(shown))
+        bar.set_postfix_str(speeds_words(metrics, self._strength))
 
     def _save(self, *, best: bool = False) -> None:
         self.saver.save(self.state, self.seconds, best=best)
@@ -426,17 +368,16 @@ class Run:
     def _finish(self, final: Measure, seconds: float) -> Strength | None:
         """The final strength, with its files; None if a signal came."""
         agent, strength = self.agent(), None
-        begun = self._time()
+        begun = self._watch.clock()
         with self.signals.leave_at_once():
             with working("final measurement"):
                 strength = take(final, agent, seconds)
-            print(f"final measurement: {duration(self._time() - begun)}")
+            print(f"final measurement: {duration(self._watch.clock() - begun)}")
             with working("sample games for the report: compiling and playing"):
-                self._record_games(agent, seconds, analysed=ANALYSED)
+                record_samples(self._directory, agent, self.config.train.seed, seconds, analysed=ANALYSED)
         if strength is None:
             return None
-        assert self.dir is not None
-        self.dir.write_json(
+        self._directory.write_json(
             "result.json",
             {
                 "strength": strength._asdict(),
@@ -450,18 +391,9 @@ class Run:
         report = write_report(self.path, self.env)
         print(f"{speeds_line(read_metrics(self.path))}\nreport: {report}")
         if not int(self.state.updates):
-            first = self.config.train.warmup_iterations + 1
-            print(
-                f"NOTHING WAS LEARNED: no update ran; updates start at iteration {first}. Raise --minutes or lower "
-                "--warmup-iterations"
-            )
+            print(nothing_learned(self.config.train))
         print(strength)
         return strength
-
-
-def _of_first_process(value: Any) -> Any:
-    """The first process's `value`."""
-    return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value)
 
 
 _BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}, {remaining} left"

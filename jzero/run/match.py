@@ -62,7 +62,7 @@ from jzero.run.match_file import MATCH, PAGE, MatchFile
 from jzero.run.progress import print_anything
 from jzero.settings import full_path
 from jzero.show.match import rating_lines, result_line
-from jzero.storage.run_dir import to_json
+from jzero.storage.files import to_json
 
 _HELP = (__doc__ or "").partition("\n    {")[0]  # without the format of the file
 

@@ -12,7 +12,7 @@ from jzero.evaluate.encounters import Record
 from jzero.evaluate.strength import Contest
 from jzero.run.entrants import Entrant
 from jzero.show.match import match_page
-from jzero.storage.run_dir import read_json, write_atomic
+from jzero.storage.files import read_json, write_atomic
 
 MATCH, PAGE = "match.json", "match.html"
 

@@ -19,7 +19,8 @@ import tyro
 from jzero.settings import full_path
 from jzero.show.comparison import write_comparison
 from jzero.show.report import write_report
-from jzero.storage.run_dir import CONFIG, RunDirError, in_use
+from jzero.storage.files import RunDirError
+from jzero.storage.run_dir import CONFIG, in_use
 
 
 @dataclass(frozen=True)

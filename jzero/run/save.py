@@ -14,7 +14,7 @@ from jzero.program import TrainState
 from jzero.pytrees import PyTree
 from jzero.run.config import RunConfig
 from jzero.storage import checkpoint
-from jzero.storage.run_dir import write_atomic
+from jzero.storage.files import write_atomic
 
 KEPT = "kept.json"
 REPLAY = "replay"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jzero.program import ProgramSettings
+from jzero.show.words import short_number
 
 
 def speeds(
@@ -38,3 +41,14 @@ def speeds(
         if searched_again:
             found["reanalysed_per_second"] = train.updates * searched_again / learn_seconds
     return found
+
+
+def speeds_words(metrics: Mapping[str, float], strength: float | None) -> str:
+    """The words beside the progress bar: speeds, loss and the last strength."""
+    words = [
+        f"{short_number(metrics['positions_per_second'])} pos/s",
+        f"{short_number(metrics['evaluations_per_second'])} eval/s",
+    ]
+    words += [f"loss {metrics['loss']:.3f}"] if "loss" in metrics else []
+    words += [f"strength {strength:.3f}"] if strength is not None else []
+    return ", ".join(words)

@@ -12,7 +12,7 @@ from jzero.show.plots import Line, figure, interval_series, key, line_chart
 from jzero.show.run_files import RunFiles, read_run
 from jzero.show.tables import table
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
-from jzero.storage.run_dir import write_atomic
+from jzero.storage.files import write_atomic
 
 COMPARISON = "comparison.html"
 APART = ("run_dir", "resume")

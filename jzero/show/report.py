@@ -28,7 +28,8 @@ from jzero.show.games import games_script, games_section
 from jzero.show.page import page, shown
 from jzero.show.run_files import RunFiles, read_run
 from jzero.show.words import duration, flat, number, short_number, spaced, whole_number
-from jzero.storage.run_dir import read_json, resume_command, write_atomic
+from jzero.storage.files import read_json, write_atomic
+from jzero.storage.run_dir import resume_command
 
 REPORT = "report.html"
 RELOAD = 20

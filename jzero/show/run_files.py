@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from jzero.pytrees import Record
 from jzero.show.curves import STRENGTH, column
 from jzero.show.words import number
-from jzero.storage.run_dir import CONFIG, read_json, read_metrics
+from jzero.storage.files import read_json
+from jzero.storage.run_dir import CONFIG, read_metrics
 
 NEEDED = frozenset(("env", "network", "algorithm"))
 """Parts that a user may pass in as objects; without one of them there is no agent."""

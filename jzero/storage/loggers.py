@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from jzero.pytrees import Record
-from jzero.storage.run_dir import to_json, write_atomic
+from jzero.storage.files import to_json, write_atomic
 
 
 class Logger(Protocol):

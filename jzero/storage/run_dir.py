@@ -14,9 +14,7 @@ the old file or the new one, never half of one. Numbers that JSON does not have 
 """
 
 import contextlib
-import dataclasses
 import datetime
-import errno
 import importlib.metadata
 import json
 import math
@@ -27,13 +25,12 @@ import shlex
 import shutil
 import socket
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from jzero.pytrees import PyTree, Record
+from jzero.storage.files import RunDirError, explained, read_json, to_json, write_atomic
 
 try:
     import fcntl
@@ -56,10 +53,6 @@ UNSAVED = {
 }
 """Files that a run without a checkpoint may leave."""
 PACKAGES = ("jzero", "jax", "jaxlib", "flax", "optax", "numpy")
-
-
-class RunDirError(ValueError):
-    """A run directory cannot be used; the message says what to do."""
 
 
 class RunDir:
@@ -105,7 +98,7 @@ class RunDir:
         """
         chosen = _choose(path, experiment, resume, Path(root))
         _check_letters(chosen)
-        with _explained(chosen):
+        with explained(chosen):
             chosen.mkdir(parents=True, exist_ok=True)
             run = cls(chosen, _acquire(chosen))
         try:
@@ -130,7 +123,7 @@ class RunDir:
         return _choose(None, experiment, True, Path(root))
 
     def _check_content(self, experiment: str, resume: bool) -> None:
-        with _explained(self.path):
+        with explained(self.path):
             content = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
         if not resume and CONFIG in content and UNSAVED.issuperset(content) and not has_checkpoint(self.path):
             self._remove(set(content) - {CONFIG})
@@ -148,7 +141,7 @@ class RunDir:
             )
 
     def _remove(self, names: Collection[str]) -> None:
-        with _explained(self.path):
+        with explained(self.path):
             for entry in (self.path / name for name in names):
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -164,7 +157,7 @@ class RunDir:
         line = (json.dumps(to_json(metrics), allow_nan=False) + "\n").encode()
         path = self.path / METRICS
         # Unbuffered: nothing may linger in Python and be written after the error was reported.
-        with _explained(path), open(path, "ab", buffering=0) as file:
+        with explained(path), open(path, "ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             try:
                 while line:
@@ -178,7 +171,7 @@ class RunDir:
         path = self.path / METRICS
         if not path.exists():
             return
-        with _explained(path):
+        with explained(path):
             old = path.read_bytes()
         kept = [line for line in read_metrics(self.path) if line.get("iteration", 0) <= iteration]
         new = "".join(json.dumps(line) + "\n" for line in kept)
@@ -196,15 +189,6 @@ class RunDir:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Reads a JSON object from a file; None if it is missing, broken or something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
@@ -253,50 +237,6 @@ def versions(device: str = "") -> dict[str, str]:
     return found | {"python": platform.python_version(), "platform": platform.platform(), "device": device}
 
 
-def to_json(value: PyTree) -> PyTree:
-    """`value` in JSON's types: dataclasses and named tuples as mappings, arrays as lists, nan and inf None.
-
-    Anything else becomes text.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [to_json(item) for item in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if hasattr(value, "__array__"):
-        # bfloat16 and the other floats of accelerators turn into Python floats only by way of float64.
-        array = np.asarray(value)
-        return to_json((array if array.dtype.kind in "biu" else array.astype(np.float64)).tolist())
-    return str(value)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Atomically replaces the file at `path` with `text`; on failure the old file stays and nothing else remains.
-
-    Raises:
-      RunDirError: the directory cannot be written or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _explained(path):
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-
-
 def _check_letters(path: Path) -> None:
     """Raises RunDirError if the path has characters outside this locale's encoding.
 
@@ -337,7 +277,7 @@ def _begun(path: Path) -> list[int]:
 
 def _new_directory(runs: Path, name: str) -> Path:
     """Makes `runs/name`, or `runs/name-2`, ... if other runs started in the same second."""
-    with _explained(runs / name):
+    with explained(runs / name):
         runs.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
             path = runs / (name if number == 1 else f"{name}-{number}")
@@ -393,14 +333,3 @@ def _acquire(path: Path) -> int:
         os.close(lock)
         raise
     return lock
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns OS errors into one line about `path`."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free some space, then continue with --resume" if full else "give a writable directory"
-        raise RunDirError(f"cannot write {path}: {error.strerror or error}: {advice}") from error

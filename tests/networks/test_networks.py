@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jzero.compiler import KEEP_BARRIERS
 from jzero.networks import MuZeroNet, make_learned_network, make_network
 from jzero.networks.heads import Head
 from jzero.networks.learned import MapDynamics, to_unit_range
@@ -16,7 +17,6 @@ from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import AtariTower, ResidualTower
 from jzero.networks.transformer import Transformer
-from jzero.program import KEEP_BARRIERS
 from tests.helpers.search_tables import quick_jit
 
 BOARD = (6, 5, 3)

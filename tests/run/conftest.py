@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from jzero.run import loop as run_lib
+from jzero.run import samples
 from tests.helpers.training import settings, train
 
 
@@ -15,7 +16,7 @@ def quick_runs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_lib, "build", functools.cache(run_lib.build))
         patch.setattr(run_lib, "write_report", lambda path, env, **_: path / "report.html")
-        patch.setattr(run_lib, "record_games", lambda agent, **_: {"games": []})
+        patch.setattr(samples, "record_games", lambda agent, **_: {"games": []})
         yield
 
 

@@ -18,12 +18,14 @@ from jzero.evaluate.record import record_games
 from jzero.metrics import Mean
 from jzero.registry import make
 from jzero.run import loop as run_lib
+from jzero.run import samples, stopwatch
 from jzero.run.advice import Advice
 from jzero.run.build import NOTHING, build_algorithm
 from jzero.run.loop import Run, Strength
 from jzero.run.speeds import speeds
 from jzero.show.report import write_report
-from jzero.storage.run_dir import read_json, read_metrics, to_json
+from jzero.storage.files import read_json, to_json
+from jzero.storage.run_dir import read_metrics
 from tests.helpers.tiny import TINY, same_bits, tiny
 from tests.helpers.training import (
     lines,
@@ -38,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation", "quick_runs")
 
 def test_a_run_leaves_everything_that_a_reader_needs(reference, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_lib, "write_report", write_report)
-    monkeypatch.setattr(run_lib, "record_games", record_games)
+    monkeypatch.setattr(samples, "record_games", record_games)
     path = tmp_path / "run"
     state = train(settings(path, 6))
     assert {entry.name for entry in path.iterdir()} == {
@@ -137,7 +139,7 @@ def test_compiling_does_not_count(tmp_path, monkeypatch):
         play, learn = takes("play", run.program.play), takes("learn", run.program.learn)
         run.program = run.program._replace(play=play, learn=learn)
 
-    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     config = settings(tmp_path / "run", None, minutes=5 / 60)
     state = train(config, takes("measure", nothing), prepare=slow_down)
     metrics = read_metrics(tmp_path / "run")
@@ -161,7 +163,7 @@ def test_what_makes_the_first_update_come_soon_is_said_at_once(tmp_path, monkeyp
         program = run.program
         run.program = program._replace(play=play, learn=learn)
 
-    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     slow = tiny(warmup_iterations=3)
     train(settings(tmp_path / "run", 6, minutes=10, train=slow), prepare=slow_down)
     (said,) = [line for line in capsys.readouterr().out.splitlines() if "LITTLE TIME" in line]
@@ -200,11 +202,10 @@ def test_every_measurement_writes_the_report_also_one_that_gives_no_strength(tmp
 def test_games_are_recorded_that_the_report_can_show(recorded, about, monkeypatch):
     plain = {"draws": False, "num_players": 1, "action_size": 0, "external": False}
     spec = SimpleNamespace(**(plain | about))
-    monkeypatch.setattr(run_lib, "describe_env", lambda env: spec)
+    monkeypatch.setattr(samples, "describe", lambda env: spec)
     written = []
     folder = SimpleNamespace(write_json=lambda name, games: written.append(name))
-    run = SimpleNamespace(env=None, dir=folder, config=SimpleNamespace(train=TINY))
-    Run._record_games(run, None, 1.0)
+    samples.record_samples(folder, SimpleNamespace(env=None), seed=0, seconds=1.0)
     assert written == ["games.json"] * recorded
 
 
@@ -258,7 +259,7 @@ def test_speeds_are_by_the_time_of_what_they_count(tmp_path, monkeypatch):
     def slow_down(run):
         run.program = run.program._replace(play=takes(3, run.program.play), learn=takes(2, run.program.learn))
 
-    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     train(settings(tmp_path / "run", 2), prepare=slow_down)
     warmup, line = read_metrics(tmp_path / "run")
     assert warmup["positions_per_second"] == 8 * 6 / 3
@@ -296,7 +297,7 @@ def test_slow_measurements_take_a_tenth_of_the_time(tmp_path, monkeypatch):
         late.append(11)
         return nothing(agent)
 
-    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: next(clock) + sum(late)))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(monotonic=lambda: next(clock) + sum(late)))
     train(settings(tmp_path / "run", 220, evaluate_every=1e-6), eleven_seconds)
     counted, seconds = (
         len(late) - 1,
@@ -317,7 +318,9 @@ def test_a_measurement_that_would_end_after_the_run_is_left_to_the_final_one(tmp
             begun.append(runs[-1].seconds)
             return nothing(agent)
 
-        monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: next(clock) + 3 * len(begun)))
+        monkeypatch.setattr(
+            stopwatch, "time", SimpleNamespace(monotonic=lambda: next(clock) + 3 * len(begun))
+        )
         config = settings(tmp_path / name, 100 if minutes is None else None, evaluate_every=1e-6)
         train(dataclasses.replace(config, minutes=minutes or 10), three_seconds, prepare=runs.append)
         return list(begun)
@@ -340,7 +343,7 @@ def test_the_time_ends_a_run(tmp_path):
 def test_a_run_ends_at_its_target(tmp_path, monkeypatch):
     strengths, ticks = iter([0.25, 0.5, 0.75, 1.0]), itertools.count()
     # Nothing takes a second, after which fewer measurements are taken.
-    monkeypatch.setattr(run_lib, "time", SimpleNamespace(monotonic=lambda: 1e-3 * next(ticks)))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(monotonic=lambda: 1e-3 * next(ticks)))
 
     def measure(agent):
         return Strength("rising", next(strengths), 0.0, 1.0)

@@ -13,7 +13,8 @@ from jzero.networks.make import NetworkSettings
 from jzero.registry import make
 from jzero.run import loop as run_lib
 from jzero.run.loop import Run
-from jzero.storage.run_dir import RunDirError, read_metrics
+from jzero.storage.files import RunDirError
+from jzero.storage.run_dir import read_metrics
 from tests.helpers.tiny import TINY, same_bits, tiny
 from tests.helpers.training import (
     lines,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jzero.storage.run_dir import read_json
+from jzero.storage.files import read_json
 from tests.helpers.tiny import CHILD, REPOSITORY, child_environment
 
 SURROUNDINGS = {

@@ -17,15 +17,8 @@ import numpy as np
 import pytest
 
 from jzero.storage import run_dir
-from jzero.storage.run_dir import (
-    RunDir,
-    RunDirError,
-    read_json,
-    read_metrics,
-    resume_command,
-    to_json,
-    write_atomic,
-)
+from jzero.storage.files import RunDirError, read_json, to_json, write_atomic
+from jzero.storage.run_dir import RunDir, read_metrics, resume_command
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""Reports that one of several processes ended early, from a child process that outlives it.
+"""Runs of several processes: they agree, and a child process that outlives one reports that it ended early.
 
 When a peer is silent, JAX ends a process from another thread (a fatal log line, SIGABRT), and a killed process
 prints nothing. `jax.distributed.initialize` takes no callback for this.
@@ -11,6 +11,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
 
 _WATCHER = """
 import sys, time
@@ -53,3 +57,8 @@ def watched(process: int, processes: int, go_on: str) -> Iterator[None]:
         watcher.communicate("over")
         raise
     watcher.communicate("over")
+
+
+def of_first_process(value: Any) -> Any:
+    """The first process's `value`."""
+    return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value)

@@ -9,7 +9,7 @@ from tests.helpers.tiny import REPOSITORY
 
 PROGRAM = """if True:
     import os, sys
-    from jzero.run.watch import watched
+    from jzero.run.processes import watched
     with watched(1, int(sys.argv[2]), "go on"):
         exec(sys.argv[1])
 """
