@@ -17,5 +17,7 @@ Observation: TypeAlias = Any
 """Output of `observe`, every leaf with a batch axis."""
 Embedding: TypeAlias = Any
 """A model's state of a node, every leaf [B, ...]."""
+Json: TypeAlias = dict[str, Any]
+"""A JSON object: a request, an answer, a line of a file."""
 Record: TypeAlias = Mapping[str, Any]
 """Content of a run's file, as read from JSON."""

@@ -12,12 +12,13 @@ from typing import Any, cast
 import numpy as np
 
 from jzero.env import Env
+from jzero.pytrees import OneState
 
 SIDES = {64 * 73: 8, 25 * 49: 5}
 """Number of actions -> squares per side."""
 
 
-def side_of(env: Env, state: Any) -> int:
+def side_of(env: Env, state: OneState) -> int:
     """Squares per side.
 
     Raises:
@@ -32,16 +33,16 @@ def side_of(env: Env, state: Any) -> int:
     return SIDES[env.num_actions]
 
 
-def is_black(state: Any) -> bool:
+def is_black(state: OneState) -> bool:
     """Whether black is to move."""
     return bool(state._turn if hasattr(state, "_turn") else state._x.color)
 
 
-def to_uci(env: Env, action: int, state: Any) -> str:
+def to_uci(env: Env, action: int, state: OneState) -> str:
     """UCI's name of an action in a state: the environment's name."""
     return cast(Any, env).action_name(state, action)
 
 
-def legal_moves(env: Env, state: Any, mask: np.ndarray) -> dict[str, int]:
+def legal_moves(env: Env, state: OneState, mask: np.ndarray) -> dict[str, int]:
     """The actions of a mask bool[A] by their names."""
     return {to_uci(env, action, state): action for action in np.flatnonzero(mask).tolist()}

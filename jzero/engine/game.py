@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Env
-from jzero.pytrees import States
+from jzero.pytrees import OneState, States
 
 
 class Position(NamedTuple):
@@ -39,7 +39,7 @@ class Game:
         return self.positions[-1].states
 
     @property
-    def state(self) -> Any:
+    def state(self) -> OneState:
         """The newest state."""
         return row(self.states)
 
@@ -53,7 +53,7 @@ class Game:
         """bool[A]: the environment's mask."""
         return np.asarray(self.states.legal_action_mask[0])
 
-    def begin(self, state: Any = None) -> None:
+    def begin(self, state: OneState | None = None) -> None:
         """Starts a new game, from `state` or the initial state."""
         first = self._first if state is None else jax.tree.map(lambda x: jnp.asarray(x)[None], state)
         self.positions = [Position(first)]
@@ -79,6 +79,6 @@ class Game:
         return True
 
 
-def row(states: States) -> Any:
+def row(states: States) -> OneState:
     """The one state of a batch, on the host."""
     return jax.tree.map(lambda x: np.asarray(x)[0], states)

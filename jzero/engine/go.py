@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from jzero.env import Env
 from jzero.evaluate.gtp import COLUMNS, go_rules, to_vertex
+from jzero.pytrees import OneState
 
 STONES = {1: "X", -1: "O", 0: "."}
 
@@ -32,17 +32,17 @@ def rules_of(env: Env) -> tuple[int, float]:
     return rules
 
 
-def to_move(state: Any) -> int:
+def to_move(state: OneState) -> int:
     """The colour to move."""
     return int(state._x.step_count if hasattr(state, "_x") else state.ply) % 2
 
 
-def board(state: Any) -> np.ndarray:
+def board(state: OneState) -> np.ndarray:
     """i32[size^2]: 1 for black stones, -1 for white ones."""
     return np.sign(np.asarray(state._x.board if hasattr(state, "_x") else state.stones, np.int32))
 
 
-def repeats(state: Any) -> bool:
+def repeats(state: OneState) -> bool:
     """Whether the last move repeated an earlier board, which loses by pgx's rules."""
     if hasattr(state, "_x"):
         return bool(state._x.is_psk)

@@ -10,7 +10,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from jzero.engine.clock import for_move
 from jzero.engine.game import Game, row
 from jzero.engine.lines import Lines
 from jzero.engine.thinker import MAX_LINES, Finding, Thinks, think
-from jzero.pytrees import States
+from jzero.pytrees import OneState, States
 
 ENDLESS = ("infinite", "ponder")
 MAX_DIGITS = 15
@@ -133,13 +132,13 @@ class UciServer:
             self.game.begin(self._from_fen(" ".join(fields)))
         return {} if self.game.over else chess.legal_moves(self.game.env, self.game.state, self.game.legal)
 
-    def _from_fen(self, fen: str) -> Any:
+    def _from_fen(self, fen: str) -> OneState:
         """The environment's state for a FEN.
 
         Raises:
             ValueError: it is invalid, or the environment cannot set it up.
         """
-        from_fen: Callable[[str], Any] | None = getattr(self.game.env, "from_fen", None)
+        from_fen: Callable[[str], OneState] | None = getattr(self.game.env, "from_fen", None)
         if from_fen is None:
             raise ValueError("position: this environment has no from_fen(text); use startpos and moves")
         return from_fen(fen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +129,7 @@ def _open(
     length = jax.random.randint(length_key, (num_pairs,), low, high + 1)
 
     def random_move(
-        carry: tuple[Any, jax.Array], step: tuple[jax.Array, jax.Array]
+        carry: tuple[States, jax.Array], step: tuple[jax.Array, jax.Array]
     ) -> tuple[States, jax.Array]:
         states, going = carry
         ply, key = step

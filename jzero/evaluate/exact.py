@@ -187,7 +187,7 @@ def _advance(
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(env: Env, edges: tuple[Any, jax.Array]) -> tuple[States, jax.Array]:
+def _step(env: Env, edges: tuple[States, jax.Array]) -> tuple[States, jax.Array]:
     """The states [B] after actions i32[B], and finished bool[B]; without chance one key serves all."""
     states, actions = edges
     states = jax.vmap(env.step, in_axes=(0, 0, None))(states, actions, jax.random.key(0))

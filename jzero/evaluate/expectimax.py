@@ -16,7 +16,7 @@ from jzero.pytrees import OneState, States
 
 
 def expectimax_qvalues(
-    env: Any, state: OneState, depth: int, afterstate_value: Callable[[Any], jax.Array]
+    env: Any, state: OneState, depth: int, afterstate_value: Callable[[OneState], jax.Array]
 ) -> jax.Array:
     """f32[A]: value of each action with a lookahead of `depth` actions; -inf if illegal.
 
@@ -58,7 +58,7 @@ def expectimax_qvalues(
 
 
 def expectimax_action(
-    env: Any, state: OneState, key: jax.Array, depth: int, afterstate_value: Callable[[Any], jax.Array]
+    env: Any, state: OneState, key: jax.Array, depth: int, afterstate_value: Callable[[OneState], jax.Array]
 ) -> jax.Array:
     """i32[]: an action with the largest of `expectimax_qvalues`; ties are broken at random."""
     qvalues = expectimax_qvalues(env, state, depth, afterstate_value)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -300,7 +300,7 @@ class Episodes(NamedTuple):
 
 def play_episodes(
     env: Env,
-    act: Callable[[Any, jax.Array], jax.Array],
+    act: Callable[[States, jax.Array], jax.Array],
     key: jax.Array,
     episodes: int,
     *,

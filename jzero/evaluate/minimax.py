@@ -28,7 +28,7 @@ HEURISTIC_LIMIT = 1 - 2.0**-10
 """Bound on absolute heuristic values: less than any win within `MAX_DEPTH` plies."""
 MAX_DEPTH = 64
 
-Minimax = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+Minimax = Callable[[States, jax.Array], tuple[jax.Array, jax.Array]]
 """(states [B], key) -> (actions i32[B], values f32[B])."""
 
 
@@ -46,9 +46,9 @@ class _Lane(NamedTuple):
 
 def minimax(
     env: Env,
-    heuristic: Callable[[Any], jax.Array],
+    heuristic: Callable[[States], jax.Array],
     depth: int,
-    order: Callable[[Any], jax.Array] | None = None,
+    order: Callable[[States], jax.Array] | None = None,
 ) -> Minimax:
     """Makes the compiled search `(states [B], key) -> (actions i32[B], values f32[B])`.
 
@@ -123,7 +123,7 @@ def minimax(
     return search
 
 
-def _push(lane: _Lane, pushed: jax.Array, child: Any, untried: jax.Array) -> _Lane:
+def _push(lane: _Lane, pushed: jax.Array, child: OneState, untried: jax.Array) -> _Lane:
     """The lane with `child` and its actions' priorities f32[A] on top, if `pushed` (bool[])."""
     depth = lane.alpha.shape[0]
     below = jnp.where(pushed, lane.level + 1, depth)  # a write beyond the stack is dropped
@@ -167,9 +167,9 @@ def _carry_up(lane: _Lane, valued: jax.Array, value: jax.Array, noise: jax.Array
 
 def minimax_player(
     env: Env,
-    heuristic: Callable[[Any], jax.Array],
+    heuristic: Callable[[States], jax.Array],
     depth: int,
-    order: Callable[[Any], jax.Array] | None = None,
+    order: Callable[[States], jax.Array] | None = None,
 ) -> Player:
     """The player that plays the actions of `minimax`; the arguments are the same."""
     search = minimax(env, heuristic, depth, order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 
 from jzero.env import is_finished, seeded_key
 from jzero.evaluate.turns import Limit
+from jzero.pytrees import Json
 from jzero.show.rules import Rules
 from jzero.show.thoughts import thought_of
 
@@ -35,7 +36,7 @@ def record_games(
     max_plies: int = 500,
     seconds: float = math.inf,
     analysed: int = 0,
-) -> dict[str, Any]:
+) -> Json:
     """Games of the agent against itself, each opened by `opening_plies` moves of its policy at temperature 1.
 
     They end after `max_plies`, or `seconds` after the first ply. With continuous actions there are no openings.
@@ -56,7 +57,7 @@ def record_games(
             lambda state, action, seed, ply: env.step(state, action, seeded_key(seed, ply)), (0, 0, 0, None)
         )
     )
-    games: list[dict[str, Any]] = [
+    games: list[Json] = [
         {"title": f"Game {index + 1}", "seed": int(seed), "actions": [], "values": []}
         for index, seed in enumerate(seeds)
     ]
@@ -99,7 +100,7 @@ def _plain(action: np.ndarray) -> int | list[float]:
     return [float(str(x)) for x in action.astype(np.float32)] if action.ndim else int(action)
 
 
-def _thought(rules: Rules, found: Analysis, row: int) -> dict[str, Any]:
+def _thought(rules: Rules, found: Analysis, row: int) -> Json:
     """The part of an analysis row that a report shows; numbers to four digits."""
     state = jax.tree.map(lambda x: x[row], found.states)
     thought = thought_of(rules, state, found, row, BARS)

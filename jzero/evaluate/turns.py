@@ -83,7 +83,7 @@ def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, wh
     return results
 
 
-def as_player(act: Callable[[Any, jax.Array], jax.Array]) -> Player:
+def as_player(act: Callable[[States, jax.Array], jax.Array]) -> Player:
     """The player of a pure function (states [G], key) -> actions i32[G]."""
     act = jax.jit(act)
     return lambda turn: np.asarray(act(turn.states, turn.key))

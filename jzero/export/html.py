@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -22,7 +21,7 @@ from jzero.export.layers import layers_of
 from jzero.export.root import random_states
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings, policy_value_network
-from jzero.pytrees import Params, PyTree
+from jzero.pytrees import Json, Params, PyTree, Record
 from jzero.show.page import page
 
 MOST_BYTES = 3_000_000
@@ -122,12 +121,12 @@ def title_of(env: Env) -> str:
 def page_data(
     env: Env,
     network: NetworkSettings,
-    params: Mapping[str, Any],
+    params: Record,
     search: SearchSettings,
     *,
     discount: float = 1.0,
     bits: int = 32,
-) -> dict[str, Any]:
+) -> Json:
     """The scripts' input as JSON: the game, the network (with prepared weights) and the search."""
     layers = layers_of(network, params)
     (*shape,) = describe(env).observation.shape
@@ -152,7 +151,7 @@ def page_data(
     }
 
 
-def page_text(title: str, data: Mapping[str, Any]) -> str:
+def page_text(title: str, data: Record) -> str:
     """The HTML of the page with these data."""
     # "</" would end the script.
     values = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
@@ -168,7 +167,7 @@ def offline(name: str) -> str:
     return (resources.files("jzero.export") / "offline" / name).read_text("utf-8")
 
 
-def encoded(tensors: list[np.ndarray], bits: int) -> dict[str, Any]:
+def encoded(tensors: list[np.ndarray], bits: int) -> Json:
     """Tensors as base64 of little-endian numbers; with 16 bits, tensors of several axes are integers with
     scales.
     """
@@ -181,7 +180,7 @@ def encoded(tensors: list[np.ndarray], bits: int) -> dict[str, Any]:
         return counts[where] - values.size
 
     for tensor in tensors:
-        entry: dict[str, Any] = {"shape": tensor.shape}
+        entry: Json = {"shape": tensor.shape}
         if bits == 16 and tensor.ndim > 1:
             whole, scale = _rounded(tensor)
             entry |= {"at": append("shorts", whole), "scale": append("floats", scale)}

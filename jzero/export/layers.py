@@ -5,14 +5,14 @@ Names of layers are those of `jzero.networks.towers` and `heads`. Axes: F inputs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jzero.networks.make import NetworkSettings
+from jzero.pytrees import Json, Record
 
-Layer = dict[str, Any]
+Layer = Json
 """{"op": "dense", "conv", "norm", "relu", "flatten", "keep" or "add", "weights": [indices], "groups": int}.
 
 "keep" stores the features; "add" adds those stored last."""
@@ -28,7 +28,7 @@ class Layers(NamedTuple):
     """f32: kernels [F, O] or [3, 3, F, O], biases and scales [O]."""
 
 
-def layers_of(settings: NetworkSettings, params: Mapping[str, Any]) -> Layers:
+def layers_of(settings: NetworkSettings, params: Record) -> Layers:
     """The layers of a network with these settings; `params` are prepared, see `Network.prepare`.
 
     Raises:
@@ -58,7 +58,7 @@ class _Writer:
         self.tensors: list[np.ndarray] = []
         self.normalises = settings.norm != "none"
 
-    def mlp(self, weights: Mapping[str, Any]) -> list[Layer]:
+    def mlp(self, weights: Record) -> list[Layer]:
         """`ResidualMLP`."""
         dense = "Dense" if self.normalises else "Standardised"
         layers = [{"op": "flatten"}, self._linear("dense", weights[f"{dense}_0"])]
@@ -68,7 +68,7 @@ class _Writer:
             layers += [{"op": "keep"}, *before, first, {"op": "relu"}, second, {"op": "add"}]
         return [*layers, *self._norm(weights, "LayerNorm", self.settings.blocks), {"op": "relu"}]
 
-    def resnet(self, weights: Mapping[str, Any]) -> list[Layer]:
+    def resnet(self, weights: Record) -> list[Layer]:
         """`ResidualTower`."""
         conv = "Conv" if self.normalises else "Standardised"
         layers = [self._linear("conv", weights[f"{conv}_0"])]
@@ -81,16 +81,16 @@ class _Writer:
             layers.append({"op": "add"})
         return [*layers, *self._norm(weights, "GroupNorm", 0), {"op": "relu"}]
 
-    def head(self, weights: Mapping[str, Any]) -> list[Layer]:
+    def head(self, weights: Record) -> list[Layer]:
         """`Head`."""
         first, last = (self._linear("dense", weights[f"Dense_{k}"]) for k in (0, 1))
         return [{"op": "flatten"}, first, {"op": "relu"}, last]
 
-    def _linear(self, op: str, weights: Mapping[str, Any]) -> Layer:
+    def _linear(self, op: str, weights: Record) -> Layer:
         names = ("kernel", "bias") if "bias" in weights else ("kernel",)
         return {"op": op, "weights": [self._tensor(weights[name]) for name in names]}
 
-    def _norm(self, weights: Mapping[str, Any], name: str, number: int) -> list[Layer]:
+    def _norm(self, weights: Record, name: str, number: int) -> list[Layer]:
         """A normalisation layer; none if features are not normalised."""
         if not self.normalises:
             return []

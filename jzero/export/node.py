@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jzero.evaluate.turns import Player, Turn
 from jzero.export.html import offline
+from jzero.pytrees import Record
 
 SCRIPTS = ("network.js", "search.js", "games.js", "board.js")
 
@@ -53,7 +53,7 @@ def run_javascript(code: str, data: Any) -> Any:
     return json.loads(child.stdout)
 
 
-def page_player(data: Mapping[str, Any], num_simulations: int) -> Player:
+def page_player(data: Record, num_simulations: int) -> Player:
     """The page as a player, given `jzero.export.html.page_data`."""
 
     def play(turn: Turn) -> np.ndarray:

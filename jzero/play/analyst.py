@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jzero.agent import Agent
-from jzero.pytrees import OneState, PyTree
+from jzero.pytrees import Json, OneState, PyTree
 from jzero.show.branches import Searched
 from jzero.show.rules import Rules
 from jzero.show.thoughts import SHOWN, policy_alone, thought_of
@@ -38,7 +38,7 @@ class Analyst:
 
     def think(
         self, state: OneState, place: tuple[str, int], simulations: int, key: jax.Array
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Json]:
         """Yields the results of growing searches of a state.
 
         Args:
@@ -61,9 +61,7 @@ class Analyst:
                     thought["variation"] = searched.line(thought["variation"])
                 yield thought | {"worlds": found.worlds}
 
-    def children(
-        self, state: OneState, place: tuple[str, int], path: Sequence[int], seed: int
-    ) -> list[dict[str, Any]]:
+    def children(self, state: OneState, place: tuple[str, int], path: Sequence[int], seed: int) -> list[Json]:
         """Children of the node at the end of `path`, by visits, with their names; [] without a search."""
         searched = self._trees.get(place)
         if searched is None:

@@ -25,7 +25,7 @@ from jzero.play.analyst import LEVELS, Analyst
 from jzero.play.game import HUMAN, Game, Outdated, Refused
 from jzero.play.requests import checked
 from jzero.play.store import Store
-from jzero.pytrees import PyTree
+from jzero.pytrees import Json, PyTree
 from jzero.show.rules import Rules, outcome, points
 
 WORLDS = 64
@@ -61,7 +61,7 @@ class Desk:
         self.store = Store(self.rules, folder)
         self._lock = threading.RLock()
 
-    def ask(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, method: str, arguments: Json) -> Json:
         """The answer to one request.
 
         Raises:
@@ -89,7 +89,7 @@ class Desk:
                 for _ in analyst.think(game.states[0], ("", 0), level, _key(game, 0)):
                     yield
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> Json:
         """Facts about the game and the agents for the page."""
         spec = self.rules.spec
         return {
@@ -110,7 +110,7 @@ class Desk:
         simulations: int | None = None,
         seed: int | None = None,
         actions: list[int] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """A new game, optionally with first moves."""
         players = self.rules.spec.num_players
         seats = [HUMAN, *["0"] * (players - 1)] if seats is None else seats
@@ -121,18 +121,18 @@ class Desk:
         self.store.add(game)
         return self._shown(game)
 
-    def get(self, game: str) -> dict[str, Any]:
+    def get(self, game: str) -> Json:
         """The current game."""
         return self._shown(self.store.get(game))
 
-    def play(self, game: str, ply: int, action: int) -> dict[str, Any]:
+    def play(self, game: str, ply: int, action: int) -> Json:
         """Plays a human's move at this ply."""
         found = self._at(game, ply)
         if not self.rules.over(found.state) and found.seats[self.rules.mover(found.state)] != HUMAN:
             raise Refused("it is not your turn")
         return self._played(found, action)
 
-    def undo(self, game: str, ply: int) -> dict[str, Any]:
+    def undo(self, game: str, ply: int) -> Json:
         """Takes moves back until a human is to move."""
         found = self._at(game, ply)
         if self.rules.spec.external:
@@ -141,14 +141,14 @@ class Desk:
         self.store.add(found)
         return self._shown(found)
 
-    def sit(self, game: str, seats: list[str], simulations: int) -> dict[str, Any]:
+    def sit(self, game: str, seats: list[str], simulations: int) -> Json:
         """Sets the players of the seats, and the number of simulations."""
         found = self.store.get(game)
         found.seats, found.simulations = self._seats(seats), self._level(simulations)
         self.store.add(found)
         return self._shown(found)
 
-    def position(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
+    def position(self, game: str, ply: int, path: list[int], agent: int = 0) -> Json:
         """The board after `path` from this ply, with the names of its edges; nothing is played.
 
         Hidden information comes from a world that the agent searched along the path, if there is one. A learned
@@ -176,7 +176,7 @@ class Desk:
             "over": self.rules.over(state),
         }
 
-    def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> dict[str, Any]:
+    def tree(self, game: str, ply: int, path: list[int], agent: int = 0) -> Json:
         """The children of a node in the last search at this ply, each with its name."""
         found = self.store.get(game)
         if not 0 <= ply <= found.ply or not self._may_see(found, ply):
@@ -184,7 +184,7 @@ class Desk:
         place, seed = (found.id, ply), _number(found, ply)
         return {"children": self._analyst(agent).children(found.states[ply], place, path, seed)}
 
-    def worlds(self, game: str, ply: int) -> dict[str, Any]:
+    def worlds(self, game: str, ply: int) -> Json:
         """Possible hidden information for the player to move: pictures of sampled worlds and their shares."""
         found = self._at(game, ply)
         if not self.rules.spec.resamples:
@@ -201,22 +201,20 @@ class Desk:
         shown = [{"url": url, "text": text, "share": count / WORLDS} for (url, text), count in most]
         return {"worlds": shown, "different": len(shares), "drawn": WORLDS}
 
-    def text(self, game: str, sgf: bool = False) -> dict[str, Any]:
+    def text(self, game: str, sgf: bool = False) -> Json:
         """The game as text for saving."""
         found = self.store.get(game)
         write = notation.to_sgf if sgf else notation.to_text
         return {"text": write(found, self.rules), "file": f"game.{'sgf' if sgf else 'txt'}"}
 
-    def load(
-        self, text: str, seats: list[str] | None = None, simulations: int | None = None
-    ) -> dict[str, Any]:
+    def load(self, text: str, seats: list[str] | None = None, simulations: int | None = None) -> Json:
         """A game from its text, with the seats and the strength of `new`."""
         seed, actions = notation.from_text(text, self.rules)
         return self.new(seats, simulations, seed, actions)
 
     def think(
         self, game: str, ply: int, simulations: int, agent: int = 0, move: bool = False
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Json]:
         """Yields an agent's analysis of the position at this ply, search by search.
 
         Args:
@@ -244,7 +242,7 @@ class Desk:
             thoughts = self._analyst(agent).think(
                 state, (found.id, ply), self._level(simulations), _key(found, ply)
             )
-        thought: dict[str, Any] = {}
+        thought: Json = {}
         for thought in thoughts:
             if visible:
                 yield {"thought": thought}
@@ -264,7 +262,7 @@ class Desk:
             found.values[ply] = value
             self.store.add(found)
 
-    def _played(self, game: Game, action: int) -> dict[str, Any]:
+    def _played(self, game: Game, action: int) -> Json:
         game.play(self.rules, action)
         self.store.add(game)
         return self._shown(game)
@@ -325,7 +323,7 @@ class Desk:
         keys = jax.random.split(_key(game, game.ply), WORLDS)
         return jax.vmap(env.resample, in_axes=(None, 0))(game.state, keys)
 
-    def _shown(self, game: Game) -> dict[str, Any]:
+    def _shown(self, game: Game) -> Json:
         rules, state = self.rules, game.state
         over, viewer = rules.over(state), self._viewer(game, state)
         board = rules.board(state, viewer)
@@ -359,14 +357,14 @@ class Desk:
         }
 
 
-METHODS: dict[str, Callable[..., dict[str, Any]]] = {
+METHODS: dict[str, Callable[..., Json]] = {
     name: getattr(Desk, name)
     for name in ("info", "new", "get", "play", "undo", "sit", "position", "tree", "worlds", "text", "load")
 }
 """Requests with one answer; `think` has several answers."""
 
 
-def checked_think(arguments: Any) -> dict[str, Any]:
+def checked_think(arguments: Any) -> Json:
     """The arguments of `Desk.think`.
 
     Raises:

@@ -6,9 +6,8 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from jzero.pytrees import PyTree
+from jzero.pytrees import Json, PyTree
 from jzero.show.rules import Rules
 
 MAX_PLIES = 20_000
@@ -118,7 +117,7 @@ class Game:
         self.states, self.movers = self.states[: keep + 1], self.movers[: keep + 1]
         self.values = {ply: value for ply, value in self.values.items() if ply <= keep}
 
-    def to_json(self, env_name: str) -> dict[str, Any]:
+    def to_json(self, env_name: str) -> Json:
         """The content of the game's file."""
         return {
             "env": env_name,

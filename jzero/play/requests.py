@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jzero.play.game import MAX_PLIES, Refused
+from jzero.pytrees import Json
 
 _KINDS: dict[str, tuple[type, int]] = {
     "game": (str, 40),
@@ -32,7 +33,7 @@ _LISTS = {"seats": 16, "path": 400, "actions": MAX_PLIES}
 """Arguments that are lists -> largest length."""
 
 
-def checked(method: Callable[..., Any], arguments: Any) -> dict[str, Any]:
+def checked(method: Callable[..., Any], arguments: Any) -> Json:
     """The arguments, checked for a method of the desk.
 
     Raises:

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jzero.play.desk import METHODS, Desk, checked_think
 from jzero.play.game import Refused
+from jzero.pytrees import Json
 from jzero.show.page import PANELS, shown
 
 LOOPBACK = "127.0.0.1"
@@ -91,7 +92,7 @@ def application(desk: Desk, port: int) -> ASGIApp:
         first = await loop.run_in_executor(thinker, _next, thoughts)  # refusals have a status of their own
         return StreamingResponse(events(first, thoughts), media_type="text/event-stream")
 
-    async def events(first: dict[str, Any] | None, thoughts: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
+    async def events(first: Json | None, thoughts: Iterator[Json]) -> AsyncIterator[str]:
         loop, thought = asyncio.get_running_loop(), first
         async with streams:
             while thought is not None:
@@ -136,7 +137,7 @@ async def _json(request: Request) -> Any:
         raise Refused("the request is not JSON") from None
 
 
-def _next(thoughts: Iterator[dict[str, Any]]) -> dict[str, Any] | None:
+def _next(thoughts: Iterator[Json]) -> Json | None:
     return next(thoughts, None)
 
 

@@ -6,9 +6,9 @@ import json
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 from jzero.play.game import Game, Gone, Refused
+from jzero.pytrees import Json
 from jzero.show.rules import Rules
 from jzero.storage.files import read_json, write_atomic
 
@@ -76,7 +76,7 @@ class Store:
         return _of_json(found)
 
 
-def _of_json(found: dict[str, Any]) -> Game:
+def _of_json(found: Json) -> Game:
     values = {int(ply): value for ply, value in found["values"].items()}
     names = ("id", "seed", "seats", "simulations", "actions", "created")
     return Game(**{name: found[name] for name in names}, values=values)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jzero.play.analyst import LEVELS
 from jzero.play.desk import Desk
 from jzero.play.game import HUMAN, Refused
 from jzero.play.notation import MAX_TEXT
+from jzero.pytrees import Json
 from jzero.show.analysis import bars_text
 
 HELP = """Type the name of a move, or
@@ -45,7 +44,7 @@ def play_in_terminal(desk: Desk) -> None:
             print(f"{error.filename}: {error.strerror}")
 
 
-def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
+def _obey(desk: Desk, game: Json, line: str) -> Json:
     """Executes one line; returns the game.
 
     Raises:
@@ -53,7 +52,7 @@ def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
         OSError: a file cannot be read or written.
     """
     word, _, rest = line.partition(" ")
-    here: dict[str, Any] = {"game": game["id"], "ply": game["ply"]}
+    here: Json = {"game": game["id"], "ply": game["ply"]}
     kept = {"seats": game["seats"], "simulations": game["simulations"]}
     if word in ("", "help", "?"):
         print(HELP.format(levels=", ".join(map(str, LEVELS))))
@@ -93,14 +92,14 @@ def _obey(desk: Desk, game: dict[str, Any], line: str) -> dict[str, Any]:
     return game
 
 
-def _action(desk: Desk, game: dict[str, Any], line: str) -> int:
+def _action(desk: Desk, game: Json, line: str) -> int:
     try:
         return desk.rules.action_called(desk.store.get(game["id"]).state, line)
     except ValueError as error:
         raise Refused(f"{error}; type moves for the legal moves, help for the commands") from None
 
 
-def _agents_move(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
+def _agents_move(desk: Desk, game: Json) -> Json:
     """Plays the agents' moves until a human is to move or the game is over."""
     while not game["over"] and game["seats"][game["mover"]] != HUMAN:
         arguments = {"game": game["id"], "ply": game["ply"], "simulations": game["simulations"], "move": True}
@@ -111,19 +110,19 @@ def _agents_move(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
     return game
 
 
-def _think(desk: Desk, arguments: dict[str, Any]) -> dict[str, Any]:
-    thought: dict[str, Any] = {}
+def _think(desk: Desk, arguments: Json) -> Json:
+    thought: Json = {}
     for answer in desk.think(**arguments):
         thought = answer["thought"]
     return thought
 
 
-def _shown(desk: Desk, game: dict[str, Any]) -> dict[str, Any]:
+def _shown(desk: Desk, game: Json) -> Json:
     _show(desk, game)
     return game
 
 
-def _show(desk: Desk, game: dict[str, Any]) -> None:
+def _show(desk: Desk, game: Json) -> None:
     """Prints the position."""
     state = desk.store.get(game["id"]).state
     print("\n" + desk.rules.text(state, desk.viewer(game["id"])))

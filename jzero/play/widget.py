@@ -10,6 +10,7 @@ from typing import Any
 from jzero.agent import Agent
 from jzero.play.desk import Desk, checked_think
 from jzero.play.game import Refused
+from jzero.pytrees import Json
 from jzero.show.page import PANELS, as_one, shown
 
 _MODULES = ("board.js", "play.js", "widget.js")
@@ -54,7 +55,7 @@ def program() -> str:
     return as_one([*map(shown, PANELS), *((folder / name).read_text("utf-8") for name in _MODULES)])
 
 
-def _answer(desk: Desk, send: Any, stopped: set[int], message: dict[str, Any]) -> None:
+def _answer(desk: Desk, send: Any, stopped: set[int], message: Json) -> None:
     """Answers one message; an analysis runs in a separate thread, so that the kernel receives the next message."""
     number, method, body = message["id"], message["method"], message.get("body", {})
     if method == "stop":

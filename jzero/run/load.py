@@ -11,7 +11,7 @@ import jax
 
 from jzero.agent import Agent
 from jzero.env import Env
-from jzero.pytrees import Params
+from jzero.pytrees import Json, Params
 from jzero.registry import make
 from jzero.run.build import Parts, build_agent, build_algorithm
 from jzero.run.config import RunConfig, TrainConfig
@@ -151,7 +151,7 @@ def read_run_config(run_dir: Path) -> tuple[RunConfig, list[str]]:
     return dataclasses.replace(saved, run_dir=run_dir), handed
 
 
-def _read(run_dir: Path) -> dict[str, Any]:
+def _read(run_dir: Path) -> Json:
     """The settings in config.json."""
     run_dir = full_path(run_dir)
     record = read_json(run_dir / CONFIG)

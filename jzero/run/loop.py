@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +20,7 @@ from jzero.env_spec import describe as describe_env
 from jzero.evaluate.measures import Measure, Strength, take
 from jzero.metrics import read
 from jzero.program import TrainState, begin_new_games
-from jzero.pytrees import States
+from jzero.pytrees import Json, States
 from jzero.run.advice import Advice, late_update, nothing_learned
 from jzero.run.build import NOTHING, Parts, build, build_agent
 from jzero.run.config import RunConfig
@@ -273,7 +272,7 @@ class Run:
                 }
         return {}
 
-    def _recall(self, metrics: list[dict[str, Any]]) -> None:
+    def _recall(self, metrics: list[Json]) -> None:
         """Restores the totals and the latest strength of the resumed run."""
         for line in metrics:
             self._totals |= {name: line[name] for name in self._totals if line.get(name) is not None}
@@ -296,7 +295,7 @@ class Run:
         reached = target is not None and self._strength is not None and self._strength >= target
         return reached or self.seconds >= budget or (limit is not None and self.iteration >= limit)
 
-    def _one_iteration(self) -> dict[str, Any]:
+    def _one_iteration(self) -> Json:
         """Runs self-play and updates; returns metrics of both, with speeds."""
         train = self.config.train
         clock = self._watch.clock
@@ -351,7 +350,7 @@ class Run:
         where = f"iteration {self.iteration} ({where})"
         check_finite(metrics, where, cause, go_on)
 
-    def _log(self, metrics: dict[str, Any], bar: tqdm) -> None:
+    def _log(self, metrics: Json, bar: tqdm) -> None:
         if self.dir is None:
             return
         metrics = {"iteration": metrics["iteration"], "seconds": self.seconds, **metrics}

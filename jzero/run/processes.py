@@ -11,10 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
+
+Number = TypeVar("Number", bound=np.generic)
 
 _WATCHER = """
 import sys, time
@@ -59,6 +62,6 @@ def watched(process: int, processes: int, go_on: str) -> Iterator[None]:
     watcher.communicate("over")
 
 
-def of_first_process(value: Any) -> Any:
+def of_first_process(value: Number) -> Number:
     """The first process's `value`."""
     return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value)

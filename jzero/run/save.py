@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from jzero.program import TrainState
-from jzero.pytrees import PyTree
+from jzero.pytrees import Json, PyTree
 from jzero.run.config import RunConfig
 from jzero.storage import checkpoint
 from jzero.storage.files import write_atomic
@@ -34,7 +33,7 @@ class Saver:
     def __init__(self, directory: Path, config: RunConfig) -> None:
         self.directory, self.config = directory, config
         self.saved_iteration = -1
-        self._kept: dict[str, Any] = {"every": [], "best": None, "strength": None, "seconds": 0.0}
+        self._kept: Json = {"every": [], "best": None, "strength": None, "seconds": 0.0}
         path = directory / KEPT
         if config.resume and path.is_file():
             self._kept |= json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +59,7 @@ class Saver:
         self.saved_iteration, saved = checkpoint.restore(self.directory, template)
         return TrainState(**saved["state"], **self._heavy(abstract)), float(saved["seconds"])
 
-    def _heavy(self, abstract: TrainState) -> dict[str, Any]:
+    def _heavy(self, abstract: TrainState) -> Json:
         """Games and replay of the restored checkpoint; None for what is missing."""
         directory, nothing = self.directory / REPLAY, dict.fromkeys(HEAVY)
         if self.saved_iteration not in checkpoint.iterations(directory):
@@ -122,5 +121,5 @@ def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:
         )
 
 
-def _parts(state: TrainState, names: tuple[str, ...]) -> dict[str, Any]:
+def _parts(state: TrainState, names: tuple[str, ...]) -> Json:
     return {name: getattr(state, name) for name in names}

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+from jzero.pytrees import PyTree
+
 Engine = Literal["auto", "walk", "kernels"]
 """Implementation of a search:
 
@@ -53,7 +55,9 @@ class NotServed(Exception):
     """The kernels do not support this card; the message says why."""
 
 
-def choose(kernel: Callable[..., Any] | None, operations: Callable[..., Any], *arguments: Any) -> Any:
+def choose(
+    kernel: Callable[..., PyTree] | None, operations: Callable[..., PyTree], *arguments: PyTree
+) -> PyTree:
     """`operations(*arguments)`, or the equivalent `kernel(*arguments)`.
 
     Args:
@@ -79,8 +83,8 @@ HOPS = 8
 
 
 def hop_while(
-    keep_going: Callable[[Any], jax.Array], hop: Callable[[Any, jax.Array], Any], carry: Any
-) -> Any:
+    keep_going: Callable[[PyTree], jax.Array], hop: Callable[[PyTree, jax.Array], PyTree], carry: PyTree
+) -> PyTree:
     """`jax.lax.while_loop`; lowered for CUDA, it makes `HOPS` hops between two checks by the host.
 
     Args:
@@ -90,8 +94,8 @@ def hop_while(
     """
     flat, structure = jax.tree.flatten(carry)
 
-    def traced(function: Callable, *more: Any) -> core.ClosedJaxpr:
-        def of_leaves(leaves: Sequence[Any], *more: Any) -> list[jax.Array]:
+    def traced(function: Callable, *more: jax.Array) -> core.ClosedJaxpr:
+        def of_leaves(leaves: Sequence[jax.Array], *more: jax.Array) -> list[jax.Array]:
             return jax.tree.leaves(function(jax.tree.unflatten(structure, leaves), *more))
 
         return jax.make_jaxpr(of_leaves)(flat, *more)
@@ -99,7 +103,7 @@ def hop_while(
     go, once = traced(keep_going), traced(hop, jnp.bool_(True))
     ends = len(flat), len(flat) + len(go.consts)
 
-    def loop(*operands: Any, hops: int) -> list[jax.Array]:
+    def loop(*operands: jax.Array, hops: int) -> list[jax.Array]:
         carry, *consts = operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] :]
         goes_on, step = (
             core.jaxpr_as_fun(core.ClosedJaxpr(closed.jaxpr, given))
@@ -116,7 +120,7 @@ def hop_while(
 
         return jax.lax.while_loop(lambda carry: goes_on(*carry)[0], several, several(list(carry)))
 
-    def on_gpu(*operands: Any, interpret: bool) -> list[jax.Array]:
+    def on_gpu(*operands: jax.Array, interpret: bool) -> list[jax.Array]:
         del interpret
         return loop(*operands, hops=HOPS)
 
@@ -130,33 +134,35 @@ _choice = core.Primitive("kernel_or_operations")
 _choice.multiple_results = True
 
 
-def _bind(kernel: Callable, closed: core.ClosedJaxpr, flat: Sequence[Any], *, force: bool) -> list[jax.Array]:
+def _bind(
+    kernel: Callable, closed: core.ClosedJaxpr, flat: Sequence[jax.Array], *, force: bool
+) -> list[jax.Array]:
     """Operands of the primitive: those of both forms, then the constants that `closed`, the operations, close
     over.
     """
     return _choice.bind(*flat, *closed.consts, jaxpr=closed.jaxpr, kernel=kernel, force=force)
 
 
-def _operations(*operands: Any, jaxpr: core.Jaxpr, **_: Any) -> list[jax.Array]:
+def _operations(*operands: jax.Array, jaxpr: core.Jaxpr, **_: Any) -> list[jax.Array]:
     count = len(jaxpr.invars)
     return core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, operands[count:]))(*operands[:count])
 
 
 def _kernel(
-    *operands: Any, jaxpr: core.Jaxpr, kernel: Callable, interpret: bool, **_: Any
+    *operands: jax.Array, jaxpr: core.Jaxpr, kernel: Callable, interpret: bool, **_: Any
 ) -> list[jax.Array]:
     return kernel(*operands[: len(jaxpr.invars)], interpret=interpret)
 
 
 def _batched(
-    operands: Sequence[Any], axes: Sequence[Any], **params: Any
+    operands: Sequence[jax.Array], axes: Sequence[Any], **params: Any
 ) -> tuple[list[jax.Array], list[int]]:
     count = len(params["jaxpr"].invars)
 
-    def operations(*flat: Any) -> list[jax.Array]:
+    def operations(*flat: jax.Array) -> list[jax.Array]:
         return jax.vmap(functools.partial(_operations, **params), tuple(axes))(*flat, *operands[count:])
 
-    def kernel(*flat: Any, interpret: bool) -> list[jax.Array]:
+    def kernel(*flat: jax.Array, interpret: bool) -> list[jax.Array]:
         return jax.vmap(functools.partial(params["kernel"], interpret=interpret), tuple(axes[:count]))(*flat)
 
     closed = jax.make_jaxpr(operations)(*operands[:count])
@@ -169,13 +175,13 @@ def _differentiated(primals: Sequence[Any], tangents: Sequence[Any], **params: A
     return jax.jvp(functools.partial(_operations, **params), tuple(primals), tangents)
 
 
-def _lower(ctx: mlir.LoweringRuleContext, *operands: Any, force: bool, **params: Any) -> Sequence[Any]:
+def _lower(ctx: mlir.LoweringRuleContext, *operands: jax.Array, force: bool, **params: Any) -> Sequence[Any]:
     if force:
         return mlir.lower_fun(functools.partial(_kernel, interpret=True))(ctx, *operands, **params)
     return mlir.lower_fun(_operations)(ctx, *operands, **params)
 
 
-def _lower_for_cuda(ctx: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Sequence[Any]:
+def _lower_for_cuda(ctx: mlir.LoweringRuleContext, *operands: jax.Array, **params: Any) -> Sequence[Any]:
     try:
         return mlir.lower_fun(functools.partial(_kernel, interpret=False))(ctx, *operands, **params)
     except Exception as error:

@@ -20,13 +20,13 @@ from jzero.search import layout, scores
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
 from jzero.search.types import Node
-from jzero.search.view import TreeView, call
+from jzero.search.view import Index, TreeView, call
 
 QTransform = Callable[..., jax.Array]
 
 
 def qtransform_by_min_max(
-    tree: PyTree, node_index: Any, *, min_value: float, max_value: float, fpu: scores.Fpu = None
+    tree: PyTree, node_index: Index, *, min_value: float, max_value: float, fpu: scores.Fpu = None
 ) -> jax.Array:
     """Q-values [A] mapped from the given range to [0, 1]; see `scores.by_min_max`."""
     return _all_actions(
@@ -35,7 +35,7 @@ def qtransform_by_min_max(
 
 
 def qtransform_by_parent_and_siblings(
-    tree: PyTree, node_index: Any, *, epsilon: float = 1e-8, fpu: scores.Fpu = None
+    tree: PyTree, node_index: Index, *, epsilon: float = 1e-8, fpu: scores.Fpu = None
 ) -> jax.Array:
     """Q-values [A] normalised within the node; see `scores.by_parent_and_siblings`."""
     return _all_actions(scores.by_parent_and_siblings, tree, node_index, epsilon=epsilon, fpu=fpu)
@@ -43,7 +43,7 @@ def qtransform_by_parent_and_siblings(
 
 def qtransform_completed_by_mix_value(
     tree: PyTree,
-    node_index: Any,
+    node_index: Index,
     *,
     value_scale: float = 0.1,
     maxvisit_init: float = 50.0,
@@ -136,7 +136,9 @@ def _with_descents(tree: Tree, node: Node) -> tuple[Tree, Node]:
     return tree, node._replace(fields=fields, slots=slots)
 
 
-def _all_actions(function: Callable[..., Scores], tree: PyTree, node_index: Any, **options: Any) -> jax.Array:
+def _all_actions(
+    function: Callable[..., Scores], tree: PyTree, node_index: Index, **options: Any
+) -> jax.Array:
     """A row function applied to all actions of one node of an unbatched tree: each has a slot, none is open."""
     logits = tree.children_prior_logits[node_index]
     visits = tree.children_visits[node_index].astype(jnp.float32)

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jzero.pytrees import PyTree
 from jzero.search import layout
@@ -30,10 +31,14 @@ def call(transform: Callable, view: TreeView) -> jax.Array:
     return transform(view.whole(), view.node)
 
 
+Index = int | jax.Array
+"""Number of a node."""
+
+
 class Rows:
     """A field [N, ...] of a tree that supports only `rows[node]` for one node; anything else raises a TypeError."""
 
-    def __init__(self, row: Callable[[Any], jax.Array]) -> None:
+    def __init__(self, row: Callable[[Index], jax.Array]) -> None:
         self._row = row
 
     def __getitem__(self, index: Any) -> jax.Array:
@@ -89,7 +94,7 @@ class TreeView:
             lambda slots: jnp.where(slots[:, layout.VISITS] > 0, slots[:, layout.QVALUE], 0.0)
         )
 
-    def qvalues(self, indices: Any) -> jax.Array:
+    def qvalues(self, indices: Index) -> jax.Array:
         """Q-values f32[A] of the node `indices`, 0 where unvisited."""
         return self._qvalues[indices]
 
@@ -100,10 +105,10 @@ class TreeView:
             self._tree, open_priors=open_priors, root_invalid_actions=self.root_invalid_actions
         ).to_mctx()
 
-    def _numbers(self, field: int, dtype: Any = jnp.float32) -> Rows:
+    def _numbers(self, field: int, dtype: DTypeLike = jnp.float32) -> Rows:
         """[N]: a field of each node's row."""
 
-        def row(node: Any) -> jax.Array:
+        def row(node: Index) -> jax.Array:
             fields = self._fields if node is self.node else self._tree.nodes[node]
             return fields[field].astype(dtype)
 
@@ -112,19 +117,19 @@ class TreeView:
     def _edges(self, of_slots: Callable[[jax.Array], jax.Array], missing: float = 0.0) -> Rows:
         """[N, A]: a number per edge of each node."""
 
-        def row(node: Any) -> jax.Array:
+        def row(node: Index) -> jax.Array:
             slots = self._slots_of(node)
             return self._by_action(slots, of_slots(slots), missing)
 
         return Rows(row)
 
-    def _prior_logits(self, node: Any) -> jax.Array:
+    def _prior_logits(self, node: Index) -> jax.Array:
         slots = self._slots_of(node)
         open_priors = self._tree.open_priors[node][: self.num_actions]
         logits = self._by_action(slots, slots[:, layout.PRIOR], open_priors)
         return finite_at_root(logits, node, self.root_invalid_actions)
 
-    def _slots_of(self, node: Any) -> jax.Array:
+    def _slots_of(self, node: Index) -> jax.Array:
         """f32[W, CHILD_FIELDS] of the view's node, [S, CHILD_FIELDS] of others."""
         return self._slots if node is self.node else self._tree.children[node]
 

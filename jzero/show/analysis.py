@@ -8,13 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import jax
 import numpy as np
 
 from jzero.analysis import Analysis
-from jzero.pytrees import OneState, PyTree
+from jzero.pytrees import Json, OneState, PyTree
 from jzero.show.boards import data_url
 from jzero.show.branches import Branch, Searched, unfolds
 from jzero.show.page import shown as file_shown
@@ -70,7 +69,7 @@ class Shown:
         )
         return f"Row {row}: {mover}"
 
-    def _thought(self, row: int, state: OneState) -> dict[str, Any]:
+    def _thought(self, row: int, state: OneState) -> Json:
         return thought_of(self._rules, state, self._numbers, row, BARS)
 
     def _text(self, row: int) -> str:
@@ -83,7 +82,7 @@ class Shown:
             lines += [bars_text(thought), f"value {_value(thought)}; line {line}"]
         return "\n".join(lines)
 
-    def _line(self, state: OneState, thought: dict[str, Any], searched: Searched | None) -> list[str]:
+    def _line(self, state: OneState, thought: Json, searched: Searched | None) -> list[str]:
         """Names of the expected moves, and of chance between them."""
         if self._rules.spec.action_size:
             return [row["name"] for row in thought["actions"] if row["action"] in thought["variation"]]
@@ -215,13 +214,13 @@ def _board(rules: Rules, state: OneState, viewer: int, *, imagined: bool = False
     return f"<pre>{escape(rules.text(state, viewer, imagined=imagined))}</pre>"
 
 
-def _value(thought: dict[str, Any]) -> str:
+def _value(thought: Json) -> str:
     """The value for the player to move; with more than two players, for each."""
     value = thought["value"]
     return ", ".join(map(signed, value)) if len(value) > 2 else signed(value[thought["mover"]])
 
 
-def _bars(thought: dict[str, Any]) -> str:
+def _bars(thought: Json) -> str:
     """The bars of `panels.js`, without a script."""
     total = sum(row["visits"] for row in thought["actions"]) or 1.0
     known = [row["q"] for row in thought["actions"] if row["q"] is not None]
@@ -246,7 +245,7 @@ def _bar(kind: str, share: float, text: str) -> str:
     return f'<td class="jz-bar jz-{kind}"><i style="width:{width:.3g}%"></i><span>{text}</span></td>'
 
 
-def bars_text(thought: dict[str, Any], most: int = BARS) -> str:
+def bars_text(thought: Json, most: int = BARS) -> str:
     """The bars as a table of text."""
     lines = [f"{'move':>8} {'prior':>7} {'visits':>7} {'value':>7}"]
     for row in thought["actions"][:most]:

@@ -3,12 +3,13 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from jzero.pytrees import Record
 from jzero.show.plots import SERIES, Line, figure, interval_series, key, line_chart, series
 from jzero.show.words import duration, number, short_number, spaced
 
-Metrics = Sequence[Mapping[str, Any]]  # metrics.jsonl, one mapping per line
+Metrics = Sequence[Record]  # metrics.jsonl, one mapping per line
 
 STRENGTH = ("strength", "strength_low", "strength_high")
 COUNTS = ("iteration", "seconds", "positions", "evaluations", "updates", "games")

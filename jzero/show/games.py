@@ -1,7 +1,7 @@
 """The report's sample games: strips of boards with the agent's values, which the page's script plays."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -31,7 +31,7 @@ class Ply(NamedTuple):
 
 
 def games_section(
-    record: Mapping[str, Any] | None,
+    record: Record | None,
     env: Env | None,
     *,
     title: str = "Sample games",

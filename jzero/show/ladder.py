@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
 
 from jzero.env import Env
-from jzero.pytrees import Record
+from jzero.pytrees import Json, Record
 from jzero.show.games import games_section
 from jzero.show.plots import figure, interval_series, key, line_chart
 
@@ -118,7 +117,7 @@ def match_games(results: Sequence[Record], names: Mapping[str, str], env: Env | 
     )
 
 
-def _game(result: Record, game: Record, names: Mapping[str, str]) -> dict[str, Any]:
+def _game(result: Record, game: Record, names: Mapping[str, str]) -> Json:
     """The game in the format of `games_section`, with the seats in its title."""
     seats = [result["player"], result["opponent"]]
     if game["player_seat"] == 1:

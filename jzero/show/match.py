@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 from jzero.env import Env
 from jzero.pytrees import Record
@@ -34,7 +33,7 @@ def result_line(contest: str, result: Record) -> str:
     return f"{who}: {games}; score {value} {interval}"
 
 
-def rating_lines(ratings: Sequence[Mapping[str, Any]]) -> list[str]:
+def rating_lines(ratings: Sequence[Record]) -> list[str]:
     """The players from strongest to weakest, with intervals of the difference to the first player named."""
     width = max(len(rating["player"]) for rating in ratings)
     lines = [f"Elo with 95 % intervals; {ratings[0]['player']} has 0"]
@@ -92,14 +91,14 @@ def _rating_sections(record: Record, names: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _trained(about: Mapping[str, Any] | None) -> str:
+def _trained(about: Record | None) -> str:
     """Training time of a run; "" for other players."""
     seconds = (about or {}).get("seconds")
     return "" if seconds is None else duration(seconds)
 
 
 def _results(
-    contest: str, results: Sequence[Mapping[str, Any]], labels: Mapping[str, str]
+    contest: str, results: Sequence[Record], labels: Mapping[str, str]
 ) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns."""
     more = {
@@ -126,7 +125,7 @@ def _results(
     return [*who, "games", value, "95 % interval", *more, "seed"], rows
 
 
-def _ranked(ratings: Sequence[Mapping[str, Any]]) -> list[Record]:
+def _ranked(ratings: Sequence[Record]) -> list[Record]:
     return sorted(ratings, key=lambda rating: -rating["elo"])
 
 

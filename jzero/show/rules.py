@@ -18,7 +18,7 @@ import numpy as np
 
 from jzero.env import Env, is_finished, seeded_key
 from jzero.env_spec import describe
-from jzero.pytrees import OneState, PyTree
+from jzero.pytrees import Json, OneState, PyTree
 from jzero.show.boards import data_url
 from jzero.show.frames import frame, numbers
 
@@ -145,7 +145,7 @@ class Rules:
         """Whether this viewer may not see all of the state."""
         return viewer is not None and self.spec.hidden_information and (imagined or not self.over(state))
 
-    def board(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> dict[str, Any]:
+    def board(self, state: OneState, viewer: int | None, *, imagined: bool = False) -> Json:
         """The picture as a data URL, its box [x, y, width, height] and the places to click; else text ("text")."""
         svg = self.picture(state, viewer, imagined=imagined)
         if not svg:

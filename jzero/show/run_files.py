@@ -1,7 +1,7 @@
 """The files of a run; any of them may still be missing."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ class RunFiles(NamedTuple):
 
     path: Path
     """As the user gave it."""
-    metrics: Sequence[Mapping[str, Any]]
+    metrics: Sequence[Record]
     config: Record
     result: Record
     """Empty while the run goes on."""
@@ -78,7 +78,7 @@ def read_run(run_dir: str | Path) -> RunFiles:
     return RunFiles(path, metrics, config, result if _is_current(result, metrics) else {})
 
 
-def _is_current(result: Record, metrics: Sequence[Mapping[str, Any]]) -> bool:
+def _is_current(result: Record, metrics: Sequence[Record]) -> bool:
     """False if the run was resumed after its result: then metrics.jsonl is longer."""
     return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
 

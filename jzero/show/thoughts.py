@@ -12,13 +12,12 @@ Axes: A actions, P players. Continuous actions are indices of the root's candida
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
 
 from jzero.analysis import Analysis
-from jzero.pytrees import OneState
+from jzero.pytrees import Json, OneState
 from jzero.show.boards import vector_name
 from jzero.show.branches import unfolds
 from jzero.show.rules import Rules
@@ -27,9 +26,7 @@ SHOWN = 40
 """Largest number of actions of a thought, and of children of a node."""
 
 
-def thought_of(
-    rules: Rules, state: OneState, found: Analysis, row: int, shown: int = SHOWN
-) -> dict[str, Any]:
+def thought_of(rules: Rules, state: OneState, found: Analysis, row: int, shown: int = SHOWN) -> Json:
     """The thought of one row of an analysis, with at most `shown` actions.
 
     Args:
@@ -59,7 +56,7 @@ def thought_of(
     }
 
 
-def policy_alone(rules: Rules, state: OneState, prior: np.ndarray, value: np.ndarray) -> dict[str, Any]:
+def policy_alone(rules: Rules, state: OneState, prior: np.ndarray, value: np.ndarray) -> Json:
     """The thought of a network without search: its policy f32[A] and value f32[] or [P]."""
     nothing = np.zeros_like(prior)
     best = int(np.argmax(np.where(np.asarray(state.legal_action_mask), prior, -1.0)))
@@ -92,7 +89,7 @@ def _bars(
     qvalues: np.ndarray,
     names: dict[int, str],
     shown: int,
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """The actions with the most visits, or the highest prior."""
     order = sorted(names or rules.legal(state), key=lambda action: (-visits[action], -prior[action]))[:shown]
     return [

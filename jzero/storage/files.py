@@ -8,18 +8,17 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jzero.pytrees import PyTree
+from jzero.pytrees import Json, PyTree
 
 
 class RunDirError(ValueError):
     """A run directory cannot be used; the message says what to do."""
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> Json | None:
     """Reads a JSON object from a file; None if it is missing, broken or something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -29,7 +29,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
-from jzero.pytrees import PyTree, Record
+from jzero.pytrees import Json, PyTree, Record
 from jzero.storage.files import RunDirError, explained, read_json, to_json, write_atomic
 
 try:
@@ -191,7 +191,7 @@ class RunDir:
         self.close()
 
 
-def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
+def read_metrics(run_dir: str | Path) -> list[Json]:
     """The lines of a run's metrics.jsonl, oldest first; [] without the file.
 
     Broken lines, such as from a process killed during a write, are skipped.
