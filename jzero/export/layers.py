@@ -13,9 +13,11 @@ from jzero.networks.make import NetworkSettings
 from jzero.pytrees import Json, Record
 
 Layer = Json
-"""{"op": "dense", "conv", "norm", "relu", "flatten", "keep" or "add", "weights": [indices], "groups": int}.
+"""{"op": "dense", "conv", "norm", "relu", "flatten", "keep", "add" or "cells", "weights": [indices],
+"groups": int}.
 
-"keep" stores the features; "add" adds those stored last."""
+"keep" stores the features; "add" adds those stored last; "cells" adds a convolution of the first features to the
+first outputs."""
 
 
 class Layers(NamedTuple):
@@ -44,7 +46,7 @@ def layers_of(settings: NetworkSettings, params: Record) -> Layers:
     tower = writer.mlp if settings.kind == "mlp" else writer.resnet
     return Layers(
         body=tower(weights["body"]),
-        policy=writer.head(weights["policy"]),
+        policy=writer.policy(weights["policy"]),
         value=writer.head(weights["value"]),
         tensors=writer.tensors,
     )
@@ -80,6 +82,14 @@ class _Writer:
                 layers += [*normalise, {"op": "relu"}, self._linear("conv", block[f"{conv}_{k}"])]
             layers.append({"op": "add"})
         return [*layers, *self._norm(weights, "GroupNorm", 0), {"op": "relu"}]
+
+    def policy(self, weights: Record) -> list[Layer]:
+        """`Head` or `CellsHead`."""
+        if self.settings.policy_head == "dense":
+            return self.head(weights)
+        kernel, bias = (np.asarray(weights["cells"][name]) for name in ("kernel", "bias"))
+        cells = {"op": "cells", "weights": [self._tensor(kernel[None, None]), self._tensor(bias)]}
+        return [*self.head(weights["all"]), cells]
 
     def head(self, weights: Record) -> list[Layer]:
         """`Head`."""

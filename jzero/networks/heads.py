@@ -39,6 +39,40 @@ class Head(nn.Module):
         return nn.Dense(self.outputs, kernel_init=self.last_init)(hidden.astype(jnp.float32))
 
 
+class CellsHead(nn.Module):
+    """A `Head` plus a number at each cell of the board, for games whose first actions are the cells.
+
+    What speaks for a cell is mostly near it, and the same patterns speak for all cells: the number is a linear
+    function of the features there, the same one everywhere. Later actions, such as a pass, have the head alone.
+
+    Attributes: those of `Head`.
+    """
+
+    outputs: int
+    width: int
+    dtype: Any = jnp.float32
+    narrow: bool = False
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """f32[B, outputs] of feature maps [B, H, W, C]; action r * W + c is the cell in row r and column c.
+
+        Raises:
+          ValueError: there are more cells than outputs.
+        """
+        rows, height, width, _ = features.shape
+        others = self.outputs - height * width
+        if others < 0:
+            raise ValueError(
+                f"network.policy_head is 'cells', but the game has {self.outputs} actions for {height} x {width} "
+                "cells; expected an action for each cell: use dense"
+            )
+        logits = Head(self.outputs, self.width, self.dtype, narrow=self.narrow, name="all")(features)
+        last = nn.Dense(1, kernel_init=nn.initializers.zeros, name="cells")
+        cells = last(features.astype(jnp.float32)).reshape(rows, height * width)
+        return logits + jnp.pad(cells, ((0, 0), (0, others)))
+
+
 class PolicyValueNet(nn.Module):
     """A body with a policy and a value head.
 
@@ -52,6 +86,7 @@ class PolicyValueNet(nn.Module):
       dtype: dtype of the computation; outputs are float32.
       further: names and output sizes of auxiliary heads on the value's features.
       narrow: as in `Head`.
+      cells: whether the policy has a `CellsHead`.
     """
 
     body: nn.Module
@@ -63,6 +98,7 @@ class PolicyValueNet(nn.Module):
     dtype: Any = jnp.float32
     further: tuple[tuple[str, int], ...] = ()
     narrow: bool = False
+    cells: bool = False
 
     @nn.compact
     def __call__(self, observation: Observation, auxiliary: bool = False) -> tuple[Any, ...]:
@@ -77,13 +113,17 @@ class PolicyValueNet(nn.Module):
         features = self.body(seen)
         judged = features if hidden is None else self.critic((features, hidden))
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
-        logits = self._head(self.num_actions, "policy")(features)
+        policy = self._cells_head if self.cells else self._head
+        logits = policy(self.num_actions, "policy")(features)
         value = jnp.tanh(self._head(self.num_values, "value")(judged))
         value = from_unit(value, self.value_limit)
         value = value[:, 0] if self.num_values == 1 else value
         if not auxiliary:
             return logits, value
         return logits, value, {name: self._head(outputs, name)(judged) for name, outputs in self.further}
+
+    def _cells_head(self, outputs: int, name: str) -> CellsHead:
+        return CellsHead(outputs, self.head_width, self.dtype, self.narrow, name=name)
 
     def _head(self, outputs: int, name: str) -> Head:
         return Head(outputs, self.head_width, self.dtype, narrow=self.narrow, name=name)

@@ -38,6 +38,9 @@ class NetworkSettings:
     """Learned model: residual blocks of the dynamics."""
     head_width: int = 64
     """Hidden units of each head."""
+    policy_head: Literal["dense", "cells"] = "dense"
+    """The policy's head: a hidden layer for all actions (dense), or that plus a number at each cell of the board
+    from the features there (cells), for AlphaZero's resnet in games whose first actions are the cells."""
     norm: Literal["layer", "group", "none"] = "layer"
     """Normalisation of all features of a position (layer), of groups of a tower's channels (group), or of the
     weights instead of the features (none), which needs less than half the kernels on a GPU. A transformer always
@@ -81,6 +84,11 @@ class NetworkSettings:
         check("network.chance_codes", self.chance_codes, low=0)
         if self.chance_codes == 1:
             raise ValueError("network.chance_codes is 1, which means no chance: use 0, or at least 2")
+        if self.policy_head == "cells" and self.kind != "resnet":
+            raise ValueError(
+                f"network.policy_head is 'cells', which needs a board's features: use dense with {self.kind!r}, or "
+                "network.kind resnet"
+            )
         if self.kind == "transformer" and self.norm == "none":
             raise ValueError("network.norm is 'none', but a transformer needs LayerNorm: use layer")
         if self.kind == "transformer" and self.width % 32:
@@ -114,6 +122,7 @@ def make_network(
         dtype=dtype,
         further=tuple((further or {}).items()),
         narrow=narrow,
+        cells=settings.policy_head == "cells",
     )
 
 

@@ -42,6 +42,8 @@ class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, Optimizer
             raise ValueError("network.kind is 'atari', which is for learned models only: use mlp or resnet")
         if self.network.kind == "transformer" and self.algorithm != "alphazero":
             raise ValueError("network.kind is 'transformer', which is for AlphaZero only: use mlp or resnet")
+        if self.network.policy_head == "cells" and self.algorithm != "alphazero":
+            raise ValueError("network.policy_head is 'cells', which is for AlphaZero only: use dense")
         if self.algorithm != "alphazero":
             _refuse_alphazeros(self)
         if self.network.chance_codes and self.algorithm == "alphazero":

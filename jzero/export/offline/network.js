@@ -90,6 +90,7 @@ function normalise(x, groups, scale, bias) {
 
 function runLayers(layers, tensors, x) {
   const kept = [];
+  const given = x;
   for (const { op, weights = [], groups } of layers) {
     const [first, second] = weights.map((index) => tensors[index]);
     if (op === "flatten") x = { values: x.values, height: 1, width: 1, channels: x.values.length };
@@ -101,6 +102,9 @@ function runLayers(layers, tensors, x) {
     else if (op === "add") {
       const other = kept.pop();
       x = { ...x, values: x.values.map((value, i) => value + other[i]) };
+    } else if (op === "cells") {
+      const cells = conv(given, first, second).values;
+      x = { ...x, values: x.values.map((value, i) => (i < cells.length ? value + cells[i] : value)) };
     } else throw new Error(`unknown layer ${op}`);
   }
   return x;
