@@ -185,3 +185,11 @@ def test_onnx_on_a_thousand_positions_of_random_play(name, kind):
     net = own_root(name) if kind == "own" else random_root(name, NETWORKS[kind])
     found = onnx.compare(net, onnx.convert(net), random_observations(net, 1000))
     assert max(found) <= 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tic_tac_toe", "pgx:go_9x9"])
+def test_onnx_of_a_policy_with_a_number_for_each_cell(name):
+    with_onnx()
+    net = random_root(name, NetworkSettings("resnet", width=32, blocks=2, policy_head="cells"))
+    assert max(onnx.compare(net, onnx.convert(net), random_observations(net, 200))) <= 1e-4

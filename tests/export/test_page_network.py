@@ -37,6 +37,7 @@ SETTINGS = [
     ("tic_tac_toe", NetworkSettings(width=32, blocks=2)),
     ("quoridor?size=5&walls=3", NetworkSettings(width=32, blocks=2, norm="none")),
     ("connect_four", NetworkSettings("resnet", width=16, blocks=2, head_width=32)),
+    ("tic_tac_toe", NetworkSettings("resnet", width=8, blocks=1, head_width=16, policy_head="cells")),
     ("quoridor?size=5&walls=3", NetworkSettings("resnet", width=16, blocks=1, head_width=32, norm="group")),
     pytest.param(
         "quoridor?size=5&walls=3",

@@ -11,7 +11,7 @@ import pytest
 
 from jzero.compiler import KEEP_BARRIERS
 from jzero.networks import MuZeroNet, make_learned_network, make_network
-from jzero.networks.heads import Head
+from jzero.networks.heads import CellsHead, Head
 from jzero.networks.learned import MapDynamics, to_unit_range
 from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import from_unit
@@ -137,6 +137,27 @@ def blocks_of(params, kind):
         return [tuple(params[f"Standardised_{2 * block + i}"] for i in (1, 2)) for block in range(2)]
     blocks = [params[f"ResidualBlock_{block}"] for block in range(2)]
     return [(block["Standardised_0"], block["Standardised_1"]) for block in blocks]
+
+
+def test_a_cell_has_a_number_from_its_own_features_and_later_actions_have_the_head_alone():
+    head = CellsHead(outputs=12, width=4)
+    maps = np.random.default_rng(0).normal(size=(5, 2, 5, 3)).astype(np.float32)
+    first = head.init(jax.random.key(0), maps)
+    np.testing.assert_array_equal(head.apply(first, maps), np.zeros((5, 12)))
+    params = noisy(first)["params"]
+    dense = Head(outputs=12, width=4).apply({"params": params["all"]}, maps)
+    cells = maps @ params["cells"]["kernel"] + params["cells"]["bias"]
+    found = np.asarray(head.apply({"params": params}, maps) - dense)
+    np.testing.assert_allclose(found[:, :10].reshape(5, 2, 5, 1), cells, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[:, 10:], np.zeros((5, 2)))
+
+
+def test_a_policy_of_cells_needs_an_action_for_each():
+    network = make_network(NetworkSettings("resnet", width=8, blocks=1, policy_head="cells"), 29)
+    with pytest.raises(
+        ValueError, match="29 actions for 6 x 5 cells; expected an action for each cell: use dense"
+    ):
+        jax.eval_shape(network.init, jax.random.key(0), boards(1))
 
 
 @functools.cache

@@ -149,6 +149,15 @@ def test_configs_are_frozen_hashable_and_typed(cls):
     assert typing.get_type_hints(cls).keys() >= {field.name for field in dataclasses.fields(cls)}
 
 
+def test_numbers_of_cells_need_a_tower_and_the_environments_model():
+    with pytest.raises(
+        ValueError, match=r"policy_head is 'cells', which needs a board's .* dense with 'mlp'"
+    ):
+        NetworkSettings(kind="mlp", policy_head="cells")
+    with pytest.raises(ValueError, match=r"network\.policy_head is 'cells', which is for AlphaZero only"):
+        TrainConfig(algorithm="muzero", network=NetworkSettings(kind="resnet", policy_head="cells"))
+
+
 def test_a_transformer_has_whole_heads_and_no_learned_model():
     with pytest.raises(ValueError, match=r"network\.width is 100; a transformer's heads have 32 units"):
         NetworkSettings(kind="transformer", width=100)
