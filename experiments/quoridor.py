@@ -34,17 +34,21 @@ PRESET = RunConfig(
     evaluate_every=300,
     train=TrainConfig(
         env="quoridor?size=5&walls=3",
-        search=SearchSettings(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
-        network=NetworkSettings(kind="mlp", width=256, blocks=3),
+        search=SearchSettings(
+            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, solve=True
+        ),
+        network=NetworkSettings(kind="mlp", width=384, blocks=3),
         games=512,
         plies=8,
-        opening_plies=4,
+        opening_plies=8,
+        random_move_fraction=0.1,
         td_lambda=0.8,
         replay_plies=256,
         batch_size=1024,
         updates=16,
         learning_rate=1e-3,
         ema_decay=0.999,
+        cooldown=0.2,
     ),
 )
 
