@@ -30,17 +30,20 @@ PRESET = RunConfig(
     evaluate_every=180,
     train=TrainConfig(
         env="gomoku?size=9",
-        search=SearchSettings(policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2),
-        network=NetworkSettings(kind="mlp", width=384, blocks=3),
-        games=512,
+        search=SearchSettings(
+            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, solve=True
+        ),
+        network=NetworkSettings(kind="resnet", width=32, blocks=2, policy_head="cells"),
+        games=128,
         plies=8,
         opening_plies=6,
         random_move_fraction=0.05,
         td_lambda=0.8,
-        replay_plies=256,
-        batch_size=1024,
-        updates=16,
+        replay_plies=768,
+        batch_size=512,
+        updates=8,
         ema_decay=0.999,
+        cooldown=0.2,
     ),
 )
 
