@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.tiny import REPOSITORY
 
 LAYERS = (
-    {"devices", "env", "metrics", "pytrees", "registry", "search", "settings", "status"},
+    {"compiler", "devices", "env", "metrics", "pytrees", "registry", "search", "settings", "status"},
     {"check", "env_spec", "record"},
     {"networks"},
     {"models", "optimizer"},
