@@ -1,4 +1,8 @@
-"""Files of a run: JSON, and writes that leave the old file or the new one, never half of one."""
+"""Files of a run: JSON, and atomic writes.
+
+Files are replaced as a whole (temporary file, fsync, rename): a reader, a full disk or a power cut finds the old
+file or the new one, never half of one. Numbers that JSON does not have (nan, inf) are written as null.
+"""
 
 import contextlib
 import dataclasses

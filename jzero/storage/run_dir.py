@@ -1,4 +1,4 @@
-"""A run's directory: one writer at a time, and atomic writes.
+"""A run's directory, with one writer at a time.
 
     runs/<experiment>/<YYYYmmdd-HHMMSS>/
       lock            held while a process writes here; freed when that process ends
@@ -9,8 +9,7 @@
       traceback.txt   traceback of the error that ended the run
       checkpoints/    see `jzero.storage.checkpoint`
 
-JSON files are replaced as a whole (temporary file, fsync, rename): a reader, a full disk or a power cut finds
-the old file or the new one, never half of one. Numbers that JSON does not have (nan, inf) are written as null.
+JSON files are written by `jzero.storage.files`: as a whole or not at all.
 """
 
 import contextlib
