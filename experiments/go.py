@@ -1,7 +1,9 @@
-"""Trains Go on a small board and plays it against GNU Go.
+r"""Trains Go on a small board and plays it against GNU Go.
 
     python experiments/go.py                               5 x 5, komi 24: 60 minutes
-    python experiments/go.py --env "go?size=7&komi=8.5"
+    python experiments/go.py --env "go?size=7&komi=8.5" --network.kind resnet --network.width 32 \
+        --network.blocks 2 --network.policy-head cells --games 256 --batch-size 512 --replay-plies 384 \
+        --cooldown 0.2 --search.rescale-values --search.value-scale 0.2 --search.min-value-range 0.2
 
 Needs GNU Go (apt-get install gnugo). With perfect play black takes all 25 points of 5 x 5, so with a komi of 24
 black wins only by taking all of them. At the end the agent, with 64 simulations, plays 100 games from the empty
