@@ -1,6 +1,7 @@
 """Two processes that JAX joins into one mesh compute what one process with two devices computes."""
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -14,7 +15,8 @@ from jzero.run.build import build_program
 from jzero.run.config import RunConfig
 from jzero.run.save import Saver
 from jzero.storage.run_dir import read_metrics
-from tests.helpers.tiny import CHILD, TINY, finish, numbers, start_python, wait_for, worker_report
+from tests.helpers.tiny import CHILD, TINY, finish, numbers, same_bits, start_python, wait_for, worker_report
+from tests.helpers.training import lines, saved
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -136,3 +138,29 @@ def test_a_killed_process_ends_the_others_and_one_process_can_go_on(tmp_path, ca
     if victim == 1:  # who coordinates knows which one is silent
         assert "Task 1 heartbeat timeout" in said
     assert len(read_metrics(run_dir)) - restored(run_dir) <= 1
+
+
+def run_to_its_end(run_dir, *options, processes, cache):
+    """Trains in one process with two devices, or in two with one each."""
+    arguments = ["-c", CHILD, "never", "--run-dir", run_dir, "--cpu-devices", 2 // processes, *options]
+    children = (
+        start_pair(*arguments, cache=cache) if processes == 2 else [start_python(*arguments, cache=cache)]
+    )
+    try:
+        said = [finish(child) for child in children]
+    finally:
+        end(children)
+    assert [child.returncode for child in children] == [0] * processes, said
+
+
+@pytest.mark.slow
+def test_one_or_two_processes_go_on_with_a_run_of_two_to_the_same_bits(tmp_path, cache):
+    whole, pair, single = tmp_path / "whole", tmp_path / "pair", tmp_path / "single"
+    run_to_its_end(whole, "--iterations", 6, processes=1, cache=cache)
+    run_to_its_end(pair, "--iterations", 3, processes=2, cache=cache)
+    shutil.copytree(pair, single)
+    for run_dir, processes in ((pair, 2), (single, 1)):
+        run_to_its_end(run_dir, "--resume", "--iterations", 6, processes=processes, cache=cache)
+        assert saved(run_dir)[0] == 6
+        assert same_bits(saved(run_dir)[1]["state"], saved(whole)[1]["state"])
+        assert lines(run_dir) == lines(whole)

@@ -32,6 +32,7 @@ Row = dict[str, Any]
 ENVS = (
     "tic_tac_toe",
     "connect_four",
+    "gomoku?size=9",
     "pgx:othello",
     "pgx:hex",
     "pgx:animal_shogi",
@@ -44,8 +45,10 @@ ENVS = (
     "2048",
     "pgx:minatar-asterix",
     "gymnax:CartPole-v1",
+    "jaxtari:pong",
+    "craftax:Craftax-Symbolic-v1",
 )
-LEARNED = {"pgx:sparrow_mahjong", "gymnax:CartPole-v1"}
+LEARNED = {"pgx:sparrow_mahjong", "gymnax:CartPole-v1", "craftax:Craftax-Symbolic-v1"}
 """Trained by --algorithm gumbel_muzero."""
 RUN = "run"
 
