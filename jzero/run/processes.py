@@ -44,8 +44,8 @@ def watched(process: int, processes: int, go_on: str) -> Iterator[None]:
     where = f"process {process} of 0 to {processes - 1} on {socket.gethostname()}"
     text = (
         f"{where} ended before the run did: killed, out of memory, by an error, or by JAX because another process "
-        "ended. The process with the earliest such line ended first. Resume from the last checkpoint with the "
-        f"same number of processes: {go_on}"
+        "ended. The process with the earliest such line ended first. Resume from the last checkpoint, with any "
+        f"number of processes: {go_on}"
     )
     # A session of its own, so that Ctrl-C and what ends the group of this process leave it.
     watcher = subprocess.Popen(
