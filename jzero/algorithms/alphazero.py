@@ -15,7 +15,7 @@ from jzero.algorithms import auxiliary
 from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.augment import draw_images, image_of_observation, image_of_policy
 from jzero.algorithms.auxiliary import AuxiliarySettings
-from jzero.algorithms.losses import policy_divergence
+from jzero.algorithms.losses import policy_divergence, policy_std
 from jzero.algorithms.reanalyse import number_searched, write_back
 from jzero.algorithms.returns import LossSettings, value_targets
 from jzero.env import shown
@@ -127,7 +127,7 @@ def alphazero_loss(
 
     Returns:
       the loss, and metrics: `loss`, `policy_loss` (nats above the target's entropy: the KL divergence),
-      `value_loss`, and those of `auxiliary.losses`.
+      `value_loss`, `policy_std`, and those of `auxiliary.losses`.
     """
     observation, legal, mover = batch.position
     policy, image = batch.policy, None
@@ -149,7 +149,8 @@ def alphazero_loss(
         spec, network, settings.auxiliary, further, batch.auxiliary, batch.weight, mover, image
     )
     loss = policy_loss.value + settings.value_weight * value_loss.value + more
-    return loss, ({"loss": one(loss), "policy_loss": policy_loss, "value_loss": value_loss} | parts, ())
+    metrics = {"loss": one(loss), "policy_loss": policy_loss, "value_loss": value_loss}
+    return loss, (metrics | {"policy_std": one(policy_std(logits))} | parts, ())
 
 
 def _check(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> None:

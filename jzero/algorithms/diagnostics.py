@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.algorithms.chance_codes import Codes, afterstate_values, codes_in_use
+from jzero.algorithms.losses import policy_std
 from jzero.algorithms.targets import Targets, prefix_sums
 from jzero.algorithms.unrolled import Roots, Unrolled
 from jzero.metrics import Metrics, mean, one
@@ -25,7 +26,7 @@ def reward_targets(learned: LearnedModel, targets: Targets) -> jax.Array:
 def of_steps(
     learned: LearnedModel, found: Unrolled, targets: Targets, policy_loss: jax.Array, present: jax.Array
 ) -> Metrics:
-    """Prediction errors at every unrolled step, and the spread of the latent states.
+    """Prediction errors at every unrolled step, and the spread of the policies and of the latent states.
 
     Errors are mean absolute errors, on the scale of values and rewards.
     """
@@ -41,7 +42,8 @@ def of_steps(
     flat = found.latent.reshape(*found.latent.shape[:2], -1)
     outside = learned.value.outside(targets.value), learned.reward.outside(reward_targets(learned, targets))
     return metrics | {
-        # Over the samples, so that a representation that says the same of all shows as 0.
+        # Over the samples, so that a policy or a representation that says the same of all shows as 0.
+        "policy_std": one(policy_std(found.policy[:, 0])),
         "latent_std": one(jnp.mean(jnp.std(flat[0], axis=0))),
         "latent_std_unrolled": one(jnp.mean(jnp.std(flat[-1], axis=0))),
         "value_clipped_share": mean(outside[0].astype(jnp.float32), known),

@@ -1,4 +1,4 @@
-"""Losses that algorithms share. Axes: A actions."""
+"""Losses and metrics that algorithms share. Axes: S samples, A actions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ def policy_divergence(policy: jax.Array, logits: jax.Array) -> jax.Array:
     # 0 * -inf would be NaN where an action is illegal.
     terms = jnp.where(policy > 0, policy * (log_target - jax.nn.log_softmax(logits, axis=-1)), 0.0)
     return jnp.sum(terms, axis=-1)
+
+
+def policy_std(outputs: jax.Array) -> jax.Array:
+    """Spread f32[] of a network's policy outputs [S, ...] over the samples; 0 if the policy is always the same.
+
+    Of their softmax, which bounds it, also where a network masks actions with -inf.
+    """
+    return jnp.mean(jnp.std(jax.nn.softmax(outputs.astype(jnp.float32), axis=-1), axis=0))
 
 
 def cross_entropy(target: jax.Array, logits: jax.Array) -> jax.Array:

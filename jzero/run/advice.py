@@ -13,6 +13,10 @@ from jzero.show.words import duration
 
 SOON = 0.1
 """Share of a run's time within which the first update should come."""
+SAME = 1e-4
+"""A spread of a policy over positions below which it is the same in all."""
+PATIENCE = 20
+"""Iterations in a row with the same policy in all positions, after which a run says so."""
 
 
 def late_update(train: TrainConfig, seconds: float, budget: float) -> str | None:
@@ -41,6 +45,7 @@ class Advice:
     def __init__(self, train: TrainConfig) -> None:
         self._train = train
         self._given: set[str] = set()
+        self._same_policy = 0
 
     def after(
         self,
@@ -62,6 +67,7 @@ class Advice:
         self._of_clipping(iteration, losses)
         self._of_short_games(positions, games)
         self._of_lost_positions(iteration, play["lost_share"])
+        self._of_a_dead_policy(losses)
 
     def _warn(self, kind: str, text: str) -> None:
         if kind not in self._given:
@@ -104,6 +110,20 @@ class Advice:
             "number played) and were never trained on: games are longer than replay_plies, "
             f"{self._train.replay_plies}; raise --replay-plies, or train before the end with {sooner}, in a new "
             "run",
+        )
+
+    def _of_a_dead_policy(self, losses: Mapping[str, float]) -> None:
+        """The network's policy is the same in all positions, and the search's is not that."""
+        same = losses.get("policy_std", 1.0) < SAME and losses["policy_loss"] > 0.01
+        self._same_policy = self._same_policy + 1 if same else 0
+        if self._same_policy < PATIENCE:
+            return
+        self._warn(
+            "dead",
+            f"for {PATIENCE} iterations the network's policy was the same in all positions (policy_std "
+            f"{losses['policy_std']:.1e}) and unlike the search's: the units of its head no longer answer, as "
+            "after too large steps, and do not recover; start a new run with a lower --learning-rate (now "
+            f"{self._train.learning_rate:g})",
         )
 
 
