@@ -15,11 +15,12 @@ def policy_divergence(policy: jax.Array, logits: jax.Array) -> jax.Array:
 
 
 def policy_std(outputs: jax.Array) -> jax.Array:
-    """Spread f32[] of a network's policy outputs [S, ...] over the samples; 0 if the policy is always the same.
+    """Spread f32[] of a network's policy outputs [S, A] over the samples; 0 if the policy is always the same.
 
-    Of their softmax, which bounds it, also where a network masks actions with -inf.
+    The sum over actions of the standard deviation of their softmax: finite also where a network masks actions with
+    -inf, and of the same size however many actions there are.
     """
-    return jnp.mean(jnp.std(jax.nn.softmax(outputs.astype(jnp.float32), axis=-1), axis=0))
+    return jnp.sum(jnp.std(jax.nn.softmax(outputs.astype(jnp.float32), axis=-1), axis=0))
 
 
 def cross_entropy(target: jax.Array, logits: jax.Array) -> jax.Array:

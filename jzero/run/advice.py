@@ -14,7 +14,7 @@ from jzero.show.words import duration
 SOON = 0.1
 """Share of a run's time within which the first update should come."""
 SAME = 1e-4
-"""A spread of a policy over positions below which it is the same in all."""
+"""`policy_std` below which a policy is the same in all positions: only rounding differs."""
 PATIENCE = 20
 """Iterations in a row with the same policy in all positions, after which a run says so."""
 

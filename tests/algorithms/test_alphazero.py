@@ -112,7 +112,7 @@ def test_loss_and_gradient_are_those_of_numpy(seed):
     np.testing.assert_allclose(parts["value_loss"], value_loss, rtol=1e-5)
     np.testing.assert_allclose(loss, policy_loss + 0.25 * value_loss, rtol=1e-5)
     assert parts["loss"] == loss
-    spread = special.softmax(np.asarray(params[0], np.float64), axis=1).std(axis=0).mean()
+    spread = special.softmax(np.asarray(params[0], np.float64), axis=1).std(axis=0).sum()
     np.testing.assert_allclose(parts["policy_std"], spread, rtol=1e-5)
     np.testing.assert_allclose(grads[0], logit_grads, atol=1e-6)
     np.testing.assert_allclose(grads[1], value_grads, atol=1e-6)

@@ -17,7 +17,6 @@ from jzero.evaluate.measures import TimedMeasure, not_measured
 from jzero.evaluate.record import record_games
 from jzero.metrics import Mean
 from jzero.registry import make
-from jzero.run import advice as advice_lib
 from jzero.run import loop as run_lib
 from jzero.run import samples, stopwatch
 from jzero.run.advice import Advice
@@ -427,30 +426,21 @@ def test_games_are_short_if_they_end_before_the_model_is_unrolled(games, algorit
     assert len(told) == tells
 
 
-def test_a_policy_that_is_the_same_in_all_positions_is_told_of_once(tmp_path):
-    def train_for(iterations, path, **spoil):
-        def with_losses(run):
-            learn = run.program.learn
-
-            def learned(state, progress):
-                state, metrics = learn(state, progress)
-                return state, metrics | {name: Mean(value, 1.0) for name, value in spoil.items()}
-
-            run.program = run.program._replace(learn=learned)
-
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            train(settings(tmp_path / path, iterations, train=tiny(learning_rate=0.5)), prepare=with_losses)
-        return [str(warning.message) for warning in told if "policy_std" in str(warning.message)]
-
-    dead = {"policy_std": 1e-9, "policy_loss": 0.5}
-    first, patience = 2, advice_lib.PATIENCE  # updates begin with the second iteration
-    (said,) = train_for(first + patience, "dead", **dead)
-    assert "policy_std 1.0e-09" in said
-    assert "--learning-rate (now 0.5)" in said
-    assert not train_for(first + patience - 2, "so far", **dead)
-    assert not train_for(first + patience, "as the search", policy_std=1e-9, policy_loss=0.0)
-    assert not train_for(first + patience, "alive", policy_std=1e-2, policy_loss=0.5)
+@pytest.mark.parametrize(
+    ("spread", "loss", "iterations", "tells"),
+    [(1e-7, 0.5, 20, 1), (1e-7, 0.5, 40, 1), (1e-7, 0.5, 19, 0), (1e-7, 0.0, 20, 0), (0.01, 0.5, 20, 0)],
+)
+def test_a_policy_that_is_the_same_in_all_positions_is_told_of_once(spread, loss, iterations, tells):
+    advice = Advice(tiny(learning_rate=0.5))
+    losses = {"policy_std": spread, "policy_loss": loss}
+    others = [{"policy_std": 0.5, "policy_loss": 0.5}, {}]  # a policy that is alive, and warm-up: count anew
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for iteration, each in enumerate([losses, *others, *[losses] * iterations]):
+            advice.after(iteration, 50, 1, {"lost_share": 0.0}, each)
+    said = [str(warning.message) for warning in told]
+    assert len(said) == tells
+    assert all("policy_std 1.0e-07" in text and "--learning-rate (now 0.5)" in text for text in said)
 
 
 @pytest.mark.slow
