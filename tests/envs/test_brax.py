@@ -152,6 +152,34 @@ def test_names_and_settings_of_playground_are_looked_up(monkeypatch):
         make("playground:PointPull?noize=1")
 
 
+@pytest.mark.parametrize(("start", "ends"), [(0.5, False), (1.0, True)])
+def test_a_repeated_action_earns_the_sum_until_the_end(start, ends):
+    repeated = BraxEnv(Point(noise=0), name="point", bins=3, episode_length=7, action_repeat=3)
+    plain = BraxEnv(Point(noise=0), name="point", bins=3, episode_length=7)
+    check_env(repeated, num_games=8, max_plies=12)
+    state = repeated.init(KEY)
+    inner = state.inner.replace(data=jnp.array([start, 0.0]))  # from 1 the second step leaves the square
+    state = state._replace(inner=inner)
+    right, still = jnp.int32(7), jnp.int32(4)  # (1, 0) and (0, 0)
+    for action in (right, still, still) if ends else (still, still, still):
+        expected, single = 0.0, plain.init(KEY)._replace(inner=state.inner, terminated=state.terminated)
+        for _ in range(3):
+            single = plain.step(single, action, KEY)
+            expected += float(single.rewards[0])
+        state = repeated.step(state, action, KEY)
+        assert float(state.rewards[0]) == pytest.approx(expected)
+        np.testing.assert_allclose(state.inner.data, single.inner.data)
+    assert bool(state.terminated) == ends
+    assert bool(state.truncated) == (not ends)
+    assert int(state.ply) == (1 if ends else 3)  # 9 steps, the first multiple of 3 from 7
+
+
+@pytest.mark.parametrize("repeat", [0, 1.5])
+def test_a_repeat_is_a_number_of_steps(repeat):
+    with pytest.raises(ValueError, match=f"action_repeat is {repeat}; expected an int of at least 1"):
+        BraxEnv(Point(), name="point", bins=3, action_repeat=repeat)
+
+
 def test_names_and_options_of_brax_are_looked_up(monkeypatch):
     envs = types.SimpleNamespace(_envs={"point": Point})
     envs.get_environment = lambda name, **options: envs._envs[name](**options)
@@ -162,7 +190,8 @@ def test_names_and_options_of_brax_are_looked_up(monkeypatch):
         make("brax:piont")
     with pytest.raises(
         ValueError,
-        match=r"does not take the options \{'colour': 3\}: .*'colour'; it takes bins, episode_length, noise",
+        match=r"does not take the options \{'colour': 3\}: .*'colour'; "
+        "it takes bins, episode_length, action_repeat, noise",
     ) as e:
         make("brax:point?colour=3&bins=3")
     assert isinstance(e.value.__cause__, TypeError)

@@ -9,6 +9,10 @@ inverted_pendulum 1, reacher 2, hopper 3 with up to 8 bins.
 scaled nor clipped. Most of these environments use chance only in `reset`; if a state keeps a key in `info["rng"]`,
 as in Playground, `step` replaces it by its own key and removes it afterwards.
 
+With `action_repeat` every action is taken for that many of the environment's steps, or until `done`, and earns the
+sum of their rewards. Where steps are short, the effect of one of them on the return is smaller than a value's
+error; longer actions can be told apart. `episode_length` counts the environment's own steps.
+
 `BraxEnv(inner, name=..., bins=...)` wraps any object with this interface: `reset(key)` -> a state with `obs`,
 `reward`, `done`, `info` and `replace`; `step(state, action)` -> a state; `action_size`. Environments of MuJoCo
 Playground (`pip install playground`) are "playground:CartpoleBalance?bins=5".
@@ -31,7 +35,7 @@ class BraxState(NamedTuple):
     """A state of brax, and the fields that jzero reads. A actions."""
 
     inner: Any  # brax's state, without a key
-    ply: jax.Array  # i32[]: steps taken
+    ply: jax.Array  # i32[]: actions taken
     current_player: jax.Array  # i32[]: 0
     legal_action_mask: jax.Array  # bool[A]: always all true; bool[1] with continuous actions
     rewards: jax.Array  # f32[1]: of the last step
@@ -44,14 +48,27 @@ class BraxEnv:
 
     num_players = 1
 
-    def __init__(self, inner: Any, *, name: str, bins: int | None = None, episode_length: int = 1000) -> None:
-        """Wraps `inner`; see the module's docstring for `bins` and `episode_length`.
+    def __init__(
+        self,
+        inner: Any,
+        *,
+        name: str,
+        bins: int | None = None,
+        episode_length: int = 1000,
+        action_repeat: int = 1,
+    ) -> None:
+        """Wraps `inner`; see the module's docstring for `bins`, `episode_length` and `action_repeat`.
 
         Raises:
-          ValueError: `bins` is below 2, or gives too many actions.
+          ValueError: `bins` is below 2, or gives too many actions; `action_repeat` is below 1.
         """
+        if not isinstance(action_repeat, int) or action_repeat < 1:
+            raise ValueError(
+                f"env {name!r}: action_repeat is {action_repeat!r}; expected an int of at least 1"
+            )
         dimensions = int(inner.action_size)
         self.inner, self.name, self.bins, self.episode_length = inner, name, bins, episode_length
+        self.action_repeat = action_repeat
         self.dimensions = dimensions
         if bins is None:
             self.action_size, self.num_actions = dimensions, 0
@@ -71,8 +88,18 @@ class BraxEnv:
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
         """The state after action number `action` (i32[]), or after the vector f32[D]."""
-        inner = self.inner.step(_with_key(state.inner, key), self.values(action))
-        return keep_finished(state, self._state(inner, state.ply + 1))
+        values = self.values(action)
+        keys = key[None] if self.action_repeat == 1 else jax.random.split(key, self.action_repeat)
+
+        def once(now: BraxState, key: jax.Array) -> tuple[BraxState, jax.Array]:
+            after = keep_finished(
+                now, self._state(self.inner.step(_with_key(now.inner, key), values), now.ply)
+            )
+            return after, after.rewards
+
+        after, rewards = jax.lax.scan(once, state, keys)
+        after = self._state(after.inner, state.ply + 1)._replace(rewards=rewards.sum(axis=0))
+        return keep_finished(state, after)
 
     def observe(self, state: BraxState) -> Any:
         """The observation of the environment."""
@@ -94,12 +121,19 @@ class BraxEnv:
             legal_action_mask=jnp.ones(self.num_actions or 1, bool),
             rewards=jnp.reshape(inner.reward, 1).astype(jnp.float32),
             terminated=done,
-            truncated=~done & (ply >= self.episode_length),
+            truncated=~done & (ply * self.action_repeat >= self.episode_length),
         )
         return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), state)
 
 
-def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **options: Any) -> BraxEnv:
+def make(
+    name: str,
+    *,
+    bins: int | None = None,
+    episode_length: int = 1000,
+    action_repeat: int = 1,
+    **options: Any,
+) -> BraxEnv:
     """The environment `name` of brax, such as "reacher"; further options go to its constructor.
 
     Raises:
@@ -115,15 +149,22 @@ def make(name: str, *, bins: int | None = None, episode_length: int = 1000, **op
     try:
         inner = envs.get_environment(name, **options)
     except TypeError as error:
-        known = ", ".join(["bins", "episode_length", *options_of(envs._envs[name])])
+        known = ", ".join(["bins", "episode_length", "action_repeat", *options_of(envs._envs[name])])
         raise ValueError(
             f"brax environment {name!r} does not take the options {options}: {error}; it takes {known}"
         ) from error
-    return BraxEnv(inner, name=f"brax:{name}", bins=bins, episode_length=episode_length)
+    return BraxEnv(
+        inner, name=f"brax:{name}", bins=bins, episode_length=episode_length, action_repeat=action_repeat
+    )
 
 
 def make_playground(
-    name: str, *, bins: int | None = None, episode_length: int | None = None, **options: Any
+    name: str,
+    *,
+    bins: int | None = None,
+    episode_length: int | None = None,
+    action_repeat: int = 1,
+    **options: Any,
 ) -> BraxEnv:
     """The environment `name` of MuJoCo Playground, such as "CartpoleBalance"; further options are its settings.
 
@@ -148,7 +189,9 @@ def make_playground(
         options = {"impl": "jax", **options}
     inner = registry.load(name, config_overrides=options)
     length = config.get("episode_length", 1000) if episode_length is None else episode_length
-    return BraxEnv(inner, name=f"playground:{name}", bins=bins, episode_length=length)
+    return BraxEnv(
+        inner, name=f"playground:{name}", bins=bins, episode_length=length, action_repeat=action_repeat
+    )
 
 
 def _with_key(inner: Any, key: Any) -> Any:
