@@ -114,7 +114,7 @@ class Advice:
 
     def _of_a_dead_policy(self, losses: Mapping[str, float]) -> None:
         """The network's policy is the same in all positions, and the search's is not that."""
-        same = losses.get("policy_std", 1.0) < SAME and losses["policy_loss"] > 0.01
+        same = losses.get("policy_std", 1.0) < SAME and losses.get("policy_loss", 0.0) > 0.01
         self._same_policy = self._same_policy + 1 if same else 0
         if self._same_policy < PATIENCE:
             return

@@ -413,6 +413,18 @@ def test_positions_that_the_replay_loses_before_their_game_ends_are_told_of_once
     assert not [warning for warning in recwarn if "left the replay" in str(warning.message)]
 
 
+def test_a_run_goes_on_where_no_game_has_ended_before_the_first_update(tmp_path, recwarn):
+    train(
+        settings(tmp_path / "run", 3, train=tiny(plies=2, opening_plies=0))
+    )  # 4 plies of tic-tac-toe, then 6
+    second, third = read_metrics(tmp_path / "run")[1:]
+    assert second["updates"] > 0
+    assert "policy_loss" not in second  # no position has a target
+    assert second["games"] == 0 < third["games"]
+    assert "policy_loss" in third
+    assert not [warning for warning in recwarn if "same in all positions" in str(warning.message)]
+
+
 @pytest.mark.parametrize(
     ("games", "algorithm", "tells"),
     [(0, "muzero", 0), (10, "muzero", 0), (11, "muzero", 1), (11, "alphazero", 0)],
