@@ -7,9 +7,9 @@
 Needs pip install "jzero[envs]" brax. The environment is brax's `inverted_pendulum`, MuJoCo's model of a pole on a
 cart, simulated by brax's spring backend: a reward of 1 a step while the pole is less than 0.2 rad from upright, for
 1,000 steps at most. Random play earns about 23. AlphaZero plans with the simulator itself and chooses one of 21
-forces. MuZero with continuous forces does not master it: after 50,000 steps and more its agents earn about 500,
-between 260 and 930 from one measurement to the next; docs/lab/continuous.md says what was tried. A run ends as
-soon as 20 episodes have a mean of at least 950; the last line measures 100 others.
+forces for two steps. MuZero with continuous forces does not master it: after 50,000 steps and more its agents earn
+about 500, between 260 and 930 from one measurement to the next; docs/lab/continuous.md says what was tried. A run
+ends as soon as 20 episodes have a mean of at least 950; the last line measures 100 others.
 """
 
 from __future__ import annotations
