@@ -39,7 +39,7 @@ ALPHAZERO = TrainConfig(
     replay_plies=256,
     batch_size=1024,
     updates=8,
-    # Whether a force was good shows after many steps; with 0.99 an agent that falls after 700 learns no more.
+    # Whether a force was good shows after many steps; with 0.99 an agent that falls after 700 no longer improves.
     discount=0.995,
     td_lambda=0.97,
     td_lookahead=64,

@@ -38,7 +38,7 @@ class BraxState(NamedTuple):
     ply: jax.Array  # i32[]: actions taken
     current_player: jax.Array  # i32[]: 0
     legal_action_mask: jax.Array  # bool[A]: always all true; bool[1] with continuous actions
-    rewards: jax.Array  # f32[1]: of the last step
+    rewards: jax.Array  # f32[1]: of the last action
     terminated: jax.Array  # bool[]: done
     truncated: jax.Array  # bool[]: the limit of steps is reached
 
@@ -87,7 +87,7 @@ class BraxEnv:
         return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
-        """The state after action number `action` (i32[]), or after the vector f32[D]."""
+        """The state after action number `action` (i32[]), or after the vector f32[D], taken `action_repeat` times."""
         values = self.values(action)
         keys = key[None] if self.action_repeat == 1 else jax.random.split(key, self.action_repeat)
 
