@@ -87,7 +87,7 @@ class BraxEnv:
         return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
-        """The state after action number `action` (i32[]), or after the vector f32[D], taken `action_repeat` times."""
+        """The state after `action_repeat` times the action number `action` (i32[]), or the vector f32[D]."""
         values = self.values(action)
         keys = key[None] if self.action_repeat == 1 else jax.random.split(key, self.action_repeat)
 
