@@ -18,6 +18,7 @@ import numpy as np
 import tyro
 
 import jzero
+from jzero.analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,20 @@ class Config:
     """The plies to print, ascending."""
 
 
+def told_apart(found: Analysis, terminated: np.ndarray) -> tuple[float, float, int]:
+    """Means of the span of Q-values and of the largest prior, and over how many games: NaN over none.
+
+    Games [B] count that go on and in which several actions were tried.
+    """
+    tried, qvalues = np.asarray(found.visits) > 0, np.asarray(found.qvalues)
+    counts = ~terminated & (tried.sum(1) > 1)
+    high, low = (np.where(tried, qvalues, x) for x in (-np.inf, np.inf))
+    if not counts.any():
+        return np.nan, np.nan, 0
+    span, prior = high.max(1) - low.min(1), np.asarray(found.prior).max(1)
+    return float(span[counts].mean()), float(prior[counts].mean()), int(counts.sum())
+
+
 def main(config: Config) -> None:
     """Plays the games and prints a line per ply."""
     agent = jzero.load(config.run)
@@ -45,13 +60,8 @@ def main(config: Config) -> None:
         found = agent.analyse(states, key, num_simulations=config.simulations)
         policy = np.asarray(found.policy, np.float64)
         if ply in config.plies:
-            tried = np.asarray(found.visits) > 0
-            on = ~np.asarray(states.terminated) & (tried.sum(1) > 1)
-            qvalues = np.asarray(found.qvalues)
-            high, low = (np.where(tried, qvalues, x) for x in (-np.inf, np.inf))
-            span = (high.max(1) - low.min(1))[on].mean()
-            prior = np.asarray(found.prior).max(1)[on].mean()
-            print(f"ply {ply}: span {span:.3f}, largest prior {prior:.3f}, in {on.sum()} games")
+            span, prior, games = told_apart(found, np.asarray(states.terminated))
+            print(f"ply {ply}: span {span:.3f}, largest prior {prior:.3f}, in {games} games")
         actions = np.array([rng.choice(len(row), p=row / row.sum()) for row in policy])
         states = step(states, actions, jax.random.split(step_key, config.games))
 

@@ -146,7 +146,8 @@ def main(config: Config) -> None:
     wins = []
     for positions, those in zip(sets, states, strict=True):
         wins += [{"positions": positions.name} | row for row in wins_seen(agent, spec, learned, those)]
-    tell({"simulations": config.simulations, "rows": rows, "wins": wins} | provenance(), config.out)
+    result = {"run": config.run.name, "simulations": config.simulations, "rows": rows, "wins": wins}
+    tell(result | provenance(), config.out)
 
 
 if __name__ == "__main__":
