@@ -43,18 +43,25 @@ export function bars(thought, { hover, choose, played } = {}) {
   return element("table", { class: "jz-bars" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
 }
 
+// The ends of a curve's axis: -1 and 1, or 0 and 1, or as far as the values go. Zero is among them, and in the middle
+// where one player's gain is the other's loss.
+export function ends(known, zeroSum) {
+  const most = Math.max(1, ...known.map(Math.abs));
+  if (zeroSum) return [-most, most];
+  return most > 1 ? [Math.min(0, ...known), Math.max(0, ...known)] : [Math.min(0, ...known), 1];
+}
+
 // The value of every player over the game; of two whose gains are the other's losses, the first one's.
 export function curve(values, zeroSum, now, choose) {
   const width = 300, height = 90, last = Math.max(values.length - 1, 1);
   const seats = values.find((value) => value)?.length ?? 1;
   const lines = [...Array(zeroSum ? 1 : seats).keys()];
   const known = values.filter((value) => value).flatMap((value) => (zeroSum ? value.slice(0, 1) : value));
-  const [low, high] = known.every((value) => Math.abs(value) <= 1)
-    ? [zeroSum ? -1 : Math.min(0, ...known), 1] : [Math.min(...known), Math.max(...known)];
-  const at = (ply, value) => [(width * ply) / last, height - 4 - ((height - 8) * (value - low)) / (high - low || 1)];
+  const [low, high] = ends(known, zeroSum);
+  const at = (ply, value) => [(width * ply) / last, height - 4 - ((height - 8) * (value - low)) / (high - low)];
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "jz-curve", role: "img" });
   svg.append(shape("title", {}, known.length ? "the value over the game" : "no value is known yet"));
-  if (zeroSum) svg.append(shape("line", { x1: 0, x2: width, y1: height / 2, y2: height / 2, class: "jz-zero" }));
+  if (low < 0) svg.append(shape("line", { x1: 0, x2: width, y1: at(0, 0)[1], y2: at(0, 0)[1], class: "jz-zero" }));
   svg.append(shape("line", { x1: at(now, low)[0], x2: at(now, low)[0], y1: 0, y2: height, class: "jz-now" }));
   for (const seat of lines) {
     const points = values.map((value, ply) => value && at(ply, value[seat])).filter((point) => point);
@@ -69,7 +76,8 @@ export function curve(values, zeroSum, now, choose) {
   const latest = values.findLast((value) => value);
   const words = zeroSum ? "value for player 1" : seats > 1 ? "value of each player" : "value";
   const text = latest ? ` (${(zeroSum ? latest.slice(0, 1) : latest).map(signed).join(", ")})` : "";
-  return element("figure", {}, svg, element("figcaption", {}, words + text));
+  const axis = high > 1 || low < -1 ? `; from ${signed(low)} to ${signed(high)}` : "";
+  return element("figure", {}, svg, element("figcaption", {}, words + text + axis));
 }
 
 // The principal variation; `hover(number of moves or null)` is called, where there is something to show.
