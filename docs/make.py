@@ -236,7 +236,9 @@ CONFIGURATION = """# Configuration
 Every setting is a field of a small frozen dataclass beside the code that reads it. Each is an option of
 `python -m jzero train` and of every script in `experiments/`, and an argument of `jzero.train` with the name in
 parentheses: `--games 256` (`games=256`), `--search.num-simulations 16`
-(`search=SearchSettings(num_simulations=16)`).
+(`search=SearchSettings(num_simulations=16)`). The `--network.*` options are the exception: `network=` takes a
+network ([your own](own_network.md)), such as `lambda spec: policy_value_network(spec, NetworkSettings(width=128))`
+of `jzero.networks`, which `jzero.load` then needs too.
 
 The defaults below are those of the dataclasses. A run starts from a preset instead: that of a script, or for any
 other environment the one that [random games suggest](choosing.md). The first lines of a run and its `config.json`

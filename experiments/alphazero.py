@@ -2,7 +2,7 @@
 
     python experiments/alphazero.py --env connect_four
     python experiments/alphazero.py --env my_game:MyGame --minutes 30
-    python experiments/alphazero.py --env quoridor?size=5 --games 1024 --network.width 384
+    python experiments/alphazero.py --env "quoridor?size=5" --games 1024 --network.width 384
 
 The search plans with the environment itself. Random games measure the length of a game, its rewards and its
 observations; the rules in `jzero/run/presets.py` turn that into settings, and every option overrides one. The last

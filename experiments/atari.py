@@ -6,8 +6,8 @@
     python experiments/atari.py --minutes 20 --iterations 32  a first look on a CPU: 2,048 steps
 
 Needs pip install "jzero[envs]"; the ROMs come with ale-py. Frames, rewards and lives are EfficientZero's (Ye et al.
-2021): 96 x 96 pixels in colour, four frames in a stack, four frames a step, the sign of the reward, a lost life as
-the end of a game in training; no sticky actions. Whole games with their own scores are measured. Other than in the
+2021): 96 x 96 pixels in colour, four frames in a stack, four frames per step, the sign of the reward, a lost life
+as the end of a game in training; no sticky actions. Whole games with their own scores are measured. Other than in the
 paper: AdamW in place of SGD, a projector and predictor of two layers of 512, priorities whose correction stays at
 0.4, a quarter of a batch reanalysed, Gumbel search with 16 simulations. In Pong a random player scores -20.7, the
 paper's agent 20.1 after 100,000 steps.

@@ -6,8 +6,8 @@
     python experiments/cartpole.py --algorithm efficientzero_v2 the same with V2's mixed value target
     python experiments/cartpole.py --search.num-simulations 4
 
-Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's CartPole-v1: 1 a step, at most 500.
-A run ends as soon as 100 episodes have a mean of at least 490; the last line measures 100 others.
+Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's CartPole-v1: 1 per step, at most
+500. A run ends as soon as 100 episodes have a mean of at least 490; the last line measures 100 others.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 The search plans with a learned model: it knows only the legal moves of the current position. The last line is
 measured as in connect_four.py: the share of 1,000 solved positions on which the agent, with 64 simulations, plays a
 move that keeps the game's value; a random player keeps it in 40 %. Seen on two cores: 74 % after 10 minutes, 86 %
-after 19; AlphaZero, which knows the rules, has 84 % after two. What a model lacks is shown by
+after 19; AlphaZero, which knows the rules, has 87 to 89 % after two. What a model lacks is shown by
 benchmarks/what_is_learned.py.
 """
 

@@ -1,7 +1,7 @@
 """Trains Gomoku on 9 x 9 and measures it against tree search with random games and a player that sees threats.
 
     python experiments/gomoku.py                    30 minutes
-    python experiments/gomoku.py --env gomoku?size=15
+    python experiments/gomoku.py --env "gomoku?size=15"
 
 At the end the agent, with 64 simulations, plays 200 games against each, in both seats, from openings of 0 to 4
 random plies, or as many as half the time of the training allows. The last line is the score against the player that

@@ -5,8 +5,8 @@
     python experiments/inverted_pendulum.py --algorithm gumbel_muzero    a learned model and continuous forces
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `inverted_pendulum`, MuJoCo's model of a pole on a
-cart, simulated by brax's spring backend: a reward of 1 a step while the pole is less than 0.2 rad from upright, for
-1,000 steps at most. Random play earns about 23. AlphaZero plans with the simulator itself and chooses one of
+cart, simulated by brax's spring backend: a reward of 1 per step while the pole is less than 0.2 rad from upright,
+for 1,000 steps at most. Random play earns about 23. AlphaZero plans with the simulator itself and chooses one of
 21 forces. A force lasts two steps: learned models that chose one for every step earned about 500
 (docs/lab/continuous.md). A run ends as soon as 20 episodes have a mean of at least 950; the last line measures 100
 others.

@@ -1,6 +1,6 @@
 """Learns to swing up Pendulum-v1 by continuous torques and measures the mean return of 100 episodes.
 
-    python experiments/pendulum.py                              Gumbel MuZero over 16 sampled actions a node
+    python experiments/pendulum.py                              Gumbel MuZero over 16 sampled actions per node
     python experiments/pendulum.py --algorithm efficientzero    value prefix, consistency, reanalyse, priorities
     python experiments/pendulum.py --algorithm efficientzero_v2 the same with V2's mixed value target
 

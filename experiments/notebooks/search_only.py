@@ -8,7 +8,8 @@
 # %% [markdown]
 # # The search, for mctx users
 #
-# Code that uses mctx runs unchanged with `from jzero import search as mctx`, with the same visit counts. Keyword arguments add
+# Code that uses mctx runs unchanged with `from jzero import search as mctx`. Visit counts are equal but for a few
+# [differences](../../docs/search.md#differences-from-mctx); `epsilon=1e-8` below is one of them. Keyword arguments add
 # what mctx does not have.
 
 # %% [markdown]

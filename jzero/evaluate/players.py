@@ -4,8 +4,8 @@
 |---|---|
 | `random` | any game |
 | `rollouts:1000` | any game that can be searched; 1,000 simulations per move, each ends with a random game |
-| `minimax:4` | two players without chance or hidden information; finds wins and losses within 4 plies, else random
-| | `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
+| `minimax:4` | two players without chance or hidden information; wins and losses within 4 plies, else random |
+| `open_spiel_mcts:1000` | the games of `OPEN_SPIEL`; 1,000 simulations per move |
 | `gnu_go:10` | Go; at level 10 |
 | `bitbully` | Connect Four; perfect play |
 | `gtp:COMMAND` | Go; any program that speaks GTP and follows the game's rules (`jzero.evaluate.gtp`) |
