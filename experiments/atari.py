@@ -7,10 +7,10 @@
 
 Needs pip install "jzero[envs]"; the ROMs come with ale-py. Frames, rewards and lives are EfficientZero's (Ye et al.
 2021): 96 x 96 pixels in colour, four frames in a stack, four frames per step, the sign of the reward, a lost life
-as the end of a game in training; no sticky actions. Whole games with their own scores are measured. Other than in the
-paper: AdamW in place of SGD, a projector and predictor of two layers of 512, priorities whose correction stays at
-0.4, a quarter of a batch reanalysed, Gumbel search with 16 simulations. In Pong a random player scores -20.7, the
-paper's agent 20.1 after 100,000 steps.
+as the end of a game in training; no sticky actions. Whole games with their own scores are measured. Other than in
+the paper: AdamW in place of SGD, a projector and predictor of two layers of 512, priorities whose correction stays
+at 0.4, a quarter of a batch reanalysed, Gumbel search with 16 simulations. In Pong a random player scores -20.7,
+the paper's agent 20.1 after 100,000 steps.
 """
 
 from __future__ import annotations

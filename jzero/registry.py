@@ -4,6 +4,7 @@ A name is an entry point of the group "jzero.envs", which any package may add to
 """
 
 import ast
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -18,6 +19,8 @@ from typing import Any
 from jzero.env import Env, missing_members
 
 ENTRY_POINTS = "jzero.envs"
+_MADE_AS = "_jzero_made_as"
+"""The attribute that holds an environment's name."""
 
 
 def make(name: str, **kwargs: Any) -> Env:
@@ -34,6 +37,7 @@ def make(name: str, **kwargs: Any) -> Env:
         members of an environment.
       ImportError: an adapter's package is not installed.
     """
+    full_name = _with_options(name, kwargs)
     name, _, options = name.partition("?")
     kwargs |= literal_options(f"env {name!r}", options, "sticky_actions=0.1")
     registered = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
@@ -51,7 +55,28 @@ def make(name: str, **kwargs: Any) -> Env:
         raise ValueError(
             f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env"
         )
+    with contextlib.suppress(AttributeError, TypeError):  # a class with slots
+        object.__setattr__(env, _MADE_AS, full_name)
     return env
+
+
+def made_as(env: Env) -> str | None:
+    """The name for which `make` returns an environment like this one.
+
+    "" if `make` got an argument that no name can hold, None if `env` does not come from `make`.
+    """
+    return getattr(env, "__dict__", {}).get(_MADE_AS)  # not that of an environment inside
+
+
+def _with_options(name: str, kwargs: dict[str, Any]) -> str:
+    """The name with these options in it; "" if they are not literals."""
+    text = "&".join(f"{key}={value!r}" for key, value in kwargs.items())
+    try:
+        written = literal_options("", text, "")
+    except ValueError:
+        return ""
+    joint = "" if not kwargs else "&" if "?" in name else "?"
+    return f"{name}{joint}{text}" if written == kwargs else ""
 
 
 def literal_options(what: str, text: str, example: str) -> dict[str, Any]:

@@ -123,10 +123,16 @@ def _weights(run_dir: Path, like: Params, checkpoint: int | None) -> tuple[int, 
     """The iteration and the weights of a checkpoint; the weights have the shapes of `like`."""
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     averaged = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)
-    number, saved = checkpoints.restore(
+    saved = checkpoints.shapes(run_dir / CHECKPOINTS, checkpoint)
+    if saved and (difference := checkpoints.first_difference(saved["state"]["averaged"], like)):
+        raise ValueError(
+            f"the weights in {run_dir} do not fit the network: {difference}; give the network= and env= that the "
+            "run was trained with"
+        )
+    number, found = checkpoints.restore(
         run_dir / CHECKPOINTS, {"state": {"averaged": averaged}}, partial=True, iteration=checkpoint
     )
-    return number, saved["state"]["averaged"]
+    return number, found["state"]["averaged"]
 
 
 def read_config(run_dir: Path) -> tuple[TrainConfig, list[str]]:

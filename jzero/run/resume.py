@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jzero.env import Env
-from jzero.registry import make
+from jzero.registry import made_as, make
 from jzero.run.build import Parts
 from jzero.run.config import TrainConfig
 from jzero.run.load import read_config
@@ -13,6 +14,7 @@ from jzero.settings import differences
 
 FIXED = ("env", "seed", "algorithm", "games", "plies", "replay_plies", "network", "muzero", "ema_decay")
 """Settings that decide the shapes of the state."""
+PLAIN = (bool, int, float, str, type(None))
 
 
 def handed_in(env: Env, train: TrainConfig, parts: Parts) -> list[str]:
@@ -22,11 +24,22 @@ def handed_in(env: Env, train: TrainConfig, parts: Parts) -> list[str]:
 
 
 def _is_named(env: Env, name: str) -> bool:
-    """Whether `make(name)` returns an environment like this one."""
+    """Whether `make(name)` returns an environment like this one, as far as plain attributes show."""
     try:
-        return type(make(name)) is type(env)
+        other = make(name)
     except (ValueError, ImportError):
         return False
+    return made_as(env) in (None, name) and type(other) is type(env) and _plain(other) == _plain(env)
+
+
+def _plain(env: Env) -> dict[str, Any]:
+    """The attributes that are numbers, text or tuples of them."""
+
+    def plain(value: Any) -> bool:
+        return all(map(plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
+
+    found = getattr(env, "__dict__", {})
+    return {name: value for name, value in found.items() if not name.startswith("_") and plain(value)}
 
 
 def check_resumable(path: Path, train: TrainConfig, parts: Parts) -> None:

@@ -54,7 +54,8 @@ class Saver:
                 f"{self.directory} holds checkpoints of jzero before 0.2, whose replay this version cannot read: "
                 "resume with that version, or use the weights (jzero.load) and start a new run"
             )
-        _check_optimizer(saved_shapes.get("opt_state"), abstract.opt_state, self.directory)
+        for part, what in (("params", "network"), ("opt_state", "optimizer")):
+            _check_fit(what, saved_shapes.get(part), getattr(abstract, part), self.directory)
         template = {"state": _parts(abstract, LIGHT), "seconds": np.float32(0)}
         self.saved_iteration, saved = checkpoint.restore(self.directory, template)
         return TrainState(**saved["state"], **self._heavy(abstract)), float(saved["seconds"])
@@ -104,20 +105,12 @@ class Saver:
             write_atomic(self.directory / KEPT, json.dumps(self._kept) + "\n")
 
 
-def _check_optimizer(saved: PyTree, wanted: PyTree, directory: Path) -> None:
-    """Raises ValueError if the arrays of the saved optimiser state differ from the optimiser's."""
-    if saved is None:
-        return
-
-    def arrays(tree: PyTree) -> list[tuple]:
-        return sorted((str(x.dtype), tuple(x.shape)) for x in jax.tree.leaves(tree))
-
-    before, now = arrays(saved), arrays(wanted)
-    if before != now:
+def _check_fit(what: str, saved: PyTree, wanted: PyTree, directory: Path) -> None:
+    """Raises ValueError if the checkpoint has other arrays than the network or the optimizer wants."""
+    if saved is not None and (difference := checkpoint.first_difference(saved, wanted)):
         raise ValueError(
-            f"optimizer: its state does not fit the checkpoint in {directory}, which has {len(before)} arrays; "
-            f"this optimizer has {len(now)}, or other shapes: pass the optimizer that the run started with, or "
-            "start a new run"
+            f"{what}: it does not fit the checkpoint in {directory}: {difference}; pass the {what} that the run "
+            "started with, or start a new run"
         )
 
 

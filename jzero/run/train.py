@@ -17,7 +17,7 @@ from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
 from jzero.evaluate.measures import Measure
 from jzero.networks import LearnedNetwork, Network
-from jzero.registry import make
+from jzero.registry import made_as, make
 from jzero.run.accelerators import on_this_device
 from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
 from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
@@ -89,7 +89,7 @@ def train(
     say(f"{env if isinstance(env, str) else type(env).__name__}: loading the environment")
     env, name = (make(env), env) if isinstance(env, str) else (env, "")
     check_shapes(env)
-    train_settings["env"] = name or describe(env).name
+    train_settings["env"] = name or name_of(env)
     kind: Any = named or like
     if goes_on:
         default = dataclasses.replace(begun.train, algorithm=kind or begun.train.algorithm)
@@ -102,6 +102,11 @@ def train(
     with Run("train", env, config, COMMAND, parts) as run:
         run.train(taken, measure or strength.final(env))
         return run.agent()
+
+
+def name_of(env: Env) -> str:
+    """The name for which `jzero.make` returns this environment, or else what it calls itself."""
+    return made_as(env) or describe(env).name
 
 
 def _kind_of(network: Any, env: Env) -> AlgorithmName:

@@ -145,11 +145,12 @@ def _read(path: Path, template: PyTree, partial: bool) -> PyTree:
         )
 
 
-def shapes(directory: str | Path) -> Any:
-    """Shapes and dtypes of the newest checkpoint with metadata, named tuples as dictionaries; None if there is
-    none.
+def shapes(directory: str | Path, iteration: int | None = None) -> Any:
+    """Shapes and dtypes of a checkpoint, named tuples as dictionaries.
+
+    It is that of `iteration`, or the newest with metadata; None if there is none.
     """
-    for number in reversed(iterations(directory)):
+    for number in reversed(iterations(directory)) if iteration is None else [iteration]:
         try:
             with ocp.StandardCheckpointer() as checkpointer:
                 found: Any = checkpointer.metadata(Path(directory).absolute() / str(number))
@@ -157,6 +158,28 @@ def shapes(directory: str | Path) -> Any:
         except Exception:  # a damaged one, of which `restore` warns
             continue
     return None
+
+
+def first_difference(saved: Any, wanted: PyTree) -> str | None:
+    """The first array that `saved`, from `shapes`, and the state `wanted` do not share; None if they fit."""
+    there, here = _arrays(saved), _arrays(jax.eval_shape(_plain, wanted))
+    for path in dict.fromkeys([*here, *there]):
+        if there.get(path) != here.get(path):
+            return f"{path} is {there.get(path, 'missing')} in the checkpoint and {here.get(path, 'missing')} here"
+    return None
+
+
+def _arrays(tree: PyTree) -> dict[str, str]:
+    """Dtype and shape of each array by its path."""
+
+    def step(entry: Any) -> str:
+        names = (getattr(entry, name, None) for name in ("key", "name", "idx"))
+        return str(next(name for name in names if name is not None))
+
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        "/".join(map(step, path)): f"{x.dtype}{list(x.shape)}" for path, x in leaves if hasattr(x, "shape")
+    }
 
 
 def _remove_unfinished(directory: Path) -> bool:

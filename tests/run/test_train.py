@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jzero_envs.go import Go
 
 import jzero
 from jzero.evaluate import strength
@@ -19,8 +21,11 @@ from jzero.models.plan import SearchSettings
 from jzero.networks import from_flax
 from jzero.run import cli
 from jzero.run import train as train_lib
+from jzero.run.build import Parts
+from jzero.run.config import TrainConfig
 from jzero.run.load import read_config, read_run_config
 from jzero.run.presets import suited
+from jzero.run.resume import handed_in
 from jzero.storage.run_dir import read_metrics, resume_command
 from tests.helpers.env_examples import TwoPiles
 from tests.helpers.tiny import child_environment, same_bits
@@ -48,15 +53,19 @@ def devices_of_this_process(monkeypatch):
 
 class Net(nn.Module):
     actions: int
+    width: int = 16
+    layers: int = 1
 
     @nn.compact
     def __call__(self, observation):
-        x = nn.relu(nn.Dense(16)(observation.reshape(observation.shape[0], -1)))
+        x = observation.reshape(observation.shape[0], -1)
+        for _ in range(self.layers):
+            x = nn.relu(nn.Dense(self.width)(x))
         return nn.Dense(self.actions)(x), jnp.tanh(nn.Dense(1)(x))[:, 0]
 
 
-def network(spec):
-    return from_flax(Net(spec.num_actions))
+def network(spec, **options):
+    return from_flax(Net(spec.num_actions, **options))
 
 
 def measure(agent):
@@ -152,14 +161,55 @@ def test_what_does_not_fit_is_named(arguments, said, tmp_path):
         jzero.train("tic_tac_toe", run_dir=tmp_path / "run", measure=measure, **(SMALL | arguments))
 
 
-def test_an_optimiser_that_does_not_fit_the_checkpoint_is_named(tmp_path):
+def test_an_optimiser_or_a_network_that_does_not_fit_the_checkpoint_is_named(tmp_path):
     options = SMALL | {"run_dir": tmp_path / "run", "measure": measure, "network": network}
     jzero.train("tic_tac_toe", optimizer=optax.adam(1e-3), **options)
-    with pytest.raises(
-        ValueError,
-        match=r"optimizer: .* has 13 arrays; .* has 0, .*started with",
+    options |= {"resume": True, "iterations": 5, "optimizer": optax.adam(1e-3)}
+    clipped = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))  # the same arrays, elsewhere
+    for optimizer, said in (
+        (optax.sgd(1e-3), r"0/count is int32\[\] in the checkpoint and missing here"),
+        (clipped, r"1/0/count is missing in the checkpoint and int32\[\] here"),
     ):
-        jzero.train("tic_tac_toe", optimizer=optax.sgd(1e-3), resume=True, **(options | {"iterations": 5}))
+        with pytest.raises(ValueError, match=rf"optimizer: it does not fit .*{said}.* started with"):
+            jzero.train("tic_tac_toe", **(options | {"optimizer": optimizer}))
+    wider, deeper = partial(network, width=24), partial(network, layers=2)
+    for other, said in (
+        (wider, r"Dense_0/bias is float32\[16\] in the checkpoint and float32\[24\] here"),
+        (deeper, r"Dense_1/bias is float32\[9\] in the checkpoint and float32\[16\] here"),
+    ):
+        with pytest.raises(ValueError, match=rf"network: it does not fit .*{said}"):
+            jzero.train("tic_tac_toe", **(options | {"network": other}))
+        with pytest.raises(ValueError, match=rf"do not fit the network: .*{said}; give the network="):
+            jzero.load(tmp_path / "run", network=other)
+
+
+class Around:
+    """A game around another one."""
+
+    def __init__(self, env):
+        self.env = env
+
+    def __getattr__(self, name):
+        return getattr(self.env, name)
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "handed"),
+    [
+        (jzero.make("go?size=5"), "go?size=5", []),
+        (jzero.make("go", size=5), "go?size=5", []),
+        (jzero.make("go?size=5", komi=0.5), "go?size=5&komi=0.5", []),
+        (Go(), "go", []),
+        (Go(size=5), "go", ["env"]),
+        (Go(komi=0.5), "go", ["env"]),  # the same shapes
+        (Around(jzero.make("go?size=5")), "go", ["env"]),
+        (jzero.make("tests.helpers.env_examples:TwoPiles"), "tests.helpers.env_examples:TwoPiles", []),
+    ],
+)
+def test_an_environments_options_are_recorded_or_asked_for_again(env, name, handed):
+    recorded = train_lib.name_of(env)
+    assert recorded == name
+    assert handed_in(env, TrainConfig(env=recorded), Parts()) == handed
 
 
 MODULE = """
