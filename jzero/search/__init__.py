@@ -5,7 +5,8 @@
 - Dirichlet noise covers the legal actions only (mctx: all, then masked);
 - ties go to the action with the larger prior, then to the lower index (mctx: 1e-7 of noise at each hop in PUCT, the
 lower index in Gumbel search);
-- a transform of Q-values must give all legal unvisited actions of a node the same value, as mctx's do;
+- a transform of Q-values that gives the untried legal actions of a node different values is searched by mctx's own
+engine, without the options below, and the tree is mctx's;
 - a step with discount 0 makes a terminal node, which has no children (mctx expands it);
 - a node cut off by `max_depth` is evaluated once (mctx: at each visit, which differs if the model is stochastic);
 - a prior logit of -inf from the model masks an action at interior nodes;

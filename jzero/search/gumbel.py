@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mctx
 from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
 from jzero.pytrees import Params
@@ -27,6 +28,7 @@ from jzero.search.qtransforms import (
 )
 from jzero.search.tree import Tree, give_root_slots
 from jzero.search.types import Choices, Node, Rules
+from jzero.search.unlike import by_mctx
 
 Transform = Callable[[Tree, Node], scores.Scores]
 """`transform_row` of a transform of Q-values."""
@@ -73,6 +75,20 @@ def gumbel_muzero_policy(
     options = options_of("gumbel_muzero_policy", more, but=OF_PUCT)
     chance, solve = options.chance, options.solve
     size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
+    if by_mctx(qtransform, root, options):
+        return mctx.gumbel_muzero_policy(
+            params,
+            rng_key,
+            root,
+            recurrent_fn,
+            num_simulations,  # pyrefly: ignore
+            invalid_actions,
+            max_depth,  # pyrefly: ignore
+            loop_fn,
+            qtransform=qtransform,
+            max_num_considered_actions=max_num_considered_actions,
+            gumbel_scale=gumbel_scale,
+        )
     rng_key, gumbel_key = jax.random.split(rng_key)
     logits, invalid = root_lib.legal_logits(root, invalid_actions)
     halving = _halving(gumbel_key, gumbel_scale, logits, max_num_considered_actions, num_simulations, size)

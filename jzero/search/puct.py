@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mctx
 from mctx import PolicyOutput, RootFnOutput
 
 from jzero.pytrees import Params
@@ -28,6 +29,7 @@ from jzero.search.qtransforms import (
 )
 from jzero.search.tree import Tree
 from jzero.search.types import Chance, Choices, Node, Rules, Select
+from jzero.search.unlike import by_mctx
 
 
 def muzero_policy(
@@ -77,6 +79,23 @@ def muzero_policy(
     options = options_of("muzero_policy", more)
     size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
     arguments.check_puct(num_simulations, options)
+    if by_mctx(qtransform, root, options):
+        return mctx.muzero_policy(
+            params,
+            rng_key,
+            root,
+            recurrent_fn,
+            num_simulations,  # pyrefly: ignore
+            invalid_actions,
+            max_depth,  # pyrefly: ignore
+            loop_fn,
+            qtransform=qtransform,
+            dirichlet_fraction=dirichlet_fraction,
+            dirichlet_alpha=dirichlet_alpha,
+            pb_c_init=pb_c_init,
+            pb_c_base=pb_c_base,
+            temperature=temperature,
+        )
     selecting = functools.partial(
         puct_select,
         qtransform,

@@ -1,8 +1,8 @@
 """Transforms of a node's Q-values, with mctx's signature `(tree, node_index, **options) -> [A]`.
 
 They take an unbatched tree and a scalar index; the formulas are in `scores`. A user function with this signature
-gets one game's tree with mctx's fields, and the node's index; see `view`. It must give all legal unvisited actions
-of a node the same value. Inside a search, user functions see all actions; those defined here do not.
+gets one game's tree with mctx's fields, and the node's index; see `view`. Where it tells untried legal actions of a
+node apart, mctx searches; see `unlike`. Inside a search, user functions see all actions; those defined here do not.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ def _parts(qtransform: QTransform) -> tuple[Callable[..., Scores] | None, dict[s
     if isinstance(qtransform, functools.partial) and not qtransform.args:
         function, options = qtransform.func, qtransform.keywords
     return next((of_rows for own, of_rows in _OF_ROWS if own is function), None), options
+
+
+def is_own(qtransform: QTransform) -> bool:
+    """Whether a transform is defined here."""
+    return _parts(qtransform)[0] is not None
 
 
 def is_of_rows(qtransform: QTransform, *constants: Any) -> bool:

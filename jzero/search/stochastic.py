@@ -11,16 +11,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mctx
 from mctx import PolicyOutput, RecurrentFnOutput, RootFnOutput
 
 from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import arguments, puct, simulate
 from jzero.search import root as root_lib
 from jzero.search.chance import actions_alone, where_chance
+from jzero.search.options import NONE
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
 from jzero.search.types import Node
+from jzero.search.unlike import by_mctx
 
 
 class State(NamedTuple):
@@ -86,6 +89,24 @@ def stochastic_muzero_policy(
       ValueError: an argument does not fit.
     """
     arguments.check(root, num_simulations, invalid_actions)
+    if by_mctx(qtransform, root, NONE):
+        return mctx.stochastic_muzero_policy(
+            params,
+            rng_key,
+            root,
+            decision_recurrent_fn,
+            chance_recurrent_fn,
+            num_simulations,
+            invalid_actions,
+            max_depth,  # pyrefly: ignore
+            loop_fn,
+            qtransform=qtransform,
+            dirichlet_fraction=dirichlet_fraction,
+            dirichlet_alpha=dirichlet_alpha,
+            pb_c_init=pb_c_init,
+            pb_c_base=pb_c_base,
+            temperature=temperature,
+        )
     call = call_packed if packed else _call_all
     batch_size, num_actions = jnp.shape(root.prior_logits)
     none = jnp.zeros(batch_size, jnp.int32)

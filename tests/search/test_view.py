@@ -14,6 +14,7 @@ import pytest
 
 from jzero import search
 from jzero.search import layout
+from jzero.search.unlike import tells_untried_apart
 from jzero.search.view import TreeView
 from tests.helpers import search_tables as tables_lib
 from tests.helpers.search_tables import TreeArrays, quick_jit
@@ -189,6 +190,64 @@ def test_a_search_by_a_users_transform_is_that_of_mctx(scale):
 def test_a_gumbel_search_by_a_users_transform_is_that_of_mctx():
     transform = Scaled(with_gumbel)
     assert_same_search(*(run(module, "gumbel_muzero_policy", transform) for module in (search, mctx)))
+
+
+def bonus(tree: Any, node: Any) -> jax.Array:
+    """Untried actions are worth more, the greater their number."""
+    return jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), 0.3 * jnp.arange(A))
+
+
+def by_prior(tree: Any, node: Any) -> jax.Array:
+    found = mctx.qtransform_completed_by_mix_value(tree, node)
+    return found + jnp.where(
+        tree.children_visits[node] > 0, 0.0, jax.nn.softmax(tree.children_prior_logits[node])
+    )
+
+
+def only_elsewhere(tree: Any, node: Any) -> jax.Array:
+    """Tells untried actions apart below the root alone."""
+    return jnp.where(node == 0, jnp.float32(tree.children_visits[node] > 0), bonus(tree, node))
+
+
+@pytest.mark.parametrize("transform", [bonus, by_prior, only_elsewhere])
+@pytest.mark.parametrize("policy", list(QUIET))
+def test_a_transform_that_tells_untried_actions_apart_searches_as_in_mctx(transform, policy):
+    ours, theirs = (run(module, policy, transform) for module in (search, mctx))
+    assert type(ours.search_tree) is mctx.Tree
+    assert_same_search(ours, theirs)
+
+
+@pytest.mark.parametrize("policy", list(QUIET))
+def test_such_a_transform_is_refused_with_what_mctx_lacks(policy):
+    with pytest.raises(
+        ValueError, match=r"untried actions of a node different values.* no leaves, max_bytes"
+    ):
+        run(search, policy, bonus, leaves=2, max_bytes=10**9)
+
+
+def test_a_transform_of_traced_values_searches_as_in_mctx():
+    tables = tables_lib.random_tables(1, A)
+    root = tables_lib.jax_root(tables, tables_lib.random_roots(1, tables, B))
+    tables, root = jax.tree.map(jnp.asarray, (tables, root))
+
+    def found(module: ModuleType) -> mctx.PolicyOutput:
+        @quick_jit
+        def one_search(scale):
+            args = (tables, jax.random.key(0), root, tables_lib.recurrent_fn, N)
+            transform = lambda tree, node: scale * bonus(tree, node)  # noqa: E731
+            return module.muzero_policy(*args, qtransform=transform, **QUIET["muzero_policy"])
+
+        return one_search(jnp.float32(0.5))
+
+    assert_same_search(found(search), found(mctx))
+
+
+@pytest.mark.parametrize("transform", [*map(Scaled, SCALES), mctx.qtransform_by_parent_and_siblings])
+def test_other_transforms_search_without_mctx(transform):
+    root = mctx.RootFnOutput(
+        prior_logits=jnp.zeros((B, A)), value=jnp.zeros(B), embedding=jnp.zeros(B, jnp.int32)
+    )
+    assert tells_untried_apart(transform, root) is False
 
 
 def test_a_transform_may_mark_illegal_actions_by_another_value():
