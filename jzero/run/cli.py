@@ -24,7 +24,7 @@ from jzero.run.config import RunConfig, TrainConfig
 from jzero.run.load import read_run_config
 from jzero.run.loop import Run
 from jzero.run.progress import print_anything, say
-from jzero.storage.run_dir import TRACEBACK, RunDir
+from jzero.storage.run_dir import TRACEBACK, RunDir, resume_command
 
 Preset = RunConfig | Callable[[str, Env], RunConfig]
 """Settings, or a function (name of the environment, environment) -> settings."""
@@ -143,8 +143,8 @@ def _begun(path: Path) -> RunConfig:
     saved, handed = read_run_config(path)
     if "env" in handed:
         raise ValueError(
-            f"the run in {path} was trained with an env object, which no file holds; resume it with "
-            "jzero.train(env, run_dir=..., resume=True)"
+            f"the run in {path} was trained with an env object, which no file holds; resume it in Python with "
+            f"{resume_command('train', path)}"
         )
     return saved
 

@@ -109,7 +109,8 @@ def _load(
     if missing := [name for name in handed if name in given and given[name] is None]:
         raise ValueError(
             f"{run_dir} was trained with objects that no file holds: pass "
-            f"{', '.join(f'{name}=' for name in missing)} to jzero.load"
+            f"{', '.join(f'{name}=' for name in missing)} to jzero.load. Commands read runs whose parts "
+            "have names: --env module:Class, --network.kind module:function"
         )
     parts = Parts(network, algorithm)
     env = make(config.env) if env is None else env

@@ -11,6 +11,7 @@ from jzero.run.build import Parts
 from jzero.run.config import TrainConfig
 from jzero.run.load import read_config
 from jzero.settings import differences
+from jzero.storage.run_dir import resume_command
 
 FIXED = ("env", "seed", "algorithm", "games", "plies", "replay_plies", "network", "muzero", "ema_decay")
 """Settings that decide the shapes of the state."""
@@ -48,8 +49,8 @@ def check_resumable(path: Path, train: TrainConfig, parts: Parts) -> None:
     given = parts._asdict()
     if missing := [name for name in handed if name != "env" and given.get(name) is None]:
         raise ValueError(
-            f"the run in {path} was trained with objects that no file holds; resume it with jzero.train(..., "
-            f"run_dir=..., resume=True, {', '.join(f'{name}=...' for name in missing)})"
+            f"the run in {path} was trained with objects that no file holds ({', '.join(missing)}); resume it in "
+            f"Python with {resume_command('train', path)}"
         )
     changed = [line for line in differences(saved, train) if line.split(" ")[0].split(".")[0] in FIXED]
     if changed:

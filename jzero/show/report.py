@@ -188,13 +188,12 @@ def _tables(run: RunFiles) -> str:
 
 def _usage(run: RunFiles, env: Env | None) -> str:
     """How to play, how to continue, for as long again, and how to act."""
-    resume = resume_command(run.experiment, run.path)
-    if minutes := number(run.settings.get("minutes")):
-        resume += f" --minutes {2 * minutes:g}"
+    resume = resume_command(run.experiment, run.path, 2 * (number(run.settings.get("minutes")) or 0))
+    parts = "".join(f", {name}={name}" for name in run.needed)
     act = f"""import jax
 import jzero
 
-agent = jzero.load("{run.path.as_posix()}")
+agent = jzero.load("{run.path.as_posix()}"{parts})
 states = jzero.init_batch(agent.env, jax.random.key(0), 8)  # eight games
 actions = agent.act(states, jax.random.key(1), num_simulations=64)"""
     cards = {"Train it further": resume, "Use the agent": act}

@@ -43,7 +43,12 @@ class RunFiles(NamedTuple):
     @property
     def loads(self) -> bool:
         """Whether its files hold the whole agent; they do not hold parts that were passed in as objects."""
-        return not NEEDED.intersection(self.settings.get("handed_in") or ())
+        return not self.needed
+
+    @property
+    def needed(self) -> list[str]:
+        """The parts to pass in where the agent is loaded."""
+        return [name for name in self.settings.get("handed_in") or () if name in NEEDED]
 
     @property
     def trained(self) -> str:

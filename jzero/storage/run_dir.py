@@ -219,10 +219,23 @@ def has_checkpoint(path: Path) -> bool:
     return bool(iterations(path / CHECKPOINTS))
 
 
-def resume_command(experiment: str, path: str | Path) -> str:
-    """The shell command that resumes the run in `path`, with its original script if recorded."""
-    command = (read_json(Path(path) / CONFIG) or {}).get("command") or f"python experiments/{experiment}.py"
-    return f"{command} --run-dir {shlex.quote(str(path))} --resume"
+def resume_command(experiment: str, path: str | Path, minutes: float | None = None) -> str:
+    """What resumes the run in `path`, for `minutes` in all: the command that began it.
+
+    It is a call of `jzero.train` where the run has parts that no command names, or began in a notebook.
+    """
+    record = read_json(Path(path) / CONFIG) or {}
+    config, command = _mapping(record.get("config")), record.get("command")
+    handed, env = config.get("handed_in") or [], _mapping(config.get("train")).get("env")
+    if handed or (env and command == ""):
+        given = "env" if "env" in handed else repr(env)
+        more = "".join(f", {name}={name}" for name in handed if name != "env")
+        more += f", minutes={minutes:g}" if minutes else ""
+        return f"jzero.train({given}, run_dir={str(path)!r}, resume=True{more})"
+    command = command or f"python experiments/{experiment}.py"
+    return f"{command} --run-dir {shlex.quote(str(path))} --resume" + (
+        f" --minutes {minutes:g}" if minutes else ""
+    )
 
 
 def versions(device: str = "") -> dict[str, str]:
@@ -234,6 +247,11 @@ def versions(device: str = "") -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found | {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+
+
+def _mapping(value: Any) -> Json:
+    """The value if it is one, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _check_letters(path: Path) -> None:

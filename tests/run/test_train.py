@@ -1,6 +1,7 @@
 """`jzero.train` with parts of one's own: in code, in a thread, from another folder, and what does not fit."""
 
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -299,12 +300,13 @@ def test_a_command_line_cannot_resume_an_environment_without_a_name(tmp_path):
 
     run_dir = tmp_path / "run"
     jzero.train(Local(), run_dir=run_dir, measure=measure, **SMALL)
-    said = r"error: the run in .* an env object, which no file holds; resume it with jzero.train\(env"
+    resume = f"jzero.train(env, run_dir={str(run_dir)!r}, resume=True)"
+    said = rf"error: the run in .* an env object, which no file holds; .* {re.escape(resume)}"
     with pytest.raises(SystemExit, match=said):
         cli.main(
             "train", suited("alphazero"), lambda env: measure, argv=["--resume", "--run-dir", str(run_dir)]
         )
-    assert resume_command("train", run_dir) == f"python -m jzero train --run-dir {run_dir} --resume"
+    assert resume_command("train", run_dir) == resume
 
 
 def test_a_resumed_run_takes_its_own_settings_and_what_is_given(tmp_path, monkeypatch):

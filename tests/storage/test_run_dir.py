@@ -301,3 +301,23 @@ def test_a_run_is_resumed_by_the_script_that_began_it(tmp_path):
         pass
     begun = f"python experiments/game.py --run-dir {tmp_path / 'b'} --resume"
     assert resume_command("game", tmp_path / "b") == begun
+
+
+@pytest.mark.parametrize(
+    ("handed", "command", "resume"),
+    [
+        ([], "python own.py", "python own.py --run-dir {0} --resume --minutes 5"),
+        ([], "", "jzero.train('go?size=5', run_dir='{0}', resume=True, minutes=5)"),  # in a notebook
+        (
+            ["network", "optimizer"],
+            "python -m jzero train",
+            "jzero.train('go?size=5', run_dir='{0}', resume=True, network=network, optimizer=optimizer, minutes=5)",
+        ),
+        (["env"], "python -m jzero train", "jzero.train(env, run_dir='{0}', resume=True, minutes=5)"),
+    ],
+)
+def test_a_run_that_no_command_can_resume_is_resumed_in_python(handed, command, resume, tmp_path):
+    config = {"train": {"env": "go?size=5"}, "handed_in": handed}
+    with RunDir.create(tmp_path / "run", "game", config, command=command):
+        pass
+    assert resume_command("game", tmp_path / "run", 5) == resume.format(tmp_path / "run")
