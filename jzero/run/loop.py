@@ -54,7 +54,7 @@ class Run:
         experiment: str,
         env: Env,
         config: RunConfig,
-        command: str = "",
+        command: str | None = None,
         parts: Parts = NOTHING,
         clock: Callable[[], float] | None = None,
     ) -> None:

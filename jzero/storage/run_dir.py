@@ -73,7 +73,7 @@ class RunDir:
         resume: bool = False,
         *,
         device: str = "",
-        command: str = "",
+        command: str | None = None,
         root: str | Path = "runs",
     ) -> Self:
         """Claims a run directory, a new one or (with `resume`) an existing one, and writes its config.json.
@@ -88,7 +88,7 @@ class RunDir:
           resume: continue the run in the directory. A truncated last line of its metrics is removed; call
             `rewind_metrics` once the checkpoint's iteration is known.
           device: the kind of device, for the record.
-          command: the command that starts this experiment, for `resume_command`.
+          command: the command that starts this experiment, for `resume_command`; "" if there is none.
           root: directory of runs without a `path`.
 
         Raises:
@@ -106,7 +106,7 @@ class RunDir:
                 run._remove({TRACEBACK} & {entry.name for entry in chosen.iterdir()})
                 run.rewind_metrics(math.inf)
             record = {"experiment": experiment, "config": config, "versions": versions(device)}
-            run.write_json(CONFIG, record | ({"command": command} if command else {}))
+            run.write_json(CONFIG, record | ({} if command is None else {"command": command}))
         except BaseException:
             run.close()
             raise
