@@ -5,9 +5,9 @@
 
 Needs pip install "jzero[envs]" brax. The environment is brax's `reacher`, MuJoCo's arm of two links in the plane,
 with episodes of 50 steps as in Gymnasium; each step costs the distance from the finger to the target and the sum
-of the squared torques, and an action lasts two steps. Random play earns about -42, no torques -11, a controller that
-knows the arm -3.9 (`experiments/players/reacher.py`), the agent about -4.2 with its search and -4.0 by its policy
-alone, after 40 minutes on one core.
+of the squared torques, and an action lasts two steps. Random play earns about -42, no torques -12, a controller
+that knows the arm -4.1 (`experiments/players/reacher.py`), the agent about -4.2 with its search and -4.0 by its
+policy alone, after 40 minutes on one core.
 """
 
 from __future__ import annotations
