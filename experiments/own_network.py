@@ -1,7 +1,10 @@
-"""Connect Four with a network, an optimiser and a loss that you write.
+"""Connect Four with a network, an optimiser and a loss that you write; then the analysis of its first move.
 
 python experiments/own_network.py
+python experiments/own_network.py RUN      in any folder and process, the analysis alone
 """
+
+import sys
 
 import flax.linen as nn
 import jax
@@ -38,8 +41,15 @@ def small_weights(spec, network, settings):
     return algorithm._replace(loss=loss)
 
 
-if __name__ == "__main__":
-    schedule = optax.warmup_cosine_decay_schedule(0.0, 2e-3, 100, 5000)
-    jzero.train(
-        "connect_four", network=network, optimizer=optax.adam(schedule), algorithm=small_weights, minutes=10
+def train(**options):
+    optimizer = optax.adam(optax.warmup_cosine_decay_schedule(0.0, 2e-3, 100, 5000))
+    return jzero.train(
+        "connect_four", network=network, optimizer=optimizer, algorithm=small_weights, **options
     )
+
+
+if __name__ == "__main__":
+    parts = {"network": network, "algorithm": small_weights}
+    agent = jzero.load(sys.argv[1], **parts) if sys.argv[1:] else train(minutes=10)
+    states = jzero.init_batch(agent.env, jax.random.key(0), 1)
+    print("visits:", agent.analyse(states, jax.random.key(1), num_simulations=200).visits[0])

@@ -1,14 +1,19 @@
 """The scripts that the pages on one's own network and training show: they run, and what they train is strong."""
 
 import functools
+import re
 import runpy
+import subprocess
+import sys
 
 import jax
 import pytest
 
 import jzero
 from jzero.algorithms.alphazero import position_of
-from tests.helpers.tiny import REPOSITORY
+from jzero.evaluate.measures import Strength
+from jzero.models.plan import SearchSettings
+from tests.helpers.tiny import REPOSITORY, child_environment
 
 EXPERIMENTS = REPOSITORY / "experiments"
 
@@ -50,4 +55,48 @@ def test_the_own_network_has_its_loss(tmp_path, capsys):
     losses = [float(each.loss(params, batch, jax.random.key(2))[0]) for each in (plain, mine)]
     norm = sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(params))
     assert losses[1] == pytest.approx(losses[0] + 1e-5 * norm, rel=1e-4)
-    assert len((EXPERIMENTS / "own_network.py").read_text().splitlines()) < 50
+
+
+SCRIPTS = ["own_network.py", "own_equinox_network.py"]
+SMALL = {
+    "games": 16,
+    "replay_plies": 16,
+    "batch_size": 16,
+    "updates": 2,
+    "warmup_iterations": 1,
+    "iterations": 3,
+    "search": SearchSettings(num_simulations=4),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_with_an_own_network_is_short(name):
+    code = re.sub(r'""".*?"""', "", (EXPERIMENTS / name).read_text(), count=1, flags=re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_own_network_trains_and_is_analysed_in_another_folder_and_process(name, tmp_path, cache):
+    pytest.importorskip("equinox")
+    script, before = runpy.run_path(str(EXPERIMENTS / name)), []
+    agent = script["train"](
+        run_dir=tmp_path / "run",
+        measure=lambda agent: before.append(agent) or Strength("nothing", 0.5, 0.4, 0.6),
+        **SMALL,
+    )
+    assert len(before) == 2
+    states = jzero.init_batch(agent.env, jax.random.key(0), 1)
+    visits = agent.analyse(states, jax.random.key(1), num_simulations=200).visits[0]
+    (tmp_path / "elsewhere").mkdir()
+    said = subprocess.run(
+        [sys.executable, EXPERIMENTS / name, tmp_path / "run"],
+        cwd=tmp_path / "elsewhere",
+        env=child_environment(cache),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"visits: {visits}" in said
+    assert visits.sum() == 200
