@@ -10,6 +10,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def write_atomic(path: Path, text: str) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def half_written(name: str) -> str | None:
+    """The file that `write_atomic` was writing when its process was killed and left a file called `name`.
+
+    None if `name` is not that of a temporary file.
+    """
+    found = re.fullmatch(r"\.(.+)\.\d+\.tmp", name)
+    return found[1] if found else None
 
 
 @contextlib.contextmanager

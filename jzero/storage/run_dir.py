@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jzero.pytrees import Json, PyTree, Record
-from jzero.storage.files import RunDirError, explained, read_json, to_json, write_atomic
+from jzero.storage.files import RunDirError, explained, half_written, read_json, to_json, write_atomic
 
 try:
     import fcntl
@@ -78,7 +78,8 @@ class RunDir:
     ) -> Self:
         """Claims a run directory, a new one or (with `resume`) an existing one, and writes its config.json.
 
-        A directory of a run without a checkpoint counts as new: its files are removed.
+        A directory of a run without a checkpoint counts as new: its files are removed, and so is what a process
+        killed during a write leaves.
 
         Args:
           path: the directory; None for a new `<root>/<experiment>/<YYYYmmdd-HHMMSS>`, or with `resume` for
@@ -123,7 +124,9 @@ class RunDir:
 
     def _check_content(self, experiment: str, resume: bool) -> None:
         with explained(self.path):
-            content = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+            names = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
+        left = [name for name in names if half_written(name) in UNSAVED]  # of a process that was killed
+        content = [name for name in names if name not in left]
         if not resume and CONFIG in content and UNSAVED.issuperset(content) and not has_checkpoint(self.path):
             self._remove(set(content) - {CONFIG})
         elif content and not resume:
@@ -138,6 +141,7 @@ class RunDir:
                 f"run directory {self.path} holds no run to resume (no {CONFIG}): "
                 "give the directory of a run, or omit --resume"
             )
+        self._remove(left)
 
     def _remove(self, names: Collection[str]) -> None:
         with explained(self.path):

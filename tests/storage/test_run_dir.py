@@ -93,6 +93,39 @@ def test_only_what_ended_before_its_first_checkpoint_is_removed(tmp_path, other)
     assert len(read_metrics(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("written", ["config.json", "metrics.jsonl"])
+def test_what_a_process_killed_in_its_first_write_leaves_is_removed(tmp_path, written):
+    code = f"""if True:
+        import os, signal, sys
+        from jzero.storage.files import write_atomic
+        from jzero.storage.run_dir import RunDir
+        def die(old, new):
+            if os.path.basename(new) == {written!r}:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.rename(old, new)
+        os.replace = die
+        print("ready", flush=True)
+        with RunDir.create(sys.argv[1], "connect_four", {{}}) as run:
+            write_atomic(run.path / "metrics.jsonl", "")
+    """
+    assert start_child(code, tmp_path).wait() == -signal.SIGKILL
+    assert [f.name for f in tmp_path.iterdir() if f.suffix == ".tmp"]
+    if written == "config.json":  # nothing can be resumed; the message says to begin anew, which works
+        with pytest.raises(RunDirError, match=r"no run to resume .*omit --resume"):
+            RunDir.create(tmp_path, "connect_four", {}, resume=True)
+    with RunDir.create(tmp_path, "connect_four", {}, resume=written != "config.json"):
+        assert {entry.name for entry in tmp_path.iterdir()} <= {"lock", "config.json", "metrics.jsonl"}
+    RunDir.create(tmp_path, "connect_four", {}).close()
+
+
+@pytest.mark.parametrize("name", [".thesis.tex.12.tmp", ".config.json.tmp", "config.json.12.tmp"])
+def test_other_peoples_temporary_files_are_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("x")
+    with pytest.raises(RunDirError, match="not empty"):
+        RunDir.create(tmp_path, "connect_four", {})
+    assert (tmp_path / name).exists()
+
+
 def test_somebody_elses_directory_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(RunDirError, match=r"not empty .*thesis.tex"):
