@@ -35,7 +35,9 @@ MOST_PLIES = 1000
 SECONDS = 8.0
 """Time limit in seconds; a game that has not ended by then counts as one of `MOST_PLIES`."""
 ROUND = 32
-"""Plies between two checks of the clock."""
+"""Most plies between two checks of the clock."""
+CALL = 0.5
+"""Seconds between two checks of the clock, if a ply takes less."""
 CACHE = Path("~/.cache/jzero/looks")
 """Folder of cached results."""
 
@@ -146,7 +148,7 @@ def _seen(env: Env, seed: int, say: Callable[[str], None]) -> _Seen:
     key = jax.random.key(seed)
     say("compiling random games, which measure lengths and rewards")
     begin = jax.jit(partial(_begin, env)).lower(key)
-    go_on = jax.jit(partial(_go_on, env)).lower(jax.eval_shape(partial(_begin, env), key), key)
+    go_on = jax.jit(partial(_go_on, env)).lower(jax.eval_shape(partial(_begin, env), key), key, jnp.int32(1))
     text = "".join((begin.as_text(), go_on.as_text(), jax.__version__, repr((seed, *_BOUNDS))))
     path = CACHE.expanduser() / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, RuntimeError):
@@ -165,12 +167,14 @@ def _seen(env: Env, seed: int, say: Callable[[str], None]) -> _Seen:
 
 def _play(begin: Callable, go_on: Callable, key: jax.Array, say: Callable[[str], None]) -> _Seen:
     """Plays random games with the compiled functions, until there are enough or the time is up."""
-    deadline, batches, plies = time.monotonic() + SECONDS, [], 0
+    deadline, batches, plies, at_once = time.monotonic() + SECONDS, [], 0, 1
     while len(batches) < LOOKS // SIDE_BY_SIDE and plies < ENOUGH_PLIES:
         batch_key = jax.random.fold_in(key, len(batches))
         games = begin(batch_key)
-        while (going := bool(games.going)) and time.monotonic() < deadline:
-            games = go_on(games, batch_key)
+        while (going := bool(games.going)) and (now := time.monotonic()) < deadline:
+            ply, games = int(games.ply), go_on(games, batch_key, jnp.int32(at_once))
+            played = int(games.ply) - ply  # waits for the call
+            at_once = _next_plies(at_once, (time.monotonic() - now) / played)
         batch = jax.device_get(games.seen)
         if going and batches:  # the games of earlier batches have ended
             break
@@ -189,6 +193,11 @@ def _play(begin: Callable, go_on: Callable, key: jax.Array, say: Callable[[str],
         equal=all(batch.equal for batch in batches),
         largest_number=max(batch.largest_number for batch in batches),
     )
+
+
+def _next_plies(plies: int, seconds: float) -> int:
+    """The plies of the next call after one of `plies`, each of which took `seconds`: at most twice as many."""
+    return max(1, min(2 * plies, ROUND, int(CALL / max(seconds, 1e-9))))
 
 
 class _Batch(NamedTuple):
@@ -220,9 +229,9 @@ def _begin(env: Env, key: jax.Array) -> _Batch:
     return _Batch(jnp.int32(0), states, jnp.zeros_like(states.rewards), seen, jnp.bool_(True))
 
 
-def _go_on(env: Env, batch: _Batch, key: jax.Array) -> _Batch:
-    """Plays up to `ROUND` more plies of the games."""
-    end = batch.ply + ROUND
+def _go_on(env: Env, batch: _Batch, key: jax.Array, plies: jax.Array) -> _Batch:
+    """Plays up to `plies`, i32[], more plies of the games."""
+    end = batch.ply + plies
     return jax.lax.while_loop(lambda now: now.going & (now.ply < end), partial(_one_ply, env, key), batch)
 
 

@@ -1,18 +1,18 @@
 """What random play shows of an environment is compared with what is known of the games."""
 
-import itertools
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jzero_envs.blob import Blob
 from jzero_envs.tic_tac_toe import TicTacToe
 
 from jzero import look as look_lib
 from jzero.env import init_batch
-from jzero.look import LOOKS, MOST_PLIES, Facts, look
+from jzero.look import LOOKS, MOST_PLIES, SECONDS, Facts, look
 from tests.helpers.env_examples import Aim, Dice, TwoPiles
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -115,13 +115,55 @@ def test_a_folder_that_cannot_be_written_is_no_error(files):
     assert played(TwoPiles())[1]
 
 
-def test_games_that_take_too_long_are_taken_for_the_longest(files, monkeypatch):
-    clock = itertools.count(step=5)
-    monkeypatch.setattr(look_lib, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(look_lib, "ROUND", 2)
-    facts, _ = played(TwoPiles())
-    assert facts.ended
-    assert facts.longest == MOST_PLIES
+class Endless(Dice):
+    """Whatever the sum, nobody stops."""
+
+    def step(self, state, action, key):
+        no = jnp.bool_(False)
+        return super().step(state, action, key).replace(terminated=no, truncated=no)
+
+
+@cache
+def compiled(env):
+    """The two compiled functions of random games."""
+    begin, key = partial(look_lib._begin, env), jax.random.key(0)
+    go_on = jax.jit(partial(look_lib._go_on, env)).lower(jax.eval_shape(begin, key), key, jnp.int32(1))
+    return jax.jit(begin).lower(key).compile(), go_on.compile()
+
+
+def timed(env, monkeypatch, seconds_per_ply):
+    """What was seen of random games, the seconds that it took and the plies of each call. Only plies take time."""
+    begin, go_on = compiled(env)
+    clock, calls = [0.0], []
+
+    def play(games, key, plies):
+        calls.append(int(plies))
+        after = go_on(games, key, plies)
+        clock[0] += seconds_per_ply * int(after.ply - games.ply)
+        return after
+
+    monkeypatch.setattr(look_lib, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    return look_lib._play(begin, play, jax.random.key(0), lambda text: None), clock[0], calls
+
+
+@pytest.mark.parametrize("seconds_per_ply", [0.1, 1.0, 3.0])
+def test_slow_games_are_played_about_as_long_as_the_time_limit(monkeypatch, seconds_per_ply):
+    seen, seconds, _ = timed(Endless(), monkeypatch, seconds_per_ply)
+    assert SECONDS <= seconds < SECONDS + max(1.0, seconds_per_ply)
+    assert seen.ended.all()
+    assert (seen.plies == MOST_PLIES).all()
+
+
+def test_what_is_seen_does_not_depend_on_the_speed(monkeypatch):
+    fast, _, many = timed(TwoPiles(), monkeypatch, 0.0)
+    slow, seconds, single = timed(TwoPiles(), monkeypatch, 0.12)
+    assert seconds < SECONDS
+    assert max(single) < max(many)
+    jax.tree.map(np.testing.assert_array_equal, fast, slow)
+
+
+def test_fast_games_are_played_in_few_calls(monkeypatch):
+    assert timed(Endless(), monkeypatch, 0.0)[2][:8] == [1, 2, 4, 8, 16, 32, 32, 32]
 
 
 def test_few_of_long_games_are_played(files, monkeypatch):
