@@ -60,7 +60,7 @@ class Facts(NamedTuple):
     ended: bool
     """Whether at least one game ended, or the time was up before any could."""
     largest_reward: float
-    """Largest absolute reward of a step."""
+    """Largest absolute reward of a step; NaN if one was NaN."""
     largest_return: float
     """Largest absolute undiscounted return of a game."""
     shapes: tuple[tuple[int, ...], ...]
@@ -68,7 +68,7 @@ class Facts(NamedTuple):
     shared: bool = False
     """Whether several players always get the same rewards: they cooperate."""
     largest_number: float = 1.0
-    """Largest absolute number of an observation, except bytes, which may be pixels."""
+    """Largest absolute number of an observation, except bytes, which may be pixels; NaN if one was NaN."""
 
     @property
     def points(self) -> bool:
@@ -188,10 +188,10 @@ def _play(begin: Callable, go_on: Callable, key: jax.Array, say: Callable[[str],
         chance=any(batch.chance for batch in batches),
         plies=np.concatenate([batch.plies for batch in batches]),
         ended=np.concatenate([batch.ended for batch in batches]),
-        largest_reward=max(batch.largest_reward for batch in batches),
+        largest_reward=np.max([batch.largest_reward for batch in batches]),
         largest_return=np.concatenate([batch.largest_return for batch in batches]),
         equal=all(batch.equal for batch in batches),
-        largest_number=max(batch.largest_number for batch in batches),
+        largest_number=np.max([batch.largest_number for batch in batches]),
     )
 
 

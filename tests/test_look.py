@@ -1,5 +1,6 @@
 """What random play shows of an environment is compared with what is known of the games."""
 
+import math
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -61,6 +62,28 @@ class Counting(Dice):
 def test_the_largest_number_of_an_observation_is_seen_except_bytes():
     assert look(TicTacToe()).largest_number <= 1
     assert look(Counting()).largest_number == 150
+
+
+class SeldomBroken(Counting):
+    """In one game of forty, a number is none."""
+
+    def init(self, key):
+        state = super().init(key)
+        return state.replace(ply=jnp.where(jax.random.uniform(key) < 1 / 40, -1, state.ply))
+
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        broken = jnp.where(state.ply < 0, jnp.nan, after.rewards)
+        return after.replace(rewards=broken)
+
+    def observe(self, state):
+        return super().observe(state) | {"share": jnp.log(state.ply + 1.0)}
+
+
+def test_a_number_that_is_not_finite_is_seen_in_any_game():
+    facts = look(SeldomBroken())
+    assert math.isnan(facts.largest_reward)
+    assert math.isinf(facts.largest_number)
 
 
 def test_continuous_actions_are_played_too():

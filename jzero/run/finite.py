@@ -12,6 +12,7 @@ import numpy as np
 
 from jzero.agent import Agent
 from jzero.env import observe_batch
+from jzero.look import Facts
 from jzero.pytrees import PyTree, States
 
 LOWER = "lower --learning-rate or --max-grad-norm"
@@ -62,7 +63,7 @@ def cause_in_play(agent: Agent, states: States, *, learned: bool) -> str:
         )
     return (
         "weights are finite, and so are observations and the network's output in the current positions; the cause "
-        f"was in an earlier position: {_checks(agent)} searches for one"
+        f"was in an earlier position: {_checks(agent.name)} searches for one"
     )
 
 
@@ -91,11 +92,26 @@ def _in_environment(agent: Agent, states: States) -> str:
     """Which outputs of the environment are not finite; "" if all are finite."""
     parts = {"an observation": observe_batch(agent.env, states), "a reward": states.rewards}
     bad = [name for name, part in parts.items() if not _finite(part)]
-    return f"{' and '.join(bad)} of the environment is not finite; {_checks(agent)} says which" if bad else ""
+    said = f"{' and '.join(bad)} of the environment is not finite; {_checks(agent.name)} says which"
+    return said if bad else ""
 
 
-def _checks(agent: Agent) -> str:
-    return f"`python -m jzero check {shlex.quote(agent.name)}`"
+def check_facts(name: str, facts: Facts) -> None:
+    """Raises ValueError if a number of random games of the environment called `name` is not finite.
+
+    Its returns are not looked at: an emulator, which is not played, counts as one of infinite returns.
+    """
+    numbers = {"a reward": facts.largest_reward, "an observation": facts.largest_number}
+    bad = [f"{what} of {name!r} ({number})" for what, number in numbers.items() if not math.isfinite(number)]
+    if bad:
+        raise ValueError(
+            f"{' and '.join(bad)} is not finite in random games, from which the settings follow: look for a "
+            f"division, a logarithm or an overflow in the environment; {_checks(name)} says at which ply"
+        )
+
+
+def _checks(name: str) -> str:
+    return f"`python -m jzero check {shlex.quote(name)}`"
 
 
 def _finite(tree: PyTree) -> bool:

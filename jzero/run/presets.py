@@ -24,6 +24,7 @@ from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.networks.supports import scale
 from jzero.run.config import AlgorithmName, RunConfig, TrainConfig
+from jzero.run.finite import check_facts
 from jzero.run.progress import working
 
 LOOKAHEAD = 24
@@ -53,9 +54,15 @@ def suited(*algorithms: AlgorithmName) -> dict[str, Callable[[str, Env], RunConf
 
 
 def seen(name: str, env: Env) -> Facts:
-    """Measures random games of the environment called `name` and prints the progress."""
+    """Measures random games of the environment called `name` and prints the progress.
+
+    Raises:
+      ValueError: a reward or an observation is not finite.
+    """
     with working(f"{name}: measuring random games") as step:
-        return look(env, say=lambda text: step(f"{name}: {text}"))
+        facts = look(env, say=lambda text: step(f"{name}: {text}"))
+    check_facts(name, facts)
+    return facts
 
 
 def _check_ends(name: str, facts: Facts) -> None:

@@ -1,10 +1,11 @@
 """Settings that follow from an environment."""
 
 import json
+import math
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -62,6 +63,38 @@ class Counting(Dice):
 
     def observe(self, state):
         return {"total": state.total, "ply": 1000 * state.ply}
+
+
+@dataclass(frozen=True)
+class Broken(Dice):
+    """Has a number that is none at its last ply."""
+
+    number: float
+    place: str
+
+    def step(self, state, action, key):
+        after = super().step(state, action, key)
+        broken = jnp.where(after.ply == 3, self.number, after.rewards)
+        return after.replace(rewards=broken) if self.place == "reward" else after
+
+    def observe(self, state):
+        number = jnp.where(state.ply == 3, self.number, 0) if self.place == "observation" else jnp.float32(0)
+        return super().observe(state) | {"number": number}
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "muzero"])
+@pytest.mark.parametrize(
+    ("number", "place", "said"),
+    [
+        (math.nan, "reward", "a reward of 'broken' (nan)"),
+        (-math.inf, "reward", "a reward of 'broken' (inf)"),
+        (math.nan, "observation", "an observation of 'broken' (nan)"),
+    ],
+)
+def test_numbers_of_an_environment_that_are_not_finite_are_refused(algorithm, number, place, said):
+    told = f"{said} is not finite in random games, .*; `python -m jzero check broken` says at which ply$"
+    with pytest.raises(ValueError, match=rf"^{told.replace('(', '[(]').replace(')', '[)]')}"):
+        suited(algorithm)[algorithm]("broken", Broken(number, place))
 
 
 def test_large_numbers_of_an_observation_are_told_of():

@@ -20,7 +20,7 @@ from jzero.evaluate import strength
 from jzero.evaluate.measures import Strength
 from jzero.models.plan import SearchSettings
 from jzero.networks import from_flax
-from jzero.run import cli
+from jzero.run import cli, train_command
 from jzero.run import train as train_lib
 from jzero.run.build import Parts
 from jzero.run.config import TrainConfig
@@ -160,6 +160,25 @@ def test_the_default_measurements_are_taken(tmp_path, monkeypatch):
 def test_what_does_not_fit_is_named(arguments, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         jzero.train("tic_tac_toe", run_dir=tmp_path / "run", measure=measure, **(SMALL | arguments))
+
+
+class NoNumbers(TwoPiles):
+    """Its rewards are none."""
+
+    def take(self, state, action, key):
+        return super().take(state, action, key)._replace(rewards=jnp.full(2, jnp.nan))
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "muzero"])
+def test_rewards_that_are_not_finite_are_refused_with_the_environments_name(algorithm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = f"{__name__}:NoNumbers"
+    said = f"a reward of '{name}' [(]nan[)] is not finite in random games, .* `python -m jzero check {name}`"
+    with pytest.raises(ValueError, match=said):
+        jzero.train(name, algorithm=algorithm, **SMALL)
+    with pytest.raises(SystemExit, match=f"^error: {said}"):
+        train_command.main(["--env", name, "--algorithm", algorithm])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_optimiser_or_a_network_that_does_not_fit_the_checkpoint_is_named(tmp_path):
