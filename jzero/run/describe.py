@@ -1,4 +1,4 @@
-"""Memory and time that a run needs, printed before it starts.
+"""Memory, disk and time that a run needs, printed before it starts.
 
 Axes: B games per device, W worlds.
 """
@@ -17,7 +17,8 @@ from jzero.models.model import Model
 from jzero.models.policies import evaluates_afterstates
 from jzero.program import TrainState
 from jzero.pytrees import Embedding, Params, PyTree, States
-from jzero.run.config import TrainConfig
+from jzero.run.config import RunConfig, TrainConfig
+from jzero.run.save import HEAVY, LIGHT
 from jzero.search import tree_nbytes
 from jzero.search.chance import Decide
 
@@ -31,20 +32,19 @@ def least_seconds(model: Model, train: TrainConfig, state: TrainState) -> float 
     return None if flops is None else flops / _flops_per_second()
 
 
-def describe(model: Model, train: TrainConfig, state: TrainState, least: float | None) -> str:
-    """One line with the main settings, the memory of trees and replay, and the least time per iteration.
+def describe(model: Model, config: RunConfig, state: TrainState, least: float | None) -> str:
+    """One line with the main settings, memory (trees, replay), disk (checkpoints) and the least time per iteration.
 
     Args:
       model: the model that the search plans with.
-      train: the settings.
+      config: the settings.
       state: arrays, or only their shapes and dtypes.
       least: the result of `least_seconds`.
     """
-    size = sum(x.size for x in jax.tree.leaves(state.params))
+    train, size = config.train, sum(x.size for x in jax.tree.leaves(state.params))
     search = train.search
     worlds = f"{search.worlds} worlds x " if search.worlds > 1 else ""
-    replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
-    trees = _tree_bytes(train, model, state)
+    trees, replay = _tree_bytes(train, model, state), _nbytes(state.replay)
     narrow = (
         " in bfloat16" if train.network.bf16 else ", products in bfloat16" if train.network.narrow else ""
     )
@@ -55,8 +55,18 @@ def describe(model: Model, train: TrainConfig, state: TrainState, least: float |
         f"simulations (trees of {_mebibytes(trees)} per device), replay of "
         f"{train.games * train.replay_plies:,} positions ({_mebibytes(replay)}), "
         f"{train.network.kind} network of {size:,} parameters{narrow} (an iteration plays "
-        f"{train.games * train.plies:,} positions{bound}), seed {train.seed}"
+        f"{train.games * train.plies:,} positions{bound}), {_on_disk(config, state)}, seed {train.seed}"
     )
+
+
+def _on_disk(config: RunConfig, state: TrainState) -> str:
+    """The size of a checkpoint as text, before compression."""
+    light, heavy = (_nbytes([getattr(state, name) for name in names]) for names in (LIGHT, HEAVY))
+    text = f"checkpoints of {_mebibytes(light)} on disk"
+    if not config.save_replay:
+        return text
+    newest = "the newest" if config.keep_newest == 1 else f"the newest {config.keep_newest}"
+    return f"{text}, {newest} with a replay of {_mebibytes(heavy)} (--no-save-replay leaves it out)"
 
 
 def check_memory(model: Model, train: TrainConfig, state: TrainState) -> None:
@@ -68,8 +78,7 @@ def check_memory(model: Model, train: TrainConfig, state: TrainState) -> None:
     if room is None:
         return
     trees = _tree_bytes(train, model, state)
-    replay = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.replay))
-    replay //= jax.device_count()
+    replay = _nbytes(state.replay) // jax.device_count()
     if trees + replay <= room:
         return
     games, share = train.games // jax.device_count(), room / (trees + replay)
@@ -79,6 +88,11 @@ def check_memory(model: Model, train: TrainConfig, state: TrainState) -> None:
         f"{train.replay_plies:,} plies per game take {_mebibytes(replay)}: lower --games (now {train.games:,}; "
         f"{int(train.games * share):,} would fit), --search.num-simulations or --replay-plies"
     )
+
+
+def _nbytes(tree: PyTree) -> int:
+    """Bytes of arrays, or of their shapes and dtypes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _mebibytes(size: float) -> str:

@@ -105,7 +105,7 @@ class Run:
         self.path = self.dir.path if self.dir is not None else Path(str(config.run_dir))
         if self.leads:  # before any of the memory that it speaks of is taken
             least = least_seconds(self.algorithm.model, config.train, self.program.abstract)
-            said = describe(self.algorithm.model, config.train, self.program.abstract, least)
+            said = describe(self.algorithm.model, config, self.program.abstract, least)
             print(f"{experiment}: {said}\nrun directory: {self.path}", flush=True)
             if not config.resume:
                 self._say_if_late(least or 0.0)

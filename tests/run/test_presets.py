@@ -261,10 +261,11 @@ def test_a_run_says_what_it_will_take(monkeypatch):
     config = tiny()
     env = make(config.env)
 
-    def said_of(config):
+    def said_of(config, **options):
         algorithm, program = build(env, config)
-        run = algorithm.model, config, program.abstract
-        return estimate.describe(*run, estimate.least_seconds(*run))
+        model, shapes = algorithm.model, program.abstract
+        least = estimate.least_seconds(model, config, shapes)
+        return estimate.describe(model, RunConfig(train=config, **options), shapes, least)
 
     def seconds(said):
         return float(said.partition("at least ")[2].split(" ")[0])
@@ -272,6 +273,10 @@ def test_a_run_says_what_it_will_take(monkeypatch):
     said = said_of(config)
     assert said.startswith("alphazero in tic_tac_toe, 8 games side by side on ")
     assert re.search(r"replay of 144 positions \(0\.0\d+ MiB\)", said)
+    kept = r"checkpoints of 0\.057 MiB on disk, the newest 2 with a replay of 0\.012 MiB \(--no-save-replay leaves"
+    assert re.search(kept, said)
+    assert "the newest with a replay of" in said_of(config, keep_newest=1)
+    assert "checkpoints of 0.057 MiB on disk, seed" in said_of(config, save_replay=False)
     assert "an iteration plays 48 positions: at least " in said
     assert 0 < seconds(said) < 10
     assert re.search(r"mlp network of [\d,]+ parameters \(an", said)
