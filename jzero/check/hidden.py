@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jzero.check.rows import differ, is_key, row_bytes
+from jzero.check.draws import apart
+from jzero.check.rows import differ, host, is_key, row_bytes
 from jzero.env import Env, is_finished
 from jzero.pytrees import PyTree, States
 
@@ -29,7 +31,7 @@ def hidden_problems(
     Games with equal observations and different states are played side by side with the same actions and keys. If
     chance comes from the key, they stay equal, or another key changes the step too. Environments that declare
     hidden information (`resample`, `hidden_information`) are not checked. Numbers sampled in advance that are not
-    keys are found only if two games start with equal observations.
+    keys are found if two games start with equal observations, or if `init` draws them apart from what is seen.
 
     Args:
       env: the environment.
@@ -40,18 +42,19 @@ def hidden_problems(
     """
     if hasattr(env, "resample") or getattr(env, "hidden_information", False):
         return []
-    states = game.init(jax.random.key(seed))
-    for twins in _twins(game, states, game.init(jax.random.key(seed + 1))):
+    states, others = (game.init(jax.random.key(number)) for number in (seed, seed + 1))
+    for twins in _twins(game, states, others, apart(env.init)):
         ply = _first_parting(game, choose, states, twins, jax.random.key(seed), max_plies)
         if ply is not None:
             return [f"{DICE_IN_STATE} (first at ply {ply})"]
     return []
 
 
-def _twins(game: Any, states: States, others: States) -> Iterator[PyTree]:
+def _twins(game: Any, states: States, others: States, groups: list[list[int]]) -> Iterator[PyTree]:
     """Yields states [G] that may have the observations of `states` with other hidden parts, from other keys.
 
-    First other initial states with equal observations, then the states themselves with the random keys of others.
+    First other initial states with equal observations, then the states themselves with the random keys of others,
+    and with those `groups` of leaves (see `apart`) of others that are not seen.
     """
     place = {view: row for row, view in enumerate(_views(game, others))}
     rows = np.array([place.get(view, row) for row, view in enumerate(_views(game, states))])
@@ -60,6 +63,20 @@ def _twins(game: Any, states: States, others: States) -> Iterator[PyTree]:
     pairs = list(zip(leaves, jax.tree.leaves(others), strict=True))
     keyed = [other if _keeps_keys(leaf, other) else leaf for leaf, other in pairs]
     yield jax.tree.unflatten(structure, keyed)
+    hidden = list(leaves)
+    for group in groups:
+        one = [other if index in group else leaf for index, (leaf, other) in enumerate(pairs)]
+        unseen = ~_look_different(game, states, jax.tree.unflatten(structure, one))
+        for index in group:
+            leaf, other = pairs[index]
+            hidden[index] = _where(unseen, other, leaf)
+    yield jax.tree.unflatten(structure, hidden)
+
+
+def _where(rows: np.ndarray, leaf: PyTree, other: PyTree) -> PyTree:
+    """[G, ...] `leaf` in these rows, bool[G], `other` elsewhere."""
+    chosen = rows.reshape(-1, *[1] * (leaf.ndim - 1))
+    return host((jnp if is_key(leaf) else np).where(chosen, leaf, other))
 
 
 def _views(game: Any, states: States) -> list[bytes]:

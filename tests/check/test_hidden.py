@@ -113,15 +113,47 @@ class NowAndThenTheKey(RawKey):
         return coin ^ jax.random.bernoulli(key, 0.05), hidden
 
 
+class Seed(RandomStart):
+    """A number from which a ply's key is made."""
+
+    def hide(self, key):
+        return jax.random.bits(key)
+
+    def toss(self, state, key):
+        return jax.random.bernoulli(jax.random.fold_in(jax.random.key(state.hidden), state.ply)), state.hidden
+
+
+class RandomStartTosses(DrawnInAdvance):
+    def show(self, key):
+        return jax.random.uniform(key)
+
+
+class KeyOfEachPly(RandomStart):
+    def hide(self, key):
+        return jax.random.key_data(jax.random.split(key, 10))
+
+    def toss(self, state, key):
+        return jax.random.bernoulli(jax.random.wrap_key_data(state.hidden[state.ply])), state.hidden
+
+
+class LastTossOfRandomStart(LastTossOnly, RandomStartTosses):
+    pass
+
+
 DISHONEST = [TypedKey, RawKey, RandomStart, DrawnInAdvance, LastTossOnly, NowAndThenTheKey]
+DISHONEST += [Seed, RandomStartTosses, KeyOfEachPly, LastTossOfRandomStart]
 
 
-@pytest.mark.parametrize(("env", "num_games"), [*((env, 8) for env in DISHONEST), (RawKey, 1)])
+@pytest.mark.parametrize(("env", "num_games"), [*((env, 8) for env in DISHONEST), (RawKey, 1), (Seed, 1)])
 def test_chance_that_the_state_decides_is_found_and_how_to_mend_it(env, num_games):
     with pytest.raises(EnvError, match=r"a search sees the dice: sample chance in step from step's key") as e:
         check_env(env(), num_games=num_games, max_plies=12)
     assert len(str(e.value).splitlines()) == 2
-    assert "(first at ply 9)" in str(e.value) if env is LastTossOnly else "(first at ply " in str(e.value)
+    assert (
+        "(first at ply 9)" in str(e.value)
+        if issubclass(env, LastTossOnly)
+        else "(first at ply " in str(e.value)
+    )
 
 
 class Salted(RawKey):
@@ -146,6 +178,26 @@ class OrderOfTheDeck(Coins):
         return state.hidden[jax.random.randint(key, (), 0, 4)] % 2 == 0, state.hidden
 
 
+class Cached(RandomStartTosses):
+    """What is seen is kept beside what it comes from; both change together."""
+
+    def hide(self, key):
+        return {"goal": jax.random.randint(key, (), 0, 9), "squares": jax.random.randint(key, (), 0, 9) ** 2}
+
+    def show(self, key):
+        return jax.random.uniform(key) + self.hide(key)["goal"]
+
+    def toss(self, state, key):
+        return state.hidden["squares"] % 2 == 0, state.hidden
+
+
+class Unused(RandomStartTosses):
+    """The tosses that init drew change the order of the faces of an honest coin."""
+
+    def toss(self, state, key):
+        return jax.random.bernoulli(key) ^ state.hidden[state.ply], state.hidden
+
+
 class Declared(DrawnInAdvance):
     """Cards that were dealt face down, and a class that says so."""
 
@@ -157,6 +209,8 @@ class Redrawn(DrawnInAdvance):
         return state._replace(hidden=self.hide(key))
 
 
-@pytest.mark.parametrize("env", [Coins, Salted, KeyOfNoUse, OrderOfTheDeck, Declared, Redrawn])
+@pytest.mark.parametrize(
+    "env", [Coins, Salted, KeyOfNoUse, OrderOfTheDeck, Cached, Unused, Declared, Redrawn]
+)
 def test_honest_chance_and_hidden_cards_are_not_taken_for_dice_in_the_state(env):
     assert check_env(env(), num_games=16, max_plies=12).finished == 16
