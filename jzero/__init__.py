@@ -6,6 +6,8 @@ plots.
 
 import importlib
 import importlib.util
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +49,11 @@ __all__ = [
     "step_batch",
     "train",
 ]
+
+try:
+    tempfile.gettempdir()
+except FileNotFoundError:  # absl, which chex imports, asks for it where nothing can be written
+    tempfile.tempdir = os.curdir
 
 _MODULES = {
     "jzero.agent": ("Agent",),

@@ -38,6 +38,15 @@ def test_an_environment_and_its_check_need_no_networks():
     assert not loaded.intersection(HEAVY)
 
 
+def test_nothing_needs_a_folder_for_temporary_files():
+    nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']"
+    loaded = loaded_by(
+        f"{nowhere}; import jzero; jzero.search.muzero_policy; jzero.run.cli; jzero.show.report"
+    )
+    assert "chex" in loaded
+    assert "matplotlib" not in loaded  # it needs one when it is imported
+
+
 def test_every_public_name_is_there_and_those_for_types_are_the_same():
     for name in jzero.__all__:
         assert getattr(jzero, name) is not None

@@ -1,19 +1,20 @@
 """Line charts as small inline SVG: thinned, without fonts or links, in the colours of the page."""
 
+from __future__ import annotations
+
 import io
 import math
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jzero.show.words import number, short_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 POINTS = 150  # of a line; more than are visible at the size of a chart
 
@@ -119,6 +120,9 @@ def line_chart(
       size: width and height in units of 72 pixels; the page may scale it.
       markers: also draw a dot at each point.
     """
+    import matplotlib  # at import it looks for a folder to write to, which may only be that of the run
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -146,6 +150,8 @@ def _floats(values: Sequence[Any]) -> np.ndarray:
 
 
 def _dress(axes: Axes, x_label: str) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_xlabel(x_label, labelpad=3)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))

@@ -23,6 +23,7 @@ import re
 import shlex
 import shutil
 import socket
+import tempfile
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -101,6 +102,8 @@ class RunDir:
         with explained(chosen):
             chosen.mkdir(parents=True, exist_ok=True)
             run = cls(chosen, _acquire(chosen))
+        if not os.access(tempfile.gettempdir(), os.W_OK):
+            tempfile.tempdir = str(chosen.absolute())  # the one folder that can be written
         try:
             run._check_content(experiment, resume)
             if resume:
