@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
@@ -39,6 +39,21 @@ class OptimizerSettings:
                 self.schedule_updates,
                 low=self.warmup_updates + 1,
             )
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raises ValueError unless `optimizer` is an optax transformation."""
+    if all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
+        return
+    if callable(optimizer):
+        name = getattr(optimizer, "__name__", type(optimizer).__name__)
+        raise ValueError(
+            f"optimizer is the function {name}; expected an optax transformation: call it, as in optax.adam(1e-3)"
+        )
+    raise ValueError(
+        f"optimizer is {optimizer!r}; expected an optax transformation, such as optax.adam(1e-3); the step size "
+        "alone is the setting learning_rate"
+    )
 
 
 def make_optimizer(settings: OptimizerSettings) -> optax.GradientTransformation:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -29,10 +31,34 @@ def check(
         (below, "less than", lambda bound: value < bound),
     ]
     given = [(bound, words, holds) for bound, words, holds in bounds if bound is not None]
-    # `not holds` also refuses NaN.
-    if any(not holds(bound) for bound, _, holds in given):
+    try:
+        # `not holds` also refuses NaN.
+        refused = any(not holds(bound) for bound, _, holds in given)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}, of type {type(value).__name__}; expected a number") from None
+    if refused:
         wanted = " and ".join(f"{words} {bound:g}" for bound, words, _ in given)
         raise ValueError(f"{name} is {value!r}; it must be {wanted}")
+
+
+def check_parts(cls: type, values: Mapping[str, Any]) -> None:
+    """Raises ValueError for fields of the dataclass `cls` that are settings, and whose value is something else."""
+    for name, kind in _parts(cls).items():
+        value = values.get(name)
+        if name not in values or isinstance(value, kind):
+            continue
+        given = value if isinstance(value, Mapping) and all(isinstance(key, str) for key in value) else {}
+        options = ", ".join(f"{key}={item!r}" for key, item in given.items()) or "..."
+        raise ValueError(
+            f"{name} is {value!r}; expected {kind.__module__}.{kind.__name__}: write "
+            f"{name}={kind.__name__}({options})"
+        )
+
+
+@functools.cache
+def _parts(cls: type) -> dict[str, type]:
+    """The fields of a dataclass that are settings themselves, and their classes."""
+    return {name: hint for name, hint in get_type_hints(cls).items() if dataclasses.is_dataclass(hint)}
 
 
 def full_path(path: str | Path) -> Path:

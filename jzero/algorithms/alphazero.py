@@ -24,6 +24,7 @@ from jzero.metrics import Metrics, mean, one
 from jzero.models.model import from_mover, mask_logits
 from jzero.models.plan import SearchSettings, make_planner
 from jzero.models.simulator import simulator_model
+from jzero.networks.check import check_kind
 from jzero.networks.network import Network
 from jzero.networks.supports import to_unit
 from jzero.pytrees import OneState, Params
@@ -53,8 +54,10 @@ def alphazero(spec: EnvSpec, network: Network, settings: AlphaZeroSettings) -> A
     """AlphaZero: plans with the environment itself.
 
     Raises:
-      ValueError: the environment cannot be searched by stepping its states, or the settings do not fit it.
+      ValueError: the network is not a `Network`, the environment cannot be searched by stepping its states, or the
+        settings do not fit it.
     """
+    check_kind(network, Network, "alphazero")
     _check(spec, network, settings)
     model = simulator_model(spec, network, discount=settings.discount)
 

@@ -34,6 +34,7 @@ from jzero.metrics import Mean, Metrics, one
 from jzero.models.learned import Latent, LearnedModel, learned_model
 from jzero.models.plan import make_planner
 from jzero.networks import LearnedNetwork, Support, squashed
+from jzero.networks.check import check_kind
 from jzero.pytrees import Observation, Params
 from jzero.replay import Replay, update_priorities
 
@@ -42,9 +43,10 @@ def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) ->
     """MuZero: plans with a learned model.
 
     Raises:
-      ValueError: a single value cannot represent the environment's players, or the settings need the environment
-        itself.
+      ValueError: the network is not a `LearnedNetwork`, a single value cannot represent the environment's players,
+        or the settings need the environment itself.
     """
+    check_kind(network, LearnedNetwork, "muzero")
     _check(spec, settings)
     options = settings.muzero
     learned = make_learned(spec, network, settings)

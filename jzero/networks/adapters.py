@@ -26,7 +26,7 @@ def from_flax(module: nn.Module, *, value_limit: float = 1.0) -> Network:
     Args:
       module: without state that changes in a forward pass (no BatchNorm in training mode) and without dropout: a
         row's outputs depend on that row only.
-      value_limit: largest absolute value of its outputs.
+      value_limit: as in `jzero.networks.Network`.
     """
     return Network(module.init, module.apply, value_limit)  # pyrefly: ignore
 
@@ -41,7 +41,7 @@ def from_equinox(make: Callable[[jax.Array], Any], *, value_limit: float = 1.0) 
 
     Args:
       make: key -> the module; `module(observation)` returns (policy logits f32[A], value f32[] or f32[P]).
-      value_limit: largest absolute value of its outputs.
+      value_limit: as in `jzero.networks.Network`.
     """
     return Network(partial(_init_equinox, make), partial(_apply_equinox, make), value_limit)
 

@@ -32,7 +32,8 @@ class Network(NamedTuple):
     apply: Apply
     """A row's outputs depend on that row only."""
     value_limit: float = 1.0
-    """Largest absolute value of its outputs. Above 1, values are on MuZero's scale h."""
+    """Largest absolute value of its outputs, which are returns of the game. Above 1, errors of values are measured
+    on MuZero's scale h: the squared difference of h(value) and h(return), each divided by h(value_limit)."""
     prepare: Callable[[Any, Any], Any] = unprepared
     """(params, shapes of the observation) -> prepared params for `apply`, with the same results and less work per
     call. Called once before a search."""

@@ -20,10 +20,10 @@ from jzero.check import check_shapes
 from jzero.env import Env
 from jzero.env_spec import EnvSpec, describe
 from jzero.networks import LearnedNetwork, Network
-from jzero.networks.check import check_network
+from jzero.networks.check import check_kind, check_network
 from jzero.networks.make import learned_network, make_learned_network, policy_value_network
 from jzero.optimizer import make_optimizer
-from jzero.program import Program, make_program
+from jzero.program import Program, check_loss, make_program
 from jzero.pytrees import Params
 from jzero.registry import load_named
 from jzero.run.config import TrainConfig
@@ -52,7 +52,14 @@ def build_algorithm(env: Env, config: TrainConfig, parts: Parts = NOTHING) -> Al
     """
     spec = describe(env, config.env)
     make: MakeAlgorithm = parts.algorithm or (alphazero if config.algorithm == "alphazero" else muzero)
-    return make(spec, build_network(spec, config, parts), config)
+    made = make(spec, build_network(spec, config, parts), config)
+    if not isinstance(made, Algorithm):
+        name = getattr(make, "__name__", type(make).__name__)
+        raise ValueError(
+            f"algorithm {name} returns {type(made).__name__}; expected jzero.Algorithm: end it with `return "
+            "algorithm`, or `return algorithm._replace(loss=loss)`"
+        )
+    return made
 
 
 def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) -> AnyNetwork:
@@ -66,15 +73,22 @@ def build_network(spec: EnvSpec, config: TrainConfig, parts: Parts = NOTHING) ->
         return _own_network(spec, config)
     if callable(found) and not isinstance(found, (Network, LearnedNetwork)):
         found = found(spec)
-    expected = Network if config.algorithm == "alphazero" else LearnedNetwork
-    if not isinstance(found, expected):
-        raise ValueError(
-            f"network is {type(found).__name__}; expected jzero.networks.{expected.__name__}, or a function of "
-            f"EnvSpec that returns one, for algorithm {config.algorithm!r}: make it with jzero.networks.from_flax, "
-            "from_equinox or from_haiku, or from plain functions"
-        )
+    check_kind(found, Network if config.algorithm == "alphazero" else LearnedNetwork, config.algorithm)
+    if isinstance(found, Network):
+        _check_limit(found, config.network.value_limit)
     check_network(spec, found, config.muzero.atoms)
     return found
+
+
+def _check_limit(network: Network, limit: float) -> None:
+    """Raises ValueError for a network whose values end at 1 in a game of larger scores."""
+    if network.value_limit == 1 < limit:
+        raise ValueError(
+            f"network has value_limit 1, but this game's returns reach {limit:g} (network.value_limit in the "
+            f"settings): give value_limit={limit:g} to from_flax, from_haiku, from_equinox or Network, and return "
+            f"values within it, such as jzero.networks.supports.from_unit(jnp.tanh(x), {limit:g}), since errors "
+            "are then measured on MuZero's scale h (docs/own_network.md)"
+        )
 
 
 def _own_network(spec: EnvSpec, config: TrainConfig) -> AnyNetwork:
@@ -100,7 +114,10 @@ def build(
     check_shapes(env)
     algorithm = build_algorithm(env, config, parts)
     optimizer = make_optimizer(config) if parts.optimizer is None else parts.optimizer
-    return algorithm, make_program(env, algorithm, optimizer, config, mesh)
+    program = make_program(env, algorithm, optimizer, config, mesh)
+    if parts.algorithm is not None:
+        check_loss(algorithm, program.abstract, config.batch_size)
+    return algorithm, program
 
 
 def build_program(env: Env, config: TrainConfig, mesh: Mesh | None = None) -> Program:

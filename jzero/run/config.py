@@ -13,7 +13,7 @@ from jzero.algorithms.unrolled import LearnedSettings
 from jzero.networks.make import NetworkSettings
 from jzero.optimizer import OptimizerSettings
 from jzero.program import ProgramSettings
-from jzero.settings import check, full_path
+from jzero.settings import check, check_parts, full_path
 
 AlgorithmName = Literal["alphazero", "muzero", "gumbel_muzero", "efficientzero", "efficientzero_v2"]
 """AlphaZero plans with the environment itself, the others with a learned model; those differ in their presets."""
@@ -33,6 +33,7 @@ class TrainConfig(AlphaZeroSettings, LearnedSettings, ProgramSettings, Optimizer
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
+        check_parts(TrainConfig, vars(self))
         AlphaZeroSettings.__post_init__(self)
         ProgramSettings.__post_init__(self)
         LearnedSettings.__post_init__(self)
@@ -107,6 +108,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a setting out of range."""
+        check_parts(RunConfig, vars(self))
         if self.run_dir is not None:
             object.__setattr__(self, "run_dir", full_path(self.run_dir))
         check("minutes", self.minutes, above=0)

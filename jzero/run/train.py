@@ -10,6 +10,7 @@ from typing import Any, get_args
 import optax
 
 from jzero.agent import Agent
+from jzero.algorithms.muzero import muzero
 from jzero.check import check_shapes
 from jzero.devices import set_up
 from jzero.env import Env
@@ -17,6 +18,7 @@ from jzero.env_spec import EnvSpec, describe
 from jzero.evaluate import strength
 from jzero.evaluate.measures import Measure
 from jzero.networks import LearnedNetwork, Network
+from jzero.optimizer import check_optimizer
 from jzero.registry import made_as, make
 from jzero.run.accelerators import on_this_device
 from jzero.run.build import AnyNetwork, MakeAlgorithm, Parts
@@ -25,6 +27,7 @@ from jzero.run.load import read_run_config
 from jzero.run.loop import Run
 from jzero.run.presets import preset, seen
 from jzero.run.progress import say
+from jzero.settings import check_parts
 from jzero.storage.run_dir import RunDir
 
 COMMAND = "python -m jzero train"
@@ -57,7 +60,7 @@ def train(
         one.
       optimizer: any optax transformation.
       like: if `algorithm` is a function, the name of the algorithm whose preset and kind of network it uses; by
-        default "gumbel_muzero" with a `LearnedNetwork`, else "alphazero".
+        default "gumbel_muzero" with a `LearnedNetwork` or for `jzero.muzero` itself, else "alphazero".
       minutes: training time summed over resumes, without compilation, by default 10; the final measurement is
         extra.
       run_dir: directory of the run; by default a new one under runs/.
@@ -70,8 +73,8 @@ def train(
       The agent at the end of training. Ctrl-C saves the run and returns the agent too.
 
     Raises:
-      ValueError: a setting does not exist, is out of range or does not fit the environment; or the network does not
-        fit it.
+      ValueError: an argument is of another kind; a setting does not exist, is out of range or does not fit the
+        environment; or the network does not fit it.
       FloatingPointError: a metric is not finite.
     """
     named = algorithm if isinstance(algorithm, str) else None
@@ -79,6 +82,7 @@ def train(
         if value is not None and value not in NAMES:
             also = ", or a function that makes one" if argument == "algorithm" else ""
             raise ValueError(f"{argument} is {value!r}; expected {', '.join(NAMES)}{also}")
+    _check_objects(env, algorithm, optimizer)
     run_settings, train_settings = _sorted(settings)
     run_settings |= {} if minutes is None else {"minutes": minutes}
     path = None if run_dir is None else Path(run_dir)
@@ -94,7 +98,7 @@ def train(
     if goes_on:
         default = dataclasses.replace(begun.train, algorithm=kind or begun.train.algorithm)
     else:
-        kind = kind or ("alphazero" if algorithm is None else _kind_of(network, env))
+        kind = kind or ("alphazero" if algorithm is None else _kind_of(algorithm, network, env))
         default = on_this_device(preset(train_settings["env"], seen(train_settings["env"], env), kind))
     config = dataclasses.replace(run_config, train=dataclasses.replace(default, **train_settings))
     parts = Parts(network, algorithm if callable(algorithm) else None, optimizer)
@@ -109,11 +113,28 @@ def name_of(env: Env) -> str:
     return made_as(env) or describe(env).name
 
 
-def _kind_of(network: Any, env: Env) -> AlgorithmName:
+def _kind_of(algorithm: MakeAlgorithm | str, network: Any, env: Env) -> AlgorithmName:
     """The algorithm whose preset a function that makes an algorithm uses."""
+    if network is None and algorithm is muzero:
+        return "gumbel_muzero"
     if callable(network) and not isinstance(network, (Network, LearnedNetwork)):
         network = network(describe(env))
     return "gumbel_muzero" if isinstance(network, LearnedNetwork) else "alphazero"
+
+
+def _check_objects(env: Any, algorithm: Any, optimizer: Any) -> None:
+    """Raises ValueError for arguments that are something else than what their names say."""
+    if isinstance(env, type):
+        raise ValueError(
+            f"env is the class {env.__name__}; expected an environment or its name: make one, {env.__name__}(...)"
+        )
+    if algorithm is not None and not callable(algorithm) and not isinstance(algorithm, str):
+        raise ValueError(
+            f"algorithm is {type(algorithm).__name__}; expected {', '.join(NAMES)}, or a function (spec, network, "
+            "settings) -> jzero.Algorithm such as jzero.alphazero"
+        )
+    if optimizer is not None:
+        check_optimizer(optimizer)
 
 
 def _sorted(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -125,6 +146,7 @@ def _sorted(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             f"jzero.train has no setting {', '.join(unknown)}; see the fields of jzero.run.config.RunConfig and "
             "TrainConfig"
         )
+    check_parts(TrainConfig, settings)
     return (
         {name: value for name, value in settings.items() if name in of_run},
         {name: value for name, value in settings.items() if name in of_train},
