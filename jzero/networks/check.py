@@ -119,7 +119,7 @@ def _weights(
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise NetworkError(
                 f"network: params{jax.tree_util.keystr(path)} is {_kind(leaf)}, which has no gradient; expected "
-                "float32: keep constants outside of params, as attributes of the module or in the functions"
+                "float32: keep constants outside of params, such as NumPy arrays in the module or the functions"
             )
     flat, restored = ravel_pytree(
         jax.tree.map(lambda x: jnp.full(jnp.shape(x), _noise(jnp.shape(x))), params)
@@ -267,7 +267,7 @@ def _call(part: str, function: Callable, *arguments: Any) -> Any:
         raise
     except Exception as error:  # whatever the user's code raises
         said = " ".join(str(error).split())
-        random = any(word in said.lower() for word in _RANDOM)
+        random = part != "init" and any(word in said.lower() for word in _RANDOM)
         hint = ": a network has no random numbers: remove dropout, or make it deterministic" if random else ""
         given = arguments[1:] if len(arguments) > 1 else arguments  # without the key or the params
         raise NetworkError(

@@ -1,5 +1,7 @@
 """Networks of flax, equinox, haiku and plain functions compute what their modules compute, and train alike."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -148,3 +150,145 @@ def test_a_network_of_the_wrong_kind_is_refused():
     assert isinstance(learned, LearnedNetwork)
     with pytest.raises(ValueError, match=r"network is LearnedNetwork; expected .*Network.* 'alphazero'"):
         jzero.train("tic_tac_toe", algorithm="alphazero", network=learned, minutes=0.1)
+
+
+def refusing(make, said):
+    with pytest.raises(NetworkError, match=said):
+        check_network(SPEC, make())
+
+
+class Unsteady(Net):
+    """With what changes in a forward pass, or is random."""
+
+    norm: type[nn.Module] | None = None
+    steady: bool | None = None
+
+    @nn.compact
+    def __call__(self, observation):
+        x = nn.relu(nn.Dense(WIDTH)(observation.reshape(observation.shape[0], -1)))
+        if self.norm is nn.BatchNorm:
+            x = nn.BatchNorm(use_running_average=self.steady)(x)
+        if self.norm is nn.Dropout:
+            x = nn.Dropout(0.5, deterministic=self.steady)(x)
+        return nn.Dense(A)(x), jnp.tanh(nn.Dense(1)(x))[:, 0]
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_a_flax_module_with_batch_statistics_is_refused(steady):
+    said = r"Unsteady has the variables batch_stats besides params.* LayerNorm or GroupNorm"
+    refusing(lambda: from_flax(Unsteady(nn.BatchNorm, steady)), said)
+
+
+def test_dropout_gets_its_hint():
+    said = (
+        r"^network\.apply raised InvalidRngError \(.*dropout.*\) for float32\[4, 3, 3, 2\]: .*remove dropout"
+    )
+    refusing(lambda: from_flax(Unsteady(nn.Dropout, steady=False)), said)
+    check_network(SPEC, from_flax(Unsteady(nn.Dropout, steady=True)))
+
+
+def test_dropout_of_other_libraries_gets_its_hint():
+    hk, eqx = pytest.importorskip("haiku"), pytest.importorskip("equinox")
+
+    def forward(observation):
+        x = hk.dropout(hk.next_rng_key(), 0.5, observation.reshape(observation.shape[0], -1))
+        return hk.Linear(A)(x), hk.Linear(1)(x)[:, 0]
+
+    class Drops(of_equinox()[1]):
+        drop: eqx.nn.Dropout = eqx.nn.Dropout(0.5)
+
+        def __call__(self, observation):
+            return super().__call__(self.drop(observation))
+
+    refusing(
+        lambda: from_haiku(hk.transform(forward)),
+        r"^network\.apply raised MissingRNGError .*: .*remove dropout",
+    )
+    refusing(lambda: from_equinox(Drops), r"^network\.apply raised RuntimeError .*: .*remove dropout")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: from_flax(Net), r"^module is the class Net; .*: from_flax\(Net\(\.\.\.\)\)$"),
+        (lambda: from_flax(jnp.tanh), r"^module is the function tanh; expected an instance of a flax\.linen"),
+        (
+            lambda: learned_from_flax(Learned),
+            r"the class Learned; .*: learned_from_flax\(Learned\(\.\.\.\)\)$",
+        ),
+        (lambda: learned_from_flax(Net()), r"^module Net lacks represent, dynamics, predict; expected"),
+        (
+            lambda: from_haiku(plain),
+            r"^transformed is the function plain; expected haiku\.transform\(forward\)$",
+        ),
+        (lambda: from_equinox(3), r"^make is an object of class int; expected a function key -> module"),
+    ],
+)
+def test_an_adapter_names_what_it_was_given(make, said):
+    with pytest.raises(NetworkError, match=said):
+        make()
+
+
+def test_a_module_of_equinox_in_place_of_a_function_of_a_key_is_named():
+    module = of_equinox()[1]
+    with pytest.raises(
+        NetworkError, match=r"^make is an object of class Module; .*lambda key: Net\(..., key=key\)"
+    ):
+        from_equinox(module(KEY))
+    refusing(
+        lambda: from_equinox(lambda key: (module(key), None)),
+        r"^make returns an object of class tuple; .*state",
+    )
+
+
+def test_a_haiku_function_with_state_is_refused():
+    hk = pytest.importorskip("haiku")
+    with pytest.raises(
+        NetworkError, match=r"TransformedWithState; expected haiku\.transform\(forward\), .*GroupNorm"
+    ):
+        from_haiku(hk.transform_with_state(lambda x: x))
+
+
+def test_constants_of_an_equinox_module_are_numpy_arrays():
+    pytest.importorskip("equinox")
+
+    class Scaled(of_equinox()[1]):
+        numbers: object = None
+
+        def __call__(self, observation):
+            policy, value = super().__call__(observation)
+            return policy + self.numbers, value
+
+    def with_numbers(numbers):
+        return from_equinox(partial(make_scaled, numbers))
+
+    def make_scaled(numbers, key):
+        made = Scaled(key)
+        object.__setattr__(made, "numbers", numbers)
+        return made
+
+    refusing(
+        lambda: with_numbers(jnp.arange(A)),
+        r"params\.numbers is int32\[9\], .*such as NumPy arrays in the module",
+    )
+    check_network(SPEC, with_numbers(np.arange(A, dtype=np.float32)))
+
+
+@pytest.mark.parametrize("part", ["init", "apply"])
+def test_an_error_of_a_networks_function_is_named_with_its_input(part):
+    def fails(_, observation):
+        raise KeyError(f"no weights\nfor {observation.shape[0]}")
+
+    with pytest.raises(NetworkError, match=r"no weights\\nfor|no weights for") as error:
+        check_network(SPEC, plain()._replace(**{part: fails}))
+    rows = {"init": 1, "apply": 4}[part]
+    assert str(error.value).startswith(f"network.{part} raised KeyError (")
+    assert str(error.value).endswith(f"for float32[{rows}, 3, 3, 2]")
+    assert isinstance(error.value.__cause__, KeyError)
+
+
+def test_an_error_in_a_part_of_a_learned_network_is_named_with_its_inputs():
+    network = learned_from_flax(Learned())._replace(dynamics=lambda params, latent, action: latent @ action)
+    said = rf"^network\.dynamics raised TypeError \(.*\) for float32\[4, {WIDTH}\], int32\[4\]"
+    with pytest.raises(NetworkError, match=said):
+        check_network(SPEC, network, ATOMS)
