@@ -10,8 +10,9 @@ the end of a turn. A ply within a turn involves no chance.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,16 +67,16 @@ class Backgammon:
 
     def init(self, key: jax.Array) -> BackgammonState:
         """The first position, after the first throw, which is no double; player 0 has won it."""
-        board = rules._make_init_board()
-        dice = rules._roll_init_dice(key)
-        playable = rules._set_playable_dice(dice)
+        board = _by_pgx(rules._make_init_board)
+        dice = _by_pgx(rules._roll_init_dice, key)
+        playable = _by_pgx(rules._set_playable_dice, dice)
         return BackgammonState(
             board=board,
             dice=dice,
             playable=playable,
             played=jnp.int32(0),
             current_player=jnp.int32(0),
-            legal_action_mask=rules._legal_action_mask(board, playable),
+            legal_action_mask=_by_pgx(rules._legal_action_mask, board, playable),
             rewards=jnp.zeros(2, jnp.float32),
             terminated=jnp.bool_(False),
             truncated=jnp.bool_(False),
@@ -88,17 +89,17 @@ class Backgammon:
     def decide(self, state: BackgammonState, action: jax.Array) -> BackgammonState:
         """The position after one checker's move, before the next throw."""
         passes = action // 6 == 0
-        board = jnp.where(passes, state.board, rules._move(state.board, action))
-        playable = rules._update_playable_dice(state.playable, state.played, state.dice, action)
+        board = jnp.where(passes, state.board, _by_pgx(rules._move, state.board, action))
+        playable = _by_pgx(rules._update_playable_dice, state.playable, state.played, state.dice, action)
         playable = jnp.where(passes, -1, playable).astype(jnp.int32)
-        won = jnp.asarray(rules._is_all_off(board))
-        points = jnp.where(won, rules._calc_win_score(board), 0) / self.score_scale
+        won = jnp.asarray(_by_pgx(rules._is_all_off, board))
+        points = jnp.where(won, _by_pgx(rules._calc_win_score, board), 0) / self.score_scale
         mover = jnp.arange(2, dtype=jnp.int32) == state.current_player
         after = state._replace(
             board=board,
             playable=playable,
             played=state.played + 1,
-            legal_action_mask=rules._legal_action_mask(board, playable),
+            legal_action_mask=_by_pgx(rules._legal_action_mask, board, playable),
             rewards=jnp.where(mover, points, -points).astype(jnp.float32),
             terminated=won,
         )
@@ -111,28 +112,36 @@ class Backgammon:
 
     def resolve(self, afterstate: BackgammonState, outcome: jax.Array) -> BackgammonState:
         """The next player's position after the throw; within a turn, the same position."""
-        board, dice = rules._flip_board(afterstate.board), jnp.asarray(THROWS, jnp.int32)[outcome]
-        playable = rules._set_playable_dice(dice)
+        board, dice = _by_pgx(rules._flip_board, afterstate.board), jnp.asarray(THROWS, jnp.int32)[outcome]
+        playable = _by_pgx(rules._set_playable_dice, dice)
         thrown = afterstate._replace(
             board=board,
             dice=dice,
             playable=playable,
             played=jnp.int32(0),
             current_player=1 - afterstate.current_player,
-            legal_action_mask=rules._legal_action_mask(board, playable),
+            legal_action_mask=_by_pgx(rules._legal_action_mask, board, playable),
         )
         throws = _throws(afterstate)
         return jax.tree.map(lambda new, old: jnp.where(throws, new, old), thrown, afterstate)
 
     def observe(self, state: BackgammonState) -> jax.Array:
         """f32[34]: checkers at each place / 15, and how often each die may be played / 4."""
-        counts = (state.playable[:, None] == jnp.arange(6, dtype=jnp.int32)).sum(axis=0, dtype=jnp.int32)
+        counts = (state.playable[:, None] == jnp.arange(6, dtype=jnp.int32)[None]).sum(
+            axis=0, dtype=jnp.int32
+        )
         return jnp.concatenate([state.board / 15, counts / 4]).astype(jnp.float32)
 
     def outcome_name(self, afterstate: BackgammonState, outcome: int) -> str:
         """The throw; within a turn, "the turn goes on"."""
         high, low = THROWS[outcome] + 1
         return f"{high}-{low}" if bool(_throws(afterstate)) else "the turn goes on"
+
+
+def _by_pgx(function: Callable, *arguments: Any) -> Any:
+    """What pgx's `function` returns. It promotes ranks and dtypes, also for a caller who forbids both."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        return function(*arguments)
 
 
 def _throws(afterstate: BackgammonState) -> jax.Array:

@@ -20,13 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import forfeit, keep_finished
+from jzero_envs.bits import on_last_axis
 
 SUITS, RANKS, CARDS = 4, 13, 52
 NO_TRUMP = 4  # a fifth "suit" that no card has
 FACE_DOWN = -1  # a card that the picture's viewer may not see
 CARD_SIZE = (26, 30)  # of pictures
 SUIT_SIGNS, RANK_SIGNS = "♠♥♣♦", "23456789TJQKA"
-SUIT_OF, RANK_OF = np.divmod(np.arange(CARDS), RANKS)
+SUIT_OF, RANK_OF = np.divmod(np.arange(CARDS, dtype=np.int32), RANKS)
 CARD_WORD, CARD_BIT = np.arange(CARDS) // 26, (np.arange(CARDS) % 26).astype(np.uint32)
 SUIT_WORDS = np.array([[0x1FFF, 0], [0x3FFE000, 0], [0, 0x1FFF], [0, 0x3FFE000]], np.uint32)
 
@@ -143,17 +144,17 @@ class Blob:
 
     def observe(self, state: BlobState) -> BlobObservation:
         """What the mover sees; it does not depend on cards hidden from it."""
-        seat = (state.current_player + np.arange(self.players)) % self.players
+        seat = (state.current_player + np.arange(self.players, dtype=np.int32)) % self.players
         size = self._hand_size(state)
         return BlobObservation(
             cards=_card_features(state, seat),
-            players=_player_features(state, seat, size, self.points) / self._player_scales(),
+            players=_player_features(state, seat, size, self.points) / self._player_scales()[None],
             table=_table_features(state, size, self.max_cards, len(self.hand_sizes)),
         )
 
     def reveal(self, state: BlobState) -> jax.Array:
         """f32[R, 52]: the hands of all, the mover's first."""
-        seat = (state.current_player + np.arange(self.players)) % self.players
+        seat = (state.current_player + np.arange(self.players, dtype=np.int32)) % self.players
         return _unpack(state.hands[seat]).astype(jnp.float32)
 
     def resample(self, state: BlobState, key: jax.Array) -> BlobState:
@@ -220,7 +221,7 @@ class Blob:
         place = jax.random.permutation(key, CARDS)  # of each card in the shuffled deck
         first = (dealer + 1) % self.players
         return state._replace(
-            hands=_pack(place // size == jnp.arange(self.players, dtype=jnp.int32)[:, None]),
+            hands=_pack((place // size)[None] == jnp.arange(self.players, dtype=jnp.int32)[:, None]),
             played=jnp.zeros_like(state.played),
             trick=jnp.full_like(state.trick, -1),
             bids=jnp.full_like(state.bids, -1),
@@ -238,13 +239,13 @@ class Blob:
         full = (state.trick >= 0).all()
         taker = _winner(state)
         tricks = state.tricks + (full & (jnp.arange(self.players, dtype=jnp.int32) == taker)).astype(jnp.int8)
-        round_over = full & (tricks.sum() == self._hand_size(state))
+        round_over = full & (tricks.sum(dtype=jnp.int32) == self._hand_size(state))
         points = jnp.where(round_over & (tricks == state.bids), 10 + state.bids.astype(jnp.int16), 0)
         state = state._replace(
             trick=jnp.where(full, jnp.int8(-1), state.trick),
             tricks=tricks,
             scores=state.scores + points.astype(jnp.int16),
-            leader=jnp.where(full, taker, state.leader).astype(jnp.int8),
+            leader=jnp.where(full, taker.astype(jnp.int8), state.leader),
             current_player=jnp.where(full, taker, (state.current_player + 1) % self.players),
             rewards=(points / self.points).astype(jnp.float32),
             terminated=round_over & (state.round == len(self.hand_sizes) - 1),
@@ -276,9 +277,9 @@ class Blob:
         """bool[66]: bids until all have bid, then cards; nothing in a finished game."""
         size = self._hand_size(state)
         bidding = state.bids[state.current_player] < 0
-        bids = np.arange(RANKS + 1)
-        bid_before = jnp.where(state.bids >= 0, state.bids, 0).sum()
-        refused = (state.current_player == state.dealer) & (bids + bid_before == size)
+        bids = np.arange(RANKS + 1, dtype=np.int32)
+        bid_before = jnp.where(state.bids >= 0, state.bids, 0).sum(dtype=jnp.int32)
+        refused = (state.current_player == state.dealer.astype(jnp.int32)) & (bids + bid_before == size)
         legal_bids = bidding & (bids <= size) & ~refused
         legal_cards = ~bidding & _unpack(_playable(state))
         return jnp.concatenate([legal_cards, legal_bids]) & ~state.terminated
@@ -317,13 +318,13 @@ def _check(players: int, cards: int, rounds: tuple[int, ...] | None) -> None:
 
 def _pack(cards: jax.Array) -> jax.Array:
     """u32[..., 2] from bool[..., 52]."""
-    bits = jnp.where(cards, np.uint32(1) << CARD_BIT, np.uint32(0))
+    bits = jnp.where(cards, np.uint32(1) << on_last_axis(CARD_BIT, cards.ndim), np.uint32(0))
     return bits.reshape(*cards.shape[:-1], 2, 26).sum(axis=-1, dtype=jnp.uint32)
 
 
 def _unpack(words: jax.Array) -> jax.Array:
     """bool[..., 52] from u32[..., 2]."""
-    return (jnp.repeat(words, 26, axis=-1) >> CARD_BIT) & 1 == 1
+    return (jnp.repeat(words, 26, axis=-1) >> on_last_axis(CARD_BIT, words.ndim)) & 1 == 1
 
 
 def _size(words: jax.Array) -> jax.Array:
@@ -344,11 +345,11 @@ def _bid(state: BlobState, action: jax.Array) -> BlobState:
 def _play(state: BlobState, action: jax.Array) -> BlobState:
     """The mover's card on the table, if `action` is one; not following suit shows a void."""
     mover = (jnp.arange(state.bids.shape[0], dtype=jnp.int32) == state.current_player) & (action < CARDS)
-    card = (np.arange(2) == action // 26) * (jnp.uint32(1) << (action % 26).astype(jnp.uint32))
-    card = jnp.where(mover[:, None], card, jnp.uint32(0))
+    word, bit = np.arange(2, dtype=np.int32) == action // 26, (action % 26).astype(jnp.uint32)
+    card = jnp.where(mover[:, None] & word[None], jnp.uint32(1) << bit, jnp.uint32(0))
     trick = jnp.where(mover, action.astype(jnp.int8), state.trick)
     led = trick[state.leader] // RANKS
-    shown = jnp.where(action // RANKS == led, 0, 1 << led).astype(jnp.uint8)
+    shown = jnp.where(action // RANKS == led.astype(jnp.int32), 0, 1 << led).astype(jnp.uint8)
     return state._replace(
         hands=state.hands & ~card,
         played=state.played | card,
@@ -360,7 +361,8 @@ def _play(state: BlobState, action: jax.Array) -> BlobState:
 def _strength(cards: jax.Array | np.ndarray, led: jax.Array, trump: jax.Array) -> jax.Array:
     """i32[...]: the order of `cards` (i32[...]) in a trick where suit `led` was led."""
     suit, rank = jnp.divmod(cards, RANKS)
-    return rank + RANKS * (led == suit) + 2 * RANKS * (trump == suit)
+    follows, trumps = ((wanted.astype(jnp.int32) == suit).astype(jnp.int32) for wanted in (led, trump))
+    return rank + RANKS * follows + 2 * RANKS * trumps
 
 
 def _winner(state: BlobState) -> jax.Array:
@@ -390,17 +392,18 @@ def _card_features(state: BlobState, seat: jax.Array) -> jax.Array:
     played, trick = _unpack(state.played[seat]), state.trick[seat]
     led_card = state.trick[state.leader]
     some_led, led = led_card >= 0, led_card // RANKS
-    on_table = (trick[:, None] == np.arange(CARDS)) & (trick >= 0)[:, None]
+    on_table = (trick[:, None] == np.arange(CARDS, dtype=np.int8)[None]) & (trick >= 0)[:, None]
     taking = on_table[(_winner(state) - seat[0]) % seat.shape[0]]
-    strength = _strength(np.arange(CARDS), led, state.trump)
+    strength = _strength(np.arange(CARDS, dtype=np.int32), led, state.trump)
     best = jnp.where(taking, strength, 0).max()
     unseen = ~(hand | played.any(axis=0)).reshape(SUITS, RANKS)
+    unseen = unseen.astype(jnp.int32)
     higher = unseen.sum(axis=1, keepdims=True) - jnp.cumsum(unseen, axis=1)
     columns = [
         hand,
         hand & state.legal_action_mask[:CARDS],
-        state.trump == SUIT_OF,
-        some_led & (led == SUIT_OF),
+        state.trump.astype(jnp.int32) == SUIT_OF,
+        some_led & (led.astype(jnp.int32) == SUIT_OF),
         taking,
         some_led & (strength > best),
         higher.reshape(CARDS) / 12,
@@ -424,7 +427,7 @@ def _player_features(state: BlobState, seat: jax.Array, size: jax.Array, full_sc
     has_bid, some_led = bid >= 0, (state.trick >= 0).any()
     bidding = (state.bids < 0).any()
     wanted = jnp.where(has_bid, bid - tricks, 0)
-    left = size - state.tricks.sum()
+    left = size - state.tricks.sum(dtype=jnp.int32)
     columns = [
         jnp.where(has_bid, bid, 0),
         has_bid,
@@ -432,8 +435,8 @@ def _player_features(state: BlobState, seat: jax.Array, size: jax.Array, full_sc
         wanted,
         has_bid & (wanted == 0),
         (wanted < 0) | (wanted > left),
-        seat == state.dealer,
-        ~bidding & (seat == state.leader),
+        seat == state.dealer.astype(jnp.int32),
+        ~bidding & (seat == state.leader.astype(jnp.int32)),
         jnp.where(bidding, ~has_bid, state.trick[seat] < 0),
         some_led & (seat == _winner(state)),
         *((state.voids[seat] >> suit) & 1 for suit in range(SUITS)),
@@ -448,18 +451,18 @@ def _table_features(state: BlobState, size: jax.Array, max_cards: int, num_round
     this one.
     """
     seats = state.bids.shape[0]
-    bids = jnp.where(state.bids >= 0, state.bids, 0).sum()
+    bids = jnp.where(state.bids >= 0, state.bids, 0).sum(dtype=jnp.int32)
     numbers = [
         (state.bids < 0).any(),
         size / max_cards,
-        (size - state.tricks.sum()) / max_cards,
+        (size - state.tricks.sum(dtype=jnp.int32)) / max_cards,
         bids / max_cards,
         (bids - size) / max_cards,
-        (state.trick >= 0).sum() / seats,
+        (state.trick >= 0).sum(dtype=jnp.int32) / seats,
         (CARDS - seats * size) / CARDS,
         (num_rounds - 1 - state.round) / num_rounds,
     ]
-    trump = jnp.arange(NO_TRUMP + 1, dtype=jnp.int32) == state.trump
+    trump = (jnp.arange(NO_TRUMP + 1, dtype=jnp.int8) == state.trump).astype(jnp.float32)
     return jnp.concatenate([trump, jnp.stack([jnp.asarray(number, jnp.float32) for number in numbers])])
 
 
@@ -488,14 +491,15 @@ def _hidden(state: BlobState, size: jax.Array) -> _Hidden:
     return _Hidden(
         cards=~seen,
         sizes=sizes,
-        allowed=(state.voids[:, None] >> np.arange(SUITS, dtype=np.uint8)) & 1 == 0,
+        allowed=(state.voids[:, None] >> np.arange(SUITS, dtype=np.uint8)[None]) & 1 == 0,
         constrained=jnp.where(state.voids == 0, 0, sizes),
     )
 
 
 def _slot_owners(sizes: jax.Array, num_slots: int) -> jax.Array:
     """bool[num_slots, P]: the owner of each slot, for consecutive hands of `sizes` (i32[P]); then nobody."""
-    ends = jnp.cumsum(sizes)
+    sizes = sizes[None]
+    ends = jnp.cumsum(sizes, axis=1)
     slots = jnp.arange(num_slots, dtype=jnp.int32)[:, None]
     return (slots >= ends - sizes) & (slots < ends)
 
@@ -533,17 +537,18 @@ def _count_ways(hidden: _Hidden, num_slots: int) -> jax.Array:
     5^n / n! times that stays well within float32's range. K = `num_slots` is the largest possible number.
     """
     cells = _cells(num_slots)
-    unseen = hidden.cards.reshape(SUITS, RANKS).sum(axis=1)
+    unseen = hidden.cards.reshape(SUITS, RANKS).sum(axis=1, dtype=jnp.int32)
     factor = 5.0 ** np.arange(RANKS + 1) / np.cumprod([1.0, *range(1, RANKS + 1)])
     factor = jnp.asarray(np.concatenate([np.zeros(RANKS + 1), factor]), jnp.float32)  # of -14 .. 13 cards
-    left = unseen[:, None] - np.arange(RANKS + 1)
+    left = unseen[:, None] - np.arange(RANKS + 1, dtype=np.int32)[None]
     per_suit = factor[left + RANKS + 1]  # [S, 14]: by number of cards taken
-    taken_last = hidden.constrained.sum() - cells.taken.sum(axis=1)
+    taken_last = hidden.constrained.sum() - cells.taken.sum(axis=1, dtype=np.int32)
     possible = (taken_last >= 0) & (taken_last <= RANKS)
     last = jnp.where(possible, per_suit[3][jnp.clip(taken_last, 0, RANKS)], 0.0)
     first = per_suit[0][cells.taken[:, 0]] * per_suit[1][cells.taken[:, 1]] * per_suit[2][cells.taken[:, 2]]
     ways = [(first * last).at[0].set(0.0)]
-    allowed = _slot_owners(hidden.constrained, num_slots) @ hidden.allowed.astype(jnp.float32)  # [K, S]
+    owners = _slot_owners(hidden.constrained, num_slots)
+    allowed = owners.astype(jnp.float32) @ hidden.allowed.astype(jnp.float32)  # [K, S]
     for level in range(1, num_slots + 1):
         size = cells.level_sizes[level]
         after = [ways[-1][cells.following[:size, suit]] for suit in range(SUITS)]
@@ -556,7 +561,7 @@ def _draw_suits(hidden: _Hidden, ways: jax.Array, max_cards: int, key: jax.Array
     others = hidden.sizes.shape[0] - 1
     cells = _cells(others * (max_cards - 1))
     starts = np.cumsum([0, *cells.level_sizes[:-1]]).astype(np.int32)
-    slots = np.arange(others * max_cards)
+    slots = np.arange(others * max_cards, dtype=np.int32)
     levels = hidden.constrained.sum() - slots  # constrained slots from this one on; 0 or less: a free slot
     free_owners = _slot_owners(hidden.sizes - hidden.constrained, len(slots))
     owners = jnp.where(
@@ -564,7 +569,7 @@ def _draw_suits(hidden: _Hidden, ways: jax.Array, max_cards: int, key: jax.Array
         _slot_owners(hidden.constrained, len(slots))[levels - 1],
         free_owners[-levels],
     )
-    allowed = owners.astype(jnp.float32) @ hidden.allowed
+    allowed = owners.astype(jnp.float32) @ hidden.allowed.astype(jnp.float32)
     unseen = hidden.cards.reshape(SUITS, RANKS).sum(axis=1).astype(jnp.float32)
 
     def draw(carry: tuple[jax.Array, jax.Array], slot: tuple[jax.Array, ...]) -> tuple[Any, jax.Array]:
@@ -572,19 +577,23 @@ def _draw_suits(hidden: _Hidden, ways: jax.Array, max_cards: int, key: jax.Array
         following = jnp.asarray(cells.following)[cell]
         counted = suits * ways[jnp.asarray(starts)[level - 1] + following]
         up_to = jnp.cumsum(jnp.where(level > 0, counted, left))
-        suit = jnp.argmax(up_to > chance * up_to[-1])
-        return (following[suit], left - (np.arange(SUITS) == suit)), suit
+        suit = jnp.argmax(up_to > chance * up_to[-1]).astype(jnp.int32)
+        taken = np.arange(SUITS, dtype=np.int32) == suit
+        return (following[suit], left - taken.astype(jnp.float32)), suit
 
     chances = jax.random.uniform(key, slots.shape, jnp.float32)
     _, suits = jax.lax.scan(draw, (jnp.int32(1), unseen), (levels, allowed, chances))
-    return (owners[:, :, None] & (suits[:, None] == np.arange(SUITS))[:, None]).sum(axis=0)
+    of_suit = suits[:, None] == np.arange(SUITS, dtype=np.int32)[None]
+    return (owners[:, :, None] & of_suit[:, None]).sum(axis=0, dtype=jnp.int32)
 
 
 def _draw_cards(hidden: _Hidden, counts: jax.Array, key: jax.Array) -> jax.Array:
     """u32[P, 2]: random hidden hands with `counts` (i32[P, 4]) cards of each suit."""
-    unseen = hidden.cards.reshape(SUITS, RANKS)
-    lot = jax.random.bits(key, (SUITS, RANKS)) & ~np.uint32(15) | np.arange(RANKS, dtype=np.uint32)  # no ties
-    place = (unseen[:, None] & (lot[:, None] < lot[:, :, None])).sum(axis=-1)  # among the unseen of the suit
+    unseen = hidden.cards.reshape(1, SUITS, RANKS)
+    rank = np.arange(RANKS, dtype=np.uint32)[None]
+    lot = jax.random.bits(key, (SUITS, RANKS)) & ~np.uint32(15) | rank  # no ties
+    before = lot[:, None] < lot[:, :, None]
+    place = (unseen[:, :, None] & before[None]).sum(axis=-1, dtype=jnp.int32)  # among the unseen of the suit
     ends = jnp.cumsum(counts, axis=0)
     given = unseen & (place >= (ends - counts)[:, :, None]) & (place < ends[:, :, None])
     return _pack(given.reshape(-1, CARDS))

@@ -77,12 +77,12 @@ class ConnectFour:
 
     def observe(self, state: ConnectFourState) -> jax.Array:
         """f32[6, 7, 2]: the mover's stones, the opponent's stones; row 0 is the top row."""
-        bits = (state.stones[:, CELL_WORD] >> CELL_BIT) & 1
+        bits = (state.stones[:, CELL_WORD] >> CELL_BIT[None]) & 1
         return jnp.moveaxis(bits, 0, -1).astype(jnp.float32)
 
     def outcome_features(self, state: ConnectFourState, player: jax.Array) -> jax.Array:
         """i8[6, 7, 1]: 1 where `player` (i32[]) has a stone, -1 where the opponent has; laid out as `observe`."""
-        bits = ((state.stones[:, CELL_WORD] >> CELL_BIT) & 1).astype(jnp.int8)
+        bits = ((state.stones[:, CELL_WORD] >> CELL_BIT[None]) & 1).astype(jnp.int8)
         movers = bits[0] - bits[1]
         return jnp.where(player == state.current_player, movers, -movers)[..., None]
 

@@ -97,7 +97,7 @@ class Game2048:
         after = state._replace(
             board=board,
             score=state.score + gain,
-            rewards=(gain / self.score_scale).astype(jnp.float32)[None],
+            rewards=(gain.astype(jnp.float32) / self.score_scale)[None],
         )
         legal = (jnp.arange(NUM_ACTIONS, dtype=jnp.int32) == action) & state.legal_action_mask
         # An illegal action pays 1 to all other players; here there are none.
@@ -108,7 +108,7 @@ class Game2048:
         empty = afterstate.board.reshape(-1, 1) == 0
         kinds = jnp.log(jnp.array([1 - CHANCE_OF_FOUR, CHANCE_OF_FOUR], jnp.float32))
         logits = jnp.where(
-            empty, kinds - jnp.log(jnp.maximum(empty.sum(dtype=jnp.float32), 1)), -jnp.inf
+            empty, kinds[None] - jnp.log(jnp.maximum(empty.sum(dtype=jnp.float32), 1)), -jnp.inf
         ).ravel()
         return jnp.where(is_finished(afterstate), certainty(self.num_outcomes), logits)
 
@@ -176,7 +176,7 @@ def slide_left(lines: jax.Array) -> tuple[jax.Array, jax.Array]:
     merged, made, before = [], [], jnp.zeros_like(cells[0], dtype=bool)
     for cell, following in zip(cells, [*cells[1:], jnp.zeros_like(cells[0])], strict=True):
         merges = (cell > 0) & (cell == following) & ~before
-        merged.append(jnp.where(before, 0, cell + merges))
+        merged.append(jnp.where(before, 0, cell + merges.astype(cell.dtype)))
         made.append(jnp.where(merges, 1 << (cell.astype(jnp.int32) + 1), 0))
         before = merges
     return _packed(jnp.stack(merged, axis=-1)), sum(made[1:], made[0])
@@ -191,7 +191,7 @@ def can_slide_left(boards: jax.Array) -> jax.Array:
 def _packed(lines: jax.Array) -> jax.Array:
     """Lines [..., n] with their empty cells moved to the end."""
     place = jnp.cumsum(lines > 0, axis=-1, dtype=jnp.int32) - 1
-    goes = (place[..., None] == jnp.arange(lines.shape[-1], dtype=jnp.int32)) & (lines > 0)[..., None]
+    goes = jax.nn.one_hot(place, lines.shape[-1], dtype=bool) & (lines > 0)[..., None]
     return jnp.where(goes, lines[..., None], 0).sum(axis=-2, dtype=lines.dtype)
 
 

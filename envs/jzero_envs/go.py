@@ -148,17 +148,17 @@ class Go:
         """
         size, points = self.size, points_of.points(self.size)
         colour = (1 - 2 * state.current_player).astype(jnp.int8)
-        placed = points == action
+        placed = points.astype(np.int32) == action
         own, other = state.stones == colour, state.stones == -colour
-        captured = other & (state.last_liberty == action)
+        captured = other & (state.last_liberty.astype(jnp.int32) == action)
         touched = points_of.beside(size, placed, 0)
         joined = placed
         for side in touched:
             number = jnp.where(side & own, state.chain, points_of.nowhere(size)).min()
             joined |= own & (state.chain == number)
         stones = jnp.where(placed, colour, jnp.where(captured, 0, state.stones)).astype(jnp.int8)
-        chain = jnp.where(joined, action, jnp.where(captured, points, state.chain))
-        chain = chain.astype(points_of.point_dtype(size))
+        number = action.astype(points_of.point_dtype(size))
+        chain = jnp.where(joined, number, jnp.where(captured, points, state.chain))
         own_keys, other_keys = self._keys(state.current_player)
         change = jnp.where(placed, own_keys, 0) - jnp.where(captured, other_keys, 0)
         new_hash = state.hash + change.sum(axis=-1, dtype=jnp.uint32)
@@ -183,7 +183,7 @@ class Go:
     def _legal(self, state: GoState, ko: jax.Array) -> jax.Array:
         """bool[A]: what the mover may do; `ko` bool[P] is the point of a simple ko."""
         size, nowhere = self.size, points_of.nowhere(self.size)
-        colour = 1 - 2 * state.current_player
+        colour = (1 - 2 * state.current_player).astype(jnp.int8)
         empty, own, other = state.stones == 0, state.stones == colour, state.stones == -colour
         atari = state.last_liberty != nowhere
         # A liberty, an own chain that has another liberty, or a capture.
@@ -210,7 +210,9 @@ class Go:
 
     def _winner(self, stones: jax.Array) -> jax.Array:
         """i32[]: 1 if black wins, -1 if white wins, 0 for a draw."""
-        score = points_of.owners(self.size, stones).sum(dtype=jnp.int32) - jnp.float32(self.komi)
+        score = points_of.owners(self.size, stones).sum(dtype=jnp.int32).astype(jnp.float32) - jnp.float32(
+            self.komi
+        )
         if self.rules == "pgx":
             return jnp.where(score > 0, 1, -1)
         return jnp.sign(score).astype(jnp.int32)
@@ -232,7 +234,7 @@ class Go:
             boards = jnp.where(mover == 0, boards, boards[:, ::-1]).reshape(-1, size)
             planes = jnp.append(points_of.unpacked(size, boards), jnp.full((1, size**2), mover == 1), axis=0)
             return planes.T.reshape(size, size, -1)
-        colour = 1 - 2 * mover
+        colour = (1 - 2 * mover).astype(jnp.int8)
         stone = state.stones != 0
         count = points_of.liberties(size, state.stones, state.chain)[0]
         constants = (state.last_action == size**2, mover == 1, state.ply / self.ply_limit)
@@ -260,12 +262,12 @@ class Go:
         legal = jnp.where(state.legal_action_mask[:-1], points_of.keys(self.size)[2], 0)
         code = state.hash + legal.sum(axis=-1, dtype=jnp.uint32)
         passed = (state.last_action == self.size**2).astype(jnp.uint32)
-        flags = state.ply.astype(jnp.uint32) << 2 | passed << 1 | state.terminated
+        flags = state.ply.astype(jnp.uint32) << 2 | passed << 1 | state.terminated.astype(jnp.uint32)
         if self.rules == "pgx":
             # The hash of the board `age` plies ago, rotated by `age` bits; 0 before the game.
-            age = np.arange(1, SEEN, dtype=np.uint32)
-            at = state.ply - 1 - age.astype(np.int32)
-            former = jnp.where(at >= 0, state.hashes[:, jnp.maximum(at, 0)], 0)
+            age = np.arange(1, SEEN, dtype=np.uint32)[None]
+            at = state.ply - 1 - age[0].astype(np.int32)
+            former = jnp.where((at >= 0)[None], state.hashes[:, jnp.maximum(at, 0)], 0)
             code += (former << age | former >> (32 - age)).sum(axis=-1, dtype=jnp.uint32)
         return code ^ jnp.stack([flags, jnp.zeros_like(flags)])
 

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jzero_envs.bits import bits_of, on_last_axis
+
 UNROLL = 9
 """Loop rounds that are unrolled into one."""
 
@@ -40,12 +42,13 @@ def beside(size: int, values: jax.Array, outside: int) -> list[jax.Array]:
     `outside` is the value off the board. The side opposite to side `i` is side `i ^ 1`.
     """
     count, column = size**2, np.arange(size**2) % size
-    padded = jnp.pad(values, size, constant_values=outside)
+    edge = np.asarray(outside, values.dtype)
+    padded = jnp.pad(values, size, constant_values=edge)
     starts = (2 * size, 0, size + 1, size - 1)
     below, above, right, left = (padded[start : start + count] for start in starts)
-    right = jnp.where(column < size - 1, right, outside)
-    left = jnp.where(column > 0, left, outside)
-    return [side.astype(values.dtype) for side in (below, above, right, left)]
+    right = jnp.where(column < size - 1, right, edge)
+    left = jnp.where(column > 0, left, edge)
+    return [below, above, right, left]
 
 
 def chains_beside(size: int, chain: jax.Array, some: jax.Array) -> list[jax.Array]:
@@ -76,7 +79,7 @@ def liberties(size: int, stones: jax.Array, chain: jax.Array) -> tuple[jax.Array
     for i, counted in enumerate(chains_beside(size, chain, ~empty)):
         # A liberty goes to the stone of the chain on whose side it was counted; 0 is none.
         given = beside(size, jnp.where(counted & empty, points(size) + 1, 0), 0)[i ^ 1]
-        count += given != 0
+        count += (given != 0).astype(dtype)
         total += jnp.where(given != 0, given - 1, 0)
 
     def add(point: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -103,7 +106,7 @@ def capture_keys(size: int, stones_keys: jax.Array, last_liberty: jax.Array) -> 
     """
 
     def add(point: jax.Array, sums: jax.Array) -> jax.Array:
-        return sums + jnp.where(points(size) == last_liberty[point], stones_keys[:, point, None], 0)
+        return sums + jnp.where((points(size) == last_liberty[point])[None], stones_keys[:, point, None], 0)
 
     return jax.lax.fori_loop(0, size**2, add, jnp.zeros((2, size**2), jnp.uint32), unroll=UNROLL)
 
@@ -124,13 +127,13 @@ def among(codes: jax.Array, known: jax.Array) -> jax.Array:
 def packed(size: int, marks: jax.Array) -> jax.Array:
     """u32[..., N]: a word per row of bool[..., P], bit c for column c."""
     bits = marks.reshape(*marks.shape[:-1], size, size).astype(jnp.uint32)
-    return (bits << np.arange(size, dtype=np.uint32)).sum(axis=-1, dtype=jnp.uint32)
+    shifts = on_last_axis(np.arange(size, dtype=np.uint32), bits.ndim)
+    return (bits << shifts).sum(axis=-1, dtype=jnp.uint32)
 
 
 def unpacked(size: int, rows: jax.Array) -> jax.Array:
     """bool[..., P] of `packed` rows."""
-    bits = rows[..., None] >> np.arange(size, dtype=np.uint32) & 1 == 1
-    return bits.reshape(*rows.shape[:-1], -1)
+    return (bits_of(rows, size) == 1).reshape(*rows.shape[:-1], -1)
 
 
 def owners(size: int, stones: jax.Array) -> jax.Array:

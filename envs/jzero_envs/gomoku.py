@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jzero.env import Symmetry, forfeit, keep_finished, square_symmetries
+from jzero_envs.bits import bits_of
 from jzero_envs.stones import LETTERS, checked_size, hash_of_cells
 
 LENGTH = 5  # of a line that wins
@@ -137,8 +138,7 @@ class Gomoku:
     def _cells(self, stones: jax.Array) -> jax.Array:
         """u32[..., N, N] of 0 and 1: the cells of stones u32[..., W]."""
         size = self.size
-        bits = stones[..., None] >> np.arange(32, dtype=np.uint32) & 1
-        rows = bits.reshape(*stones.shape[:-1], -1)[..., : size * (size + 1)]
+        rows = bits_of(stones).reshape(*stones.shape[:-1], -1)[..., : size * (size + 1)]
         return rows.reshape(*stones.shape[:-1], size, size + 1)[..., :size]
 
     def _drawn(self, state: GomokuState) -> np.ndarray:

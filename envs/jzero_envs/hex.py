@@ -191,9 +191,9 @@ def _with_stone(board: jax.Array, cell: jax.Array) -> tuple[jax.Array, jax.Array
     """
     size, dtype = len(board), board.dtype
     bottom, top = size**2 + 1, size**2 + 2
-    row, column = (jnp.stack(jnp.divmod(cell, size)) + NEIGHBOURS).T
+    row, column = (jnp.stack(jnp.divmod(cell, size))[None] + NEIGHBOURS).T
     inside = (column >= 0) & (column < size)
-    stones = board[row.clip(0, size - 1), column.clip(0, size - 1)]
+    stones = board[row.clip(0, size - 1), column.clip(0, size - 1)].astype(jnp.int32)
     around = jnp.where(row < 0, top, jnp.where(row >= size, bottom, jnp.where(inside, stones, 0)))
     label = jnp.maximum(around.max(), cell + 1)
     cells, joined = board.ravel(), jnp.arange(size**2, dtype=jnp.int16) == cell.astype(jnp.int16)

@@ -31,6 +31,7 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 
 from jzero.env import Symmetry, forfeit, is_finished, keep_finished
+from jzero_envs.bits import bits_of
 
 Words = tuple[jax.Array, ...]  # u32[] each: a set of bits, 32 per word, lowest first
 
@@ -236,7 +237,7 @@ class Quoridor:
         - with `openspiel_limit`: plies played, as a share of the ply limit.
         """
         size = self.size
-        pawns = jnp.arange(size**2, dtype=jnp.int32).reshape(size, size) == state.pawns[:, None, None]
+        pawns = jnp.arange(size**2, dtype=jnp.uint16).reshape(1, size, size) == state.pawns[:, None, None]
         walls = _anchors(size, state.walls)  # [2, M, M]
         padded = jnp.pad(walls, ((0, 0), (1, 1), (1, 1)))
         corners = [padded[:, 1 + r : 1 + r + size, 1 + c : 1 + c + size] for r, c in CORNERS]
@@ -435,8 +436,7 @@ def _reversed(words: Words, count: int) -> Words:
 
 def _expand(words: jax.Array, count: int) -> jax.Array:
     """bool[..., count] from u32[..., n]."""
-    bits = (words[..., None] >> np.arange(32, dtype=np.uint32)) & 1 == 1
-    return bits.reshape(*words.shape[:-1], -1)[..., :count]
+    return (bits_of(words) == 1).reshape(*words.shape[:-1], -1)[..., :count]
 
 
 def _expanded(words: Sequence[jax.Array], count: int) -> list[jax.Array]:
@@ -510,7 +510,7 @@ def _legal_words(size: int) -> Callable[..., Words]:
             free = [a.at[index].set(a[some] & ~b, mode="drop") for a, b in zip(free, closing, strict=True)]
             # This changes no cell. But values that a loop may change are computed before it, once per game;
             # otherwise the compiler would recompute them for every action of the mask.
-            return start + chunk, (*(word | (start < 0) for word in cells), *free)
+            return start + chunk, (*(word | (start < 0).astype(jnp.uint32) for word in cells), *free)
 
         start = 0 * rank[-1]  # varies over the devices of a mesh, like the rows
         return jax.lax.while_loop(lambda carry: carry[0] <= rank[-1], body, (start, words))[1]
@@ -601,7 +601,7 @@ def _closing_walls(
     The axis L is R movers, then R opponents on the turned board. `label_pieces` is one of the two functions below.
     """
     m, rows, n = size - 1, len(pawns[0]), _num_words(size)
-    shifts = np.arange(32, dtype=np.uint32)[:, None]
+    shifts = np.arange(32, dtype=np.uint32)[None, None, :, None]
     bits = jnp.stack(walls).reshape(2, n, 1, rows) >> shifts & 1 == 1
     bits = bits.reshape(2, 32 * n, rows)[:, : m * m]
     horizontal, vertical = jnp.concatenate([bits, bits[:, ::-1]], axis=-1).reshape(2, m, m, 2 * rows)
@@ -623,9 +623,8 @@ def _pack(bits: jax.Array) -> jax.Array:
     """u32[2, n, R] from bool[2, count, R]."""
     count = bits.shape[1]
     padded = jnp.pad(bits, ((0, 0), (0, -count % 32), (0, 0))).reshape(2, -1, 32, bits.shape[2])
-    return (padded.astype(jnp.uint32) << np.arange(32, dtype=np.uint32)[:, None]).sum(
-        axis=2, dtype=jnp.uint32
-    )
+    shifts = np.arange(32, dtype=np.uint32)[None, None, :, None]
+    return (padded.astype(jnp.uint32) << shifts).sum(axis=2, dtype=jnp.uint32)
 
 
 def _label_dtype(size: int) -> type:
@@ -635,8 +634,9 @@ def _label_dtype(size: int) -> type:
 
 def _crossings(size: int, pawn: jax.Array) -> jax.Array:
     """[M, N, L] of 0 and 1: whether the line up from the pawn crosses the side below the cell (r, c)."""
-    above = np.arange(size - 1)[:, None, None] < pawn // size
-    return (above & (np.arange(size)[:, None] == pawn % size)).astype(_label_dtype(size))
+    row, column = (pawn // size)[None, None], (pawn % size)[None, None]
+    above = np.arange(size - 1, dtype=np.int32)[:, None, None] < row
+    return (above & (np.arange(size, dtype=np.int32)[None, :, None] == column)).astype(_label_dtype(size))
 
 
 def _closes(
@@ -702,7 +702,7 @@ def _label_pieces_at_once(
         some = even[i] | odd[i]
         lowest = some & (~some + 1)
         number = 32 * i + jax.lax.population_count(lowest - 1)
-        least = jnp.where(some == 0, least, 2 * number + (even[i] & lowest == 0))
+        least = jnp.where(some == 0, least, 2 * number + (even[i] & lowest == 0).astype(jnp.uint32))
     label = jnp.pad(least.astype(dtype).reshape(m, m, -1), ((1, 1), (1, 1), (0, 0)))
     return label.at[0].set(np.iinfo(dtype).max)
 
@@ -745,7 +745,7 @@ def _twice_as_far(sets: jax.Array) -> jax.Array:
     for point in range(sets.shape[2]):
         word, bit = divmod(1 + point, 32)
         # All bits if the set has the point, else none.
-        even, odd = -(sets[:, word] >> np.uint32(bit) & 1)
+        even, odd = -(sets[:, None, None, word] >> np.uint32(bit) & 1)
         more |= even & sets[:, :, point, None] | odd & exchanged[:, :, point, None]
     return more
 
@@ -782,10 +782,9 @@ def _way_lengths_of_rows(size: int, limit: int) -> Callable[[jax.Array], jax.Arr
             cuda=functools.partial(_flood_at_once, size, moves, limit),
             default=functools.partial(_flood, size, moves, limit),
         )
-        shifts = np.arange(32, dtype=np.uint32)
         lengths = jnp.zeros((2, walls.shape[0], len(reached), 32), jnp.uint32)
         for place, words in enumerate((*digits, [~word for word in reached])):
-            bits = jnp.stack(words, axis=-1)[..., None] >> shifts & 1
+            bits = bits_of(jnp.stack(words, axis=-1))
             lengths += bits << place if place < len(digits) else bits * np.uint32(limit)
         flat = lengths.reshape(2, walls.shape[0], -1)[:, :, : size**2]
         return jnp.moveaxis(flat, 0, 1).reshape(-1, 2, size, size).astype(jnp.int32)
@@ -854,7 +853,7 @@ def _first_flood(size: int, limit: int, like: jax.Array) -> Flood:
     goals = np.zeros((2, size, size), bool)
     goals[0, 0] = goals[1, -1] = True
     pairs = zip(*map(_constant, goals), strict=True)
-    reached = tuple(jnp.array(pair)[:, None] | like & 0 for pair in pairs)
+    reached = tuple(jnp.array(pair)[:, None] | (like & 0)[None] for pair in pairs)
     nothing = tuple(word & 0 for word in reached)
     return reached, (nothing,) * (limit - 1).bit_length()
 
@@ -863,14 +862,14 @@ def _flood_once(size: int, down: Words, right: Words, move: jax.Array, flood: Fl
     """The cells one move further; the new cells get the digits of `move` (i32[])."""
     reached, digits = flood
 
-    def both(a: Words, b: Words) -> Words:
-        return tuple(x & y for x, y in zip(a, b, strict=True))
+    def through(cells: Words, passages: Words) -> Words:
+        return tuple(a & b[None] for a, b in zip(cells, passages, strict=True))
 
     ways = (
-        _up(both(reached, down), size),
-        both(_down(reached, size), down),
-        _up(both(reached, right), 1),
-        both(_down(reached, 1), right),
+        _up(through(reached, down), size),
+        through(_down(reached, size), down),
+        _up(through(reached, right), 1),
+        through(_down(reached, 1), right),
     )
     more = tuple(functools.reduce(jnp.bitwise_or, words) for words in zip(reached, *ways, strict=True))
     new = tuple(a & ~b for a, b in zip(more, reached, strict=True))

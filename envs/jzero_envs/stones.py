@@ -24,6 +24,6 @@ def hash_of_cells(cells: jax.Array, flags: jax.Array) -> jax.Array:
       flags: u32[], what else distinguishes positions; less than 256.
     """
     codes = np.random.default_rng(0).integers(2**32, size=(2, 2, len(cells)), dtype=np.uint32)
-    first, second = (jnp.where(cells == stone, codes[:, i], 0) for i, stone in enumerate((1, -1)))
+    first, second = (jnp.where((cells == stone)[None], codes[:, i], 0) for i, stone in enumerate((1, -1)))
     hashed = jax.lax.reduce(first ^ second, jnp.uint32(0), jax.lax.bitwise_xor, (1,))
     return hashed ^ flags * np.uint32(0x9E3779B1)
