@@ -146,7 +146,7 @@ def puct_select(
     forced: float = 0.0,
 ) -> Select:
     """Chooses the largest PUCT score; arguments as in `muzero_policy`, `num_actions` as in `transform_row`."""
-    pb_c_init, pb_c_base = root_lib.as_float32(pb_c_init), root_lib.as_float32(pb_c_base)
+    pb_c_init, pb_c_base, forced = map(root_lib.as_float32, (pb_c_init, pb_c_base, forced))
 
     def select(tree: Tree, node: Node) -> tuple[jax.Array, jax.Array, jax.Array]:
         counts = node.row
@@ -227,7 +227,7 @@ def _weights_without_forced(
         node.row,
         transform_row(qtransform, tree, node, shown),
         used & (actions == best[:, None]),
-        options.forced,
+        root_lib.as_float32(options.forced),
         pb_c_init=root_lib.as_float32(pb_c_init),
         pb_c_base=root_lib.as_float32(pb_c_base),
     )

@@ -14,9 +14,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jzero.pytrees import PyTree
 from jzero.search import layout, scores
+from jzero.search.root import as_float32
 from jzero.search.scores import Row, Scores
 from jzero.search.tree import Tree
 from jzero.search.types import Node
@@ -72,11 +74,16 @@ _OF_ROWS: tuple[tuple[Callable, Callable[..., Scores]], ...] = (
 
 
 def _parts(qtransform: QTransform) -> tuple[Callable[..., Scores] | None, dict[str, Any]]:
-    """The row function of a transform defined here (else None), and its options."""
+    """The row function of a transform defined here and its options as 32-bit numbers; else None, and none."""
     function, options = qtransform, {}
     if isinstance(qtransform, functools.partial) and not qtransform.args:
         function, options = qtransform.func, qtransform.keywords
-    return next((of_rows for own, of_rows in _OF_ROWS if own is function), None), options
+    found = next((of_rows for own, of_rows in _OF_ROWS if own is function), None)
+    return found, {} if found is None else _in_32_bits(options)
+
+
+def _in_32_bits(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: as_float32(value) for name, value in options.items()}
 
 
 def is_own(qtransform: QTransform) -> bool:
@@ -87,7 +94,8 @@ def is_own(qtransform: QTransform) -> bool:
 def is_of_rows(qtransform: QTransform, *constants: Any) -> bool:
     """Whether a transform is defined here, and its options and the `constants` are Python numbers."""
     of_rows, options = _parts(qtransform)
-    return of_rows is not None and not any(isinstance(x, jax.Array) for x in (*options.values(), *constants))
+    arrays = (isinstance(x, jax.Array | np.ndarray) for x in (*options.values(), *constants))
+    return of_rows is not None and not any(arrays)
 
 
 def transform_row(qtransform: QTransform, tree: Tree, node: Node, num_actions: int | None = None) -> Scores:
@@ -159,4 +167,4 @@ def _all_actions(
         raw_value=tree.raw_values[node_index],
         num_actions=logits.shape[-1],
     )
-    return function(row, **options).slots
+    return function(row, **_in_32_bits(options)).slots

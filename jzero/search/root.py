@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from mctx import PolicyOutput, RootFnOutput
 
 from jzero.pytrees import PyTree
@@ -30,9 +31,13 @@ def legal_logits(root: RootFnOutput, invalid_actions: jax.Array | None) -> tuple
     return mask_invalid_actions(jnp.asarray(root.prior_logits, jnp.float32), invalid), invalid
 
 
-def as_float32(number: float | jax.Array) -> Any:
-    """A Python number unchanged, since it adapts to any dtype; an array as float32."""
-    return number.astype(jnp.float32) if isinstance(number, jax.Array) else number
+def as_float32(number: Any) -> Any:
+    """A hyper-parameter that widens no float32 in 64-bit mode: an array as float32, a scalar of NumPy as a Python
+    number, since these adapt to any dtype; anything else unchanged.
+    """
+    if isinstance(number, jax.Array | np.ndarray):
+        return number.astype(np.float32)
+    return number.item() if isinstance(number, np.generic) else number
 
 
 def mask_invalid_actions(logits: jax.Array, invalid_actions: jax.Array) -> jax.Array:
