@@ -77,6 +77,30 @@ def test_a_step_is_the_environments_own_with_the_given_key():
     assert (env.observe(other)["place"] != env.observe(after)["place"]).all()
 
 
+@pytest.mark.parametrize("bins", [None, 3])
+def test_steps_keep_their_dtypes_in_64_bit_mode(bins):
+    class Measured(Point):
+        """Its first metric has the default dtype, later ones, written in place, that of the actions: as in brax."""
+
+        def reset(self, key):
+            state = super().reset(key)
+            return state.replace(info=state.info | {"cost": jnp.zeros(())})
+
+        def step(self, state, action):
+            state.info["cost"] = jnp.square(action).sum()
+            after = super().step(state, action)
+            return after.replace(info=after.info | {"cost": state.info["cost"]})
+
+    env = BraxEnv(Measured(), name="point", bins=bins, action_repeat=2)
+    action = jnp.zeros(2, jnp.float32) if bins is None else jnp.int32(0)
+    with jax.enable_x64(True):
+        state = jax.eval_shape(env.init, KEY)
+        after = jax.eval_shape(env.step, state, action, KEY)
+        values = jax.eval_shape(env.values, action)
+    assert state.rewards.dtype == after.rewards.dtype == values.dtype == jnp.float32
+    assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
+
+
 def test_without_bins_actions_are_vectors():
     env, own = BraxEnv(Point(), name="point"), Point()
     check_env(env, num_games=8, max_plies=12)

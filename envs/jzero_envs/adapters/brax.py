@@ -84,7 +84,7 @@ class BraxEnv:
 
     def init(self, key: jax.Array) -> BraxState:
         """An initial state from `reset`."""
-        return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1))
+        return self._state(self.inner.reset(key), jnp.int32(0))._replace(rewards=jnp.zeros(1, jnp.float32))
 
     def step(self, state: BraxState, action: jax.Array, key: jax.Array) -> BraxState:
         """The state after `action_repeat` times the action number `action` (i32[]), or the vector f32[D]."""
@@ -92,9 +92,9 @@ class BraxEnv:
         keys = key[None] if self.action_repeat == 1 else jax.random.split(key, self.action_repeat)
 
         def once(now: BraxState, key: jax.Array) -> tuple[BraxState, jax.Array]:
-            after = keep_finished(
-                now, self._state(self.inner.step(_with_key(now.inner, key), values), now.ply)
-            )
+            inner = jax.tree.map(lambda x: x, now.inner)  # a copy: brax writes into the dict of metrics
+            after = self._state(self.inner.step(_with_key(inner, key), values), now.ply)
+            after = keep_finished(now, _with_dtypes(after, now))
             return after, after.rewards
 
         after, rewards = jax.lax.scan(once, state, keys)
@@ -108,8 +108,8 @@ class BraxEnv:
     def values(self, action: jax.Array) -> jax.Array:
         """f32[D] in [-1, 1]: the action with the number `action` (i32[]); a vector is clipped."""
         if self.bins is None:
-            return jnp.clip(jnp.asarray(action), -1.0, 1.0)
-        bins = jnp.stack(jnp.unravel_index(action, (self.bins,) * self.dimensions))
+            return jnp.clip(jnp.asarray(action, jnp.float32), -1.0, 1.0)
+        bins = jnp.stack(jnp.unravel_index(action, (self.bins,) * self.dimensions)).astype(jnp.float32)
         return 2.0 * bins / (self.bins - 1) - 1.0
 
     def _state(self, inner: Any, ply: jax.Array) -> BraxState:
@@ -198,6 +198,11 @@ def _with_key(inner: Any, key: Any) -> Any:
     """`inner` with its key, if it keeps one, replaced by `key`."""
     info = getattr(inner, "info", None) or {}
     return inner.replace(info={**info, "rng": key}) if "rng" in info else inner
+
+
+def _with_dtypes(state: BraxState, like: BraxState) -> BraxState:
+    """`state` in the dtypes of `like`: in 64-bit mode some environments change those of their metrics."""
+    return jax.tree.map(lambda x, y: x if x.dtype == y.dtype else x.astype(y.dtype), state, like)
 
 
 def _fewer(dimensions: int) -> str:

@@ -115,7 +115,7 @@ class GymnaxEnv:
             rewards=jnp.zeros(1, jnp.float32),
             terminated=jnp.bool_(False),
             truncated=jnp.bool_(False),
-            last_action=jnp.zeros(self.action_size) if self.action_size else jnp.int32(0),
+            last_action=jnp.zeros(self.action_size, jnp.float32) if self.action_size else jnp.int32(0),
         )
 
     def step(self, state: GymnaxState, action: jax.Array, key: jax.Array) -> GymnaxState:
