@@ -1,6 +1,7 @@
 """Playing and learning promote neither ranks nor dtypes, so that they run in projects that forbid both."""
 
 import contextlib
+import dataclasses
 
 import jax
 import numpy as np
@@ -10,10 +11,18 @@ from jzero import program
 from jzero.env import init_batch
 from jzero.registry import make
 from jzero.run.build import build_agent, build_program
-from tests.helpers.tiny import tiny
+from tests.helpers.tiny import TINY, tiny
 
 SETTINGS = {"rank": (jax.numpy_rank_promotion, "raise"), "dtype": (jax.numpy_dtype_promotion, "strict")}
-ALGORITHMS = ["alphazero", "muzero", "efficientzero"]
+CONFIGS = {
+    "alphazero": tiny(algorithm="alphazero"),
+    "muzero": tiny(algorithm="muzero"),
+    "efficientzero": tiny(algorithm="efficientzero"),
+    "worlds": tiny(env="blob?players=3&cards=2", search=dataclasses.replace(TINY.search, worlds=2)),
+    "chance codes": tiny(
+        algorithm="muzero", env="2048?size=2", network=dataclasses.replace(TINY.network, chance_codes=4)
+    ),
+}
 
 
 def forbidden(setting: str) -> contextlib.AbstractContextManager:
@@ -22,10 +31,10 @@ def forbidden(setting: str) -> contextlib.AbstractContextManager:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_an_iteration_promotes_nothing(monkeypatch, algorithm, setting):
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_iteration_promotes_nothing(monkeypatch, name, setting):
     monkeypatch.setattr(program, "unless_chosen", lambda options: None)  # no options where nothing compiles
-    config = tiny(algorithm=algorithm)
+    config = CONFIGS[name]
     functions = build_program(make(config.env), config, program.make_mesh(jax.devices()[:1]))
     with forbidden(setting):
         state = jax.eval_shape(functions.init)
