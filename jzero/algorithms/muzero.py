@@ -44,11 +44,16 @@ def muzero(spec: EnvSpec, network: LearnedNetwork, settings: LearnedSettings) ->
 
     Raises:
       ValueError: the network is not a `LearnedNetwork`, a single value cannot represent the environment's players,
-        or the settings need the environment itself.
+        the settings need the environment itself, or the network lacks a part that they need.
     """
     check_kind(network, LearnedNetwork, "muzero")
     _check(spec, settings)
     options = settings.muzero
+    if options.consistency_weight and network.projection is None:
+        raise ValueError(
+            f"muzero.consistency_weight is {options.consistency_weight:g}, but the network has no projection: give "
+            "LearnedNetwork a projection, or use 0"
+        )
     learned = make_learned(spec, network, settings)
     model = learned_model(spec, learned)
     planner = make_planner(settings.search, model)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from jzero.env import observe_batch
+from jzero.env import observe_batch, where_rows
 from jzero.env_spec import EnvSpec
 from jzero.models.model import Model, at_rows, make_edge, mask_logits
 from jzero.networks import Afterstate, LearnedNetwork, Support, squashed
@@ -97,7 +97,7 @@ class LearnedModel(NamedTuple):
             state, logits = self.network.dynamics(params, latent.state, action)
             return Latent(state), logits
         resets = self._resets(latent)
-        memory = jax.tree.map(lambda x: jnp.where(resets[:, None], 0.0, x), latent.memory)
+        memory = where_rows(resets, jax.tree.map(jnp.zeros_like, latent.memory), latent.memory)
         state, memory, logits = prefix.dynamics(params, latent.state, memory, action)
         return Latent(state, memory, self.reward.decode(logits), latent.depth + 1), logits
 

@@ -5,13 +5,18 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jzero
+from jzero.algorithms.unrolled import MuZeroSettings
+from jzero.models.learned import LearnedModel
 from jzero.networks import (
     LearnedNetwork,
     Network,
     NetworkSettings,
+    Support,
+    ValuePrefix,
     from_flax,
     learned_network,
     make_learned_network,
@@ -19,6 +24,7 @@ from jzero.networks import (
 )
 from jzero.networks.check import NetworkError, check_network
 from tests.helpers.env_examples import Aim, Emulator, TwoPiles
+from tests.helpers.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -222,6 +228,35 @@ def test_a_value_prefix_keeps_its_memory():
 
     with pytest.raises(NetworkError, match=r"memory after a step is \(\); expected .*float32\[4, 4\]"):
         check_network(SPEC, with_part(network, "prefix.dynamics", forgets), ATOMS)
+
+
+def test_a_memory_of_any_shape_is_set_back():
+    network = built_in(prefix=4)
+
+    def reshaped(memory, *shape):
+        return jax.tree.map(lambda x: x.reshape(x.shape[0], *shape), memory)
+
+    def dynamics(params, latent, memory, action):
+        latent, memory, reward = network.prefix.dynamics(params, latent, reshaped(memory, 4), action)
+        return latent, reshaped(memory, 2, 2), reward
+
+    prefix = ValuePrefix(lambda rows: reshaped(network.prefix.memory(rows), 2, 2), dynamics)
+    check_network(SPEC, network._replace(prefix=prefix), ATOMS)
+    seen = jzero.observe_batch(SPEC.env, jzero.init_batch(SPEC.env, jax.random.key(0), 3))
+    params, found = jax.jit(network.init)(jax.random.key(1), seen[:1]), []
+    for each in (network, network._replace(prefix=prefix)):
+        learned = LearnedModel(each, Support(1.0, ATOMS), Support(1.0, ATOMS), prefix_horizon=2, discount=1.0)
+        latent = learned.represent(params, seen)
+        for _ in range(3):
+            latent, _ = learned.step(params, latent, jnp.zeros(3, jnp.int32))
+        found.append(reshaped(latent.memory, 4))
+    jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+def test_a_consistency_loss_needs_a_projection():
+    settings = tiny(muzero=MuZeroSettings(consistency_weight=2.0, atoms=ATOMS))
+    with pytest.raises(ValueError, match=r"consistency_weight is 2, but the network has no projection"):
+        jzero.muzero(SPEC, built_in()._replace(projection=None), settings)
 
 
 def test_the_latent_state_keeps_its_dtype():
