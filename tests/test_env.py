@@ -512,6 +512,12 @@ def test_check_env_says_what_is_broken(case):
     assert message in problem
 
 
+def test_rewards_of_64_bits_are_told_how_to_be_of_32():
+    with jax.enable_x64(True):
+        problems = problems_of(TwoPiles())
+    assert any("float64[2], not float32[2]" in one and "jnp.zeros(2, jnp.float32)" in one for one in problems)
+
+
 def test_check_env_says_that_what_is_revealed_is_not_finite():
     members = {"reveal": lambda self, state: 1.0 / (state.piles - 1), "resample": resample_knowing}
     assert any(

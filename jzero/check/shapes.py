@@ -126,8 +126,11 @@ def _field_problems(env: Env, state: OneState) -> Iterator[str]:
         if not hasattr(state, name):
             yield f"the state that init(key) returns lacks the field {name} ({wanted})"
         elif _describe(getattr(state, name)) != wanted:
+            found = _describe(getattr(state, name))
             each = ": one number per player" if name == "rewards" else ""
-            yield f"the state's {name} is {_describe(getattr(state, name))}, not {wanted}{each}"
+            if found.startswith("float64"):
+                each += "; in 64-bit mode give its dtype, as in jnp.zeros(2, jnp.float32)"
+            yield f"the state's {name} is {found}, not {wanted}{each}"
 
 
 def _structure_problems(before: PyTree, after: States) -> Iterator[str]:
