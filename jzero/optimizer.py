@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import optax
 
@@ -41,7 +41,7 @@ class OptimizerSettings:
             )
 
 
-def check_optimizer(optimizer: Any) -> None:
+def check_optimizer(optimizer: object) -> None:
     """Raises ValueError unless `optimizer` is an optax transformation."""
     if all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
         return

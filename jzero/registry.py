@@ -11,7 +11,7 @@ import inspect
 import keyword
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def made_as(env: Env) -> str | None:
     return getattr(env, "__dict__", {}).get(_MADE_AS)  # not that of an environment inside
 
 
-def _with_options(name: str, kwargs: dict[str, Any]) -> str:
+def _with_options(name: str, kwargs: Mapping[str, object]) -> str:
     """The name with these options in it; "" if they are not literals."""
     text = "&".join(f"{key}={value!r}" for key, value in kwargs.items())
     try:

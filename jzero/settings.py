@@ -41,7 +41,7 @@ def check(
         raise ValueError(f"{name} is {value!r}; it must be {wanted}")
 
 
-def check_parts(cls: type, values: Mapping[str, Any]) -> None:
+def check_parts(cls: type, values: Mapping[str, object]) -> None:
     """Raises ValueError for fields of the dataclass `cls` that are settings, and whose value is something else."""
     for name, kind in _parts(cls).items():
         value = values.get(name)

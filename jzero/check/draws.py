@@ -1,11 +1,11 @@
 """Which random draws the parts of an initial state come from, read from the traced `init`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-from jax.extend.core import Literal
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 
 from jzero.check.rows import is_key
 from jzero.pytrees import OneState
@@ -47,18 +47,18 @@ def apart(init: Callable[[jax.Array], OneState]) -> list[list[int]]:
     return [indices for indices, _ in groups]
 
 
-def _number(numbers: dict[tuple, int], *what: Any) -> int:
+def _number(numbers: dict[tuple, int], *what: Hashable) -> int:
     """The number of `what`; equal ones have the same."""
     return numbers.setdefault(what, len(numbers))
 
 
-def _outputs(numbers: dict[tuple, int], closed: Any, inputs: Sequence[_Value]) -> list[_Value]:
+def _outputs(numbers: dict[tuple, int], closed: ClosedJaxpr, inputs: Sequence[_Value]) -> list[_Value]:
     """The outputs of a closed jaxpr."""
     constants = [_Value(_number(numbers, "constant", id(array)), frozenset()) for array in closed.consts]
     jaxpr = closed.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *inputs], strict=True))
 
-    def read(atom: Any) -> _Value:
+    def read(atom: Literal | Var) -> _Value:
         if isinstance(atom, Literal):
             return _Value(_number(numbers, "literal", str(atom.aval), repr(atom.val)), frozenset())
         return values[atom]
@@ -72,7 +72,7 @@ def _outputs(numbers: dict[tuple, int], closed: Any, inputs: Sequence[_Value]) -
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _results(numbers: dict[tuple, int], equation: Any, given: Sequence[_Value]) -> list[_Value]:
+def _results(numbers: dict[tuple, int], equation: JaxprEqn, given: Sequence[_Value]) -> list[_Value]:
     """The results of one operation. Of a key, a result that is no key is a new draw."""
     name = equation.primitive.name
     operation = _number(numbers, name, str(equation.params), *(value.number for value in given))
@@ -89,5 +89,5 @@ def _results(numbers: dict[tuple, int], equation: Any, given: Sequence[_Value]) 
     return results
 
 
-def _holds_key(atom: Any) -> bool:
+def _holds_key(atom: Literal | Var) -> bool:
     return hasattr(atom.aval, "dtype") and is_key(atom.aval)

@@ -97,11 +97,11 @@ def learned_from_flax(module: nn.Module, *, action_size: int = 0) -> LearnedNetw
     )
 
 
-def _has_functions(found: Any) -> bool:
+def _has_functions(found: object) -> bool:
     return all(callable(getattr(found, name, None)) for name in ("init", "apply"))
 
 
-def _words(found: Any) -> str:
+def _words(found: object) -> str:
     """What was given, as text."""
     if isinstance(found, type):
         return f"the class {found.__name__}"
@@ -109,7 +109,7 @@ def _words(found: Any) -> str:
     return f"the function {name}" if name else f"an object of class {type(found).__name__}"
 
 
-def _check_module(adapter: str, module: Any, methods: tuple[str, ...] = ()) -> None:
+def _check_module(adapter: str, module: object, methods: tuple[str, ...] = ()) -> None:
     """Raises NetworkError unless `module` is a flax.linen module with these methods."""
     if isinstance(module, type) or not _has_functions(module):
         call = module.__name__ if isinstance(module, type) else "Net"
@@ -123,7 +123,7 @@ def _check_module(adapter: str, module: Any, methods: tuple[str, ...] = ()) -> N
         )
 
 
-def _init_flax(module: nn.Module, key: jax.Array, observation: Observation, **options: Any) -> Params:
+def _init_flax(module: nn.Module, key: jax.Array, observation: Observation, **options: PyTree) -> Params:
     """The module's weights; raises NetworkError if it has other variables."""
     variables = module.init(key, observation, **options)
     if others := sorted(set(variables) - {"params"}):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +35,7 @@ class NetworkError(ValueError):
     """A network violates an assumption of jzero."""
 
 
-def check_kind(network: Any, expected: type, algorithm: str) -> None:
+def check_kind(network: object, expected: type, algorithm: str) -> None:
     """Raises ValueError unless `network` is of the class that the algorithm needs."""
     if isinstance(network, expected):
         return
@@ -259,7 +258,7 @@ def _check_projection(functions: Projection, params: Params, latent: jax.Array) 
     _expect_alike("prediction of projection.predict", predicted, "projection of projection.project", found)
 
 
-def _call(part: str, function: Callable, *arguments: Any) -> Any:
+def _call(part: str, function: Callable, *arguments: PyTree) -> PyTree:
     """The result of a function of the network; its error becomes a NetworkError that names the function."""
     try:
         return function(*arguments)
@@ -275,7 +274,7 @@ def _call(part: str, function: Callable, *arguments: Any) -> Any:
         ) from error
 
 
-def _several(part: str, names: tuple[str, ...], function: Callable, *arguments: Any) -> Any:
+def _several(part: str, names: tuple[str, ...], function: Callable, *arguments: PyTree) -> PyTree:
     """The results of a function of the network that returns several."""
     found = _call(part, function, *arguments)
     if not isinstance(found, tuple | list) or len(found) != len(names):
@@ -285,7 +284,7 @@ def _several(part: str, names: tuple[str, ...], function: Callable, *arguments: 
     return found
 
 
-def _expect(name: str, found: Any, shape: tuple[int, ...], why: str = "") -> dict[str, jax.Array]:
+def _expect(name: str, found: PyTree, shape: tuple[int, ...], why: str = "") -> dict[str, jax.Array]:
     """{name: found}; raises NetworkError unless it is floating, with this shape."""
     if getattr(found, "shape", None) != shape or not jnp.issubdtype(found.dtype, jnp.floating):
         raise NetworkError(
@@ -295,12 +294,12 @@ def _expect(name: str, found: Any, shape: tuple[int, ...], why: str = "") -> dic
     return {name: found}
 
 
-def _expect_atoms(name: str, found: Any, atoms: int) -> dict[str, jax.Array]:
+def _expect_atoms(name: str, found: PyTree, atoms: int) -> dict[str, jax.Array]:
     """`_expect` for logits over the atoms."""
     return _expect(name, found, (ROWS, atoms), f", since the setting muzero.atoms is {atoms}")
 
 
-def _expect_rows(name: str, found: Any) -> jax.Array:
+def _expect_rows(name: str, found: PyTree) -> jax.Array:
     """`found`; raises NetworkError unless it is one floating array of B rows."""
     shape = getattr(found, "shape", None)
     if not shape or shape[0] != ROWS or not jnp.issubdtype(found.dtype, jnp.floating):

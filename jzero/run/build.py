@@ -15,6 +15,7 @@ from jzero.agent import Agent
 from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.alphazero import alphazero
 from jzero.algorithms.auxiliary import heads
+from jzero.algorithms.form import check_loss
 from jzero.algorithms.muzero import muzero
 from jzero.check import check_shapes
 from jzero.env import Env
@@ -23,7 +24,7 @@ from jzero.networks import LearnedNetwork, Network
 from jzero.networks.check import check_kind, check_network
 from jzero.networks.make import learned_network, make_learned_network, policy_value_network
 from jzero.optimizer import make_optimizer
-from jzero.program import Program, check_loss, make_program
+from jzero.program import Program, make_program
 from jzero.pytrees import Params
 from jzero.registry import load_named
 from jzero.run.config import TrainConfig

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jzero.env import Env
 from jzero.registry import made_as, make
@@ -33,10 +32,10 @@ def _is_named(env: Env, name: str) -> bool:
     return made_as(env) in (None, name) and type(other) is type(env) and _plain(other) == _plain(env)
 
 
-def _plain(env: Env) -> dict[str, Any]:
+def _plain(env: Env) -> dict[str, object]:
     """The attributes that are numbers, text or tuples of them."""
 
-    def plain(value: Any) -> bool:
+    def plain(value: object) -> bool:
         return all(map(plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
 
     found = getattr(env, "__dict__", {})

@@ -122,7 +122,7 @@ def _kind_of(algorithm: MakeAlgorithm | str, network: Any, env: Env) -> Algorith
     return "gumbel_muzero" if isinstance(network, LearnedNetwork) else "alphazero"
 
 
-def _check_objects(env: Any, algorithm: Any, optimizer: Any) -> None:
+def _check_objects(env: object, algorithm: object, optimizer: object) -> None:
     """Raises ValueError for arguments that are something else than what their names say."""
     if isinstance(env, type):
         raise ValueError(

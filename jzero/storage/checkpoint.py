@@ -145,7 +145,7 @@ def _read(path: Path, template: PyTree, partial: bool) -> PyTree:
         )
 
 
-def shapes(directory: str | Path, iteration: int | None = None) -> Any:
+def shapes(directory: str | Path, iteration: int | None = None) -> PyTree:
     """Shapes and dtypes of a checkpoint, named tuples as dictionaries.
 
     It is that of `iteration`, or the newest with metadata; None if there is none.
@@ -160,7 +160,7 @@ def shapes(directory: str | Path, iteration: int | None = None) -> Any:
     return None
 
 
-def first_difference(saved: Any, wanted: PyTree) -> str | None:
+def first_difference(saved: PyTree, wanted: PyTree) -> str | None:
     """The first array that `saved`, from `shapes`, and the state `wanted` do not share; None if they fit."""
     there, here = _arrays(saved), _arrays(jax.eval_shape(_plain, wanted))
     for path in dict.fromkeys([*here, *there]):
@@ -172,7 +172,7 @@ def first_difference(saved: Any, wanted: PyTree) -> str | None:
 def _arrays(tree: PyTree) -> dict[str, str]:
     """Dtype and shape of each array by its path."""
 
-    def step(entry: Any) -> str:
+    def step(entry: object) -> str:
         names = (getattr(entry, name, None) for name in ("key", "name", "idx"))
         return str(next(name for name in names if name is not None))
 

@@ -256,7 +256,7 @@ def versions(device: str = "") -> dict[str, str]:
     return found | {"python": platform.python_version(), "platform": platform.platform(), "device": device}
 
 
-def _mapping(value: Any) -> Json:
+def _mapping(value: object) -> Json:
     """The value if it is one, else an empty one."""
     return value if isinstance(value, dict) else {}
 
