@@ -35,7 +35,7 @@ def execute(name: str) -> None:
     import jupytext
     from nbclient import NotebookClient
 
-    notebook = jupytext.read(FOLDER / f"{name}.py")
+    notebook: Any = jupytext.read(FOLDER / f"{name}.py")
     repository = FOLDER.parents[1]
     paths = [str(repository), str(repository / "envs"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)

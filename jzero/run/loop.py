@@ -215,7 +215,7 @@ class Run:
                 if self.leads and times.due(self.seconds):
                     bar.set_postfix_str("measuring")
                     begun = self._watch.seconds
-                    with self._program("a measurement"):
+                    with self._watch.compiling("a measurement"):
                         metrics |= self._measure(measure, times.each)
                         self._log(metrics, bar)
                         write_report(self.path, self.env)
@@ -239,7 +239,7 @@ class Run:
 
     @contextmanager
     def _program(self, name: str) -> Iterator[None]:
-        """Surrounds a step that compiles when it runs for the first time."""
+        """Surrounds a call of one of the compiled programs."""
         if self._watch.ran(name):
             yield
             return
@@ -262,7 +262,7 @@ class Run:
             strength = take(measure, agent, seconds)
             tqdm.write(f"{duration(self.seconds)}, {self.positions:,} positions: {strength}")
             if int(self.state.updates):
-                with self._program("sample games"):
+                with self._watch.compiling("sample games"):
                     record_samples(self._directory, agent, self.config.train.seed, seconds)
             if not math.isnan(strength.value):
                 return {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+WAIT = 8.0
+"""Seconds after SIGTERM, within which most clusters leave a process alone."""
 
 
 class Signals:
@@ -32,14 +36,46 @@ class Signals:
 
     @contextmanager
     def leave_at_once(self) -> Iterator[None]:
-        """Here the first signal raises at once; elsewhere the iteration ends first."""
+        """Here the first signal raises at once; elsewhere the iteration ends first.
+
+        Where XLA compiles for longer than a cluster waits after SIGTERM, the process ends without saving.
+        """
         self._at_once = True
         try:
-            yield
+            with self._gone_by_sigterm():
+                yield
         except _LeftError:
             pass
         finally:
             self._at_once = False
+
+    @contextmanager
+    def _gone_by_sigterm(self) -> Iterator[None]:
+        """Here a thread ends the process if Python's handler does not run soon after SIGTERM."""
+        if signal.SIGTERM not in self._before:
+            yield
+            return
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        left = threading.Event()
+
+        def watch() -> None:
+            while (number := os.read(reading, 1)[0]) and not left.is_set():
+                if number == signal.SIGTERM and not left.wait(WAIT) and not self.stop:
+                    os._exit(128 + number)
+            os.close(reading)
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            left.set()
+            signal.set_wakeup_fd(before)
+            os.write(writing, b"\0")
+            watching.join()
+            os.close(writing)
 
     @contextmanager
     def end_by_sigterm(self) -> Iterator[None]:
