@@ -11,6 +11,7 @@ import inspect
 import keyword
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +20,8 @@ from typing import Any
 from jzero.env import Env, missing_members
 
 ENTRY_POINTS = "jzero.envs"
-_MADE_AS = "_jzero_made_as"
-"""The attribute that holds an environment's name."""
+_MADE: weakref.WeakKeyDictionary[Env, str] = weakref.WeakKeyDictionary()
+"""The name of each environment that `make` has returned."""
 
 
 def make(name: str, **kwargs: Any) -> Env:
@@ -55,8 +56,8 @@ def make(name: str, **kwargs: Any) -> Env:
         raise ValueError(
             f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env"
         )
-    with contextlib.suppress(AttributeError, TypeError):  # a class with slots
-        object.__setattr__(env, _MADE_AS, full_name)
+    with contextlib.suppress(TypeError):  # it has no hash, or no weak references
+        _MADE[env] = full_name
     return env
 
 
@@ -65,7 +66,10 @@ def made_as(env: Env) -> str | None:
 
     "" if `make` got an argument that no name can hold, None if `env` does not come from `make`.
     """
-    return getattr(env, "__dict__", {}).get(_MADE_AS)  # not that of an environment inside
+    try:
+        return _MADE.get(env)
+    except TypeError:
+        return None
 
 
 def _with_options(name: str, kwargs: Mapping[str, object]) -> str:

@@ -220,7 +220,7 @@ class Around:
         (jzero.make("go", size=5), "go?size=5", []),
         (jzero.make("go?size=5", komi=0.5), "go?size=5&komi=0.5", []),
         (Go(), "go", []),
-        (Go(size=5), "go", ["env"]),
+        (Go(size=6), "go", ["env"]),
         (Go(komi=0.5), "go", ["env"]),  # the same shapes
         (Around(jzero.make("go?size=5")), "go", ["env"]),
         (jzero.make("tests.helpers.env_examples:TwoPiles"), "tests.helpers.env_examples:TwoPiles", []),
