@@ -151,6 +151,7 @@ with taken.leave_at_once():
 def test_a_measurement_that_python_cannot_leave_ends_with_the_process(cache):
     child = start_python("-c", DEAF, cache=cache)
     assert child.stdout.readline() == "measures\n"
+    time.sleep(2)  # until it is deaf
     child.send_signal(signal.SIGTERM)
     begun = time.monotonic()
     assert child.wait(60) == 128 + signal.SIGTERM
