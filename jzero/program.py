@@ -21,7 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jzero.algorithms.algorithm import Algorithm
-from jzero.algorithms.form import checked
+from jzero.algorithms.check import checked
 from jzero.compiler import KEEP_BARRIERS, compiler_options, unless_chosen
 from jzero.env import Env
 from jzero.env_spec import describe

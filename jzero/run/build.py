@@ -15,7 +15,7 @@ from jzero.agent import Agent
 from jzero.algorithms.algorithm import Algorithm
 from jzero.algorithms.alphazero import alphazero
 from jzero.algorithms.auxiliary import heads
-from jzero.algorithms.form import check_loss
+from jzero.algorithms.check import check_loss
 from jzero.algorithms.muzero import muzero
 from jzero.check import check_shapes
 from jzero.env import Env

@@ -19,6 +19,7 @@ from jzero.pytrees import Params
 from jzero.search import arguments, layout, proofs, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
+from jzero.search.fallback import by_mctx
 from jzero.search.options import OF_PUCT, options_of
 from jzero.search.qtransforms import (
     QTransform,
@@ -28,7 +29,6 @@ from jzero.search.qtransforms import (
 )
 from jzero.search.tree import Tree, give_root_slots
 from jzero.search.types import Choices, Node, Rules
-from jzero.search.unlike import by_mctx
 
 Transform = Callable[[Tree, Node], scores.Scores]
 """`transform_row` of a transform of Q-values."""
@@ -76,15 +76,18 @@ def gumbel_muzero_policy(
     chance, solve = options.chance, options.solve
     size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
     if by_mctx(qtransform, root, options):
-        return mctx.gumbel_muzero_policy(
+        shared: Any = (
             params,
             rng_key,
             root,
             recurrent_fn,
-            num_simulations,  # pyrefly: ignore
+            num_simulations,
             invalid_actions,
-            max_depth,  # pyrefly: ignore
+            max_depth,
             loop_fn,
+        )
+        return mctx.gumbel_muzero_policy(
+            *shared,
             qtransform=qtransform,
             max_num_considered_actions=max_num_considered_actions,
             gumbel_scale=gumbel_scale,

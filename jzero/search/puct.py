@@ -18,6 +18,7 @@ from jzero.pytrees import Params
 from jzero.search import arguments, layout, reuse, scores, walk
 from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
+from jzero.search.fallback import by_mctx
 from jzero.search.noise import dirichlet_over_legal
 from jzero.search.options import Options, options_of
 from jzero.search.proofs import closed_actions, without_closed
@@ -29,7 +30,6 @@ from jzero.search.qtransforms import (
 )
 from jzero.search.tree import Tree
 from jzero.search.types import Chance, Choices, Node, Rules, Select
-from jzero.search.unlike import by_mctx
 
 
 def muzero_policy(
@@ -80,15 +80,18 @@ def muzero_policy(
     size = arguments.check(root, num_simulations, invalid_actions, options, loop_fn)
     arguments.check_puct(num_simulations, options)
     if by_mctx(qtransform, root, options):
-        return mctx.muzero_policy(
+        shared: Any = (
             params,
             rng_key,
             root,
             recurrent_fn,
-            num_simulations,  # pyrefly: ignore
+            num_simulations,
             invalid_actions,
-            max_depth,  # pyrefly: ignore
+            max_depth,
             loop_fn,
+        )
+        return mctx.muzero_policy(
+            *shared,
             qtransform=qtransform,
             dirichlet_fraction=dirichlet_fraction,
             dirichlet_alpha=dirichlet_alpha,

@@ -2,7 +2,7 @@
 
 They take an unbatched tree and a scalar index; the formulas are in `scores`. A user function with this signature
 gets one game's tree with mctx's fields, and the node's index; see `view`. Where it tells untried legal actions of a
-node apart, mctx searches; see `unlike`. Inside a search, user functions see all actions; those defined here do not.
+node apart, mctx searches; see `fallback`. Inside a search, user functions see all actions; those here do not.
 """
 
 from __future__ import annotations

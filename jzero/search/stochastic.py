@@ -18,12 +18,12 @@ from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import arguments, puct, simulate
 from jzero.search import root as root_lib
 from jzero.search.chance import actions_alone, where_chance
+from jzero.search.fallback import by_mctx
 from jzero.search.options import NONE
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
 from jzero.search.types import Node
-from jzero.search.unlike import by_mctx
 
 
 class State(NamedTuple):
@@ -90,16 +90,10 @@ def stochastic_muzero_policy(
     """
     arguments.check(root, num_simulations, invalid_actions)
     if by_mctx(qtransform, root, NONE):
+        models = (decision_recurrent_fn, chance_recurrent_fn)
+        shared: Any = (params, rng_key, root, *models, num_simulations, invalid_actions, max_depth, loop_fn)
         return mctx.stochastic_muzero_policy(
-            params,
-            rng_key,
-            root,
-            decision_recurrent_fn,
-            chance_recurrent_fn,
-            num_simulations,
-            invalid_actions,
-            max_depth,  # pyrefly: ignore
-            loop_fn,
+            *shared,
             qtransform=qtransform,
             dirichlet_fraction=dirichlet_fraction,
             dirichlet_alpha=dirichlet_alpha,

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jzero.pytrees import Record
 from jzero.show.curves import STRENGTH, column
 from jzero.show.words import number
-from jzero.storage.files import read_json
+from jzero.storage.files import mapping, read_json
 from jzero.storage.run_dir import CONFIG, read_metrics
 
 NEEDED = frozenset(("env", "network", "algorithm"))
@@ -33,12 +33,12 @@ class RunFiles(NamedTuple):
     @property
     def settings(self) -> Record:
         """The settings; empty if they are not recorded."""
-        return _mapping(self.config.get("config"))
+        return mapping(self.config.get("config"))
 
     @property
     def env(self) -> str:
         """The environment's name; "" if it is not recorded."""
-        return str(_mapping(self.settings.get("train")).get("env") or "")
+        return str(mapping(self.settings.get("train")).get("env") or "")
 
     @property
     def loads(self) -> bool:
@@ -53,13 +53,13 @@ class RunFiles(NamedTuple):
     @property
     def trained(self) -> str:
         """Algorithm and environment, as far as they are recorded."""
-        algorithm = str(_mapping(self.settings.get("train")).get("algorithm") or "")
+        algorithm = str(mapping(self.settings.get("train")).get("algorithm") or "")
         return " in ".join(filter(None, (algorithm, self.env)))
 
     @property
     def strength(self) -> Record:
         """The final strength; empty while the run goes on."""
-        return _mapping(self.result.get("strength"))
+        return mapping(self.result.get("strength"))
 
     def measured(self) -> tuple[str, list[float | None]]:
         """The final strength, or the latest: its name, and its value, low and high, each None if unknown."""
@@ -86,7 +86,3 @@ def read_run(run_dir: str | Path) -> RunFiles:
 def _is_current(result: Record, metrics: Sequence[Record]) -> bool:
     """False if the run was resumed after its result: then metrics.jsonl is longer."""
     return max(column(metrics, "seconds"), default=0.0) <= (number(result.get("seconds")) or math.inf)
-
-
-def _mapping(found: Any) -> Record:
-    return found if isinstance(found, dict) else {}

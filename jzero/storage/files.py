@@ -94,3 +94,8 @@ def explained(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free some space, then continue with --resume" if full else "give a writable directory"
         raise RunDirError(f"cannot write {path}: {error.strerror or error}: {advice}") from error
+
+
+def mapping(found: object) -> Json:
+    """What a JSON file has where an object is expected: it, or {} in place of anything else."""
+    return found if isinstance(found, dict) else {}

@@ -30,7 +30,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from jzero.pytrees import Json, PyTree, Record
-from jzero.storage.files import RunDirError, explained, half_written, read_json, to_json, write_atomic
+from jzero.storage.files import (
+    RunDirError,
+    explained,
+    half_written,
+    mapping,
+    read_json,
+    to_json,
+    write_atomic,
+)
 
 try:
     import fcntl
@@ -232,8 +240,8 @@ def resume_command(experiment: str, path: str | Path, minutes: float | None = No
     It is a call of `jzero.train` where the run has parts that no command names, or began in a notebook.
     """
     record = read_json(Path(path) / CONFIG) or {}
-    config, command = _mapping(record.get("config")), record.get("command")
-    handed, env = config.get("handed_in") or [], _mapping(config.get("train")).get("env")
+    config, command = mapping(record.get("config")), record.get("command")
+    handed, env = config.get("handed_in") or [], mapping(config.get("train")).get("env")
     if handed or (env and command == ""):
         given = "env" if "env" in handed else repr(env)
         more = "".join(f", {name}={name}" for name in handed if name != "env")
@@ -254,11 +262,6 @@ def versions(device: str = "") -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found | {"python": platform.python_version(), "platform": platform.platform(), "device": device}
-
-
-def _mapping(value: object) -> Json:
-    """The value if it is one, else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def _check_letters(path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from jzero import search
 from jzero.search import layout
-from jzero.search.unlike import tells_untried_apart
+from jzero.search.fallback import tells_untried_apart
 from jzero.search.view import TreeView
 from tests.helpers import search_tables as tables_lib
 from tests.helpers.search_tables import TreeArrays, quick_jit

@@ -17,11 +17,11 @@ surrounded() { # name, then variables
     begun=$SECONDS
     unshare --mount env "$@" bash -c '
         mount --make-rprivate / && mount --bind "$0" "$0" && mount -o remount,bind,ro / || exit
-        for folder in /tmp /root /home; do touch "$folder/written" 2> /dev/null && echo "$folder can be written"; done
+        for folder in /tmp /var/tmp /home; do touch "$folder/written" 2> /dev/null && echo "$folder can be written"; done
         "$1" -W ignore experiments/connect_four.py --minutes 0.5 --run-dir "$0/run" < /dev/null 2> "$0/stderr" | cat
         exit "${PIPESTATUS[0]}"' "$runs" "$python" | sed "s#$runs#RUNS#g"
     echo "exit code ${PIPESTATUS[0]} after $((SECONDS - begun)) s; $(wc -c < "$runs/stderr") bytes on stderr:"
-    sed "s#$runs#RUNS#g; s#/root/#HOME/#g" "$runs/stderr" | cut -c1-200 | tail -n 5
+    sed "s#$runs#RUNS#g; s#${HOME:-/nowhere}/#HOME/#g" "$runs/stderr" | cut -c1-200 | tail -n 5
     rm -rf "$runs"
 }
 
