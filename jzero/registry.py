@@ -20,8 +20,8 @@ from typing import Any
 from jzero.env import Env, missing_members
 
 ENTRY_POINTS = "jzero.envs"
-_MADE: weakref.WeakKeyDictionary[Env, str] = weakref.WeakKeyDictionary()
-"""The name of each environment that `make` has returned."""
+_NAMES: dict[int, str] = {}
+"""The name of each object that `make` has returned and that still exists, by its `id`: equal ones may have others."""
 
 
 def make(name: str, **kwargs: Any) -> Env:
@@ -56,8 +56,9 @@ def make(name: str, **kwargs: Any) -> Env:
         raise ValueError(
             f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env"
         )
-    with contextlib.suppress(TypeError):  # it has no hash, or no weak references
-        _MADE[env] = full_name
+    with contextlib.suppress(TypeError):  # its class allows no weak references
+        weakref.finalize(env, _NAMES.pop, id(env), None).atexit = False
+        _NAMES[id(env)] = full_name
     return env
 
 
@@ -66,10 +67,7 @@ def made_as(env: Env) -> str | None:
 
     "" if `make` got an argument that no name can hold, None if `env` does not come from `make`.
     """
-    try:
-        return _MADE.get(env)
-    except TypeError:
-        return None
+    return _NAMES.get(id(env))
 
 
 def _with_options(name: str, kwargs: Mapping[str, object]) -> str:

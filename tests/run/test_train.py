@@ -220,15 +220,16 @@ class Around:
         (jzero.make("go", size=5), "go?size=5", []),
         (jzero.make("go?size=5", komi=0.5), "go?size=5&komi=0.5", []),
         (Go(), "go", []),
-        (Go(size=6), "go", ["env"]),
+        (Go(size=5), "go", ["env"]),  # equal to another, which has a name
         (Go(komi=0.5), "go", ["env"]),  # the same shapes
         (Around(jzero.make("go?size=5")), "go", ["env"]),
         (jzero.make("tests.helpers.env_examples:TwoPiles"), "tests.helpers.env_examples:TwoPiles", []),
     ],
 )
 def test_an_environments_options_are_recorded_or_asked_for_again(env, name, handed):
+    others = [jzero.make("jzero_envs.go:Go"), jzero.make("jzero_envs.go:Go", size=5)]
     recorded = train_lib.name_of(env)
-    assert recorded == name
+    assert recorded == name, others
     assert handed_in(env, TrainConfig(env=recorded), Parts()) == handed
 
 
