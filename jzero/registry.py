@@ -21,7 +21,7 @@ from jzero.env import Env, missing_members
 
 ENTRY_POINTS = "jzero.envs"
 _NAMES: dict[int, str] = {}
-"""The name of each object that `make` has returned and that still exists, by its `id`: equal ones may have others."""
+"""The name of each object from `make` that still exists, by its `id`: equal ones may have other names."""
 
 
 def make(name: str, **kwargs: Any) -> Env:
@@ -57,7 +57,7 @@ def make(name: str, **kwargs: Any) -> Env:
             f"env {name!r} is not an environment: it lacks {', '.join(missing)}; see jzero.env.Env"
         )
     with contextlib.suppress(TypeError):  # its class allows no weak references
-        weakref.finalize(env, _NAMES.pop, id(env), None).atexit = False
+        weakref.finalize(env, _NAMES.pop, id(env), None)
         _NAMES[id(env)] = full_name
     return env
 
