@@ -213,6 +213,15 @@ class Around:
         return getattr(self.env, name)
 
 
+class Shaded(TwoPiles):
+    """A game whose option is neither in its name nor plain."""
+
+    name = f"{__name__}:Shaded"
+
+    def __init__(self, shade=None):
+        self._shade = shade
+
+
 @pytest.mark.parametrize(
     ("env", "name", "handed"),
     [
@@ -223,6 +232,8 @@ class Around:
         (Go(size=5), "go", ["env"]),  # equal to another, which has a name
         (Go(komi=0.5), "go", ["env"]),  # the same shapes
         (Around(jzero.make("go?size=5")), "go", ["env"]),
+        (jzero.make(Shaded.name), Shaded.name, []),
+        (jzero.make(Shaded.name, shade=np.zeros(2)), Shaded.name, ["env"]),
         (jzero.make("tests.helpers.env_examples:TwoPiles"), "tests.helpers.env_examples:TwoPiles", []),
     ],
 )
