@@ -164,6 +164,15 @@ def assert_intact(directory):
     assert same_bits(found, small_state(5))
 
 
+def test_the_first_array_that_differs_is_named(two_checkpoints):
+    saved = checkpoint.shapes(two_checkpoints)
+    assert checkpoint.first_difference(saved, TEMPLATE) is None
+    fewer = {name: part for name, part in TEMPLATE.items() if name != "board"}
+    assert checkpoint.first_difference(saved, fewer) == "board is int8[9] in the checkpoint and missing here"
+    more = TEMPLATE | {"bias": jnp.zeros(3)}
+    assert checkpoint.first_difference(saved, more) == "bias is missing in the checkpoint and float32[3] here"
+
+
 def test_what_the_kernel_refuses_leaves_the_earlier_checkpoints_intact(two_checkpoints, file_size_limit):
     file_size_limit(4096)  # the 8,000 random bytes do not fit
     with pytest.raises(
