@@ -17,10 +17,10 @@ actions of the original, but with the actions that a game uses only, and a game 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, mean_return
+from jzero.evaluate.measures import mean_return
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -67,14 +67,9 @@ PRESETS = {
 }
 
 
-def measure(env: Env) -> Measure:
-    return mean_return(env, episodes=50)
-
-
-def final(env: Env) -> Measure:
-    return mean_return(env, episodes=50, seed=1)
-
+MEASURE = partial(mean_return, episodes=50)
+FINAL = partial(mean_return, episodes=50, seed=1)
 
 if __name__ == "__main__":
     # On a GPU no more games side by side: what counts is the number of steps.
-    main("minatar", PRESETS, measure=measure, final=final, accelerated=PRESETS)
+    main("minatar", PRESETS, measure=MEASURE, final=FINAL, accelerated=PRESETS)

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from minatar import PRESETS, final, measure
+from minatar import FINAL, MEASURE, PRESETS
 from scipy import stats
 
 from jzero.devices import set_up
@@ -96,7 +96,7 @@ def fill(config: Config, game: Game, variant: Variant, seed: int, frames: int) -
     )
     env = make(train.env)
     with Run("minatar_table", env, settings, "python experiments/minatar_table.py") as run:
-        strength = run.train(measure(env), final(env))
+        strength = run.train(MEASURE(env), FINAL(env))
         if strength is None:
             raise SystemExit(130)
         cell = {

@@ -12,10 +12,10 @@ Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, mean_return
+from jzero.evaluate.measures import mean_return
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -70,14 +70,9 @@ PRESETS = {
 }
 
 
-def measure(env: Env) -> Measure:
-    return mean_return(env, episodes=100)
-
-
-def final(env: Env) -> Measure:
-    return mean_return(env, episodes=100, seed=1)
-
+MEASURE = partial(mean_return, episodes=100)
+FINAL = partial(mean_return, episodes=100, seed=1)
 
 if __name__ == "__main__":
     # On a GPU no more games side by side: what counts is the number of steps.
-    main("pendulum", PRESETS, measure=measure, final=final, accelerated=PRESETS)
+    main("pendulum", PRESETS, measure=MEASURE, final=FINAL, accelerated=PRESETS)

@@ -13,10 +13,10 @@ measures 100 others.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, mean_return
+from jzero.evaluate.measures import mean_return
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -58,14 +58,9 @@ PRESETS = {
 }
 
 
-def measure(env: Env) -> Measure:
-    return mean_return(env, episodes=20)
-
-
-def final(env: Env) -> Measure:
-    return mean_return(env, episodes=100, seed=1)
-
+MEASURE = partial(mean_return, episodes=20)
+FINAL = partial(mean_return, episodes=100, seed=1)
 
 if __name__ == "__main__":
     # On a GPU no more games side by side: what counts is the number of steps.
-    main("pong", PRESETS, measure=measure, final=final, accelerated=PRESETS)
+    main("pong", PRESETS, measure=MEASURE, final=FINAL, accelerated=PRESETS)

@@ -12,9 +12,10 @@ policy alone, after 40 minutes on one core.
 
 from __future__ import annotations
 
+from functools import partial
+
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, mean_return
+from jzero.evaluate.measures import mean_return
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -52,14 +53,9 @@ TRAIN = TrainConfig(
 PRESET = RunConfig(minutes=40, evaluate_every=60, train=TRAIN)
 
 
-def measure(env: Env) -> Measure:
-    return mean_return(env, episodes=100)
-
-
-def final(env: Env) -> Measure:
-    return mean_return(env, episodes=100, seed=1)
-
+MEASURE = partial(mean_return, episodes=100)
+FINAL = partial(mean_return, episodes=100, seed=1)
 
 if __name__ == "__main__":
     # On a GPU no more games side by side: what counts is the number of steps.
-    main("reacher", PRESET, measure=measure, final=final, accelerated=PRESET)
+    main("reacher", PRESET, measure=MEASURE, final=FINAL, accelerated=PRESET)

@@ -49,7 +49,7 @@ import jzero
 set_matplotlib_formats("svg")
 
 sys.path.append(str(Path(jzero.__file__).parents[1] / "experiments"))  # of the clone that is installed
-from cartpole import PRESETS, final, measure
+from cartpole import FINAL, MEASURE, PRESETS
 
 from jzero.run.cli import main
 from jzero.storage.run_dir import RunDir, read_metrics
@@ -61,7 +61,7 @@ from jzero.storage.run_dir import RunDir, read_metrics
 # 100 episodes reaches 490 of 500.
 
 # %%
-strength = main("cartpole", PRESETS, measure=measure, final=final, argv=["--minutes", "4"])
+strength = main("cartpole", PRESETS, measure=MEASURE, final=FINAL, argv=["--minutes", "4"])
 
 # %% [markdown]
 # ## How it went
