@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WAIT = 8.0
-"""Seconds after SIGTERM, within which most clusters leave a process alone."""
+WAITS = {signal.SIGINT: 1.0, signal.SIGTERM: 8.0}
+"""Seconds for which a thread leaves a signal to Python; most clusters wait longer than that after SIGTERM."""
+AGAIN = "(again to quit at once without saving)"
 
 
 class Signals:
@@ -36,13 +37,10 @@ class Signals:
 
     @contextmanager
     def leave_at_once(self) -> Iterator[None]:
-        """Here the first signal raises at once; elsewhere the iteration ends first.
-
-        Where XLA compiles for longer than a cluster waits after SIGTERM, the process ends without saving.
-        """
+        """Here the first signal raises at once; elsewhere the iteration ends first."""
         self._at_once = True
         try:
-            with self._gone_by_sigterm():
+            with self._heard():
                 yield
         except _LeftError:
             pass
@@ -50,9 +48,12 @@ class Signals:
             self._at_once = False
 
     @contextmanager
-    def _gone_by_sigterm(self) -> Iterator[None]:
-        """Here a thread ends the process if Python's handler does not run soon after SIGTERM."""
-        if signal.SIGTERM not in self._before:
+    def _heard(self) -> Iterator[None]:
+        """Here a thread takes the signals that reach no handler of Python for long, as while XLA compiles.
+
+        SIGTERM ends the process then. So does a second Ctrl-C, except in a notebook; the first one gets an answer.
+        """
+        if not self._before:
             yield
             return
         reading, writing = os.pipe()
@@ -60,9 +61,14 @@ class Signals:
         left = threading.Event()
 
         def watch() -> None:
+            answered = False
             while (number := os.read(reading, 1)[0]) and not left.is_set():
-                if number == signal.SIGTERM and not left.wait(WAIT) and not self.stop:
+                if number not in WAITS or left.wait(WAITS[signal.Signals(number)]) or self.stop:
+                    continue
+                if number == signal.SIGTERM or (answered and not hasattr(sys, "ps1")):
                     os._exit(128 + number)
+                print(f"\nstopping as soon as XLA has compiled {AGAIN}", file=sys.stderr, flush=True)
+                answered = True
             os.close(reading)
 
         watching = threading.Thread(target=watch, daemon=True)
@@ -89,7 +95,8 @@ class Signals:
             return
         signal.signal(number, self._before[number])
         try:
-            yield
+            with self._heard():
+                yield
         finally:
             signal.signal(number, self._on_signal)
 
@@ -102,7 +109,7 @@ class Signals:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         self.stop = True
         when = "" if self._at_once else " after this iteration"
-        print(f"\nstopping{when} (again to quit at once without saving)", file=sys.stderr)
+        print(f"\nstopping{when} {AGAIN}", file=sys.stderr)
         if self._at_once:
             raise _LeftError
 

@@ -139,7 +139,7 @@ def test_a_measurement_is_left_at_once(tmp_path, capfd, number, when):
 DEAF = """
 import hashlib
 from jzero.run import signals
-signals.WAIT = 1.0
+signals.WAITS = dict.fromkeys(signals.WAITS, 0.3)
 taken = signals.Signals()
 taken.take()
 with taken.leave_at_once():
@@ -148,15 +148,35 @@ with taken.leave_at_once():
 """
 
 
-def test_a_measurement_that_python_cannot_leave_ends_with_the_process(cache):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_measurement_that_python_cannot_leave_ends_with_the_process(cache, number):
     child = start_python("-c", DEAF, cache=cache)
     assert child.stdout.readline() == "measures\n"
     time.sleep(2)  # until it is deaf
-    child.send_signal(signal.SIGTERM)
     begun = time.monotonic()
-    assert child.wait(60) == 128 + signal.SIGTERM
+    child.send_signal(number)
+    if number == signal.SIGINT:
+        assert child.stderr.readline() == "\n"
+        assert child.stderr.readline() == (
+            "stopping as soon as XLA has compiled (again to quit at once without saving)\n"
+        )
+        assert child.poll() is None
+        child.send_signal(number)
+    assert child.wait(60) == 128 + number
     child.communicate()
     assert time.monotonic() - begun < 30
+
+
+def test_a_notebook_outlives_two_interrupts_that_python_cannot_hear(cache):
+    script = DEAF.replace("10**9", "10**7") + "print('goes on', flush=True)\n"
+    child = start_python("-c", f"import sys\nsys.ps1 = ''\n{script}", cache=cache)
+    assert child.stdout.readline() == "measures\n"
+    time.sleep(1)
+    for _ in range(2):
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert child.communicate(timeout=60)[0] == "goes on\n"
+    assert child.returncode == 0
 
 
 def test_the_second_interrupt_is_one_of_python(tmp_path):
