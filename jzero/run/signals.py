@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 WAITS = {signal.SIGINT: 1.0, signal.SIGTERM: 8.0}
@@ -62,7 +62,8 @@ class Signals:
 
         def watch() -> None:
             answered = False
-            while (number := os.read(reading, 1)[0]) and not left.is_set():
+            while (read := os.read(reading, 1)) and not left.is_set():
+                number = read[0]
                 if number not in WAITS or left.wait(WAITS[signal.Signals(number)]) or self.stop:
                     continue
                 if number == signal.SIGTERM or (answered and not hasattr(sys, "ps1")):
@@ -79,9 +80,10 @@ class Signals:
         finally:
             left.set()
             signal.set_wakeup_fd(before)
-            os.write(writing, b"\0")
-            watching.join()
+            with suppress(OSError):  # the thread may have read a signal and left
+                os.write(writing, b"\0")
             os.close(writing)
+            watching.join()
 
     @contextmanager
     def end_by_sigterm(self) -> Iterator[None]:
