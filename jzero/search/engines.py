@@ -102,12 +102,13 @@ def hop_while(
 
     go, once = traced(keep_going), traced(hop, jnp.bool_(True))
     ends = len(flat), len(flat) + len(go.consts)
+    jaxprs = go.jaxpr, once.jaxpr  # without their constants, which may be traced: the primitive keeps `loop`
 
     def loop(*operands: jax.Array, hops: int) -> list[jax.Array]:
         carry, *consts = operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] :]
         goes_on, step = (
-            core.jaxpr_as_fun(core.ClosedJaxpr(closed.jaxpr, given))
-            for closed, given in zip((go, once), consts, strict=True)
+            core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, given))
+            for jaxpr, given in zip(jaxprs, consts, strict=True)
         )
         if hops == 1:
             always = jnp.bool_(True)

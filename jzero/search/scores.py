@@ -9,6 +9,7 @@ Sources: PUCT, Silver et al. 2017 and Schrittwieser et al. 2020 (MuZero, appendi
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple, cast
 
@@ -75,8 +76,17 @@ def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
     For few slots they share one pass, because XLA's CPU compiler otherwise makes one kernel per term.
     """
     kinds, arrays = zip(*terms, strict=True)
-    if arrays[0].shape[-1] > NARROW:
-        return [getattr(jnp, kind)(x, axis=-1) for kind, x in terms]
+    return (_apart if arrays[0].shape[-1] > NARROW else _together)(kinds, arrays)
+
+
+def _apart(kinds: tuple[str, ...], arrays: tuple[jax.Array, ...]) -> list[jax.Array]:
+    """`over_slots` by one operation per term."""
+    return [getattr(jnp, kind)(x, axis=-1) for kind, x in zip(kinds, arrays, strict=True)]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _together(kinds: tuple[str, ...], arrays: tuple[jax.Array, ...]) -> list[jax.Array]:
+    """`over_slots` in one pass."""
     functions, initial = zip(*(_MONOIDS[kind] for kind in kinds), strict=True)
 
     def combine(a: tuple, b: tuple) -> tuple:
@@ -84,6 +94,12 @@ def over_slots(*terms: tuple[str, jax.Array]) -> list[jax.Array]:
 
     start = tuple(jnp.float32(x) for x in initial)
     return list(jax.lax.reduce(arrays, start, combine, (arrays[0].ndim - 1,)))
+
+
+@_together.defjvp
+def _(kinds: tuple[str, ...], primals: tuple, tangents: tuple) -> tuple:
+    """JAX's own rule for reductions that share a pass fails where a tangent is zero."""
+    return jax.jvp(functools.partial(_apart, kinds), primals, tangents)
 
 
 Fpu = None | str | float
@@ -277,20 +293,33 @@ def first_best(score: jax.Array) -> jax.Array:
 
 def best_slot(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(largest score f32[...], the first slot i32[...] with it, `payload` f32[..., W] there)."""
+    return (_best_apart if score.shape[-1] > NARROW else _best_together)(score, payload)
+
+
+def _best_apart(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`best_slot` by three operations."""
     width = score.shape[-1]
     slots = jax.lax.broadcasted_iota(jnp.int32, score.shape, score.ndim - 1)
-    if width > NARROW:
-        best = jnp.max(score, axis=-1)
-        slot = jnp.min(jnp.where(score == best[..., None], slots, width - 1), axis=-1)
-        return best, slot, jnp.sum(jnp.where(slots == slot[..., None], payload, 0.0), axis=-1)
+    best = jnp.max(score, axis=-1)
+    slot = jnp.min(jnp.where(score == best[..., None], slots, width - 1), axis=-1)
+    return best, slot, jnp.sum(jnp.where(slots == slot[..., None], payload, 0.0), axis=-1)
+
+
+@jax.custom_jvp
+def _best_together(score: jax.Array, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`best_slot` in one pass."""
+    slots = jax.lax.broadcasted_iota(jnp.int32, score.shape, score.ndim - 1)
 
     def better(a: tuple, b: tuple) -> tuple:
         is_b = (b[0] > a[0]) | ((b[0] == a[0]) & (b[1] < a[1]))
         return tuple(jnp.where(is_b, y, x) for x, y in zip(a, b, strict=True))
 
-    start = (jnp.float32(-jnp.inf), jnp.int32(width), jnp.float32(0))
+    start = (jnp.float32(-jnp.inf), jnp.int32(score.shape[-1]), jnp.float32(0))
     best, slot, found = jax.lax.reduce((score, slots, payload), start, better, (score.ndim - 1,))
     return best, slot, found
+
+
+_best_together.defjvp(functools.partial(jax.jvp, _best_apart))
 
 
 def choose(row: Row, score: Scores, payload: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
