@@ -71,6 +71,9 @@ def _interval(found: Strength | Part) -> str:
 
 Measure = Callable[["Agent"], Strength]
 
+PATIENCE = 0.5
+"""Share of its time in which a measurement must have a first result if another one may take its place."""
+
 
 @dataclass(frozen=True)
 class TimedMeasure:
@@ -149,6 +152,7 @@ def score_against(
     at_once: int = 10,
     num_simulations: int | None = None,
     opening_plies: tuple[int, int] = (0, 0),
+    patience: float = 1.0,
 ) -> Measure:
     """Makes the measurement of a match in both seats: the score with its interval.
 
@@ -161,6 +165,7 @@ def score_against(
       at_once: games per round, an even number: more use a device better, fewer fit into a short time.
       num_simulations: the agent's simulations per move; by default those of the run.
       opening_plies: fewest and most random plies before the players begin.
+      patience: share of the time in which the first round must end; see `first_that_fits`.
     """
     sizes = [min(at_once, games - begun) for begun in range(0, games, at_once)]
 
@@ -179,7 +184,7 @@ def score_against(
                 limit=limit,
             )
 
-        results = rounds(play, sizes, seconds, f"games against {words}")
+        results = rounds(play, sizes, seconds, f"games against {words}", patience=patience * seconds)
         if not results:
             return not_measured(seconds)
         scores = (np.concatenate([result.outcomes for result in results]) + 1) / 2
@@ -187,6 +192,26 @@ def score_against(
         return Strength(name, float(scores.mean()), *mean_interval(scores.reshape(-1, 2).mean(axis=1)))
 
     return TimedMeasure(take)
+
+
+def first_that_fits(*measures: Measure) -> Measure:
+    """Makes the measurement that is the first of these for which the time is long enough.
+
+    Each is given what the ones before have left, if they give up after `PATIENCE` of their time. Later measurements
+    begin with the one that had a result, so that a run's curve is of one kind.
+    """
+    begin = 0
+
+    def take_first(agent: Agent, seconds: float) -> Strength:
+        nonlocal begin
+        for tried, measure in enumerate(measures[begin:]):
+            found = take(measure, agent, seconds * PATIENCE**tried)
+            if not math.isnan(found.value):
+                begin += tried
+                return found
+        return not_measured(seconds)
+
+    return TimedMeasure(take_first)
 
 
 def beside(measure: Measure, *others: Measure) -> Measure:

@@ -6,6 +6,7 @@ A run measures this by default.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -16,9 +17,11 @@ from jzero.env import Env, random_actions_in
 from jzero.env_spec import describe
 from jzero.evaluate.engines import random_player
 from jzero.evaluate.measures import (
+    PATIENCE,
     Measure,
     Strength,
     TimedMeasure,
+    first_that_fits,
     not_measured,
     play_episodes,
     score_against,
@@ -80,7 +83,9 @@ def openings(env: Env) -> tuple[int, int]:
 def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies: int = MEANWHILE) -> Measure:
     """The measurement during training for the environment's `contest`; `final` plays more games.
 
-    The agent breaks ties between actions at random. With little time there are fewer games.
+    The agent breaks ties between actions at random. With little time there are fewer games. If there is not enough
+    for ten, the opponent is a random player; if not for ten of those, the agent plays without a search. The name
+    of the strength says so.
 
     Returns: the mean return of `episodes` of at most `max_plies`, next to that of random play. Pairs: the score in
     `games` games, in both seats, against Monte-Carlo tree search with random rollouts. Tables: the return minus
@@ -89,7 +94,7 @@ def measure(env: Env, games: int = 40, episodes: int = FEWER_EPISODES, max_plies
     kind = contest(env)
     if kind == "returns":
         return _beside_random(env, episodes, max_plies)
-    return _above_others(env) if kind == "tables" else _score(env, games)
+    return _what_fits(env, _above) if kind == "tables" else _score(env, games)
 
 
 def final(env: Env) -> Measure:
@@ -120,26 +125,50 @@ def _random_return(env: Env) -> float:
 def _opponent(env: Env) -> Opponent:
     """Tree search with rollouts; a random player if the game cannot be searched from a state, or is too long."""
     if not searchable(env) or look(env).plies > LONGEST:
-        return Opponent("random", "a random player", random_player(env))
+        return _random(env)
     return rollouts(env, SIMULATIONS)
 
 
+def _random(env: Env) -> Opponent:
+    return Opponent("random", "a random player", random_player(env))
+
+
+def _what_fits(env: Env, against: Callable[..., Measure]) -> Measure:
+    """The measurement against the opponent; with little time against a random player, or without a search.
+
+    Args:
+      env: the game.
+      against: makes the measurement: (opponent, simulations per move or None for the run's, patience).
+    """
+    opponent = _opponent(env)
+    others = [] if opponent.name == "random" else [against(opponent, None, PATIENCE)]
+    return first_that_fits(*others, against(_random(env), None, PATIENCE), against(_random(env), 0, 1.0))
+
+
 def _score(env: Env, games: int) -> Measure:
-    opponent = _opponent(env)
-    return score_against(opponent.player, opponent.words, games=games, opening_plies=openings(env))
+    def against(opponent: Opponent, simulations: int | None, patience: float) -> Measure:
+        return score_against(
+            opponent.player,
+            opponent.words,
+            games=games,
+            num_simulations=simulations,
+            opening_plies=openings(env),
+            patience=patience,
+        )
+
+    return _what_fits(env, against)
 
 
-def _above_others(env: Env) -> Measure:
-    opponent = _opponent(env)
-
+def _above(opponent: Opponent, num_simulations: int | None, patience: float) -> Measure:
     def take(agent: Agent, seconds: float) -> Strength:
-        simulations = agent.search.num_simulations
+        simulations = agent.search.num_simulations if num_simulations is None else num_simulations
         player = agent_player(agent, simulations)
 
         def play(deals: int, key: jax.Array, limit: Limit) -> TableResult:
-            return play_tables(env, player, opponent.player, num_deals=deals, key=key, limit=limit)
+            return play_tables(agent.env, player, opponent.player, num_deals=deals, key=key, limit=limit)
 
-        results = rounds(play, [DEALS] * ROUNDS, seconds, f"deals against {opponent.words}")
+        what = f"deals against {opponent.words}"
+        results = rounds(play, [DEALS] * ROUNDS, seconds, what, patience=patience * seconds)
         if not results:
             return not_measured(seconds)
         above = np.concatenate([result.own - result.others for result in results])

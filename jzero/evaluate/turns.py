@@ -47,14 +47,13 @@ class Limit:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self._end = seconds, math.inf
+        self.seconds, self._begun = seconds, math.inf
 
     def is_over(self) -> bool:
         """Whether the time is up."""
         now = time.monotonic()
-        if self._end == math.inf:
-            self._end = now + self.seconds
-        return now > self._end
+        self._begun = min(self._begun, now)
+        return now > self._begun + self.seconds
 
     def __call__(self) -> None:
         """Raises TimeIsUp if the time is up."""
@@ -62,7 +61,14 @@ class Limit:
             raise TimeIsUp
 
 
-def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, what: str) -> list[Result]:
+def rounds(
+    play: Callable[..., Result],
+    sizes: Sequence[int],
+    seconds: float,
+    what: str,
+    *,
+    patience: float = math.inf,
+) -> list[Result]:
     """Results of `play(size, key=, limit=)` for each size, as many as the time allows.
 
     An unfinished round does not count, finished games included: they would be the shortest ones.
@@ -72,14 +78,16 @@ def rounds(play: Callable[..., Result], sizes: Sequence[int], seconds: float, wh
         sizes: number of games, or deals, of each round.
         seconds: time for all rounds, from the end of the first ply.
         what: description for the progress message.
+        patience: time for the first round, if it has less than all of them.
     """
-    limit, results = Limit(seconds), []
+    limit, results = Limit(min(seconds, patience)), []
     for number, size in enumerate(sizes):
         set_status(what, sum(sizes[:number]), sum(sizes))
         try:
             results.append(play(size, key=jax.random.fold_in(jax.random.key(0), number), limit=limit))
         except TimeIsUp:
             break
+        limit.seconds = seconds
     return results
 
 

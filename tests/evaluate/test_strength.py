@@ -152,23 +152,73 @@ def test_ties_alone_are_broken():
     assert set(agent.act(states, jax.random.key(0), num_simulations=0, break_ties=True).tolist()) == {5}
 
 
-def test_a_measurement_takes_as_many_games_as_there_is_time_for(monkeypatch):
-    clock = itertools.count()
-    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    player = as_player(lambda states, key: random_actions_in(make("tic_tac_toe"), states, key))
-    monkeypatch.setattr(measures, "agent_player", lambda *_: player)
-    monkeypatch.setattr(strength, "_opponent", lambda env: Opponent("random", "random play", player))
-    measure = strength.final(make("tic_tac_toe"))
+class Clock:
+    """A clock on which every look takes a second."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def monotonic(self):
+        self.seconds += 1
+        return self.seconds
+
+
+@pytest.fixture
+def games_of_nine_seconds(monkeypatch):
+    """Tic-tac-toe with an opponent that takes 10 seconds for a move, a search that takes 2 and a policy that takes
+    none: agent and measurement. A ply takes one second more.
+    """
+    env, clock = make("tic_tac_toe"), Clock()
+    monkeypatch.setattr(turns, "time", clock)
+    play = as_player(lambda states, key: random_actions_in(env, states, key))
+
+    def player(seconds):
+        def after(turn):
+            clock.seconds += seconds
+            return play(turn)
+
+        return after
+
+    monkeypatch.setattr(measures, "agent_player", lambda agent, simulations: player(2 if simulations else 0))
+    monkeypatch.setattr(strength, "rollouts", lambda *_: Opponent("rollouts", "strong play", player(10)))
+    monkeypatch.setattr(strength, "random_player", lambda *_: player(0))
     agent = always(0)
-    agent.env = make("tic_tac_toe")
-    plies = 9  # of the longest of ten games, a second each
-    found = take(measure, agent, 2 * plies + 2)
-    assert found.name.startswith("score in 20 games against random play")
+    agent.env = env
+    return agent, strength.final(env)
+
+
+ROUND, BY_SEARCH, BY_POLICY = 9 * (1 + 10 + 2), 9 * (1 + 2), 9
+"""Seconds of ten games: in each ply both players move in some of them."""
+
+
+def test_a_measurement_takes_as_many_games_as_there_is_time_for(games_of_nine_seconds):
+    agent, measure = games_of_nine_seconds
+    found = take(measure, agent, 2 * ROUND)
+    assert found.name == "score in 20 games against strong play, 7 simulations"
     assert 0 < found.low < found.value < found.high < 1
+    assert measure(agent).name.startswith("score in 100 games")
     missed = take(measure, agent, 3)
     assert np.isnan(missed.value)
     assert str(missed).startswith("not measured: it takes longer than the 3 s")
-    assert measure(agent).name.startswith("score in 100 games")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (2 * ROUND, "20 games against strong play, 7 simulations"),
+        (2 * ROUND - 60, "30 games against a random player, 7 simulations"),
+        (4 * BY_SEARCH, "20 games against a random player, 7 simulations"),
+        (4 * BY_SEARCH - 40, "20 games against a random player, 0 simulations"),
+        (4 * BY_POLICY, "10 games against a random player, 0 simulations"),
+    ],
+)
+def test_with_little_time_the_opponent_is_weaker_and_then_nothing_is_searched(
+    games_of_nine_seconds, seconds, said
+):
+    agent, measure = games_of_nine_seconds
+    assert take(measure, agent, seconds).name == f"score in {said}"
+    # A run's later measurements are of the same kind.
+    assert take(measure, agent, 2 * ROUND).name.endswith(said.partition(" games ")[2])
 
 
 def test_episodes_are_cut_short_by_the_time(monkeypatch):
