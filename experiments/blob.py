@@ -13,18 +13,10 @@ play a run against others afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
-import jax
-import numpy as np
-from jzero_envs.blob import Blob
-from players.blob import rule_based
+from measures.blob import points_above_rules
 
-from jzero.agent import Agent
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, Strength
-from jzero.evaluate.players import agent_player
-from jzero.evaluate.table import TableResult, play_tables
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -57,48 +49,6 @@ PRESET = RunConfig(
 )
 
 
-def points_above_rules(num_deals: int, seed: int) -> Callable[[Env], Measure]:
-    """Makes the measurement with `num_deals` deals, each played from every seat."""
-
-    def make(env: Env) -> Measure:
-        if not isinstance(env, Blob) or env.rounds is not None:
-            raise ValueError(
-                f"env is {env}; this experiment measures single rounds: use blob?players=4&cards=5"
-            )
-        rules = rule_based(env)
-
-        def measure(agent: Agent) -> Strength:
-            result = play_tables(
-                env,
-                agent_player(agent, agent.search.num_simulations),
-                rules,
-                num_deals=num_deals,
-                key=jax.random.key(seed),
-            )
-            simulations = agent.search.num_simulations
-            return describe(env, result, agent, "rule-based players", simulations)
-
-        return measure
-
-    return make
-
-
-def describe(env: Blob, result: TableResult, agent: Agent, others: str, simulations: int) -> Strength:
-    """Points per round above the `others`; the name gives the points and the shares of bids that were hit."""
-    own, their = env.points * result.own.mean(), env.points * result.others.mean()
-    hits = TableResult((result.returns > 0).astype(float))
-    name = (
-        f"points per round above {others} at the same table ({result.own.size} rounds, {agent.search.worlds} "
-        f"x {simulations} simulations; {own:.2f} against {their:.2f}, bids hit {hits.own.mean():.1%} against "
-        f"{hits.others.mean():.1%})"
-    )
-    return Strength(name, *(env.points * np.array(result.compare())).tolist())
-
-
 if __name__ == "__main__":
-    main(
-        "blob",
-        PRESET,
-        measure=points_above_rules(64, seed=0),
-        final=points_above_rules(500, seed=1),
-    )
+    measure, final = partial(points_above_rules, deals=64), partial(points_above_rules, deals=500, seed=1)
+    main("blob", PRESET, measure=measure, final=final)

@@ -12,20 +12,12 @@ moves. The last line also gives the largest tiles.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import jax
-import numpy as np
+from measures.game_2048 import mean_score
 
-from jzero.agent import Agent
 from jzero.algorithms.unrolled import MuZeroSettings
-from jzero.env import Env, init_batch, is_finished, step_batch
-from jzero.evaluate.measures import Measure, Strength
-from jzero.evaluate.rating import mean_with_interval
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
@@ -87,40 +79,10 @@ MUZERO = replace(
 PRESETS = {"alphazero": ALPHAZERO, "gumbel_muzero": GUMBEL_MUZERO, "muzero": MUZERO}
 
 
-def final_states(env: Env, act: Callable[[Any, jax.Array], jax.Array], key: jax.Array, games: int) -> Any:
-    """The final states [B] of `games` games played side by side with `act`: (states [B], key) -> actions i32[B]."""
-    step = jax.jit(partial(step_batch, env))
-    states, ply = init_batch(env, jax.random.fold_in(key, 0), games), 0
-    while not np.asarray(is_finished(states)).all():
-        ply += 1
-        act_key, step_key = jax.random.split(jax.random.fold_in(key, ply))
-        states = step(states, act(states, act_key), step_key)
-    return jax.device_get(states)
-
-
-def largest_tiles(states: Any) -> dict[int, int]:
-    """Number of the games [B] per largest tile."""
-    counts = Counter((2 ** states.board.max(axis=(1, 2)).astype(int)).tolist())
-    return dict(sorted(counts.items()))
-
-
-def measure(env: Env, seed: int = 0, games: int = 30) -> Measure:
-    """Makes the measurement: the mean score of some games; they are long."""
-
-    def measured(agent: Agent) -> Strength:
-        states = final_states(env, agent.act, jax.random.key(seed), games)
-        tiles = ", ".join(f"{tile} in {count}" for tile, count in largest_tiles(states).items())
-        simulations = agent.search.num_simulations
-        name = f"mean score of {games} games, {simulations} simulations (largest tile {tiles})"
-        return Strength(name, *mean_with_interval(states.score.astype(np.float64)))
-
-    return measured
-
-
-def final(env: Env) -> Measure:
-    """The same in 100 other games."""
-    return measure(env, seed=1, games=100)
-
-
 if __name__ == "__main__":
-    main("game_2048", PRESETS, measure=measure, final=final)
+    main(
+        "game_2048",
+        PRESETS,
+        measure=partial(mean_score, games=30),
+        final=partial(mean_score, games=100, seed=1),
+    )

@@ -14,24 +14,15 @@ or as many as half the time of the training allows. The last line is the share o
 
 from __future__ import annotations
 
-import jax
-import numpy as np
+from functools import partial
 
-from jzero.agent import Agent
+from measures.go import against_gnu_go
+
 from jzero.algorithms.auxiliary import AuxiliarySettings
-from jzero.env import Env
-from jzero.evaluate.arena import MatchResult, play_match
-from jzero.evaluate.gtp import gnu_go, go_rules, gtp_player
-from jzero.evaluate.measures import Measure, Strength, TimedMeasure, not_measured
-from jzero.evaluate.players import agent_player
-from jzero.evaluate.rating import mean_interval, wilson_interval
-from jzero.evaluate.turns import Limit, rounds
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
-
-SIMULATIONS = 64
 
 PRESET = RunConfig(
     minutes=60,
@@ -57,48 +48,5 @@ PRESET = RunConfig(
 )
 
 
-def _against_gnu_go(pairs: int, env: Env) -> Measure:
-    rules = go_rules(env)
-    if rules is None:
-        raise ValueError(f"env is {env}; this experiment plays Go: use go?size=5&komi=24")
-    size, komi = rules
-    level = 10 if size == 5 else 1
-    words = f"GNU Go at level {level}"
-
-    def take(agent: Agent, seconds: float) -> Strength:
-        player = agent_player(agent, SIMULATIONS)
-
-        def pair(games: int, key: jax.Array, limit: Limit) -> MatchResult:
-            """One game in each seat, against GNU Go with a separate seed."""
-            seed = int(jax.random.randint(key, (), 1, 2**15))
-            with gnu_go(size, komi, level=level, seed=seed) as engine:
-                return play_match(env, player, gtp_player(engine), num_games=games, key=key, limit=limit)
-
-        results = rounds(pair, [2] * pairs, seconds, f"games against {words}")
-        if not results:
-            return not_measured(seconds)
-        distinct = len({tuple(game) for result in results for game in result.histories})
-        said = f"{words}, {SIMULATIONS} simulations, {distinct} distinct games"
-        if size > 5:
-            scores = np.array([result.score for result in results])
-            name = f"score in {2 * len(results)} games against {said}"
-            return Strength(name, float(scores.mean()), *mean_interval(scores))
-        wins = sum(result.by_seat[0].wins for result in results)
-        name = f"won of {len(results)} games as black against {said}"
-        return Strength(name, wins / len(results), *wilson_interval(wins, len(results)))
-
-    return TimedMeasure(take, share=0.5)
-
-
-def meanwhile(env: Env) -> Measure:
-    """Makes the measurement during training."""
-    return _against_gnu_go(10, env)
-
-
-def final(env: Env) -> Measure:
-    """Makes the measurement at the end."""
-    return _against_gnu_go(50, env)
-
-
 if __name__ == "__main__":
-    main("go", PRESET, measure=meanwhile, final=final)
+    main("go", PRESET, measure=partial(against_gnu_go, pairs=10), final=partial(against_gnu_go, pairs=50))

@@ -15,19 +15,12 @@ afterwards.
 
 from __future__ import annotations
 
-from jzero_envs.quoridor import Quoridor
-from players.quoridor import default_depth, greedy, mcts, minimax
+from measures.quoridor import score, scores
 
-from jzero.env import Env
-from jzero.evaluate.measures import Measure, beside, score_against
-from jzero.evaluate.turns import Player
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
 from jzero.run.cli import main
 from jzero.run.config import RunConfig, TrainConfig
-
-SIMULATIONS = 64
-OPENING_PLIES = (0, 4)
 
 PRESET = RunConfig(
     minutes=60,
@@ -51,36 +44,6 @@ PRESET = RunConfig(
         cooldown=0.2,
     ),
 )
-
-
-def _quoridor(env: Env) -> Quoridor:
-    if not isinstance(env, Quoridor):
-        raise ValueError(
-            f"env is {env}; this experiment's opponents play Quoridor: use quoridor?size=5&walls=3"
-        )
-    return env
-
-
-def score(env: Env) -> Measure:
-    """Makes the measurement during training."""
-    return _against(minimax(_quoridor(env), 2), "a minimax of 2 plies", games=64)
-
-
-def scores(env: Env) -> Measure:
-    """Makes the measurement at the end."""
-    env = _quoridor(env)
-    depth = default_depth(env)
-    return beside(
-        _against(minimax(env, depth), f"a minimax of {depth} plies"),
-        _against(greedy(env), "the shortest path"),
-        _against(mcts(env), "OpenSpiel's MCTS with 1000 simulations"),
-    )
-
-
-def _against(opponent: Player, words: str, games: int = 200) -> Measure:
-    return score_against(
-        opponent, words, games=games, at_once=40, num_simulations=SIMULATIONS, opening_plies=OPENING_PLIES
-    )
 
 
 if __name__ == "__main__":
