@@ -57,7 +57,6 @@ ENVS = (
 MEET = Path(__file__).parents[2] / "docs" / "cooperative.md"
 """The page with the game of `meet:Meet`, which lies in the user's own file."""
 LEARNED = {
-    "pgx:sparrow_mahjong",
     "gymnax:CartPole-v1",
     "craftax:Craftax-Symbolic-v1",
     "navix:Navix-Empty-5x5-v0",

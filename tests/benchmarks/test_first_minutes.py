@@ -37,7 +37,7 @@ def row(benchmark, tmp_path, monkeypatch, end):
     (package / "__main__.py").write_text(STAND_IN.format(lines=LINES, end=end))
     (tmp_path / "home").mkdir()
     config = benchmark.Config(minutes=0.5, code=tmp_path / "code")
-    return benchmark.try_one(config, "pgx:sparrow_mahjong", tmp_path / "home")
+    return benchmark.try_one(config, "gymnax:CartPole-v1", tmp_path / "home")
 
 
 def test_it_notes_when_what_came(benchmark, tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jzero_envs.adapters.pgx import PgxEnv
 
 from jzero import check_env, make
 from jzero.env import init_batch, is_finished, observe_batch, random_actions, replace, step_batch
@@ -332,11 +333,7 @@ def test_cards_are_revealed_the_movers_first(name, cards):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
-        for name in pgx.available_envs()
-        if name != "sparrow_mahjong"
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in pgx.available_envs()],
 )
 def test_a_network_is_made_for_every_game(name):
     algorithm = build_algorithm(make(f"pgx:{name}"), config_of(f"pgx:{name}"))
@@ -347,23 +344,25 @@ def config_of(name, algorithm="alphazero"):
     return TrainConfig(env=name, algorithm=algorithm)
 
 
+UNSEEN = PgxEnv("sparrow_mahjong", 11, 3, pgx.make("sparrow_mahjong"))
+"""Three players with hidden tiles that are not drawn."""
+
+
 def test_a_search_that_would_see_hidden_cards_is_refused():
-    name = "pgx:sparrow_mahjong"
     with pytest.raises(
-        ValueError, match=r"'pgx:sparrow_mahjong' holds information hidden from the player to move.*resample"
+        ValueError, match=r"'sparrow_mahjong' holds information hidden from the player to move.*resample"
     ):
-        build_algorithm(make(name), config_of(name))
+        build_algorithm(UNSEEN, config_of("sparrow_mahjong"))
     with pytest.raises(ValueError, match="add resample"):
-        rollout_model(describe(make(name)))
+        rollout_model(describe(UNSEEN))
 
 
 def test_refusals_name_only_what_would_be_taken():
-    """Three players with hidden tiles: neither algorithm sends one to the other."""
-    env = make("pgx:sparrow_mahjong")
+    """Neither algorithm sends one to the other."""
     with pytest.raises(ValueError, match=r"add resample\(state, key\)$"):
-        build_algorithm(env, config_of("pgx:sparrow_mahjong"))
+        build_algorithm(UNSEEN, config_of("sparrow_mahjong"))
     with pytest.raises(ValueError, match=r"give .* resample.* use algorithm 'alphazero'"):
-        build_algorithm(env, config_of("pgx:sparrow_mahjong", "muzero"))
+        build_algorithm(UNSEEN, config_of("sparrow_mahjong", "muzero"))
 
 
 def test_hidden_cards_that_can_be_drawn_are_searched_in_worlds():

@@ -9,9 +9,9 @@ Seats are pgx's: in most games of two, `init` draws whether seat 0 or 1 moves fi
 zero-sum. Chance (2048, backgammon, MinAtar) comes from the key given to `step`: no state of pgx 2 keeps a key.
 MinAtar is pgx's: the actions that a game uses, and the original's sticky actions (0.1).
 
-Games in `HIDDEN` hide cards, which a search from the true state would see. Kuhn poker and Leduc hold'em have
-`resample`, so searches plan in worlds that agree with what the player to move has seen; AlphaZero refuses Sparrow
-Mahjong. Bridge bidding needs pgx's tables of double-dummy results, which `pgx.make` does not load.
+Games in `HIDDEN` hide cards or tiles, which a search from the true state would see. They have `resample`, so
+searches plan in worlds that agree with what the player to move has seen. Bridge bidding has none, and needs pgx's
+tables of double-dummy results, which `pgx.make` does not load.
 Source: https://github.com/sotetsuk/pgx (Koyamada et al. 2023).
 """
 
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from jzero.env import Symmetry, forfeit, keep_finished, replace, square_symmetries
 from jzero.registry import unknown_name
-from jzero_envs.adapters import pgx_pictures
+from jzero_envs.adapters import pgx_mahjong, pgx_pictures
 
 HIDDEN = ("bridge_bidding", "kuhn_poker", "leduc_holdem", "sparrow_mahjong")
 """Games whose states hold what the player to move may not see."""
@@ -125,6 +125,26 @@ class PgxCards(PgxEnv):
         return REDRAW[self.name](state, key)
 
 
+class PgxMahjong(PgxEnv):
+    """Sparrow Mahjong of pgx, whose hidden tiles can be resampled."""
+
+    def reveal(self, state: Any) -> jax.Array:
+        """f32[3, 2, 11]: quarters of the tiles and of the red tiles in all hands, the mover's first."""
+        return pgx_mahjong.hands_from_mover(state)
+
+    def svg(self, state: Any) -> str:
+        """A picture with all tiles."""
+        return pgx_mahjong.svg(state, None)
+
+    def svg_for(self, state: Any, player: int) -> str:
+        """A picture with the tiles that this player sees."""
+        return pgx_mahjong.svg(state, player)
+
+    def resample(self, state: Any, key: jax.Array) -> Any:
+        """The state with the tiles unseen by its player to move dealt anew, uniformly."""
+        return pgx_mahjong.redraw(state, key)
+
+
 class PgxChess(PgxEnv):
     """A chess game of pgx, with a notation for positions."""
 
@@ -222,6 +242,12 @@ REDRAW: dict[str, Callable[[Any, jax.Array], Any]] = {
     "leduc_holdem": _redraw_leduc_holdem,
 }
 """The functions that resample hidden cards."""
+KINDS: dict[str, type[PgxEnv]] = {
+    **dict.fromkeys(REDRAW, PgxCards),
+    **dict.fromkeys(pgx_pictures.CHESS, PgxChess),
+    "sparrow_mahjong": PgxMahjong,
+}
+"""The classes of games with more members."""
 
 
 def make(name: str) -> PgxEnv:
@@ -245,7 +271,7 @@ def make(name: str) -> PgxEnv:
         raise ValueError(unknown_name("pgx game", name, known))
     inner = pgx.make(cast(Any, name))
     state = jax.eval_shape(inner.init, jax.random.key(0))
-    kind = PgxCards if name in REDRAW else PgxChess if name in pgx_pictures.CHESS else PgxEnv
+    kind = KINDS.get(name, PgxEnv)
     return kind(name, state.legal_action_mask.shape[-1], inner.num_players, inner)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jzero_envs.adapters import pgx_chess
+from jzero_envs.adapters import pgx_chess, pgx_mahjong
 from jzero_envs.adapters.pgx_chess import Area
 
 LETTERS = "abcdefghjklmnopqrstuvwxyz"
@@ -17,6 +17,7 @@ WORDS = {
     "2048": ("left", "up", "right", "down"),
     "kuhn_poker": ("bet or call", "check or fold"),
     "leduc_holdem": ("call", "raise", "fold"),
+    "sparrow_mahjong": pgx_mahjong.NAMES,
 }
 """Names of all actions."""
 GRID = {"tic_tac_toe": (60, 3), "othello": (30, 8), "go_9x9": (25, 9), "go_19x19": (25, 19)}
