@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -199,7 +200,7 @@ def _num_outcomes(decide: Decide, params: Params, rng_key: jax.Array, root: Root
     """C; raises ValueError if the outputs of `decide` do not fit."""
     batch_size = jnp.shape(root.prior_logits)[0]
     action = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
-    logits, after = jax.eval_shape(decide, params, rng_key, action, root.embedding)
+    logits, after = jax.eval_shape(partial(decide, params), rng_key, action, root.embedding)
     if len(logits.shape) != 2 or logits.shape[0] != batch_size:
         raise ValueError(
             f"decide returned chance logits of shape {logits.shape}; they must be [{batch_size}, C]: games, "

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,8 @@ def by_mctx(qtransform: Callable, root: mctx.RootFnOutput, options: Options) -> 
     """Whether mctx must search by this transform: it tells untried actions apart.
 
     It is called on a few random trees. One that cannot be called so, since it closes over traced values, may tell
-    them apart: mctx searches by it too, unless `options` are set that mctx lacks.
+    them apart, and so may one that reads embeddings: mctx searches by these too, unless `options` are set that mctx
+    lacks.
 
     Raises:
       ValueError: it tells them apart, and `options` are set that mctx lacks.
@@ -50,7 +53,7 @@ def by_mctx(qtransform: Callable, root: mctx.RootFnOutput, options: Options) -> 
 def tells_untried_apart(qtransform: Callable, root: mctx.RootFnOutput) -> bool | None:
     """Whether a transform gives the untried actions of a node of a random tree different values.
 
-    None if it cannot be called outside of a search.
+    None if that is not known: it cannot be called outside of a search, or it reads embeddings.
     """
     rng, num_actions = np.random.default_rng(0), jnp.shape(root.prior_logits)[-1]
     # A user's function may raise anything.
@@ -59,12 +62,26 @@ def tells_untried_apart(qtransform: Callable, root: mctx.RootFnOutput) -> bool |
             tree = _random_tree(rng, num_actions, root.embedding)
             found = np.stack([np.asarray(qtransform(tree, jnp.int32(node))) for node in range(NODES)])
             untried = np.asarray(tree.children_visits) == 0
+            untried[0] &= np.asarray(tree.root_invalid_actions) == 0
             high, low = (np.where(untried, found, edge) for edge in (-np.inf, np.inf))
             spread = np.where(untried.any(axis=1), high.max(axis=1) - low.min(axis=1), 0.0)
             if (spread > 1e-6 * np.maximum(1.0, np.abs(found).max(axis=1))).any():
                 return True
-        return False
+        watched = _Watched(_random_tree(rng, num_actions, root.embedding))
+        qtransform(watched, jnp.int32(0))
+        return None if watched.embeddings_read else False
     return None
+
+
+class _Watched:
+    """A tree that notes whether its embeddings are read."""
+
+    def __init__(self, tree: mctx.Tree) -> None:
+        self._tree, self.embeddings_read = tree, False
+
+    def __getattr__(self, name: str) -> Any:
+        self.embeddings_read |= name == "embeddings"
+        return getattr(self._tree, name)
 
 
 def _same(value: PyTree, default: PyTree) -> bool:
@@ -95,7 +112,21 @@ def _random_tree(rng: np.random.Generator, num_actions: int, embedding: PyTree) 
         children_rewards=numbers["rewards"],
         children_discounts=discounts,
         children_values=numbers["values"],
-        embeddings=jax.tree.map(lambda x: jnp.zeros((NODES, *jnp.shape(x)[1:]), x.dtype), embedding),
-        root_invalid_actions=jnp.zeros(num_actions, jnp.float32),
-        extra_data=mctx.GumbelMuZeroExtraData(root_gumbel=jnp.zeros(num_actions, jnp.float32)),
+        embeddings=jax.tree.map(partial(_random_states, rng), embedding),
+        root_invalid_actions=jnp.asarray(rng.random(num_actions) < 0.3, jnp.float32),
+        extra_data=mctx.GumbelMuZeroExtraData(
+            root_gumbel=jnp.asarray(rng.normal(size=num_actions), jnp.float32)
+        ),
     )
+
+
+def _random_states(rng: np.random.Generator, leaf: jax.Array) -> jax.Array:
+    """A leaf [B, ...] of embeddings for the nodes [N, ...] of one game: small numbers, or keys."""
+    shape = (NODES, *jnp.shape(leaf)[1:])
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.split(
+            jax.random.key(int(rng.integers(2**31)), impl=jax.random.key_impl(leaf)), shape
+        )
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        return jnp.asarray(rng.normal(size=shape), leaf.dtype)
+    return jnp.asarray(rng.integers(0, 2, shape), leaf.dtype)

@@ -7,6 +7,7 @@ state. Both kinds of node are in one tree of A + C "actions", as in mctx; a node
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -104,7 +105,9 @@ def stochastic_muzero_policy(
     call = call_packed if packed else _call_all
     batch_size, num_actions = jnp.shape(root.prior_logits)
     none = jnp.zeros(batch_size, jnp.int32)
-    decided, afterstate = jax.eval_shape(decision_recurrent_fn, params, rng_key, none, root.embedding)
+    decided, afterstate = jax.eval_shape(
+        partial(decision_recurrent_fn, params), rng_key, none, root.embedding
+    )
     num_outcomes = decided.chance_logits.shape[-1]
 
     def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:

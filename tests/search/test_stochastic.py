@@ -122,6 +122,30 @@ def test_a_key_draws_the_noise_and_the_actions_of_mctx_and_models_know_the_batch
     assert (np.asarray(found.action) != np.argmax(found.action_weights, axis=-1)).any()
 
 
+def test_parameters_may_hold_functions_and_names():
+    """As those of equinox's networks do."""
+    tables = random_chance_tables(3)
+    roots = np.random.default_rng(3).integers(S, size=8)
+    parameters = {"name": "net", "activation": jnp.tanh}
+
+    def decide(parameters, key, action, state):
+        step, after = decision_fn(tables, key, action, state)
+        return step.replace(afterstate_value=parameters["activation"](step.afterstate_value)), after
+
+    def resolve(parameters, key, outcome, after):
+        assert parameters["name"] == "net"
+        return chance_fn(tables, key, outcome, after)
+
+    root = mctx.RootFnOutput(
+        prior_logits=tables.prior_logits[roots], value=tables.value[roots], embedding=jnp.asarray(roots)
+    )
+    args = (parameters, jax.random.key(0), root, decide, resolve, 16)
+    tables = jax.tree.map(jnp.asarray, tables)
+    assert_same_search(
+        *(quick_jit(lambda m=m: m.stochastic_muzero_policy(*args, **QUIET))() for m in (search, mctx))
+    )
+
+
 def test_stochastic_policy_equals_the_oracle():
     tables = random_chance_tables(2, share_terminal=0.2)
     roots = np.random.default_rng(3).integers(S, size=150)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jzero import search
-from jzero.search import layout
+from jzero.search import layout, puct
 from jzero.search.fallback import tells_untried_apart
 from jzero.search.view import TreeView
 from tests.helpers import search_tables as tables_lib
@@ -183,7 +183,8 @@ def test_a_field_is_traced_once(monkeypatch):
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.__name__)
-def test_a_search_by_a_users_transform_is_that_of_mctx(scale):
+def test_a_search_by_a_users_transform_is_that_of_mctx(scale, monkeypatch):
+    monkeypatch.setattr(puct, "by_mctx", lambda *_: False)  # also where it reads embeddings
     assert_same_search(*(run(module, "muzero_policy", Scaled(scale)) for module in (search, mctx)))
 
 
@@ -242,12 +243,62 @@ def test_a_transform_of_traced_values_searches_as_in_mctx():
     assert_same_search(found(search), found(mctx))
 
 
+ROOT = mctx.RootFnOutput(
+    prior_logits=jnp.zeros((B, A)), value=jnp.zeros(B), embedding=jnp.zeros(B, jnp.int32)
+)
+
+
 @pytest.mark.parametrize("transform", [*map(Scaled, SCALES), mctx.qtransform_by_parent_and_siblings])
 def test_other_transforms_search_without_mctx(transform):
-    root = mctx.RootFnOutput(
-        prior_logits=jnp.zeros((B, A)), value=jnp.zeros(B), embedding=jnp.zeros(B, jnp.int32)
-    )
-    assert tells_untried_apart(transform, root) is False
+    """A transform that reads embeddings may tell untried actions apart, which random ones need not show."""
+    reads = transform == Scaled(by_rows)
+    assert tells_untried_apart(transform, ROOT) is (None if reads else False)
+
+
+def masked(tree: Any, node: Any) -> jax.Array:
+    """An embedding says which actions are legal."""
+    found = mctx.qtransform_by_parent_and_siblings(tree, node)
+    return jnp.where(tree.embeddings["legal"][node], found, -10.0)
+
+
+def learned(tree: Any, node: Any) -> jax.Array:
+    """An embedding says what untried actions are worth."""
+    return jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), tree.embeddings["worth"][node])
+
+
+def rarely(tree: Any, node: Any) -> jax.Array:
+    """Few states tell anything apart."""
+    found = jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), 0.0)
+    return found + jnp.where(tree.embeddings["state"][node] > 20, 0.1 * jnp.arange(A, dtype=jnp.float32), 0.0)
+
+
+@pytest.mark.parametrize("transform", [masked, learned, rarely])
+@pytest.mark.parametrize("policy", list(QUIET))
+def test_embeddings_may_tell_untried_actions_apart(transform, policy):
+    states = jnp.arange(B, dtype=jnp.int32)
+
+    def embedded(state):
+        waves = jnp.sin(3.0 * state[:, None] + jnp.arange(A, dtype=jnp.float32))
+        return {"state": state, "legal": waves > -0.5, "worth": waves}
+
+    def recurrent_fn(params, key, action, embedding):
+        state = (5 * embedding["state"] + action + 1) % 29
+        waves = embedded(state)["worth"]
+        step = mctx.RecurrentFnOutput(
+            reward=waves[:, 0], discount=jnp.full(B, 0.9), prior_logits=jnp.cos(2 * waves), value=waves[:, 1]
+        )
+        return step, embedded(state)
+
+    root = mctx.RootFnOutput(prior_logits=jnp.zeros((B, A)), value=jnp.zeros(B), embedding=embedded(states))
+
+    def found(module: ModuleType) -> mctx.PolicyOutput:
+        return quick_jit(
+            lambda: getattr(module, policy)(
+                (), jax.random.key(0), root, recurrent_fn, N, qtransform=transform, **QUIET[policy]
+            )
+        )()
+
+    assert_same_search(found(search), found(mctx))
 
 
 def test_a_transform_may_mark_illegal_actions_by_another_value():
