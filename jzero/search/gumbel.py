@@ -21,6 +21,7 @@ from jzero.search import root as root_lib
 from jzero.search.chance import by_kind
 from jzero.search.fallback import by_mctx
 from jzero.search.options import OF_PUCT, options_of
+from jzero.search.outputs import checked_model
 from jzero.search.qtransforms import (
     QTransform,
     is_of_rows,
@@ -92,6 +93,7 @@ def gumbel_muzero_policy(
             max_num_considered_actions=max_num_considered_actions,
             gumbel_scale=gumbel_scale,
         )
+    recurrent_fn = checked_model(recurrent_fn, root)
     rng_key, gumbel_key = jax.random.split(rng_key)
     logits, invalid = root_lib.legal_logits(root, invalid_actions)
     halving = _halving(gumbel_key, gumbel_scale, logits, max_num_considered_actions, num_simulations, size)

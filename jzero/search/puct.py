@@ -21,6 +21,7 @@ from jzero.search.chance import by_kind
 from jzero.search.fallback import by_mctx
 from jzero.search.noise import dirichlet_over_legal
 from jzero.search.options import Options, options_of
+from jzero.search.outputs import checked_model
 from jzero.search.proofs import closed_actions, without_closed
 from jzero.search.qtransforms import (
     QTransform,
@@ -99,6 +100,7 @@ def muzero_policy(
             pb_c_base=pb_c_base,
             temperature=temperature,
         )
+    recurrent_fn = checked_model(recurrent_fn, root)
     selecting = functools.partial(
         puct_select,
         qtransform,

@@ -21,6 +21,7 @@ from jzero.search import root as root_lib
 from jzero.search.chance import actions_alone, where_chance
 from jzero.search.fallback import by_mctx
 from jzero.search.options import NONE
+from jzero.search.outputs import check_like, check_output, check_parts
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
@@ -105,10 +106,19 @@ def stochastic_muzero_policy(
     call = call_packed if packed else _call_all
     batch_size, num_actions = jnp.shape(root.prior_logits)
     none = jnp.zeros(batch_size, jnp.int32)
-    decided, afterstate = jax.eval_shape(
-        partial(decision_recurrent_fn, params), rng_key, none, root.embedding
+    found = jax.eval_shape(partial(decision_recurrent_fn, params), rng_key, none, root.embedding)
+    name, parts = "decision_recurrent_fn", "a DecisionRecurrentFnOutput and the afterstate"
+    decided, afterstate = check_parts(name, found, 2, parts)
+    num_outcomes = jnp.shape(decided.chance_logits)[-1]
+    check_output(
+        name, decided, {"chance_logits": (batch_size, num_outcomes), "afterstate_value": (batch_size,)}
     )
-    num_outcomes = decided.chance_logits.shape[-1]
+    found = jax.eval_shape(partial(chance_recurrent_fn, params), rng_key, none, afterstate)
+    name, parts = "chance_recurrent_fn", "a ChanceRecurrentFnOutput and the state"
+    resolved, state = check_parts(name, found, 2, parts)
+    each = dict.fromkeys(("value", "reward", "discount"), (batch_size,))
+    check_output(name, resolved, {"action_logits": (batch_size, num_actions), **each})
+    check_like(name, state, root.embedding)
 
     def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:
         return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mctx
 import pytest
 
 from jzero import search
@@ -159,3 +160,82 @@ def test_a_traced_number_of_simulations_needs_a_cap():
 def test_forced_visits_that_do_not_fit_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         run(search.muzero_policy, 4, **options)
+
+
+def outputs(**changed):
+    """A model of 4 games and 3 actions whose output has these fields in place of good ones."""
+
+    def recurrent_fn(params, key, action, embedding):
+        good = {
+            "reward": jnp.zeros(4),
+            "discount": jnp.ones(4),
+            "prior_logits": jnp.zeros((4, 3)),
+            "value": jnp.zeros(4),
+        }
+        step = mctx.RecurrentFnOutput(**{name: changed.get(name, value) for name, value in good.items()})
+        return step, changed.get("embedding", embedding)
+
+    return recurrent_fn
+
+
+@pytest.mark.parametrize("policy", [search.muzero_policy, search.gumbel_muzero_policy])
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (outputs(discount=0.9), r"discount of shape \(\); its shape must be \(4,\)"),
+        (outputs(reward=jnp.zeros((4, 1))), r"reward of shape \(4, 1\); its shape must be \(4,\)"),
+        (outputs(value=None), r"value None; its shape must be \(4,\)"),
+        (outputs(prior_logits=jnp.zeros((4, 2))), r"prior_logits of shape \(4, 2\); .* \(4, 3\)"),
+        (outputs(embedding={"x": jnp.zeros((4, 2))}), r"leaf \['x'\] has shape \(4, 2\); .* \(4, 5\)"),
+        (outputs(embedding=None), r"structure PyTreeDef\(None\); it must be that of root.embedding"),
+        (
+            lambda *args: outputs()(*args)[0],
+            "a RecurrentFnOutput; it must return a RecurrentFnOutput and the",
+        ),
+        (
+            lambda *args: (*outputs()(*args), 1),
+            "3 values; it must return a RecurrentFnOutput and the embedding",
+        ),
+        (
+            lambda *args: ({"reward": 1}, args[-1]),
+            "a dict without reward; its output must have reward, discount",
+        ),
+    ],
+)
+def test_what_a_model_returns_is_named_where_it_does_not_fit(policy, model, said):
+    root = mctx.RootFnOutput(
+        prior_logits=jnp.zeros((4, 3)), value=jnp.zeros(4), embedding={"x": jnp.zeros((4, 5))}
+    )
+    with pytest.raises(ValueError, match=f"^recurrent_fn returns .*{said}"):
+        policy((), jax.random.key(0), root, model, 2)
+
+
+@pytest.mark.parametrize(
+    ("decided", "resolved", "said"),
+    [
+        ({"afterstate_value": 0.0}, {}, r"decision_recurrent_fn returns afterstate_value of shape \(\)"),
+        (
+            {"chance_logits": jnp.zeros((1, 2))},
+            {},
+            r"decision_recurrent_fn returns chance_logits of shape \(1, 2\)",
+        ),
+        (
+            {},
+            {"action_logits": jnp.zeros((4, 2))},
+            r"chance_recurrent_fn returns action_logits of shape \(4, 2\)",
+        ),
+        ({}, {"discount": 1.0}, r"chance_recurrent_fn returns discount of shape \(\)"),
+    ],
+)
+def test_what_the_models_of_chance_return_is_named_where_it_does_not_fit(decided, resolved, said):
+    def decide(params, key, action, state):
+        good = {"chance_logits": jnp.zeros((4, 2)), "afterstate_value": jnp.zeros(4)}
+        return mctx.DecisionRecurrentFnOutput(**(good | decided)), state
+
+    def resolve(params, key, outcome, after):
+        good = dict.fromkeys(("value", "reward", "discount"), jnp.zeros(4))
+        return mctx.ChanceRecurrentFnOutput(**(good | {"action_logits": jnp.zeros((4, 3))} | resolved)), after
+
+    root = mctx.RootFnOutput(prior_logits=jnp.zeros((4, 3)), value=jnp.zeros(4), embedding=jnp.zeros((4, 1)))
+    with pytest.raises(ValueError, match=said):
+        search.stochastic_muzero_policy((), jax.random.key(0), root, decide, resolve, 2)

@@ -1,0 +1,90 @@
+"""Checks of what a user's model returns, made while a search is traced: they cost nothing when it runs.
+
+Axes: B rows of a call (games, or their leaves), A actions, C outcomes, P players.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from mctx import RootFnOutput
+
+from jzero.pytrees import PyTree
+
+Shape = tuple[int, ...]
+
+
+def checked_model(recurrent_fn: Callable, root: RootFnOutput) -> Callable:
+    """The model, with a ValueError where its output does not fit the search from `root`."""
+    num_actions, players = jnp.shape(root.prior_logits)[1], jnp.shape(root.value)[1:]
+
+    def model(
+        params: PyTree, rng_key: jax.Array, action: jax.Array, embedding: PyTree, *state: PyTree
+    ) -> Any:
+        found = recurrent_fn(params, rng_key, action, embedding, *state)
+        parts = "a RecurrentFnOutput and the embedding" + (", and the model's state" if state else "")
+        output, after, *_ = check_parts("recurrent_fn", found, 2 + len(state), parts)
+        rows = jnp.shape(action)
+        shapes = {
+            "reward": rows + players,
+            "discount": rows,
+            "prior_logits": (*rows, num_actions),
+            "value": rows + players,
+        }
+        check_output("recurrent_fn", output, shapes)
+        check_like("recurrent_fn", after, embedding)
+        return found
+
+    return model
+
+
+def check_parts(name: str, found: Any, count: int, parts: str) -> tuple:
+    """`found` if it is a tuple of `count` parts; else raises ValueError."""
+    if not isinstance(found, tuple | list) or len(found) != count:
+        kind = f"{len(found)} values" if isinstance(found, tuple | list) else f"a {type(found).__name__}"
+        raise ValueError(f"{name} returns {kind}; it must return {parts}")
+    return tuple(found)
+
+
+def check_output(name: str, output: Any, shapes: dict[str, Shape]) -> None:
+    """Raises ValueError unless the fields of a model's output have these shapes."""
+    for field, shape in shapes.items():
+        if not hasattr(output, field):
+            raise ValueError(
+                f"{name} returns a {type(output).__name__} without {field}; its output must have "
+                f"{', '.join(shapes)}"
+            )
+        value = getattr(output, field)
+        found = None if value is None else jnp.shape(value)
+        if found != shape:
+            raise ValueError(
+                f"{name} returns {field} {'None' if found is None else f'of shape {found}'}; its shape must be "
+                f"{shape}, with one row for each of the {shape[0]} actions it gets"
+            )
+
+
+def check_like(name: str, after: PyTree, before: PyTree) -> None:
+    """Raises ValueError unless the embedding `after` can be stored where the one `before` was read."""
+    found, expected = jax.tree.structure(after), jax.tree.structure(before)
+    if found != expected:
+        raise ValueError(
+            f"{name} returns an embedding of the structure {found}; it must be that of root.embedding, {expected}"
+        )
+    for (path, old), new in zip(
+        jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
+    ):
+        shape = jnp.shape(new)
+        if not _fits(shape, jnp.shape(old)):
+            where = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"{name} returns an embedding whose leaf {where or 'itself'} has shape {shape}; it must be that of "
+                f"root.embedding, {jnp.shape(old)}"
+            )
+
+
+def _fits(shape: Shape, wanted: Shape) -> bool:
+    """Whether arrays of this shape can be broadcast to the `wanted` one."""
+    return len(shape) == len(wanted) and all(a in (1, b) for a, b in zip(shape, wanted, strict=True))
