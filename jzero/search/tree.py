@@ -184,11 +184,13 @@ class Tree(Generic[T]):
 
     @_compiled
     def qvalues(self, indices: jax.Array | int) -> jax.Array:
-        """Q-values [B, A] at the nodes `indices` [B] or at one index for all, 0 where unvisited.
+        """Q-values [B, ..., A] at the nodes `indices` [B, ...] or at one index for all, 0 where unvisited.
 
         For an unbatched tree, as inside `jax.vmap`: [A] at a scalar index.
         """
-        indices = jnp.broadcast_to(jnp.asarray(indices, jnp.int32), self.nodes.shape[:-2])
+        indices = jnp.asarray(indices, jnp.int32)
+        if indices.ndim == 0:
+            indices = jnp.broadcast_to(indices, self.nodes.shape[:-2])
         at = self._rows(self.children, indices)
         return layout.by_action(
             at[..., layout.QVALUE], self.actions_of(at), at[..., layout.VISITS] > 0, self.num_actions, 0.0

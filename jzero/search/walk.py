@@ -34,7 +34,7 @@ def path_buffers(tree: Tree, rules: Rules) -> tuple[jax.Array, jax.Array]:
     """Buffers i32[D, B] for the nodes and for the slots of a path."""
     depth = tree.nodes.shape[1] - 1
     if isinstance(rules.max_depth, int):
-        depth = min(rules.max_depth, depth)
+        depth = max(1, min(rules.max_depth, depth))  # 0 is as 1, as in mctx
     buffer = vary_like(jnp.zeros((depth, tree.nodes.shape[0]), jnp.int32), tree.nodes)
     return buffer, buffer
 

@@ -206,6 +206,22 @@ def test_no_considered_action_is_one():
     assert found.action.tolist() == expected.action.tolist()
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_depth_of_0_is_1(policy):
+    """As in mctx, which follows an edge before it compares."""
+    trees = [_search_few(module, policy, max_depth=0).search_tree for module in (search, mctx)]
+    assert summary_of(trees[0]).visit_counts.tolist() == summary_of(trees[1]).visit_counts.tolist()
+    assert int(trees[0].children_visits[:, 1:].sum()) == 0
+
+
+def test_q_values_of_several_nodes_per_game_are_those_of_mctx():
+    ours, theirs = (_found_few(module, "muzero_policy").search_tree for module in (search, mctx))
+    nodes = jnp.array([[0, 1], [2, 0], [3, 1]])
+    found = ours.qvalues(nodes)
+    assert found.shape == (3, 2, 4)
+    np.testing.assert_allclose(found, theirs.qvalues(nodes), atol=1e-5)
+
+
 def test_fields_of_a_tree_are_replaced_as_in_mctx():
     ours, theirs = (_found_few(module, "muzero_policy").search_tree for module in (search, mctx))
     smaller = ours.replace(embeddings=None)
