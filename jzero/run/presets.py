@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,6 +36,8 @@ MIXED_AGE = 20_000
 """Positions after which EfficientZero V2 uses the search value as the target (Wang et al. 2024)."""
 HUGE_NUMBER = 100.0
 """An observation with such a number hides its other numbers from a network whose features are normalised."""
+FEATURES, ON_CPU = 4_096, 16_384
+"""Most numbers of a board for an MLP; on a CPU, where convolutions take far longer."""
 SOON_ENDED = 16_384
 """Positions after which the first games of AlphaZero's self-play end, roughly."""
 
@@ -248,13 +251,11 @@ def _score_weight(limit: float) -> float:
 
 
 def _network(facts: Facts, algorithm: AlgorithmName) -> NetworkSettings:
-    """The network for the observations: EfficientZero's for pixels, a residual MLP for up to 4,096 numbers (on a
-    CPU far faster than convolutions), a residual tower for larger boards.
-    """
-    learned = algorithm != "alphazero"
+    """The network for the observations: EfficientZero's for pixels, a residual tower for large boards, else an MLP."""
+    learned, most = algorithm != "alphazero", ON_CPU if jax.default_backend() == "cpu" else FEATURES
     if learned and facts.is_board and facts.shapes[0][:2] == (96, 96):
         return NetworkSettings(kind="atari", width=64, blocks=1, dynamics_blocks=1)
-    if facts.is_board and facts.features > 4096:
+    if facts.is_board and facts.features > most:
         return NetworkSettings(kind="resnet", width=64, blocks=3)
     return (
         NetworkSettings(kind="mlp", width=128, blocks=1) if learned else NetworkSettings(width=256, blocks=3)

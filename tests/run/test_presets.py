@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import pytest
 from jzero_envs.tic_tac_toe import TicTacToe
@@ -162,7 +163,8 @@ def test_hidden_information_gets_worlds():
     ("algorithm", "shapes", "kind"),
     [
         ("alphazero", ((6, 7, 2),), "mlp"),
-        ("alphazero", ((19, 19, 17),), "resnet"),
+        ("alphazero", ((19, 19, 17),), "mlp"),
+        ("alphazero", ((19, 19, 60),), "resnet"),
         ("alphazero", ((52, 15), (4, 15), (13,)), "mlp"),
         ("gumbel_muzero", ((10, 10, 4),), "mlp"),
         ("efficientzero", ((96, 96, 4),), "atari"),
@@ -171,6 +173,14 @@ def test_hidden_information_gets_worlds():
 )
 def test_the_network_follows_from_what_is_seen(algorithm, shapes, kind):
     assert preset("x", BOARD._replace(shapes=shapes), algorithm).network.kind == kind
+
+
+def test_large_boards_have_a_tower_where_convolutions_are_fast(monkeypatch):
+    large = BOARD._replace(shapes=((19, 19, 17),))
+    assert preset("x", large).network.kind == "mlp"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert preset("x", large).network.kind == "resnet"
+    assert preset("x", BOARD).network.kind == "mlp"
 
 
 @pytest.mark.parametrize("algorithm", ["gumbel_muzero", "muzero", "efficientzero", "efficientzero_v2"])
