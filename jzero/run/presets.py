@@ -251,7 +251,7 @@ def _score_weight(limit: float) -> float:
 
 
 def _network(facts: Facts, algorithm: AlgorithmName) -> NetworkSettings:
-    """The network for the observations: EfficientZero's for pixels, a residual tower for large boards, else an MLP."""
+    """The network for the observations: EfficientZero's for pixels, a tower for large boards, else an MLP."""
     learned, most = algorithm != "alphazero", ON_CPU if jax.default_backend() == "cpu" else FEATURES
     if learned and facts.is_board and facts.shapes[0][:2] == (96, 96):
         return NetworkSettings(kind="atari", width=64, blocks=1, dynamics_blocks=1)
