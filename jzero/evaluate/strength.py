@@ -51,6 +51,8 @@ MEANWHILE = 1000
 """`MOST_PLIES` for measurements during training."""
 DEALS, ROUNDS = 8, 8
 """Deals per round at tables, and rounds if the time allows."""
+GAMES, FEW = 10, 2
+"""Games per round, and games or deals per round if there is little time."""
 LONGEST = 100
 """Average length of random games, in plies, up to which the opponent plays rollouts. In 9 x 9 Go (119 plies) 100
 games take an hour."""
@@ -134,7 +136,8 @@ def _random(env: Env) -> Opponent:
 
 
 def _what_fits(env: Env, against: Callable[..., Measure]) -> Measure:
-    """The measurement against the opponent; with little time against a random player, or without a search.
+    """The measurement against the opponent; with little time against a random player, or without a search and in
+    rounds of `FEW`.
 
     Args:
       env: the game.
@@ -151,6 +154,7 @@ def _score(env: Env, games: int) -> Measure:
             opponent.player,
             opponent.words,
             games=games,
+            at_once=FEW if simulations == 0 else GAMES,
             num_simulations=simulations,
             opening_plies=openings(env),
             patience=patience,
@@ -164,11 +168,12 @@ def _above(opponent: Opponent, num_simulations: int | None, patience: float) -> 
         simulations = agent.search.num_simulations if num_simulations is None else num_simulations
         player = agent_player(agent, simulations)
 
-        def play(deals: int, key: jax.Array, limit: Limit) -> TableResult:
-            return play_tables(agent.env, player, opponent.player, num_deals=deals, key=key, limit=limit)
+        def play(num_deals: int, key: jax.Array, limit: Limit) -> TableResult:
+            return play_tables(agent.env, player, opponent.player, num_deals=num_deals, key=key, limit=limit)
 
         what = f"deals against {opponent.words}"
-        results = rounds(play, [DEALS] * ROUNDS, seconds, what, patience=patience * seconds)
+        deals = FEW if num_simulations == 0 else DEALS
+        results = rounds(play, [deals] * ROUNDS, seconds, what, patience=patience * seconds)
         if not results:
             return not_measured(seconds)
         above = np.concatenate([result.own - result.others for result in results])

@@ -48,6 +48,7 @@ from mctx import (
     muzero_action_selection,
     search,
 )
+from mctx import __version__ as __version__  # of the interface
 
 from jzero.search.arguments import tree_nbytes
 from jzero.search.cache import CacheState, EvaluationCache

@@ -26,7 +26,7 @@ def checked_model(recurrent_fn: Callable, root: RootFnOutput) -> Callable:
     ) -> Any:
         found = recurrent_fn(params, rng_key, action, embedding, *state)
         parts = "a RecurrentFnOutput and the embedding" + (", and the model's state" if state else "")
-        output, after, *_ = check_parts("recurrent_fn", found, 2 + len(state), parts)
+        output, after, *state = check_parts("recurrent_fn", found, 2 + len(state), parts)
         rows = jnp.shape(action)
         shapes = {
             "reward": rows + players,
@@ -35,8 +35,7 @@ def checked_model(recurrent_fn: Callable, root: RootFnOutput) -> Callable:
             "value": rows + players,
         }
         check_output("recurrent_fn", output, shapes)
-        check_like("recurrent_fn", after, embedding)
-        return found
+        return output, like("recurrent_fn", after, embedding), *state
 
     return model
 
@@ -66,23 +65,27 @@ def check_output(name: str, output: Any, shapes: dict[str, Shape]) -> None:
             )
 
 
-def check_like(name: str, after: PyTree, before: PyTree) -> None:
-    """Raises ValueError unless the embedding `after` can be stored where the one `before` was read."""
+def like(name: str, after: PyTree, before: PyTree) -> PyTree:
+    """The embedding `after`, broadcast to the shapes of the one `before`; raises ValueError if it does not fit."""
     found, expected = jax.tree.structure(after), jax.tree.structure(before)
     if found != expected:
         raise ValueError(
             f"{name} returns an embedding of the structure {found}; it must be that of root.embedding, {expected}"
         )
-    for (path, old), new in zip(
-        jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
-    ):
-        shape = jnp.shape(new)
-        if not _fits(shape, jnp.shape(old)):
-            where = jax.tree_util.keystr(path)
+
+    def fitted(path: tuple, old: jax.Array, new: jax.Array) -> jax.Array:
+        shape, wanted = jnp.shape(new), jnp.shape(old)
+        if shape == wanted:
+            return new
+        if not _fits(shape, wanted):
+            where = jax.tree_util.keystr(path) or "itself"
             raise ValueError(
-                f"{name} returns an embedding whose leaf {where or 'itself'} has shape {shape}; it must be that of "
-                f"root.embedding, {jnp.shape(old)}"
+                f"{name} returns an embedding whose leaf {where} has shape {shape}; it must be that of "
+                f"root.embedding, {wanted}"
             )
+        return jnp.broadcast_to(new, wanted)
+
+    return jax.tree_util.tree_map_with_path(fitted, before, after)
 
 
 def _fits(shape: Shape, wanted: Shape) -> bool:

@@ -7,7 +7,6 @@ state. Both kinds of node are in one tree of A + C "actions", as in mctx; a node
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +20,7 @@ from jzero.search import root as root_lib
 from jzero.search.chance import actions_alone, where_chance
 from jzero.search.fallback import by_mctx
 from jzero.search.options import NONE
-from jzero.search.outputs import check_like, check_output, check_parts
+from jzero.search.outputs import check_output, check_parts, like
 from jzero.search.packed import call_packed
 from jzero.search.qtransforms import QTransform, is_of_rows, qtransform_by_parent_and_siblings
 from jzero.search.tree import Tree
@@ -37,6 +36,10 @@ class State(NamedTuple):
     """[B, ...] of a chance node; arbitrary at a decision node."""
     is_decision_node: jax.Array
     """bool[B]"""
+
+
+DECIDED = "a DecisionRecurrentFnOutput and the afterstate"
+RESOLVED = "a ChanceRecurrentFnOutput and the state"
 
 
 def stochastic_muzero_policy(
@@ -105,27 +108,21 @@ def stochastic_muzero_policy(
         )
     call = call_packed if packed else _call_all
     batch_size, num_actions = jnp.shape(root.prior_logits)
-    none = jnp.zeros(batch_size, jnp.int32)
-    found = jax.eval_shape(partial(decision_recurrent_fn, params), rng_key, none, root.embedding)
-    name, parts = "decision_recurrent_fn", "a DecisionRecurrentFnOutput and the afterstate"
-    decided, afterstate = check_parts(name, found, 2, parts)
-    num_outcomes = jnp.shape(decided.chance_logits)[-1]
-    check_output(
-        name, decided, {"chance_logits": (batch_size, num_outcomes), "afterstate_value": (batch_size,)}
-    )
-    found = jax.eval_shape(partial(chance_recurrent_fn, params), rng_key, none, afterstate)
-    name, parts = "chance_recurrent_fn", "a ChanceRecurrentFnOutput and the state"
-    resolved, state = check_parts(name, found, 2, parts)
-    each = dict.fromkeys(("value", "reward", "discount"), (batch_size,))
-    check_output(name, resolved, {"action_logits": (batch_size, num_actions), **each})
-    check_like(name, state, root.embedding)
+    # Called as mctx does: `eval_shape` would trace again what the model creates, such as a module's parameters.
+    first = decision_recurrent_fn(params, rng_key, jnp.zeros(batch_size, jnp.int32), root.embedding)
+    output, after = check_parts("decision_recurrent_fn", first, 2, DECIDED)
+    num_outcomes, afterstate = jnp.shape(output.chance_logits)[-1], jax.eval_shape(lambda: after)
 
     def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:
         return jnp.pad(jnp.asarray(x, jnp.float32), ((0, 0), (before, after)), constant_values=value)
 
     def decide(rows: tuple) -> tuple[RecurrentFnOutput, Embedding]:
         key, action, state = rows
-        output, after = decision_recurrent_fn(params, key, action, state)
+        found = decision_recurrent_fn(params, key, action, state)
+        output, after = check_parts("decision_recurrent_fn", found, 2, DECIDED)
+        batch = jnp.shape(action)
+        shapes = {"chance_logits": (*batch, num_outcomes), "afterstate_value": batch}
+        check_output("decision_recurrent_fn", output, shapes)
         value = output.afterstate_value
         step = RecurrentFnOutput(
             reward=jnp.zeros_like(value),
@@ -137,7 +134,11 @@ def stochastic_muzero_policy(
 
     def resolve(rows: tuple) -> tuple[RecurrentFnOutput, Embedding]:
         key, outcome, after = rows
-        output, state = chance_recurrent_fn(params, key, outcome, after)
+        found = chance_recurrent_fn(params, key, outcome, after)
+        output, state = check_parts("chance_recurrent_fn", found, 2, RESOLVED)
+        batch = jnp.shape(outcome)
+        shapes = {"action_logits": (*batch, num_actions), "value": batch, "reward": batch, "discount": batch}
+        check_output("chance_recurrent_fn", output, shapes)
         logits = padded(output.action_logits, 0, num_outcomes, -jnp.inf)
         step = RecurrentFnOutput(
             reward=output.reward, discount=output.discount, prior_logits=logits, value=output.value
@@ -153,6 +154,7 @@ def stochastic_muzero_policy(
         step = jax.tree.map(
             lambda a, b: jnp.where(is_decision.reshape(-1, *(1,) * (a.ndim - 1)), a, b), decided, resolved
         )
+        state = like("chance_recurrent_fn", state, node.state_embedding)
         return step, State(state_embedding=state, afterstate_embedding=after, is_decision_node=~is_decision)
 
     by_puct = puct.puct_select(

@@ -147,10 +147,17 @@ class Tree(Generic[T]):
         return self.nodes[..., layout.ACTION].astype(jnp.int32)
 
     @property
-    @_compiled
     def children_prior_logits(self) -> jax.Array:
-        """f32[B, N, A] prior logits; -inf for actions that the model masks."""
-        return self._by_action(self.children[..., layout.PRIOR], self.open_priors)
+        """f32[B, N, A] prior logits; -inf for actions that the model masks, the least number for the root's illegal
+        ones.
+        """
+        return self._prior_logits(self.root_invalid_actions)
+
+    @_compiled
+    def _prior_logits(self, illegal: jax.Array) -> jax.Array:
+        logits = self._by_action(self.children[..., layout.PRIOR], self.open_priors)
+        nodes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 2)
+        return finite_at_root(logits, nodes, illegal[..., None, :])
 
     @property
     @_compiled
@@ -226,14 +233,7 @@ class Tree(Generic[T]):
         """The tree as mctx's `Tree`, with one array per field; its fields can be replaced. Also for unbatched
         trees.
         """
-        names = [field.name for field in dataclasses.fields(mctx.Tree)]
-        fields = {name: getattr(self, name) for name in names}
-        logits = fields["children_prior_logits"]
-        nodes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 2)
-        fields["children_prior_logits"] = finite_at_root(
-            logits, nodes, self.root_invalid_actions[..., None, :]
-        )
-        return mctx.Tree(**fields)
+        return mctx.Tree(**{field.name: getattr(self, field.name) for field in dataclasses.fields(mctx.Tree)})
 
     @property
     def root_player(self) -> jax.Array:

@@ -210,7 +210,8 @@ def read_at(arrays: PyTree, index: jax.Array) -> PyTree:
         begin = jnp.any(index >= 0), jax.tree.map(lambda x: x[:, 0], arrays)
         return jax.lax.while_loop(lambda carry: carry[0], lambda _: (jnp.any(index < 0), read()), begin)[1]
 
-    if index.shape[0] > 1 and row_bytes < LONG_ROW:
+    alone = isinstance(index.shape[0], int) and index.shape[0] == 1  # an exported batch may have no number
+    if not alone and row_bytes < LONG_ROW:
         return read()
     return jax.lax.platform_dependent(cpu=in_a_loop, default=read)
 

@@ -188,7 +188,7 @@ def games_of_nine_seconds(monkeypatch):
 
 
 ROUND, BY_SEARCH, BY_POLICY = 9 * (1 + 10 + 2), 9 * (1 + 2), 9
-"""Seconds of ten games: in each ply both players move in some of them."""
+"""Seconds of a round: in each ply both players move in some of its games."""
 
 
 def test_a_measurement_takes_as_many_games_as_there_is_time_for(games_of_nine_seconds):
@@ -208,8 +208,8 @@ def test_a_measurement_takes_as_many_games_as_there_is_time_for(games_of_nine_se
         (2 * ROUND, "20 games against strong play, 7 simulations"),
         (2 * ROUND - 60, "30 games against a random player, 7 simulations"),
         (4 * BY_SEARCH, "20 games against a random player, 7 simulations"),
-        (4 * BY_SEARCH - 40, "20 games against a random player, 0 simulations"),
-        (4 * BY_POLICY, "10 games against a random player, 0 simulations"),
+        (4 * BY_SEARCH - 40, "4 games against a random player, 0 simulations"),
+        (4 * BY_POLICY, "2 games against a random player, 0 simulations"),
     ],
 )
 def test_with_little_time_the_opponent_is_weaker_and_then_nothing_is_searched(

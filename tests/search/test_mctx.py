@@ -95,6 +95,7 @@ for policy in POLICIES:
 
 
 def test_every_name_of_mctx_is_here():
+    assert search.__version__ == mctx.__version__
     assert set(mctx.__all__) <= set(search.__all__)
     assert all(hasattr(search, name) for name in search.__all__)
 
@@ -220,6 +221,38 @@ def test_q_values_of_several_nodes_per_game_are_those_of_mctx():
     found = ours.qvalues(nodes)
     assert found.shape == (3, 2, 4)
     np.testing.assert_allclose(found, theirs.qvalues(nodes), atol=1e-5)
+
+
+def test_a_loss_of_the_trees_prior_is_finite_where_an_action_is_illegal():
+    """As in mctx, whose mask is a finite number."""
+    invalid = jnp.arange(4)[None] == jnp.arange(3)[:, None]
+    losses = []
+    for module in (search, mctx):
+        found = _search_few(module, "gumbel_muzero_policy", invalid_actions=invalid)
+        prior = jax.nn.log_softmax(found.search_tree.children_prior_logits[:, 0])
+        losses.append(-(found.action_weights * prior).sum(axis=-1))
+    assert jnp.isfinite(losses[0]).all()
+    np.testing.assert_allclose(*losses, atol=1e-5)
+
+
+def test_an_embedding_is_broadcast_to_that_of_the_root():
+    def model(params, key, action, state):
+        value = jnp.sin(state[:, 0] + action)
+        step = mctx.RecurrentFnOutput(
+            reward=value,
+            discount=jnp.full(3, 0.9),
+            prior_logits=jnp.cos(value[:, None] + jnp.arange(4.0)),
+            value=value,
+        )
+        return step, 1 + value[:, None]
+
+    prior = jnp.tile(jnp.sin(jnp.arange(4.0)), (3, 1))
+    root = mctx.RootFnOutput(prior_logits=prior, value=jnp.zeros(3), embedding=jnp.ones((3, 2)))
+    trees = [
+        module.muzero_policy((), jax.random.key(0), root, model, 6, dirichlet_fraction=0.0).search_tree
+        for module in (search, mctx)
+    ]
+    np.testing.assert_allclose(trees[0].embeddings, trees[1].embeddings, atol=1e-6)
 
 
 def test_fields_of_a_tree_are_replaced_as_in_mctx():

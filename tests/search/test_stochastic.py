@@ -146,6 +146,35 @@ def test_parameters_may_hold_functions_and_names():
     )
 
 
+def test_a_model_may_create_its_parameters_at_its_first_call():
+    """As Haiku's modules do: they must not be made in another trace than the one that uses them."""
+    tables = jax.tree.map(jnp.asarray, random_chance_tables(4))
+    roots = jnp.asarray(np.random.default_rng(4).integers(S, size=8))
+
+    def found(module):
+        made = {}
+
+        @quick_jit
+        def searched(scale):
+            def decide(params, key, action, state):
+                step, after = decision_fn(tables, key, action, state)
+                factor = made.setdefault("factor", jnp.sin(scale))
+                return step.replace(afterstate_value=factor * step.afterstate_value), after
+
+            def resolve(params, key, outcome, after):
+                return chance_fn(tables, key, outcome, after)
+
+            root = mctx.RootFnOutput(
+                prior_logits=tables.prior_logits[roots], value=tables.value[roots], embedding=roots
+            )
+            args = (None, jax.random.key(0), root, decide, resolve, 16)
+            return module.stochastic_muzero_policy(*args, **QUIET)
+
+        return searched(jnp.float32(0.5))
+
+    assert_same_search(found(search), found(mctx))
+
+
 def test_stochastic_policy_equals_the_oracle():
     tables = random_chance_tables(2, share_terminal=0.2)
     roots = np.random.default_rng(3).integers(S, size=150)

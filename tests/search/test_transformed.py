@@ -1,6 +1,7 @@
 """Searches under JAX's transformations that mctx's own survive: inside a loss, and while leaks are looked for."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import mctx
 import numpy as np
@@ -54,3 +55,31 @@ def test_the_targets_of_a_loss_may_be_searched_inside_of_it(policy, num_actions)
 def test_a_search_leaks_no_traced_value(policy):
     with jax.checking_leaks():
         jax.jit(lambda key: searched(search, policy, 5, 1.0, key)[1].action)(KEY)
+
+
+@pytest.mark.parametrize("policy", OPTIONS)
+def test_a_search_is_exported_for_a_batch_of_any_size(policy):
+    def act(states):
+        actions = jnp.arange(5, dtype=jnp.float32)
+
+        def model(params, key, action, state):
+            output = mctx.RecurrentFnOutput(
+                reward=0.1 * state,
+                discount=jnp.full_like(state, 0.9),
+                prior_logits=jnp.cos(actions + state[:, None]),
+                value=jnp.sin(state),
+            )
+            return output, state + action
+
+        root = mctx.RootFnOutput(
+            prior_logits=jnp.cos(actions + states[:, None]), value=jnp.sin(states), embedding=states
+        )
+        function = getattr(search, policy)
+        return function((), KEY, root, model, 6, **OPTIONS[policy]).action_weights
+
+    (size,) = jax.export.symbolic_shape("games")
+    exported = jax.export.export(jax.jit(act))(jax.ShapeDtypeStruct((size,), jnp.float32))
+    again = jax.export.deserialize(exported.serialize())
+    for games in (1, 4):
+        states = jnp.arange(games, dtype=jnp.float32)
+        np.testing.assert_allclose(again.call(states), act(states), atol=1e-6)

@@ -272,9 +272,17 @@ def rarely(tree: Any, node: Any) -> jax.Array:
     return found + jnp.where(tree.embeddings["state"][node] > 20, 0.1 * jnp.arange(A, dtype=jnp.float32), 0.0)
 
 
-@pytest.mark.parametrize("transform", [masked, learned, rarely])
-@pytest.mark.parametrize("policy", list(QUIET))
-def test_embeddings_may_tell_untried_actions_apart(transform, policy):
+def noisy(tree: Any, node: Any) -> jax.Array:
+    """Gumbel's noise of the root tells them apart in every node."""
+    return jnp.where(tree.children_visits[node] > 0, tree.qvalues(node), tree.extra_data.root_gumbel)
+
+
+@pytest.mark.parametrize(
+    ("policy", "transform"),
+    [(policy, transform) for policy in QUIET for transform in (masked, learned, rarely)]
+    + [("gumbel_muzero_policy", noisy)],
+)
+def test_what_a_tree_keeps_may_tell_untried_actions_apart(policy, transform):
     states = jnp.arange(B, dtype=jnp.int32)
 
     def embedded(state):
@@ -290,11 +298,12 @@ def test_embeddings_may_tell_untried_actions_apart(transform, policy):
         return step, embedded(state)
 
     root = mctx.RootFnOutput(prior_logits=jnp.zeros((B, A)), value=jnp.zeros(B), embedding=embedded(states))
+    options = QUIET[policy] | ({"gumbel_scale": 1.0} if transform is noisy else {})
 
     def found(module: ModuleType) -> mctx.PolicyOutput:
         return quick_jit(
             lambda: getattr(module, policy)(
-                (), jax.random.key(0), root, recurrent_fn, N, qtransform=transform, **QUIET[policy]
+                (), jax.random.key(0), root, recurrent_fn, N, qtransform=transform, **options
             )
         )()
 
