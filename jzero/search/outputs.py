@@ -26,7 +26,7 @@ def checked_model(recurrent_fn: Callable, root: RootFnOutput) -> Callable:
     ) -> Any:
         found = recurrent_fn(params, rng_key, action, embedding, *state)
         parts = "a RecurrentFnOutput and the embedding" + (", and the model's state" if state else "")
-        output, after, *state = check_parts("recurrent_fn", found, 2 + len(state), parts)
+        output, after, *memory = check_parts("recurrent_fn", found, 2 + len(state), parts)
         rows = jnp.shape(action)
         shapes = {
             "reward": rows + players,
@@ -35,7 +35,7 @@ def checked_model(recurrent_fn: Callable, root: RootFnOutput) -> Callable:
             "value": rows + players,
         }
         check_output("recurrent_fn", output, shapes)
-        return output, like("recurrent_fn", after, embedding), *state
+        return output, like("recurrent_fn", after, embedding), *memory
 
     return model
 
