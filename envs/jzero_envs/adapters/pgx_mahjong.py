@@ -48,9 +48,9 @@ def redraw(state: Any, key: jax.Array) -> Any:
     for other, tiles in zip(others, (first, second), strict=True):
         hands = hands.at[other].set(_count(tiles, jnp.ones(HAND, bool)))
         reds = reds.at[other].set(_count(tiles, jnp.asarray(RED)[tiles]))
-    return replace(
-        state, _hands=hands, _n_red_in_hands=reds, _wall=_wall(order, hidden.sum(), state._draw_ix)
-    )
+    num_hidden = jnp.sum(hidden, dtype=jnp.int32)
+    wall = _wall(order, num_hidden, state._draw_ix)
+    return replace(state, _hands=hands, _n_red_in_hands=reds, _wall=wall)
 
 
 def _wall(order: jax.Array, num_hidden: jax.Array, drawn: jax.Array) -> jax.Array:
@@ -70,7 +70,7 @@ def _kinds(tiles: jax.Array, red: jax.Array) -> jax.Array:
 
 def _discarded(state: Any) -> jax.Array:
     """i32[K]: how many of each kind lie in the rivers."""
-    kinds = 2 * state._rivers + state._is_red_in_river
+    kinds = 2 * state._rivers + state._is_red_in_river.astype(jnp.int32)
     return jnp.zeros(2 * TYPES, jnp.int32).at[kinds].add((state._rivers >= 0).astype(jnp.int32))
 
 
