@@ -20,6 +20,7 @@ from mctx import GumbelMuZeroExtraData, PolicyOutput, RootFnOutput
 
 from jzero.pytrees import Embedding, Params, PyTree, States
 from jzero.search import layout, scores, walk
+from jzero.search.outputs import checked_model
 from jzero.search.tree import Tree, vary_like
 from jzero.search.types import Chance, Node, Path, Rules, Select
 
@@ -56,6 +57,7 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
             raise ValueError("tree is set; a search with chance cannot reuse a tree: omit it")
         num_actions = jnp.shape(root.prior_logits)[1]
         num_outcomes = _num_outcomes(decide, params, rng_key, root)
+        model = checked_model(recurrent_fn, root)
         illegal = jnp.zeros_like(root.prior_logits) if invalid_actions is None else invalid_actions
 
         def padded(x: PyTree, before: int, after: int, value: float) -> jax.Array:
@@ -70,7 +72,7 @@ def with_chance(policy: Callable[..., PolicyOutput], decide: Decide) -> Callable
         def resolve(params: Params, key: jax.Array, edge: jax.Array, after: States, *state: Any) -> tuple:
             # Where a path ends in a node that exists, the model is called for nothing, with an edge 0.
             outcome = jnp.maximum(edge - num_actions, 0)
-            step, *rest = recurrent_fn(params, key, outcome, after, *state)
+            step, *rest = model(params, key, outcome, after, *state)
             logits = padded(step.prior_logits, 0, num_outcomes, -jnp.inf)
             return (dataclasses.replace(step, prior_logits=logits), *rest)
 

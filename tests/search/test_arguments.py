@@ -239,3 +239,15 @@ def test_what_the_models_of_chance_return_is_named_where_it_does_not_fit(decided
     root = mctx.RootFnOutput(prior_logits=jnp.zeros((4, 3)), value=jnp.zeros(4), embedding=jnp.zeros((4, 1)))
     with pytest.raises(ValueError, match=said):
         search.stochastic_muzero_policy((), jax.random.key(0), root, decide, resolve, 2)
+
+
+def test_with_chance_a_models_output_is_named_by_its_own_shape():
+    """Not by that of the edges of actions and outcomes together."""
+    policy = search.with_chance(
+        search.muzero_policy, lambda params, key, action, state: (jnp.zeros((4, 2)), state)
+    )
+    root = mctx.RootFnOutput(
+        prior_logits=jnp.zeros((4, 3)), value=jnp.zeros(4), embedding={"x": jnp.zeros((4, 5))}
+    )
+    with pytest.raises(ValueError, match=r"prior_logits of shape \(4, 2\); its shape must be \(4, 3\)"):
+        policy((), jax.random.key(0), root, outputs(prior_logits=jnp.zeros((4, 2))), 2)
