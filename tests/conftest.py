@@ -1,6 +1,7 @@
 """Fixtures of the tests that compile whole training programs or fill disks."""
 
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -24,6 +25,9 @@ os.environ["XLA_FLAGS"] = " ".join([*FLAGS, os.environ.get("XLA_FLAGS", "")]).st
 if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
     jax.config.update("jax_disable_most_optimizations", True)
 
+
+# Tracing makes millions of small objects and few circles of them: Python looks for those less often.
+gc.set_threshold(200_000, 20, 50)
 
 HERE = Path(__file__).parent
 

@@ -1,6 +1,5 @@
 """The games of this repository promote neither ranks nor dtypes, so that they run in projects that forbid both."""
 
-import contextlib
 from importlib import metadata
 
 import jax
@@ -9,8 +8,8 @@ import pytest
 
 from jzero.env import init_batch, step_batch
 from jzero.registry import ENTRY_POINTS, make
+from tests.helpers.strict import no_promotion
 
-SETTINGS = {"rank": (jax.numpy_rank_promotion, "raise"), "dtype": (jax.numpy_dtype_promotion, "strict")}
 VARIANTS = {
     "2048": ["2048", "2048?size=3"],
     "blob": ["blob", "blob?players=3&cards=2", "blob?rounds=(3,1,2)"],
@@ -28,11 +27,6 @@ NATIVE = [
 NAMES = sorted({variant for name in NATIVE for variant in VARIANTS.get(name, [name])})
 PER_STATE = ["observe", "fingerprint", "reveal", "way_lengths"]
 PER_KEY_OR_PLAYER = ["resample", "outcome_features"]
-
-
-def forbidden(setting: str) -> contextlib.AbstractContextManager:
-    forbid, value = SETTINGS[setting]
-    return forbid(value)
 
 
 def members(env, key):
@@ -61,9 +55,8 @@ def test_the_native_games_are_found():
     assert {"connect_four", "go", "backgammon"} <= set(NATIVE)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_game_promotes_nothing(name, setting):
+def test_a_game_promotes_nothing(name):
     env = make(name)
-    with forbidden(setting):
+    with no_promotion():
         assert jax.eval_shape(lambda key: members(env, key), jax.random.key(0)).rewards.dtype == jnp.float32

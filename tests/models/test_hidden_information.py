@@ -67,20 +67,22 @@ def mid_round(env: Blob, batch_size: int, plies: int):
     return player(env, batch_size)(plies)
 
 
-def found_by(env: Blob, states, seen: list | None = None, **changes):
+def compiled_search(env: Blob, seen: list | None = None, **changes):
+    """Compiled: states [B] -> what a search in worlds finds."""
     config = SearchSettings(num_simulations=8, worlds=WORLDS, **changes)
     planner = make_planner(config, simulator(env, readable_network(seen)))
 
+    @quick_jit
     def run(states):
         root = RootFnOutput(prior_logits=None, value=None, embedding=states)  # the network's word is not read
         return planner.plan(None, KEY, root, ~states.legal_action_mask)
 
-    return jax.tree.map(np.asarray, quick_jit(run)(states))
+    return lambda states: jax.tree.map(np.asarray, run(states))
 
 
 def test_every_batch_of_the_network_is_full():
     env, seen = Blob(players=3, cards=3), []
-    found = found_by(env, mid_round(env, 5, 4), seen)
+    found = compiled_search(env, seen)(mid_round(env, 5, 4))
     # One call for the roots, one in the loop over simulations: games x worlds.
     assert set(seen) == {5 * WORLDS}
     assert (found.evaluations == WORLDS * (1 + 8)).all()
@@ -92,9 +94,8 @@ def test_a_search_does_not_see_hidden_cards(policy):
     states = mid_round(env, 8, 7)
     other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
     assert (np.asarray(other.hands) != np.asarray(states.hands)).any(axis=(1, 2)).all()
-    for one, two in zip(
-        found_by(env, states, policy=policy), found_by(env, other, policy=policy), strict=True
-    ):
+    found_by = compiled_search(env, policy=policy)
+    for one, two in zip(found_by(states), found_by(other), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
@@ -126,14 +127,15 @@ def test_worlds_are_drawn_next_to_each_other_and_keep_what_the_mover_sees():
 def test_a_ply_that_leaves_no_choice_takes_no_search():
     env = Blob(players=3, cards=3)
     states = mid_round(env, 4, 9)  # three bids and two tricks: everyone holds one card
-    found = found_by(env, states)
+    found_by = compiled_search(env)
+    found = found_by(states)
     legal = np.asarray(states.legal_action_mask)
     assert (legal.sum(axis=1) == 1).all()
     np.testing.assert_array_equal(found.action, legal.argmax(axis=1))
     np.testing.assert_array_equal(found.policy, legal)
     assert (found.evaluations == WORLDS).all()
     other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 4))
-    np.testing.assert_allclose(found.value, found_by(env, other).value, atol=1e-6)
+    np.testing.assert_allclose(found.value, found_by(other).value, atol=1e-6)
     assert found.value.std(axis=0).min() > 1e-3
 
 
@@ -315,8 +317,9 @@ def test_a_row_without_a_choice_does_not_depend_on_its_batch_mates():
     env = Blob(players=3, cards=3)
     forced = jax.tree.map(lambda x: x[:2], mid_round(env, 4, 9))
     free = jax.tree.map(lambda x: x[:2], mid_round(env, 4, 4))
-    alone = found_by(env, forced)
-    mixed = found_by(env, jax.tree.map(lambda *x: jnp.concatenate(x), forced, free))
+    found_by = compiled_search(env)
+    alone = found_by(forced)
+    mixed = found_by(jax.tree.map(lambda *x: jnp.concatenate(x), forced, free))
     for name in ("action", "policy", "value", "qvalue"):
         np.testing.assert_allclose(getattr(mixed, name)[:2], getattr(alone, name), atol=1e-6)
 
