@@ -13,9 +13,10 @@ from jzero.program import TrainState
 from jzero.pytrees import Json, PyTree
 from jzero.run.config import RunConfig
 from jzero.storage import checkpoint
-from jzero.storage.files import write_atomic
+from jzero.storage.files import read_json, write_atomic
 
 KEPT = "kept.json"
+OPTIMIZER = "optimizer.json"
 REPLAY = "replay"
 LIGHT = ("params", "averaged", "opt_state", "key", "iteration", "updates")
 """The parts of the state in a checkpoint."""
@@ -27,7 +28,8 @@ class Saver:
     """Writes and removes checkpoints as the settings of a run say.
 
     `kept.json` beside the checkpoints lists those kept for good: {"every": [iteration, ...], "best": iteration,
-    "strength": of the best, "seconds": when the next one of "every" is due}.
+    "strength": of the best, "seconds": when the next one of "every" is due}. `optimizer.json` lists the optimizer's
+    states by name: some optimizers have the same arrays with another meaning.
     """
 
     def __init__(self, directory: Path, config: RunConfig) -> None:
@@ -56,9 +58,17 @@ class Saver:
             )
         for part, what in (("params", "network"), ("opt_state", "optimizer")):
             _check_fit(what, saved_shapes.get(part), getattr(abstract, part), self.directory)
+        self._check_optimizer(abstract)
         template = {"state": _parts(abstract, LIGHT), "seconds": np.float32(0)}
         self.saved_iteration, saved = checkpoint.restore(self.directory, template)
         return TrainState(**saved["state"], **self._heavy(abstract)), float(saved["seconds"])
+
+    def _check_optimizer(self, abstract: TrainState) -> None:
+        """Raises ValueError if the checkpoint's numbers mean something else to this optimizer."""
+        saved, wanted = read_json(self.directory / OPTIMIZER), _states(abstract.opt_state)
+        if saved is not None and saved["states"] != wanted:
+            difference = f"it has the states {', '.join(saved['states'])}, this optimizer {', '.join(wanted)}"
+            raise ValueError(_misfit("optimizer", difference, self.directory))
 
     def _heavy(self, abstract: TrainState) -> Json:
         """Games and replay of the restored checkpoint; None for what is missing."""
@@ -101,17 +111,32 @@ class Saver:
             checkpoint.trim(self.directory, newest=newest, kept=kept)
             checkpoint.trim(self.directory / REPLAY, newest=newest)
             self.saved_iteration = iteration
-        if jax.process_index() == 0 and (every is not None or self.config.keep_best):
-            write_atomic(self.directory / KEPT, json.dumps(self._kept) + "\n")
+        if jax.process_index() == 0:
+            states = {"states": _states(state.opt_state)}
+            if not (self.directory / OPTIMIZER).is_file():
+                write_atomic(self.directory / OPTIMIZER, json.dumps(states) + "\n")
+            if every is not None or self.config.keep_best:
+                write_atomic(self.directory / KEPT, json.dumps(self._kept) + "\n")
 
 
 def _check_fit(what: str, saved: PyTree, wanted: PyTree, directory: Path) -> None:
     """Raises ValueError if the checkpoint has other arrays than the network or the optimizer wants."""
     if saved is not None and (difference := checkpoint.first_difference(saved, wanted)):
-        raise ValueError(
-            f"{what}: it does not fit the checkpoint in {directory}: {difference}; pass the {what} that the run "
-            "started with, or start a new run"
-        )
+        raise ValueError(_misfit(what, difference, directory))
+
+
+def _misfit(what: str, difference: str, directory: Path) -> str:
+    return (
+        f"{what}: it does not fit the checkpoint in {directory}: {difference}; pass the {what} that the run "
+        "started with, or start a new run"
+    )
+
+
+def _states(tree: PyTree) -> list[str]:
+    """The names of a tree's named tuples, outer ones first: those of an optimizer's states."""
+    own = [type(tree).__name__] if hasattr(tree, "_fields") else []
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
+    return own + [name for part in parts for name in _states(part)]
 
 
 def _parts(state: TrainState, names: tuple[str, ...]) -> Json:

@@ -5,6 +5,7 @@ import shutil
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import jzero
@@ -109,6 +110,20 @@ def test_the_replay_lies_beside_the_newest_checkpoints_and_comes_back_to_the_bit
     with pytest.warns(UserWarning, match="the replay cannot be read; the run continues"):
         found, _ = Saver(tmp_path, config).restore(abstract)
     assert (int(found.iteration), found.replay, found.games) == (6, None, None)
+
+
+def test_an_optimizer_goes_on_with_its_own_numbers_only(tmp_path, state):
+    config = RunConfig(train=TINY, save_replay=False)
+    state = state._replace(opt_state=optax.adam(1e-3).init(state.params))
+    saved(tmp_path, state, config, PLAN[:1])
+    assert int(Saver(tmp_path, config).restore(state)[0].iteration) == 1
+    for other, states in (
+        (optax.adabelief(1e-3), "ScaleByBeliefState, EmptyState"),  # the same arrays
+        (optax.adamw(1e-3), "ScaleByAdamState, EmptyState, EmptyState"),  # a state without arrays more
+    ):
+        said = f"^optimizer: .* the states ScaleByAdamState, EmptyState, this optimizer {states}; pass the"
+        with pytest.raises(ValueError, match=said):
+            Saver(tmp_path, config).restore(state._replace(opt_state=other.init(state.params)))
 
 
 def test_checkpoints_with_the_replay_among_the_weights_are_of_another_version(tmp_path, state):
