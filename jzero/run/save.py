@@ -65,9 +65,12 @@ class Saver:
 
     def _check_optimizer(self, abstract: TrainState) -> None:
         """Raises ValueError if the checkpoint's numbers mean something else to this optimizer."""
-        saved, wanted = read_json(self.directory / OPTIMIZER), _states(abstract.opt_state)
-        if saved is not None and saved["states"] != wanted:
-            difference = f"it has the states {', '.join(saved['states'])}, this optimizer {', '.join(wanted)}"
+        saved, wanted = (
+            (read_json(self.directory / OPTIMIZER) or {}).get("states"),
+            _states(abstract.opt_state),
+        )
+        if saved is not None and saved != wanted:
+            difference = f"it has the states {', '.join(saved)}, this optimizer {', '.join(wanted)}"
             raise ValueError(_misfit("optimizer", difference, self.directory))
 
     def _heavy(self, abstract: TrainState) -> Json:
