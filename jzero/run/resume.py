@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jzero.env import Env
 from jzero.registry import made_as, make
+from jzero.run.alike import alike
 from jzero.run.build import Parts
 from jzero.run.config import TrainConfig
 from jzero.run.load import read_config
@@ -14,7 +15,6 @@ from jzero.storage.run_dir import resume_command
 
 FIXED = ("env", "seed", "algorithm", "games", "plies", "replay_plies", "network", "muzero", "ema_decay")
 """Settings that decide the shapes of the state."""
-PLAIN = (bool, int, float, str, type(None))
 
 
 def handed_in(env: Env, train: TrainConfig, parts: Parts) -> list[str]:
@@ -24,22 +24,12 @@ def handed_in(env: Env, train: TrainConfig, parts: Parts) -> list[str]:
 
 
 def _is_named(env: Env, name: str) -> bool:
-    """Whether `make(name)` returns an environment like this one, as far as plain attributes show."""
+    """Whether `make(name)` returns an environment like this one, as far as its data shows."""
     try:
         other = make(name)
     except (ValueError, ImportError):
         return False
-    return made_as(env) in (None, name) and type(other) is type(env) and _plain(other) == _plain(env)
-
-
-def _plain(env: Env) -> dict[str, object]:
-    """The attributes that are numbers, text or tuples of them."""
-
-    def plain(value: object) -> bool:
-        return all(map(plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
-
-    found = getattr(env, "__dict__", {})
-    return {name: value for name, value in found.items() if not name.startswith("_") and plain(value)}
+    return made_as(env) in (None, name) and alike(env, other)
 
 
 def check_resumable(path: Path, train: TrainConfig, parts: Parts) -> None:

@@ -196,7 +196,7 @@ def test_a_program_ends_with_its_block_politely_or_not(monkeypatch):
 
 def test_a_program_ends_with_python():
     code = (
-        "import sys; from jzero.evaluate import GtpProcess; "
+        "import sys; from jzero.evaluate import GtpProcess, gtp; gtp.GRACE = 0.5; "
         "engine = GtpProcess(sys.argv[1:], size=9, komi=7.5); print(engine._process.pid)"
     )
     command = [sys.executable, "-c", code, *FAKE, "E5", "--deaf"]

@@ -67,6 +67,11 @@ def mid_round(env: Blob, batch_size: int, plies: int):
     return player(env, batch_size)(plies)
 
 
+def redrawn(env: Blob, states, key):
+    """States [B] with hidden cards drawn anew."""
+    return quick_jit(jax.vmap(env.resample))(states, jax.random.split(key, len(states.hands)))
+
+
 def compiled_search(env: Blob, seen: list | None = None, **changes):
     """Compiled: states [B] -> what a search in worlds finds."""
     config = SearchSettings(num_simulations=8, worlds=WORLDS, **changes)
@@ -92,7 +97,7 @@ def test_every_batch_of_the_network_is_full():
 def test_a_search_does_not_see_hidden_cards(policy):
     env = Blob(players=4, cards=4)
     states = mid_round(env, 8, 7)
-    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
+    other = redrawn(env, states, jax.random.key(5))
     assert (np.asarray(other.hands) != np.asarray(states.hands)).any(axis=(1, 2)).all()
     found_by = compiled_search(env, policy=policy)
     for one, two in zip(found_by(states), found_by(other), strict=True):
@@ -102,9 +107,12 @@ def test_a_search_does_not_see_hidden_cards(policy):
 def test_values_see_the_worlds_and_the_policy_does_not():
     env = Blob(players=4, cards=4)
     states = mid_round(env, 8, 7)
-    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 8))
+    other = redrawn(env, states, jax.random.key(5))
     algorithm = build_algorithm(env, tiny(env="blob?players=4&cards=4"))
-    params = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(KEY, x.shape), algorithm.init(KEY))
+    params = quick_jit(algorithm.init)(KEY)
+    params = quick_jit(functools.partial(jax.tree.map, lambda x: x + 0.1 * jax.random.normal(KEY, x.shape)))(
+        params
+    )
     one, two = (quick_jit(algorithm.model.root)(params, x) for x in (states, other))
     np.testing.assert_array_equal(one.prior_logits, two.prior_logits)
     assert (np.abs(one.value - two.value).max(axis=1) > 1e-4).all()
@@ -134,7 +142,7 @@ def test_a_ply_that_leaves_no_choice_takes_no_search():
     np.testing.assert_array_equal(found.action, legal.argmax(axis=1))
     np.testing.assert_array_equal(found.policy, legal)
     assert (found.evaluations == WORLDS).all()
-    other = jax.vmap(env.resample)(states, jax.random.split(jax.random.key(5), 4))
+    other = redrawn(env, states, jax.random.key(5))
     np.testing.assert_allclose(found.value, found_by(other).value, atol=1e-6)
     assert found.value.std(axis=0).min() > 1e-3
 

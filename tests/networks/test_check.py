@@ -24,6 +24,7 @@ from jzero.networks import (
 )
 from jzero.networks.check import NetworkError, check_network
 from tests.helpers.env_examples import Aim, Emulator, TwoPiles
+from tests.helpers.search_tables import quick_jit
 from tests.helpers.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -246,9 +247,9 @@ def test_a_memory_of_any_shape_is_set_back():
     params, found = jax.jit(network.init)(jax.random.key(1), seen[:1]), []
     for each in (network, network._replace(prefix=prefix)):
         learned = LearnedModel(each, Support(1.0, ATOMS), Support(1.0, ATOMS), prefix_horizon=2, discount=1.0)
-        latent = learned.represent(params, seen)
+        latent, step = quick_jit(learned.represent)(params, seen), quick_jit(learned.step)
         for _ in range(3):
-            latent, _ = learned.step(params, latent, jnp.zeros(3, jnp.int32))
+            latent, _ = step(params, latent, jnp.zeros(3, jnp.int32))
         found.append(reshaped(latent.memory, 4))
     jax.tree.map(np.testing.assert_array_equal, *found)
 

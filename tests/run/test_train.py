@@ -124,7 +124,8 @@ def test_an_environment_object_without_a_name_trains_in_a_thread(tmp_path):
     env, found = Local(), []
 
     def work():
-        found.append(jzero.train(env, run_dir=tmp_path / "run", measure=measure, **SMALL))
+        short = SMALL | {"iterations": 1}
+        found.append(jzero.train(env, run_dir=tmp_path / "run", measure=measure, **short))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -222,6 +223,28 @@ class Shaded(TwoPiles):
         self._shade = shade
 
 
+class Wrapped(TwoPiles):
+    """A game that holds another one deep inside, and itself."""
+
+    name = f"{__name__}:Wrapped"
+
+    def __init__(self, parts=None):
+        self._parts = parts or {"inner": [Go(size=7)]}
+        self._outer = self
+
+
+class Turned(TwoPiles):
+    """A game that holds a number in functions alone."""
+
+    name = f"{__name__}:Turned"
+
+    def __init__(self, number=3):
+        def power(exponent):
+            return number**exponent
+
+        self._powers = [partial(power, exponent) for exponent in range(3)]
+
+
 @pytest.mark.parametrize(
     ("env", "name", "handed"),
     [
@@ -234,6 +257,13 @@ class Shaded(TwoPiles):
         (Around(jzero.make("go?size=5")), "go", ["env"]),
         (jzero.make(Shaded.name), Shaded.name, []),
         (jzero.make(Shaded.name, shade=np.zeros(2)), Shaded.name, ["env"]),
+        (Shaded(), Shaded.name, []),
+        (Shaded(np.zeros(2)), Shaded.name, ["env"]),
+        (Wrapped(), Wrapped.name, []),
+        (Wrapped({"inner": [Go(size=7)]}), Wrapped.name, []),
+        (Wrapped({"inner": [Go(size=5)]}), Wrapped.name, ["env"]),  # the same class around another game
+        (Turned(), Turned.name, []),
+        (Turned(5), Turned.name, ["env"]),  # held by a function
         (jzero.make("tests.helpers.env_examples:TwoPiles"), "tests.helpers.env_examples:TwoPiles", []),
     ],
 )

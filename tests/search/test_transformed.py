@@ -1,5 +1,7 @@
 """Searches under JAX's transformations that mctx's own survive: inside a loss, and while leaks are looked for."""
 
+import gc
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -51,6 +53,15 @@ def test_the_targets_of_a_loss_may_be_searched_inside_of_it(policy, num_actions)
                 gradient(library, stop=lambda x: x)
 
 
+@pytest.fixture
+def only_new_objects():
+    """What exists already is not searched for leaks: most of the test's time, among the objects of other tests."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize("policy", OPTIONS)
 def test_a_search_leaks_no_traced_value(policy):
     with jax.checking_leaks():
