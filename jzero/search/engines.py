@@ -102,24 +102,24 @@ def hop_while(
 
     go, once = traced(keep_going), traced(hop, jnp.bool_(True))
     ends = len(flat), len(flat) + len(go.consts)
-    jaxprs = go.jaxpr, once.jaxpr  # without their constants, which may be traced: the primitive keeps `loop`
+    jaxprs = _without_constants(go), _without_constants(once)  # the primitive keeps `loop`
 
     def loop(*operands: jax.Array, hops: int) -> list[jax.Array]:
         carry, *consts = operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] :]
-        goes_on, step = (
-            core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, given))
-            for jaxpr, given in zip(jaxprs, consts, strict=True)
-        )
+
+        def goes_on(carry: Sequence[jax.Array]) -> jax.Array:
+            return _call(jaxprs[0], *carry, *consts[0])[0]
+
+        def step(carry: Sequence[jax.Array], on: jax.Array) -> list[jax.Array]:
+            return _call(jaxprs[1], *carry, on, *consts[1])
+
         if hops == 1:
-            always = jnp.bool_(True)
-            return jax.lax.while_loop(
-                lambda carry: goes_on(*carry)[0], lambda carry: step(*carry, always), list(carry)
-            )
+            return jax.lax.while_loop(goes_on, lambda carry: step(carry, jnp.bool_(True)), list(carry))
 
         def several(carry: list[jax.Array]) -> list[jax.Array]:
-            return jax.lax.fori_loop(0, hops, lambda _, carry: step(*carry, *goes_on(*carry)), carry)
+            return jax.lax.fori_loop(0, hops, lambda _, carry: step(carry, goes_on(carry)), carry)
 
-        return jax.lax.while_loop(lambda carry: goes_on(*carry)[0], several, several(list(carry)))
+        return jax.lax.while_loop(goes_on, several, several(list(carry)))
 
     def on_gpu(*operands: jax.Array, interpret: bool) -> list[jax.Array]:
         del interpret
@@ -135,30 +135,38 @@ _choice = core.Primitive("kernel_or_operations")
 _choice.multiple_results = True
 
 
+def _without_constants(closed: core.ClosedJaxpr) -> core.Jaxpr:
+    """A jaxpr that takes its constants as last arguments: they may be traced, and JAX 0.12 keeps them in it."""
+    jaxpr = closed.jaxpr
+    return jaxpr.replace(constvars=[], invars=[*jaxpr.invars, *jaxpr.constvars])
+
+
+def _call(jaxpr: core.Jaxpr, *operands: jax.Array) -> list[jax.Array]:
+    return core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, ()))(*operands)
+
+
 def _bind(
     kernel: Callable, closed: core.ClosedJaxpr, flat: Sequence[jax.Array], *, force: bool
 ) -> list[jax.Array]:
-    """Operands of the primitive: those of both forms, then the constants that `closed`, the operations, close
-    over.
+    """Operands of the primitive: those of both forms, `count` of them, then the constants that `closed`, the
+    operations, close over.
     """
-    return _choice.bind(*flat, *closed.consts, jaxpr=closed.jaxpr, kernel=kernel, force=force)
+    jaxpr = _without_constants(closed)
+    return _choice.bind(*flat, *closed.consts, jaxpr=jaxpr, count=len(flat), kernel=kernel, force=force)
 
 
 def _operations(*operands: jax.Array, jaxpr: core.Jaxpr, **_: Any) -> list[jax.Array]:
-    count = len(jaxpr.invars)
-    return core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, operands[count:]))(*operands[:count])
+    return _call(jaxpr, *operands)
 
 
-def _kernel(
-    *operands: jax.Array, jaxpr: core.Jaxpr, kernel: Callable, interpret: bool, **_: Any
-) -> list[jax.Array]:
-    return kernel(*operands[: len(jaxpr.invars)], interpret=interpret)
+def _kernel(*operands: jax.Array, count: int, kernel: Callable, interpret: bool, **_: Any) -> list[jax.Array]:
+    return kernel(*operands[:count], interpret=interpret)
 
 
 def _batched(
     operands: Sequence[jax.Array], axes: Sequence[Any], **params: Any
 ) -> tuple[list[jax.Array], list[int]]:
-    count = len(params["jaxpr"].invars)
+    count = params["count"]
 
     def operations(*flat: jax.Array) -> list[jax.Array]:
         return jax.vmap(functools.partial(_operations, **params), tuple(axes))(*flat, *operands[count:])
