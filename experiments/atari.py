@@ -13,8 +13,6 @@ at 0.4, a quarter of a batch reanalysed, Gumbel search with 16 simulations. In P
 the paper's agent 20.1 after 100,000 steps.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import jax

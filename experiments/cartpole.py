@@ -10,8 +10,6 @@ Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's
 500. A run ends as soon as 100 episodes have a mean of at least 490; the last line measures 100 others.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -10,8 +10,6 @@ The line also gives the share on 1,000 positions from games whose non-random mov
 have more forced sequences.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +29,7 @@ PRESET = RunConfig(
     minutes=10,
     train=TrainConfig(
         env="connect_four",
-        search=SearchSettings(
-            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16
-        ),
+        search=SearchSettings(num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16),
         network=NetworkSettings(kind="mlp", width=384, blocks=3),
         auxiliary=AuxiliarySettings(outcome=0.5),
         games=1024,
@@ -44,7 +40,6 @@ PRESET = RunConfig(
         replay_plies=256,
         batch_size=1024,
         updates=32,
-        learning_rate=1e-3,
         ema_decay=0.999,
     ),
 )

@@ -12,8 +12,6 @@ after 19; AlphaZero, which knows the rules, has 87 to 89 % after two. What a mod
 benchmarks/what_is_learned.py.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from jzero.algorithms.unrolled import MuZeroSettings

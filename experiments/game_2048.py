@@ -10,8 +10,6 @@ The values are scores, hence `network.value_limit`; they are discounted, so they
 moves. The last line also gives the largest tiles.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

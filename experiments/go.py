@@ -5,14 +5,10 @@ r"""Trains Go on a small board and plays it against GNU Go.
         --network.blocks 2 --network.policy-head cells --games 256 --batch-size 512 --replay-plies 384 \
         --cooldown 0.2 --search.rescale-values --search.value-scale 0.2 --search.min-value-range 0.2
 
-Needs GNU Go (apt-get install gnugo). With perfect play black takes all 25 points of 5 x 5, so with a komi of 24
-black wins only by taking all of them. At the end the agent, with 64 simulations, plays 100 games from the empty
-board in both seats, each pair against GNU Go with another seed: on 5 x 5 at level 10, on larger boards at level 1;
-or as many as half the time of the training allows. The last line is the share of its games as black that it wins on
-5 x 5, else its score.
+Needs GNU Go (apt-get install gnugo). With komi 24 black wins on 5 x 5 by taking all points, as perfect play does.
+At the end the agent, with 64 simulations, plays 100 games, or as many as half the time of training allows, in both
+seats: at level 10 on 5 x 5, else at level 1. The last line is the share of wins as black on 5 x 5, else the score.
 """
-
-from __future__ import annotations
 
 from functools import partial
 
@@ -29,9 +25,7 @@ PRESET = RunConfig(
     evaluate_every=300,
     train=TrainConfig(
         env="go?size=5&komi=24",
-        search=SearchSettings(
-            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16
-        ),
+        search=SearchSettings(num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16),
         network=NetworkSettings(kind="mlp", width=384, blocks=3),
         auxiliary=AuxiliarySettings(outcome=0.5),
         games=512,
@@ -41,7 +35,6 @@ PRESET = RunConfig(
         td_lambda=0.9,
         td_lookahead=24,
         replay_plies=256,
-        batch_size=1024,
         updates=16,
         ema_decay=0.999,
     ),

@@ -8,8 +8,6 @@ random plies, or as many as half the time of the training allows. The last line 
 sees threats, with the other beside it.
 """
 
-from __future__ import annotations
-
 from measures.gomoku import score, scores
 
 from jzero.models.plan import SearchSettings
@@ -22,9 +20,7 @@ PRESET = RunConfig(
     evaluate_every=180,
     train=TrainConfig(
         env="gomoku?size=9",
-        search=SearchSettings(
-            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, solve=True
-        ),
+        search=SearchSettings(num_simulations=32, rescale_values=False, value_scale=0.2, solve=True),
         network=NetworkSettings(kind="resnet", width=32, blocks=2, policy_head="cells"),
         games=128,
         plies=8,

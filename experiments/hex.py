@@ -10,8 +10,6 @@ a loss is each proved alone. The proof takes longer than the training: about an 
 strength is the score against the solver's perfect play, in both seats, from openings of 0 to 3 random plies.
 """
 
-from __future__ import annotations
-
 from measures.hex import against_perfect_play, share_never_lost
 
 from jzero.models.plan import SearchSettings
@@ -24,9 +22,7 @@ PRESET = RunConfig(
     evaluate_every=120,
     train=TrainConfig(
         env="hex?size=5",
-        search=SearchSettings(
-            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16
-        ),
+        search=SearchSettings(num_simulations=32, rescale_values=False, value_scale=0.2, cache=2**16),
         network=NetworkSettings(kind="mlp", width=256, blocks=3),
         games=512,
         plies=8,

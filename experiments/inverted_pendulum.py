@@ -12,8 +12,6 @@ for 1,000 steps at most. Random play earns about 23. AlphaZero plans with the si
 others.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from jzero.algorithms.unrolled import MuZeroSettings

@@ -14,8 +14,6 @@ actions of the original, but with the actions that a game uses only, and a game 
 1,000,000 frames about 9 (Young and Tian 2019).
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -10,8 +10,6 @@ variant stands the interquartile mean over games and seeds of the score divided 
 (Young and Tian 2019), with its 95 % interval by a bootstrap stratified by game (Agarwal et al. 2021).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

@@ -9,8 +9,6 @@ Needs pip install "jzero[envs]". The environment is gymnax's port of Gymnasium's
 100 episodes have a mean of at least -170; the last line measures 100 others.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

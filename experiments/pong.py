@@ -10,8 +10,6 @@ steps of 4 frames; no emulator and no sprites. Each frame repeats the action bef
 measures 100 others.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -2,18 +2,13 @@
 
     python experiments/quoridor.py                                     5 x 5, 3 walls each: 60 minutes
     python experiments/quoridor.py --env "quoridor?size=9&walls=10"    the original game
-    python experiments/quoridor.py --help                              every option
 
 Needs `pip install -e ".[test]"`. While it trains, strength is the score against a minimax of 2 plies. At the end
-the agent, with 64 simulations, plays 200 games against each of three opponents, in both seats, from paired openings
-of 0 to 4 random plies, or as many as half the time of the training allows: a minimax of 4 plies, one that walks
-along the shortest path, OpenSpiel's MCTS with 1,000 simulations. The last line is the score against the minimax,
-with the others beside it; it looks 2 plies ahead on boards larger than 5 x 5, where 4 take too long on a CPU. A
-game cut short by the ply limit is a draw. `experiments/players/quoridor.py` shows how to play a run against these
-afterwards.
+the agent, with 64 simulations, plays 200 games, or as many as half the time of the training allows, against each of
+three opponents, in both seats, from openings of 0 to 4 random plies: a minimax of 4 plies (2 on larger boards), one
+that walks along the shortest path, OpenSpiel's MCTS with 1,000 simulations. The last line is the score against the
+minimax. `experiments/players/quoridor.py` shows how to play a run against these afterwards.
 """
-
-from __future__ import annotations
 
 from measures.quoridor import score, scores
 
@@ -27,9 +22,7 @@ PRESET = RunConfig(
     evaluate_every=300,
     train=TrainConfig(
         env="quoridor?size=5&walls=3",
-        search=SearchSettings(
-            policy="gumbel", num_simulations=32, rescale_values=False, value_scale=0.2, solve=True
-        ),
+        search=SearchSettings(num_simulations=32, rescale_values=False, value_scale=0.2, solve=True),
         network=NetworkSettings(kind="mlp", width=384, blocks=3),
         games=512,
         plies=8,
@@ -39,7 +32,6 @@ PRESET = RunConfig(
         replay_plies=256,
         batch_size=1024,
         updates=16,
-        learning_rate=1e-3,
         ema_decay=0.999,
         cooldown=0.2,
     ),

@@ -10,8 +10,6 @@ that knows the arm -4.1 (`experiments/players/reacher.py`), the agent about -4.2
 policy alone, after 40 minutes on one core.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from jzero.algorithms.unrolled import MuZeroSettings

@@ -6,8 +6,6 @@
 The last line is the share of all games, over every possible opponent, that the trained agent does not lose.
 """
 
-from __future__ import annotations
-
 from jzero.evaluate.measures import share_not_lost
 from jzero.models.plan import SearchSettings
 from jzero.networks.make import NetworkSettings
@@ -19,7 +17,7 @@ PRESET = RunConfig(
     evaluate_every=15,
     train=TrainConfig(
         env="tic_tac_toe",
-        search=SearchSettings(policy="gumbel", num_simulations=32),
+        search=SearchSettings(num_simulations=32),
         network=NetworkSettings(kind="mlp", width=128, blocks=2),
         games=256,
         plies=9,

@@ -9,8 +9,6 @@ a proof finds that no opponent can win, or after 15 minutes; the last line is th
 possible opponent in both seats, that the agent does not lose.
 """
 
-from __future__ import annotations
-
 from jzero.algorithms.unrolled import MuZeroSettings
 from jzero.evaluate.measures import share_not_lost
 from jzero.models.plan import SearchSettings
