@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-PLAIN = (bool, int, float, str, type(None))
+PLAIN = (bool, int, float, complex, str, bytes, type(None), range, slice, set, frozenset, np.generic)
 ARRAYS = (np.ndarray, jax.Array)
 
 
@@ -54,4 +54,11 @@ def _held(value: object) -> Mapping[object, object]:
     if isinstance(value, types.CellType):
         with contextlib.suppress(ValueError):  # it is empty
             return {"contents": value.cell_contents}
-    return {} if isinstance(value, type) else getattr(value, "__dict__", {})
+    if isinstance(value, type):
+        return {}
+    slots = [
+        name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if name[:2] != "__"
+    ]
+    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(
+        value, "__dict__", {}
+    )

@@ -1,5 +1,6 @@
 """`jzero.train` with parts of one's own: in code, in a thread, from another folder, and what does not fit."""
 
+import dataclasses
 import pickle
 import re
 import subprocess
@@ -245,6 +246,23 @@ class Turned(TwoPiles):
         self._powers = [partial(power, exponent) for exponent in range(3)]
 
 
+@dataclasses.dataclass(slots=True, eq=False, weakref_slot=True)
+class Options:
+    """Options without a dict of attributes."""
+
+    odds: float = 0.1
+    kinds: set = dataclasses.field(default_factory=lambda: {"a", "b"})
+
+
+class Slotted(TwoPiles):
+    """A game whose options have slots."""
+
+    name = f"{__name__}:Slotted"
+
+    def __init__(self, odds=0.1, **options):
+        self._options = Options(np.float32(odds), **options)
+
+
 @pytest.mark.parametrize(
     ("env", "name", "handed"),
     [
@@ -264,6 +282,9 @@ class Turned(TwoPiles):
         (Wrapped({"inner": [Go(size=5)]}), Wrapped.name, ["env"]),  # the same class around another game
         (Turned(), Turned.name, []),
         (Turned(5), Turned.name, ["env"]),  # held by a function
+        (Slotted(), Slotted.name, []),
+        (Slotted(0.2), Slotted.name, ["env"]),
+        (Slotted(kinds={"a"}), Slotted.name, ["env"]),
         (jzero.make("tests.helpers.env_examples:TwoPiles"), "tests.helpers.env_examples:TwoPiles", []),
     ],
 )
