@@ -7,6 +7,7 @@ Takes every option of the experiment. The clock is this process's CPU time, whic
 less; it still does, through caches and shared units of the cores, so compare the numbers of positions too. On the
 tuning positions it measures how often the agent keeps the game's value, with 64 simulations and by its policy
 alone, and the share of its policy that does. The run is added to the file of results; a run in it is not repeated.
+`strength_table.py` compares runs of several seeds.
 """
 
 from __future__ import annotations

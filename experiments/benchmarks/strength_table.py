@@ -1,6 +1,6 @@
 """The runs of `strength.py` as a table: each setting beside the base, by the same seeds.
 
-    python experiments/benchmarks/strength_table.py experiments/benchmarks/results/switches_cpu.json --base preset
+    python experiments/benchmarks/strength_table.py experiments/benchmarks/results/strength_switches_cpu.json
 
 A difference is the mean over the seeds of a setting's share minus the base's, averaged over both sets of positions;
 its interval is Student's, 95 %, over the seeds. It has none for one seed.
@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import tyro
 from scipy import stats
 
-SHARES = {"with search": "64 simulations", "of the policy": "share of the policy"}
+SHARES = {"64 simulations": "64 simulations", "policy's share": "share of the policy"}
 """Column -> group of the parts of a measurement."""
 
 
@@ -63,11 +63,10 @@ def difference(one: Mapping[int, Any], base: Mapping[int, Any], group: str) -> s
 
 def table(runs: Sequence[Mapping[str, Any]], base: str) -> list[str]:
     """The lines of the table."""
-    heads = [f"share {column}, both sets" for column in SHARES]
-    lines = [
-        f"| setting | seeds | positions | {' | '.join(heads)} | {' | '.join(f'difference {c}' for c in SHARES)} |"
-    ]
-    lines.append("|---" * lines[0].count(" | ") + "|---|")
+    heads = [f"{column}: after value-keeping moves; after best moves" for column in SHARES]
+    heads += [f"difference, {column}" for column in SHARES]
+    lines = [f"| setting | seeds | positions | {' | '.join(heads)} |"]
+    lines.append("|---" * (3 + len(heads)) + "|")
     for name in dict.fromkeys(run["name"] for run in runs):
         own, others = by_seed(runs, name), by_seed(runs, base)
         values = list(own.values())

@@ -50,15 +50,13 @@ def _held(value: object) -> Mapping[object, object]:
     if isinstance(value, types.MethodType):
         return {"function": value.__func__, "object": value.__self__}
     if isinstance(value, types.FunctionType):
-        return dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
+        closed_over = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        return {"(defaults)": (value.__defaults__, value.__kwdefaults__), **dict(closed_over)}
     if isinstance(value, types.CellType):
         with contextlib.suppress(ValueError):  # it is empty
             return {"contents": value.cell_contents}
     if isinstance(value, type):
         return {}
-    slots = [
-        name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if name[:2] != "__"
-    ]
-    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(
-        value, "__dict__", {}
-    )
+    names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    slots = {name: getattr(value, name) for name in names if name[:2] != "__" and hasattr(value, name)}
+    return slots | getattr(value, "__dict__", {})

@@ -246,6 +246,15 @@ class Turned(TwoPiles):
         self._powers = [partial(power, exponent) for exponent in range(3)]
 
 
+class Defaulted(TwoPiles):
+    """A game that holds a number as a function's default alone."""
+
+    name = f"{__name__}:Defaulted"
+
+    def __init__(self, number=3):
+        self._power = lambda exponent, number=number: number**exponent
+
+
 @dataclasses.dataclass(slots=True, eq=False, weakref_slot=True)
 class Options:
     """Options without a dict of attributes."""
@@ -282,6 +291,8 @@ class Slotted(TwoPiles):
         (Wrapped({"inner": [Go(size=5)]}), Wrapped.name, ["env"]),  # the same class around another game
         (Turned(), Turned.name, []),
         (Turned(5), Turned.name, ["env"]),  # held by a function
+        (Defaulted(), Defaulted.name, []),
+        (Defaulted(5), Defaulted.name, ["env"]),
         (Slotted(), Slotted.name, []),
         (Slotted(0.2), Slotted.name, ["env"]),
         (Slotted(kinds={"a"}), Slotted.name, ["env"]),
