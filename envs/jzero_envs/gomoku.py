@@ -6,6 +6,7 @@ A side's stones are bits of uint32 words: bit `(N + 1) row + column`, lowest fir
 set, so a line shifted by one column cannot continue in the next row.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,6 +46,8 @@ class Gomoku:
 
     size: int = 15
     """N, rows and columns; 5 to 19."""
+    lines: bool = False
+    """Whether observations also say how many lines through each cell one side can still complete."""
 
     name = "gomoku"
     num_players = 2
@@ -94,8 +97,26 @@ class Gomoku:
         return keep_finished(state, forfeit(state, ~legal, next_state))
 
     def observe(self, state: GomokuState) -> jax.Array:
-        """f32[N, N, 2]: the mover's stones, the opponent's stones."""
-        return jnp.moveaxis(self._cells(state.stones), 0, -1).astype(jnp.float32)
+        """f32[N, N, 2]: the mover's stones, the opponent's stones; with `lines` f32[N, N, 10].
+
+        The further planes are, for each side and 1 to 4 stones, the number of lines of five through the cell that
+        hold so many stones of the side and none of the other, divided by 4.
+        """
+        stones = self._cells(state.stones).astype(jnp.float32)
+        planes = [stones, self._open_lines(stones)] if self.lines else [stones]
+        return jnp.moveaxis(jnp.concatenate(planes), 0, -1)
+
+    def _open_lines(self, stones: jax.Array) -> jax.Array:
+        """f32[8, N, N], see `observe`, of stones f32[2, N, N]."""
+        size = self.size
+        cells = lines(size)
+        on_line = np.zeros((len(cells), size**2), np.float32)
+        np.put_along_axis(on_line, cells, 1, axis=1)
+        counts = stones.reshape(2, -1) @ on_line.T
+        wanted = np.arange(1, LENGTH, dtype=np.float32)[None, :, None]
+        held = (counts[:, None] == wanted) & (counts[::-1, None] == 0)
+        through = held.reshape(2 * (LENGTH - 1), -1).astype(jnp.float32) @ on_line
+        return through.reshape(-1, size, size) / len(DIRECTIONS)
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
@@ -145,6 +166,19 @@ class Gomoku:
         """i8[N, N]: 1 player 0's stones, -1 player 1's, 0 empty cells."""
         own, other = np.asarray(self._cells(jnp.asarray(state.stones))).astype(np.int8)
         return own - other if int(state.current_player) == 0 else other - own
+
+
+@functools.cache
+def lines(size: int) -> np.ndarray:
+    """i64[L, 5]: the cells of each line of five."""
+    found = [
+        [size * (row + down * i) + column + right * i for i in range(LENGTH)]
+        for row in range(size)
+        for column in range(size)
+        for down, right in DIRECTIONS
+        if row + down * (LENGTH - 1) < size and 0 <= column + right * (LENGTH - 1) < size
+    ]
+    return np.array(found)
 
 
 def _has_line(stones: jax.Array, size: int) -> jax.Array:

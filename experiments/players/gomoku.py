@@ -4,7 +4,7 @@ r"""An opponent for Gomoku that sees threats.
     python -m jzero match RUN "experiments.players.gomoku:threats?depth=3"
 
 Run these from the repository's top folder. Sides: 0 is the player to move, 1 the opponent. Axes: N rows and
-columns, L lines of five cells.
+columns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 
 import jax
 import numpy as np
-from jzero_envs.gomoku import DIRECTIONS, LENGTH, Gomoku
+from jzero_envs.gomoku import LENGTH, Gomoku, lines
 
 from jzero.env import Env
 from jzero.evaluate.turns import Player, Turn
@@ -42,7 +42,7 @@ def threats(env: Env, depth: int = DEPTH) -> Player:
     """
     if not isinstance(env, Gomoku):
         raise ValueError(f"env is {env}; expected Gomoku: use gomoku?size=9, or the player rollouts")
-    boards = jax.jit(jax.vmap(lambda state: env.observe(state) @ np.array([1.0, -1.0], np.float32)))
+    boards = jax.jit(jax.vmap(lambda state: env.observe(state)[..., :2] @ np.array([1.0, -1.0], np.float32)))
 
     def play(turn: Turn) -> np.ndarray:
         stones = np.asarray(boards(turn.states)).reshape(len(turn.rows), -1)
@@ -115,7 +115,7 @@ class Position:
 
     def __init__(self, size: int, stones: np.ndarray) -> None:
         """`stones` [N^2]: 1 those of side 0, -1 those of side 1, 0 empty cells."""
-        self.lines, self._through = lines(size)
+        self.lines, self._through = lines(size), lines_through(size)
         self.stones = stones.astype(np.int8)
         on_lines = self.stones[self.lines]
         self.counts = np.stack([(on_lines == 1).sum(axis=1), (on_lines == -1).sum(axis=1)])
@@ -152,14 +152,6 @@ class Position:
 
 
 @functools.cache
-def lines(size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """i64[L, 5]: the cells of each line of five; and for each cell the lines through it."""
-    found = [
-        [size * (row + down * i) + column + right * i for i in range(LENGTH)]
-        for row in range(size)
-        for column in range(size)
-        for down, right in DIRECTIONS
-        if row + down * (LENGTH - 1) < size and 0 <= column + right * (LENGTH - 1) < size
-    ]
-    cells = np.array(found)
-    return cells, [np.flatnonzero((cells == cell).any(axis=1)) for cell in range(size**2)]
+def lines_through(size: int) -> list[np.ndarray]:
+    """For each cell the numbers of the lines through it."""
+    return [np.flatnonzero((lines(size) == cell).any(axis=1)) for cell in range(size**2)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -42,25 +42,34 @@ class Head(nn.Module):
 class CellsHead(nn.Module):
     """A `Head` plus a number at each cell of the board, for games whose first actions are the cells.
 
-    What speaks for a cell is mostly near it, and the same patterns speak for all cells: the number is a linear
-    function of the features there, the same one everywhere. Later actions, such as a pass, have the head alone.
+    What speaks for a cell is mostly near it, and the same patterns speak for all cells: the number is one function
+    of the planes there, the same everywhere. Later actions, such as a pass, have the head alone.
 
-    Attributes: those of `Head`.
+    Attributes: those of `Head`, and
+      hidden: whether the number has a hidden layer too, for planes that are not learned.
     """
 
     outputs: int
     width: int
     dtype: Any = jnp.float32
     narrow: bool = False
+    hidden: bool = False
 
     @nn.compact
-    def __call__(self, features: jax.Array) -> jax.Array:
-        """f32[B, outputs] of feature maps [B, H, W, C]; action r * W + c is the cell in row r and column c.
+    def __call__(self, features: jax.Array, board: jax.Array) -> jax.Array:
+        """f32[B, outputs] of features [B, ...] and planes [B, H, W, C].
+
+        Action r * W + c is the cell in row r and column c.
 
         Raises:
-          ValueError: there are more cells than outputs.
+          ValueError: the planes are no board, or there are more cells than outputs.
         """
-        rows, height, width, _ = features.shape
+        if not hasattr(board, "ndim") or board.ndim != 4:
+            raise ValueError(
+                "network.policy_head is 'cells', which needs observations [H, W, C], not "
+                f"{jax.tree.map(jnp.shape, board)} (with the batch axis): use dense"
+            )
+        rows, height, width, _ = board.shape
         others = self.outputs - height * width
         if others < 0:
             raise ValueError(
@@ -68,8 +77,11 @@ class CellsHead(nn.Module):
                 "cells; expected an action for each cell: use dense"
             )
         logits = Head(self.outputs, self.width, self.dtype, narrow=self.narrow, name="all")(features)
+        planes = board.astype(self.dtype)
+        if self.hidden:
+            planes = nn.relu(dense(self.width, self.dtype, self.narrow, name="planes")(planes))
         last = nn.Dense(1, kernel_init=nn.initializers.zeros, name="cells")
-        cells = last(features.astype(jnp.float32)).reshape(rows, height * width)
+        cells = last(planes.astype(jnp.float32)).reshape(rows, height * width)
         return logits + jnp.pad(cells, ((0, 0), (0, others)))
 
 
@@ -113,8 +125,7 @@ class PolicyValueNet(nn.Module):
         features = self.body(seen)
         judged = features if hidden is None else self.critic((features, hidden))
         # Zero-initialised last layers: the first policy is uniform, the first value 0.
-        policy = self._cells_head if self.cells else self._head
-        logits = policy(self.num_actions, "policy")(features)
+        logits = self._policy(features, seen)
         value = jnp.tanh(self._head(self.num_values, "value")(judged))
         value = from_unit(value, self.value_limit)
         value = value[:, 0] if self.num_values == 1 else value
@@ -122,8 +133,14 @@ class PolicyValueNet(nn.Module):
             return logits, value
         return logits, value, {name: self._head(outputs, name)(judged) for name, outputs in self.further}
 
-    def _cells_head(self, outputs: int, name: str) -> CellsHead:
-        return CellsHead(outputs, self.head_width, self.dtype, self.narrow, name=name)
+    def _policy(self, features: jax.Array, seen: Observation) -> jax.Array:
+        if not self.cells:
+            return self._head(self.num_actions, "policy")(features)
+        learned = features.ndim == 4
+        head = CellsHead(
+            self.num_actions, self.head_width, self.dtype, self.narrow, hidden=not learned, name="policy"
+        )
+        return head(features, features if learned else cast(jax.Array, seen))
 
     def _head(self, outputs: int, name: str) -> Head:
         return Head(outputs, self.head_width, self.dtype, narrow=self.narrow, name=name)

@@ -84,7 +84,7 @@ class NetworkSettings:
         check("network.chance_codes", self.chance_codes, low=0)
         if self.chance_codes == 1:
             raise ValueError("network.chance_codes is 1, which means no chance: use 0, or at least 2")
-        if self.policy_head == "cells" and self.kind != "resnet":
+        if self.policy_head == "cells" and self.kind not in ("resnet", "mlp"):
             raise ValueError(
                 f"network.policy_head is 'cells', which needs a board's features: use dense with {self.kind!r}, or "
                 "network.kind resnet"
