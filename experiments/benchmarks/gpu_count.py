@@ -27,6 +27,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 import blob
 import game_2048
+import gomoku
 import jax
 import jax.numpy as jnp
 import tic_tac_toe
@@ -37,6 +38,7 @@ from jzero_envs.backgammon import Backgammon
 from jzero_envs.blob import Blob
 from jzero_envs.connect_four import ConnectFour
 from jzero_envs.game_2048 import Game2048
+from jzero_envs.gomoku import Gomoku
 from jzero_envs.quoridor import Quoridor
 from jzero_envs.tic_tac_toe import TicTacToe
 from search import STATES, make_search, make_tables
@@ -90,6 +92,7 @@ def programs() -> list[Program]:
             for network in norms(tower)
         ),
         ("quoridor 9x9 5x64", Quoridor, replace(train, network=small)),
+        ("gomoku 9x9 with proofs", partial(Gomoku, size=9), gomoku.PRESET.train),
         ("tic_tac_toe", TicTacToe, tic_tac_toe.PRESET.train),
         ("blob", Blob, blob.PRESET.train),
         ("2048", Game2048, game_2048.ALPHAZERO.train),

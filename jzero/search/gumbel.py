@@ -113,7 +113,7 @@ def gumbel_muzero_policy(
     shown = None if chance is None else chance.num_actions
     transform = functools.partial(transform_row, qtransform, num_actions=shown)
     interior, choices = by_kind(functools.partial(_select, transform), chance), None
-    if is_of_rows(qtransform) and not solve:
+    if is_of_rows(qtransform):
         choices = Choices(
             functools.partial(_select_root_of_row, transform),
             root_lib.of_row(interior),
@@ -201,7 +201,7 @@ def _best_considered(
     score = scores.gumbel_considered(considered, keys, of_considered, visits[..., :width])
     if node.bounds is not None and node.in_flight is None:
         every = jnp.maximum(keys + of_considered.slots, scores.FLOOR)
-        score = _of_worthwhile(score, every, proofs.at_root(tree).slots[..., :width])
+        score = _of_worthwhile(score, every, proofs.worthwhile(node.bounds).slots[..., :width])
     return scores.best_slot(score, node.codes[..., :width])
 
 
@@ -211,8 +211,8 @@ def _of_worthwhile(score: jax.Array, every: jax.Array, may: jax.Array) -> jax.Ar
     A round's simulation for a closed action goes to the best of the others, by `every` [B, M].
     """
     in_turn, others = jnp.where(may, score, -jnp.inf), jnp.where(may, every, -jnp.inf)
-    some = jnp.any(in_turn > -jnp.inf, axis=-1, keepdims=True)
-    return jnp.where(some, in_turn, jnp.where(jnp.any(may, axis=-1, keepdims=True), others, score))
+    some, any_other = proofs.any_of(in_turn > -jnp.inf), proofs.any_of(may)
+    return jnp.where(some[..., None], in_turn, jnp.where(any_other[..., None], others, score))
 
 
 def _select_root(

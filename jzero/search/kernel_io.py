@@ -133,6 +133,11 @@ def iota(count: int) -> jax.Array:
     return jax.lax.iota(jnp.int32, count)
 
 
+def any_open(open_priors: jax.Array) -> jax.Array:
+    """bool[]: whether an action is open, of f32[L]."""
+    return jnp.max(open_priors) > -jnp.inf
+
+
 def flat(states: States, axes: int) -> list[jax.Array]:
     """The non-empty leaves of states, all but the first `axes` axes flattened: [B, F] or [B, N, F]."""
     leaves = [jax.random.key_data(leaf) if layout.is_key(leaf) else leaf for leaf in jax.tree.leaves(states)]

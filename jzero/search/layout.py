@@ -7,6 +7,9 @@ their slice has a name.
 
 from __future__ import annotations
 
+import math
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +18,7 @@ from jzero.search import scores
 
 PRIOR, CHILD, VISITS, QVALUE = range(4)
 CHILD_FIELDS = 4
-LOWER, UPPER = range(2)  # of an edge's bounds, see `proofs`
+LOWER, UPPER = range(2)  # of an edge's bounds, see `Interval`
 (
     NODE_VISITS,
     NODE_VALUE,  # mean of what was backed up, for the player to move
@@ -198,14 +201,28 @@ def as_stored(new: jax.Array, stored: jax.Array) -> jax.Array:
     return new if new.dtype == stored.dtype else new.astype(stored.dtype)
 
 
-def unknown() -> jax.Array:
-    """The bounds f32[2] of an edge without information."""
-    return jnp.array([-1.0, 1.0], jnp.float32)
+class Interval(NamedTuple):
+    """Bounds on exact values, see `proofs`; a tree stores them as one array [..., 2]."""
+
+    lower: Any
+    """f32[...], or a Python number"""
+    upper: Any
+    """likewise"""
+
+    @classmethod
+    def of(cls, stored: jax.Array) -> Interval:
+        """Bounds [...] from an array [..., 2]."""
+        return cls(stored[..., LOWER], stored[..., UPPER])
+
+    def stored(self) -> jax.Array:
+        """f32[..., 2]"""
+        return jnp.stack([jnp.asarray(end, jnp.float32) for end in self], axis=-1)
 
 
-def no_edge() -> jax.Array:
-    """The bounds f32[2] of an unused slot: they change no maximum."""
-    return jnp.full(2, -jnp.inf, jnp.float32)
+UNKNOWN = Interval(-1.0, 1.0)
+"""The bounds of an edge without information."""
+NO_EDGE = Interval(-math.inf, -math.inf)
+"""The bounds of an unused slot: they change no maximum."""
 
 
 def empty_slot() -> jax.Array:

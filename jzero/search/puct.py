@@ -112,13 +112,12 @@ def muzero_policy(
     rules = puct_rules(
         recurrent_fn,
         selecting(),
-        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base) and not (options.solve or options.forced),
+        forcing=selecting(forced=options.forced) if options.forced else None,
+        of_rows=is_of_rows(qtransform, pb_c_init, pb_c_base, options.forced),
         to_play=options.to_play,
         max_depth=max_depth,
         chance=options.chance,
     )
-    if options.forced:
-        rules = rules._replace(root_select=selecting(forced=options.forced))
     rng_key, noise_key, search_key = jax.random.split(rng_key, 3)
     logits, invalid = noisy_logits(
         noise_key,
@@ -172,18 +171,19 @@ def puct_rules(
     select: Select,
     *,
     of_rows: bool,
+    forcing: Select | None = None,
     to_play: Callable | None = None,
     max_depth: int | jax.Array | None = None,
     chance: Chance | None = None,
 ) -> Rules:
-    """Rules that use `select` at every node.
+    """Rules that use `select` at every node, or `forcing` at the root.
 
     `of_rows`: `select` reads only the node's row and closes over no arrays.
     """
-    interior = by_kind(select, chance)
-    choices = Choices(root_lib.of_row(select), root_lib.of_row(interior)) if of_rows else None
+    interior, at_root = by_kind(select, chance), select if forcing is None else forcing
+    choices = Choices(root_lib.of_row(at_root), root_lib.of_row(interior)) if of_rows else None
     return Rules(
-        recurrent_fn, select, interior, to_play=to_play, max_depth=max_depth, chance=chance, choices=choices
+        recurrent_fn, at_root, interior, to_play=to_play, max_depth=max_depth, chance=chance, choices=choices
     )
 
 

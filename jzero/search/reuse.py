@@ -36,7 +36,9 @@ def subtree(tree: Tree, action: jax.Array) -> Tree:
     edge_bounds = tree.edge_bounds
     if edge_bounds is not None:
         moved = jax.vmap(lambda x, at: x[at])(edge_bounds, source)
-        edge_bounds = jnp.where(children[..., layout.CHILD, None] == Tree.UNVISITED, layout.no_edge(), moved)
+        edge_bounds = jnp.where(
+            children[..., layout.CHILD, None] == Tree.UNVISITED, layout.NO_EDGE.stored(), moved
+        )
     return dataclasses.replace(
         tree,
         nodes=nodes,
@@ -134,7 +136,7 @@ def _drop_from(tree: Tree, start: int) -> Tree:
     emptied = (dropped | is_late[None, :, None])[..., None]
     edge_bounds = tree.edge_bounds
     if edge_bounds is not None:
-        edge_bounds = jnp.where(emptied, layout.no_edge(), edge_bounds)
+        edge_bounds = jnp.where(emptied, layout.NO_EDGE.stored(), edge_bounds)
     return dataclasses.replace(
         tree,
         nodes=jnp.where(is_late[None, :, None], layout.empty_node_row(nodes.shape[-1]), nodes),
@@ -149,7 +151,7 @@ def _root_bounds(tree: Tree, slots: jax.Array) -> jax.Array:
     actions = jnp.clip(tree.actions_of(slots), 0, tree.num_actions - 1)
     known = jnp.take_along_axis(proofs.action_bounds(tree), actions[..., None], axis=1)
     is_edge = (slots[..., layout.CHILD] != Tree.UNVISITED) & (slots[..., layout.PRIOR] > -jnp.inf)
-    return jnp.where(is_edge[..., None], known, layout.no_edge())
+    return jnp.where(is_edge[..., None], known, layout.NO_EDGE.stored())
 
 
 def _root(

@@ -324,7 +324,7 @@ def init_tree(
 
     edge_bounds = None
     if solve:
-        edge_bounds = jnp.broadcast_to(layout.no_edge(), (*children.shape[:-1], 2))
+        edge_bounds = jnp.broadcast_to(layout.NO_EDGE.stored(), (*children.shape[:-1], 2))
 
     def vary(x: jax.Array) -> jax.Array:
         return vary_like(x, prior_logits)
@@ -360,7 +360,7 @@ def give_root_slots(tree: Tree, order: jax.Array, prior_logits: jax.Array) -> Tr
     tree = dataclasses.replace(tree, nodes=nodes, children=children)
     if tree.edge_bounds is None:
         return tree
-    bounds = jnp.where((logits > -jnp.inf)[..., None], layout.unknown(), layout.no_edge())
+    bounds = jnp.where((logits > -jnp.inf)[..., None], layout.UNKNOWN.stored(), layout.NO_EDGE.stored())
     edge_bounds = tree.edge_bounds.at[:, Tree.ROOT_INDEX, :width].set(bounds)
     return dataclasses.replace(tree, edge_bounds=edge_bounds)
 

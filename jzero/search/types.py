@@ -16,6 +16,17 @@ from jzero.search.scores import Row
 from jzero.search.tree import Tree
 
 
+class Bounds(NamedTuple):
+    """What is proven of a node's actions, see `proofs`."""
+
+    lower: jax.Array
+    """f32[B, W] lower bound of each slot's edge."""
+    upper: jax.Array
+    """f32[B, W] likewise."""
+    has_open: jax.Array
+    """bool[B] whether some actions have no edge."""
+
+
 class Node(NamedTuple):
     """The current node of each game's descent, as a policy sees it."""
 
@@ -29,8 +40,8 @@ class Node(NamedTuple):
     """i32[B] its index in the tree."""
     in_flight: jax.Array | None = None
     """f32[B, W] descents through each slot not yet backed up; None if there are never any."""
-    bounds: jax.Array | None = None
-    """f32[B, W, 2] bounds of each slot's edge, see `proofs`; None without proofs."""
+    bounds: Bounds | None = None
+    """None without proofs."""
 
     @property
     def codes(self) -> jax.Array:

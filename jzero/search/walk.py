@@ -20,9 +20,10 @@ import jax.numpy as jnp
 from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import layout, proofs
 from jzero.search.engines import hop_while
+from jzero.search.layout import Interval
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
-from jzero.search.types import Evaluation, NewNodes, Node, Path, Rules, Select
+from jzero.search.types import Bounds, Evaluation, NewNodes, Node, Path, Rules, Select
 
 WIDTHS = (8, 32)
 """Numbers of slots that a hop reads if no node uses more, if they are at most half of all; else it reads all."""
@@ -114,7 +115,8 @@ def follow(
     root = jnp.zeros_like(tree.nodes[:, 0, 0], dtype=jnp.int32)
     everyone = root == Tree.ROOT_INDEX
     active = everyone if takes_part is None else takes_part
-    slot, child = _choose(tree, root, rules.root_select, everyone, in_flight, rules.root_width)
+    has_open = None if tree.edge_bounds is None else proofs.root_has_open(tree)
+    slot, child = _choose(tree, root, rules.root_select, everyone, in_flight, rules.root_width, has_open)
     child = jnp.where(active, child, Tree.UNVISITED)
     path = path_nodes.at[0].set(root), path_slots.at[0].set(slot)
     depth = root + active.astype(jnp.int32)
@@ -130,15 +132,20 @@ def _choose(
     active: jax.Array,
     in_flight: jax.Array | None,
     width: int | None = None,
+    has_open: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(slot, its child code), i32[B] each, at the nodes `index` [B]."""
     fields = layout.rows_at(tree.nodes, index)
+    if has_open is None:
+        has_open = fields[:, layout.OPEN_PRIOR] > -jnp.inf
     in_use = fields[:, layout.NUM_CHILDREN].astype(jnp.int32)
 
     def among(width: int) -> tuple[jax.Array, jax.Array]:
         stored = layout.rows_at(tree.children, index, width)
         flying = None if in_flight is None else layout.rows_at(in_flight, index, width)
-        bounds = None if tree.edge_bounds is None else layout.rows_at(tree.edge_bounds, index, width)
+        bounds = None
+        if tree.edge_bounds is not None:
+            bounds = Bounds(*Interval.of(layout.rows_at(tree.edge_bounds, index, width)), has_open)
         node = Node(_row(stored, fields, tree.num_actions), stored, fields, index, flying, bounds)
         slot, child, is_open = select(tree, node)
         if bounds is not None:
@@ -311,7 +318,7 @@ def open_edges(
     if edge_bounds is not None:
         target = jnp.where(is_new, parent, num_nodes)
         edge_bounds = edge_bounds.at[rows, target, slot].set(
-            layout.unknown(), mode="drop", unique_indices=True
+            layout.UNKNOWN.stored(), mode="drop", unique_indices=True
         )
     return dataclasses.replace(
         tree, nodes=nodes, children=children, open_priors=open_priors, edge_bounds=edge_bounds
@@ -374,9 +381,9 @@ def backup(tree: Tree, path: Path, leaf: jax.Array) -> Tree:
             has_open = jnp.where(
                 node == Tree.ROOT_INDEX, root_has_open, fields[:, layout.OPEN_PRIOR] > -jnp.inf
             )
-            proof, low, high = proofs.enter(proof, old.reward, old.discount, node, slot, has_open, active)
-            mean = jnp.clip(mean, low, high)
-            value = jnp.where(active, jnp.clip(value, low, high), value)
+            proof, known = proofs.enter(proof, old.reward, old.discount, node, slot, has_open, active)
+            mean = jnp.clip(mean, *known)
+            value = jnp.where(active, jnp.clip(value, *known), value)
         nodes = nodes.at[rows, target, layout.NODE_STATISTICS].set(
             jnp.stack([old.visits + 1, for_mover(mean, fields)], axis=-1), mode="drop", unique_indices=True
         )

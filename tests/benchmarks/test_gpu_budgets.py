@@ -68,6 +68,12 @@ def test_self_play_is_not_driven_by_the_host():
         assert not part.loops
 
 
+def test_proofs_have_kernels_too():
+    found = counted("h100", "gomoku 9x9 with proofs")["gomoku 9x9 with proofs", "simulation"]
+    assert not found.waits
+    assert not found.loops
+
+
 @pytest.mark.parametrize("card", ["a100", "l4"])
 def test_other_cards_get_the_kernels(card):
     found = counted(card, "search, gumbel, A 7")["search, gumbel, A 7", "simulation"]

@@ -42,6 +42,7 @@ class Case:
     players: int = 1
     wide: bool = False  # embeddings of several leaves
     outcomes: int = 0  # of chance after each action
+    solve: bool = False
 
 
 PUCT, GUMBEL = search.muzero_policy, search.gumbel_muzero_policy
@@ -55,6 +56,7 @@ QUICK = {
         GUMBEL, 40, 32, {"max_num_considered_actions": 2, "qtransform": mixed(value_scale=0.005)}
     ),
     "gumbel, chance": Case(GUMBEL, 4, 12, outcomes=3),
+    "gumbel, proofs": Case(GUMBEL, 5, 24, share_terminal=0.3, solve=True),
 }
 CASES = QUICK | {
     "puct": Case(PUCT, 7, 24, {"qtransform": siblings()}),
@@ -69,6 +71,10 @@ CASES = QUICK | {
     "puct, wide": Case(PUCT, 40, 48, {"pb_c_init": 4.0}),
     "puct, reuse": Case(PUCT, 7, 16, reuse=True),
     "puct, chance": Case(PUCT, 4, 16, outcomes=3),
+    "puct, proofs": Case(PUCT, 5, 32, share_terminal=0.3, solve=True),
+    "puct, proofs of wide trees": Case(PUCT, 40, 48, {"pb_c_init": 4.0}, share_terminal=0.4, solve=True),
+    "puct, proofs and reuse": Case(PUCT, 5, 24, share_terminal=0.3, solve=True, reuse=True),
+    "puct, forced": Case(PUCT, 7, 24, {"forced": 2.0}),
     "puct, leaves": Case(PUCT, 7, 24, {"leaves": 4}),
     "puct, own transform": Case(PUCT, 7, 24, {"qtransform": lambda tree, node: tree.qvalues(node)}),
     "gumbel": Case(GUMBEL, 7, 24),
@@ -86,6 +92,10 @@ CASES = QUICK | {
     "gumbel, bfloat16": Case(GUMBEL, 7, 24, dtype=jnp.bfloat16),
     "gumbel, traced": Case(GUMBEL, 7, 24, traced=17),
     "gumbel, two players": Case(GUMBEL, 6, 24, players=2),
+    "gumbel, proofs of few": Case(
+        GUMBEL, 9, 40, {"max_num_considered_actions": 2}, share_terminal=0.3, solve=True
+    ),
+    "gumbel, proofs and reuse": Case(GUMBEL, 5, 16, share_terminal=0.3, solve=True, reuse=True),
 }
 
 
@@ -139,6 +149,8 @@ def make_search(case: Case) -> Callable:
             options["to_play"] = lambda embedding: narrow(embedding) % case.players
         if case.reuse:
             options["num_nodes"] = 2 * case.num_simulations + 1
+        if case.solve:
+            options["solve"] = True
 
         policy = search.with_chance(case.policy, decide) if case.outcomes else case.policy
 
@@ -159,10 +171,19 @@ def make_search(case: Case) -> Callable:
     return search_all
 
 
+def with_results_at_the_end(tables: tables_lib.Tables) -> tables_lib.Tables:
+    """A game in turns, won, drawn or lost at its end; one edge in 50 has a reward on the way, so proves nothing."""
+    ends, result = tables.discount == 0, np.rint(1.5 * tables.reward).clip(-1, 1)
+    reward = np.where(ends | (np.abs(tables.reward) > 0.98), result, 0.0).astype(np.float32)
+    return tables._replace(reward=reward, discount=np.where(ends, 0.0, -1.0).astype(np.float32))
+
+
 def inputs(case: Case, seed: int) -> tuple:
     tables = tables_lib.random_tables(
         seed, case.num_actions, share_terminal=case.share_terminal, share_illegal=case.share_illegal
     )
+    if case.solve:
+        tables = with_results_at_the_end(tables)
     roots = tables_lib.random_roots(seed, tables, BATCH)
     invalid = tables_lib.random_invalid_actions(seed, tables, roots) if case.invalid else None
     if invalid is not None:
@@ -199,6 +220,7 @@ def assert_same(walk: search.Tree, kernels: search.Tree) -> None:
         ours, theirs = np.asarray(getattr(walk, name)), np.asarray(getattr(kernels, name))
         np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-6, err_msg=name)
     jax.tree.map(np.testing.assert_array_equal, walk.embeddings, kernels.embeddings)
+    jax.tree.map(np.testing.assert_array_equal, walk.edge_bounds, kernels.edge_bounds)
 
 
 @pytest.mark.parametrize("name", QUICK)
