@@ -40,7 +40,8 @@ class NetworkSettings:
     """Hidden units of each head."""
     policy_head: Literal["dense", "cells"] = "dense"
     """The policy's head: a hidden layer for all actions (dense), or that plus a number at each cell of the board
-    from the features there (cells), for AlphaZero's resnet in games whose first actions are the cells."""
+    (cells), from a resnet's features there or, for an mlp, from what is observed there. Cells are for AlphaZero in
+    games whose first actions are the board's cells."""
     norm: Literal["layer", "group", "none"] = "layer"
     """Normalisation of all features of a position (layer), of groups of a tower's channels (group), or of the
     weights instead of the features (none), which needs less than half the kernels on a GPU. A transformer always
@@ -86,8 +87,8 @@ class NetworkSettings:
             raise ValueError("network.chance_codes is 1, which means no chance: use 0, or at least 2")
         if self.policy_head == "cells" and self.kind not in ("resnet", "mlp"):
             raise ValueError(
-                f"network.policy_head is 'cells', which needs a board's features: use dense with {self.kind!r}, or "
-                "network.kind resnet"
+                f"network.policy_head is 'cells', which {self.kind!r} cannot have: use dense, or "
+                "--network.kind mlp or resnet"
             )
         if self.kind == "transformer" and self.norm == "none":
             raise ValueError("network.norm is 'none', but a transformer needs LayerNorm: use layer")

@@ -26,7 +26,7 @@ from tests.oracles.gomoku import gomoku
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SMALL = Gomoku(size=5)
-BATCHED = Batched(SMALL)
+BATCHED, SHOWN = Batched(SMALL), Batched(Gomoku(size=5, lines=True))
 LENGTH = 27
 RUN = compile_run(SMALL)
 
@@ -91,6 +91,28 @@ def test_every_line_wins_and_four_of_its_stones_do_not(size):
     assert (after.rewards == np.where(np.array(wins)[:, None], [1.0, -1.0], 0.0)).all()
 
 
+@pytest.mark.parametrize("size", [5, 7])
+def test_open_lines_are_counted_at_every_cell(size):
+    env, rng = Gomoku(size=size, lines=True), np.random.default_rng(5)
+    states, expected = [], []
+    for _ in range(40):
+        stones = rng.choice([0, 1, -1], (size, size), p=[0.6, 0.2, 0.2])
+        sides = [list(map(tuple, np.argwhere(stones == side))) for side in (1, -1)]
+        states.append(state_with(env, *sides))
+        planes = np.zeros((size, size, 10))
+        planes[..., 0], planes[..., 1] = stones == 1, stones == -1
+        for line in gomoku(size).lines():
+            held = [sum(cell in side for cell in line) for side in sides]
+            for side in (0, 1):
+                if held[side] in (1, 2, 3, 4) and not held[1 - side]:
+                    for cell in line:
+                        planes[*cell, 2 + 4 * side + held[side] - 1] += 1 / 4
+        expected.append(planes)
+    found = Batched(env).observe(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
+    np.testing.assert_array_equal(found, np.array(expected, np.float32))
+    assert {0.25, 0.5, 0.75} < set(np.unique(expected))
+
+
 def test_lines_do_not_run_round_the_edge():
     """At an edge a line goes on at the opposite one, on the same row or the next."""
     env = Gomoku(size=6)
@@ -134,9 +156,9 @@ def test_illegal_actions_lose_and_finished_games_stay(actions):
 
 @pytest.mark.parametrize("number", range(7))
 def test_a_turned_or_mirrored_board_is_the_same_game(number):
-    symmetries = SMALL.symmetries
+    symmetries = SHOWN.env.symmetries
     assert len(symmetries) == 7
-    assert_symmetry_keeps_games(BATCHED, symmetries[number], num_games=16, seed=3)
+    assert_symmetry_keeps_games(SHOWN, symmetries[number], num_games=16, seed=3)
 
 
 def test_fingerprints_tell_positions_apart():

@@ -142,14 +142,35 @@ def blocks_of(params, kind):
 def test_a_cell_has_a_number_from_its_own_features_and_later_actions_have_the_head_alone():
     head = CellsHead(outputs=12, width=4)
     maps = np.random.default_rng(0).normal(size=(5, 2, 5, 3)).astype(np.float32)
-    first = head.init(jax.random.key(0), maps)
-    np.testing.assert_array_equal(head.apply(first, maps), np.zeros((5, 12)))
+    first = head.init(jax.random.key(0), maps, maps)
+    np.testing.assert_array_equal(head.apply(first, maps, maps), np.zeros((5, 12)))
     params = noisy(first)["params"]
     dense = Head(outputs=12, width=4).apply({"params": params["all"]}, maps)
     cells = maps @ params["cells"]["kernel"] + params["cells"]["bias"]
-    found = np.asarray(head.apply({"params": params}, maps) - dense)
+    found = np.asarray(head.apply({"params": params}, maps, maps) - dense)
     np.testing.assert_allclose(found[:, :10].reshape(5, 2, 5, 1), cells, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(found[:, 10:], np.zeros((5, 2)))
+
+
+def test_an_mlps_cell_has_a_number_from_what_is_observed_there():
+    network = make_network(NetworkSettings("mlp", width=8, blocks=1, policy_head="cells", head_width=4), 32)
+    seen = boards(3)
+    params = noisy(quick_jit(network.init)(jax.random.key(0), seen))["params"]
+    found, _ = quick_jit(network.apply)({"params": params}, seen)
+    without = params | {
+        "policy": params["policy"] | {"cells": jax.tree.map(np.zeros_like, params["policy"]["cells"])}
+    }
+    rest, _ = quick_jit(network.apply)({"params": without}, seen)
+    planes, cells = params["policy"]["planes"], params["policy"]["cells"]
+    hidden = np.maximum(seen @ planes["kernel"] + planes["bias"], 0)
+    expected = (hidden @ cells["kernel"] + cells["bias"]).reshape(3, 30)
+    np.testing.assert_allclose(found - rest, np.pad(expected, ((0, 0), (0, 2))), rtol=1e-3, atol=1e-4)
+
+
+def test_a_policy_of_cells_needs_a_board():
+    network = make_network(NetworkSettings("mlp", width=8, blocks=1, policy_head="cells"), 4)
+    with pytest.raises(ValueError, match=r"needs observations \[H, W, C\], not \(1, 7\) .*: use dense"):
+        jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 7)))
 
 
 def test_a_policy_of_cells_needs_an_action_for_each():

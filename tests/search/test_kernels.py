@@ -57,6 +57,7 @@ QUICK = {
     ),
     "gumbel, chance": Case(GUMBEL, 4, 12, outcomes=3),
     "gumbel, proofs": Case(GUMBEL, 5, 24, share_terminal=0.3, solve=True),
+    "puct, proofs at once": Case(PUCT, 2, 2, share_terminal=0.6, solve=True),
 }
 CASES = QUICK | {
     "puct": Case(PUCT, 7, 24, {"qtransform": siblings()}),
@@ -71,7 +72,6 @@ CASES = QUICK | {
     "puct, wide": Case(PUCT, 40, 48, {"pb_c_init": 4.0}),
     "puct, reuse": Case(PUCT, 7, 16, reuse=True),
     "puct, chance": Case(PUCT, 4, 16, outcomes=3),
-    "puct, proofs": Case(PUCT, 5, 32, share_terminal=0.3, solve=True),
     "puct, proofs of wide trees": Case(PUCT, 40, 48, {"pb_c_init": 4.0}, share_terminal=0.4, solve=True),
     "puct, proofs and reuse": Case(PUCT, 5, 24, share_terminal=0.3, solve=True, reuse=True),
     "puct, forced": Case(PUCT, 7, 24, {"forced": 2.0}),
@@ -92,6 +92,7 @@ CASES = QUICK | {
     "gumbel, bfloat16": Case(GUMBEL, 7, 24, dtype=jnp.bfloat16),
     "gumbel, traced": Case(GUMBEL, 7, 24, traced=17),
     "gumbel, two players": Case(GUMBEL, 6, 24, players=2),
+    "puct, proofs": Case(PUCT, 3, 24, share_terminal=0.2, solve=True),
     "gumbel, proofs of few": Case(
         GUMBEL, 9, 40, {"max_num_considered_actions": 2}, share_terminal=0.3, solve=True
     ),
