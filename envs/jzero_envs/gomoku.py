@@ -47,7 +47,7 @@ class Gomoku:
     size: int = 15
     """N, rows and columns; 5 to 19."""
     lines: bool = False
-    """Whether observations also say how many lines through each cell one side can still complete."""
+    """Whether observations also tell of the lines through each cell that one side can still complete."""
 
     name = "gomoku"
     num_players = 2
@@ -97,26 +97,29 @@ class Gomoku:
         return keep_finished(state, forfeit(state, ~legal, next_state))
 
     def observe(self, state: GomokuState) -> jax.Array:
-        """f32[N, N, 2]: the mover's stones, the opponent's stones; with `lines` f32[N, N, 10].
+        """f32[N, N, 2]: the mover's stones, the opponent's stones; with `lines` f32[N, N, 18].
 
-        The further planes are, for each side and 1 to 4 stones, the number of lines of five through the cell that
-        hold so many stones of the side and none of the other, divided by 4.
+        The further planes are about the lines of five through the cell with 1, 2, 3 or 4 stones of the mover and
+        none of the opponent, then the other way round: the share of the four directions with at least one such
+        line, and with at least two. Where a direction has two lines with two stones, a stone makes an open three;
+        with three stones, an open four.
         """
         stones = self._cells(state.stones).astype(jnp.float32)
         planes = [stones, self._open_lines(stones)] if self.lines else [stones]
         return jnp.moveaxis(jnp.concatenate(planes), 0, -1)
 
     def _open_lines(self, stones: jax.Array) -> jax.Array:
-        """f32[8, N, N], see `observe`, of stones f32[2, N, N]."""
-        size = self.size
-        cells = lines(size)
-        on_line = np.zeros((len(cells), size**2), np.float32)
-        np.put_along_axis(on_line, cells, 1, axis=1)
-        counts = stones.reshape(2, -1) @ on_line.T
-        wanted = np.arange(1, LENGTH, dtype=np.float32)[None, :, None]
-        held = (counts[:, None] == wanted) & (counts[::-1, None] == 0)
-        through = held.reshape(2 * (LENGTH - 1), -1).astype(jnp.float32) @ on_line
-        return through.reshape(-1, size, size) / len(DIRECTIONS)
+        """f32[16, N, N], see `observe`, of stones f32[2, N, N]."""
+        sides, numbers = stones.reshape(2, -1), np.arange(1, LENGTH, dtype=np.float32)[None, :, None]
+        found = jnp.zeros((2, 2, LENGTH - 1, self.size**2), jnp.float32)
+        for cells in lines(self.size):
+            on_line = np.zeros((len(cells), self.size**2), np.float32)
+            np.put_along_axis(on_line, cells, 1, axis=1)
+            counts = sides @ on_line.T
+            held = (counts[:, None] == numbers) & (counts[::-1, None] == 0)
+            through = held.astype(jnp.float32) @ on_line
+            found += jnp.stack([through >= 1, through >= 2], axis=1)
+        return found.reshape(-1, self.size, self.size) / len(DIRECTIONS)
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
@@ -169,16 +172,16 @@ class Gomoku:
 
 
 @functools.cache
-def lines(size: int) -> np.ndarray:
-    """i64[L, 5]: the cells of each line of five."""
-    found = [
-        [size * (row + down * i) + column + right * i for i in range(LENGTH)]
-        for row in range(size)
-        for column in range(size)
-        for down, right in DIRECTIONS
-        if row + down * (LENGTH - 1) < size and 0 <= column + right * (LENGTH - 1) < size
-    ]
-    return np.array(found)
+def lines(size: int) -> tuple[np.ndarray, ...]:
+    """i64[L, 5] for each of the `DIRECTIONS`: the cells of its lines of five."""
+    cells = np.arange(size**2).reshape(size, size)
+    found = []
+    for down, right in DIRECTIONS:
+        seen = cells if right >= 0 else cells[:, ::-1]
+        rows, columns = size - (LENGTH - 1) * down, size - (LENGTH - 1) * abs(right)
+        shifted = [seen[down * i :, abs(right) * i :][:rows, :columns] for i in range(LENGTH)]
+        found.append(np.stack(shifted, axis=-1).reshape(-1, LENGTH))
+    return tuple(found)
 
 
 def _has_line(stones: jax.Array, size: int) -> jax.Array:

@@ -115,7 +115,7 @@ class Position:
 
     def __init__(self, size: int, stones: np.ndarray) -> None:
         """`stones` [N^2]: 1 those of side 0, -1 those of side 1, 0 empty cells."""
-        self.lines, self._through = lines(size), lines_through(size)
+        self.lines, self._through = np.concatenate(lines(size)), lines_through(size)
         self.stones = stones.astype(np.int8)
         on_lines = self.stones[self.lines]
         self.counts = np.stack([(on_lines == 1).sum(axis=1), (on_lines == -1).sum(axis=1)])
@@ -154,4 +154,5 @@ class Position:
 @functools.cache
 def lines_through(size: int) -> list[np.ndarray]:
     """For each cell the numbers of the lines through it."""
-    return [np.flatnonzero((lines(size) == cell).any(axis=1)) for cell in range(size**2)]
+    cells = np.concatenate(lines(size))
+    return [np.flatnonzero((cells == cell).any(axis=1)) for cell in range(size**2)]

@@ -99,15 +99,22 @@ def test_open_lines_are_counted_at_every_cell(size):
         stones = rng.choice([0, 1, -1], (size, size), p=[0.6, 0.2, 0.2])
         sides = [list(map(tuple, np.argwhere(stones == side))) for side in (1, -1)]
         states.append(state_with(env, *sides))
-        planes = np.zeros((size, size, 10))
-        planes[..., 0], planes[..., 1] = stones == 1, stones == -1
+        through = np.zeros((size, size, 4, 2, 5), int)  # by cell, direction, side and number of stones
         for line in gomoku(size).lines():
             held = [sum(cell in side for cell in line) for side in sides]
+            (row, column), *_, (last_row, last_column) = sorted(line)
+            direction = (row == last_row) + 2 * (column == last_column) + 3 * (last_column < column)
             for side in (0, 1):
-                if held[side] in (1, 2, 3, 4) and not held[1 - side]:
+                if not held[1 - side] and held[side] < 5:
                     for cell in line:
-                        planes[*cell, 2 + 4 * side + held[side] - 1] += 1 / 4
-        expected.append(planes)
+                        through[(*cell, direction, side, held[side])] += 1
+        shares = [(through >= least).mean(2)[..., 1:] for least in (1, 2)]
+        planes = [
+            stones == 1,
+            stones == -1,
+            *(share[..., i, k] for i in (0, 1) for share in shares for k in range(4)),
+        ]
+        expected.append(np.stack(planes, axis=-1))
     found = Batched(env).observe(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
     np.testing.assert_array_equal(found, np.array(expected, np.float32))
     assert {0.25, 0.5, 0.75} < set(np.unique(expected))
