@@ -5,7 +5,6 @@ Axes: B games, N nodes, S slots, A actions, F elements of a state; L lanes: a ro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,15 +30,17 @@ class RowNode(NamedTuple):
     """f32[] the edge that leads here."""
     index: jax.Array
     """i32[] its index in the tree."""
-    bounds: Bounds | None
+    bounds: Bounds | None = None
     """Its parts are f32[L], f32[L] and bool[]."""
-    in_flight: None = None
+    in_flight: jax.Array | None = None
+    """f32[L] descents through each slot not yet backed up."""
 
 
 def program(
     *refs: Any,
     choices: Choices,
     num_bounds: int,
+    num_in_flight: int,
     num_arrays: int,
     num_rounds: int,
     num_states: int,
@@ -48,9 +49,11 @@ def program(
     """Writes the path, its last edge and the state there; see `kernels.descend`.
 
     Args:
-      *refs: nodes, children, the simulation's number, the depth, the arrays counted below, then the outputs.
+      *refs: nodes, children, by game the number of its simulation and its largest depth (0: it takes no part), the
+        arrays counted below, then the outputs.
       choices: the selection rules without their arrays.
       num_bounds: with proofs 2, the bounds of edges and the open priors; else 0.
+      num_in_flight: 1 if descents may be in flight, else 0.
       num_arrays: arrays of `choices`.
       num_rounds: 1 if `choices` has rounds, else 0.
       num_states: arrays of a state.
@@ -58,6 +61,7 @@ def program(
     """
     nodes, children, simulation, max_depth, *rest = refs
     bounds, rest = rest[:num_bounds], rest[num_bounds:]
+    in_flight, rest = rest[:num_in_flight], rest[num_in_flight:]
     arrays, rest = rest[:num_arrays], rest[num_arrays:]
     rounds, rest = rest[:num_rounds], rest[num_rounds:]
     states, rest = rest[:num_states], rest[num_states:]
@@ -75,6 +79,9 @@ def program(
                 for end, none in enumerate(layout.NO_EDGE)
             )
             node = node._replace(bounds=Bounds(*Interval(*ends), has_open))
+        for ref in in_flight:
+            flying = io.load(ref, game, index, lane, mask=lane < num_slots, other=0.0)
+            node = node._replace(in_flight=flying)
         slot, code, is_open = select(node, *arguments)
         if node.bounds is not None:
             code = proofs.stop_if_proven(code, slot, node.bounds)
@@ -91,16 +98,13 @@ def program(
         io.load(array, game, lane, mask=lane < array.shape[1], other=padding)
         for array, padding in zip(arrays, choices.padding, strict=True)
     ]
-    given += [io.load(ref, io.load(simulation, 0), game) for ref in rounds]
-    root, limit = jnp.int32(Tree.ROOT_INDEX), io.load(max_depth, 0)
-    root_has_open = None
-    if bounds:
-        action = io.iota(io.lanes(num_actions))
-        root_has_open = io.any_open(
-            io.load(bounds[1], game, root, action, mask=action < num_actions, other=-math.inf)
-        )
+    given += [io.load(ref, io.number_of(simulation, game), game) for ref in rounds]
+    root, limit = jnp.int32(Tree.ROOT_INDEX), io.number_of(max_depth, game)
+    root_has_open = io.root_has_open(bounds[1], game) if bounds else None
     slot, child = choose(root, choices.root, *given, root_has_open=root_has_open)
     note(jnp.int32(0), root, slot)
+    takes_part = limit > 0
+    child = jnp.where(takes_part, child, Tree.UNVISITED)
 
     def keep_going(carry: tuple) -> jax.Array:
         hop, _, _, child = carry
@@ -112,7 +116,8 @@ def program(
         note(hop, index, slot)
         return hop + 1, index, slot, child
 
-    hop, index, slot, child = jax.lax.while_loop(keep_going, one_hop, (jnp.int32(1), root, slot, child))
+    first = takes_part.astype(jnp.int32), root, slot, child
+    hop, index, slot, child = jax.lax.while_loop(keep_going, one_hop, first)
     action = jnp.where(layout.is_untried(child), layout.untried_action(child), 0)
     for value, ref in zip(
         (hop, index, slot, child, action),
@@ -153,5 +158,5 @@ def _read_node(
         raw_value=field(layout.RAW_VALUE),
         num_actions=num_actions,
     )
-    node = RowNode(row, column(layout.CHILD, Tree.UNVISITED), field(layout.ACTION), index, None)
+    node = RowNode(row, column(layout.CHILD, Tree.UNVISITED), field(layout.ACTION), index)
     return node, in_use, field(layout.OPEN_ACTION).astype(jnp.int32)

@@ -118,9 +118,14 @@ def copy(source: Any, from_index: tuple, target: Any, to_index: tuple, keep: jax
         jax.lax.fori_loop(0, -(-size // CHUNK), lambda i, _: chunk(i * CHUNK, CHUNK), None)
 
 
-def cell(number: jax.Array | int) -> jax.Array:
-    """i32[1]"""
-    return jnp.reshape(jnp.asarray(number, jnp.int32), (1,))
+def numbers(number: jax.Array | int) -> jax.Array:
+    """i32[1] of a number [] for all games, or i32[B] as they are."""
+    return jnp.atleast_1d(jnp.asarray(number, jnp.int32))
+
+
+def number_of(numbers: Any, game: jax.Array) -> jax.Array:
+    """i32[]: a game's entry of `numbers`."""
+    return load(numbers, 0 if numbers.shape[0] == 1 else game)
 
 
 def lanes(width: int) -> int:
@@ -136,6 +141,17 @@ def iota(count: int) -> jax.Array:
 def any_open(open_priors: jax.Array) -> jax.Array:
     """bool[]: whether an action is open, of f32[L]."""
     return jnp.max(open_priors) > -jnp.inf
+
+
+def root_has_open(open_priors: Any, game: jax.Array) -> jax.Array:
+    """bool[]: whether an action of a game's root is open."""
+    return any_open(row_of(open_priors, game, layout.ROOT_INDEX))
+
+
+def row_of(open_priors: Any, game: jax.Array, node: Any) -> jax.Array:
+    """f32[L] the open priors at a node, padded with -inf."""
+    lane = iota(lanes(open_priors.shape[2]))
+    return load(open_priors, game, node, lane, mask=lane < open_priors.shape[2], other=-math.inf)
 
 
 def flat(states: States, axes: int) -> list[jax.Array]:

@@ -16,23 +16,31 @@ import jax
 import jax.numpy as jnp
 
 from jzero.pytrees import PyTree
-from jzero.search import kernel_descend, kernel_finish
+from jzero.search import kernel_backup, kernel_descend, kernel_finish
 from jzero.search import kernel_io as io
 from jzero.search.tree import Tree
 from jzero.search.types import Choices, Evaluation, Path
 
 
 def descend(
-    tree: Tree, choices: Choices, simulation: jax.Array, max_depth: jax.Array, depth: int, *, interpret: bool
+    tree: Tree,
+    choices: Choices,
+    simulation: jax.Array,
+    max_depth: jax.Array,
+    depth: int,
+    in_flight: jax.Array | None = None,
+    *,
+    interpret: bool,
 ) -> tuple[Path, jax.Array, PyTree]:
     """`walk.descend`.
 
     Args:
       tree: the trees.
       choices: the selection rules.
-      simulation: i32[] number of the simulation.
-      max_depth: i32[] largest number of edges.
+      simulation: i32[] or [B] number of the simulation.
+      max_depth: i32[] or [B] largest number of edges; a game with 0 takes no part.
       depth: D, at least `max_depth`.
+      in_flight: f32[B, N, S] descents through each edge not yet backed up, or None.
       interpret: run on any device, slowly.
 
     Returns:
@@ -41,13 +49,15 @@ def descend(
     batch_size, _, num_slots, _ = tree.children.shape
     states = io.flat(tree.embeddings, 2)
     bounds = [] if tree.edge_bounds is None else [tree.edge_bounds, tree.open_priors]
+    flying = [] if in_flight is None else [in_flight]
     rounds = [] if choices.rounds is None else [choices.rounds]
     operands = [
         tree.nodes,
         tree.children,
-        io.cell(simulation),
-        io.cell(max_depth),
+        io.numbers(simulation),
+        io.numbers(max_depth),
         *bounds,
+        *flying,
         *choices.arrays,
         *rounds,
         *states,
@@ -56,7 +66,7 @@ def descend(
     rows = [((batch_size, *x.shape[2:]), x.dtype) for x in states]
     kernel = functools.partial(
         kernel_descend.program, choices=choices._replace(arrays=(), rounds=None), num_bounds=len(bounds),
-        num_arrays=len(choices.arrays), num_rounds=len(rounds), num_states=len(states),
+        num_in_flight=len(flying), num_arrays=len(choices.arrays), num_rounds=len(rounds), num_states=len(states),
         num_actions=tree.num_actions,
     )  # fmt: skip
     outputs = io.call(
@@ -95,7 +105,7 @@ def finish(
             num_bounds=len(bounds),
         ),
         "finish",
-        [*written, *path, io.cell(index), *model, *player],
+        [*written, *path, io.numbers(index), *model, *player],
         [(x.shape, x.dtype) for x in written],
         tree.num_actions,
         interpret,
@@ -103,3 +113,31 @@ def finish(
     )
     edge_bounds = states.pop(0) if bounds else None
     return nodes, children, open_priors, io.unflat(states, tree.embeddings, 2), edge_bounds
+
+
+def backup(
+    tree: Tree, path: Path, leaf: jax.Array, *, interpret: bool
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Counts a visit of the leaves that were there before, then `walk.backup`, in place.
+
+    Args:
+      tree: the trees.
+      path: path of every game; of depth 0 in a game that takes no part.
+      leaf: i32[B] the evaluated nodes at their ends.
+      interpret: run on any device, slowly.
+
+    Returns:
+      `nodes`, `children` and `edge_bounds` of the trees.
+    """
+    bounds = [] if tree.edge_bounds is None else [tree.edge_bounds]
+    written, read = [tree.nodes, tree.children, *bounds], [tree.open_priors][: len(bounds)]
+    nodes, children, *bounds = io.call(
+        functools.partial(kernel_backup.program, num_players=tree.num_players, num_bounds=len(bounds)),
+        "backup",
+        [*written, *read, *path, leaf],
+        [(x.shape, x.dtype) for x in written],
+        tree.children.shape[2],
+        interpret,
+        in_place=True,
+    )
+    return nodes, children, bounds[0] if bounds else None

@@ -78,7 +78,7 @@ def search(
 
 def _for_kernel(rules: Rules, sim: jax.Array, depth: int) -> tuple:
     """Further arguments of a descent as a kernel, after the tree and the buffers."""
-    max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.minimum(depth, rules.max_depth)
+    max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.clip(rules.max_depth, 1, depth)
     if rules.choices is None:
         return ()
     return sim, max_depth, rules.choices.arrays, rules.choices.rounds
