@@ -78,6 +78,13 @@ def choose(
     return jax.tree.unflatten(jax.tree.structure(output), found)
 
 
+def kernels() -> PyTree:
+    """The module of the kernels, imported on lowering: a CPU does not need Pallas, which JAX may move or remove."""
+    from jzero.search import kernels
+
+    return kernels
+
+
 HOPS = 8
 """Hops of a path that a GPU makes between two checks by the host."""
 
@@ -129,6 +136,13 @@ def hop_while(
     closed = jax.make_jaxpr(functools.partial(loop, hops=1))(*operands)
     found = _bind(on_gpu, closed, operands, force=_engine.value == "kernels")
     return jax.tree.unflatten(structure, found)
+
+
+def constant_on_gpu(number: jax.Array, constant: int) -> jax.Array:
+    """`number` i32[]; lowered for CUDA the `constant`, so that the host need not wait for it."""
+    return jax.lax.platform_dependent(
+        number, cuda=lambda number: 0 * number + constant, default=lambda number: number
+    )
 
 
 _choice = core.Primitive("kernel_or_operations")

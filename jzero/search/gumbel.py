@@ -231,8 +231,11 @@ def _select_root_of_row(
     transform: Transform, node: Node, keys: jax.Array, *earlier_and_considered: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     *earlier, considered = earlier_and_considered
+    visits = node.row.visits - sum(earlier)
+    if node.in_flight is not None:
+        visits += node.in_flight
     # Padding is never visited as often as the considered actions.
-    visits = jnp.where(keys > -jnp.inf, node.row.visits - sum(earlier), jnp.inf)
+    visits = jnp.where(keys > -jnp.inf, visits, jnp.inf)
     _, slot, code = _best_considered(transform, root_lib.NO_TREE, node, keys, visits, considered)
     return slot, code, slot < 0
 

@@ -154,7 +154,8 @@ def program(*refs: Any, num_players: int, num_bounds: int) -> None:
     is_new = layout.is_untried(code)
     child = game.edge_to(leaf)
     # A new node's row counts its first visit.
-    child = child._replace(visits=child.visits + jnp.where((length > 0) & ~is_new, 1.0, 0.0))
+    again = ((length > 0) & ~is_new).astype(jnp.float32)
+    child = child._replace(visits=child.visits + again)
     game.put(leaf, layout.NODE_VISITS, child.visits)
 
     def has_open(node: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ Axes: B games, N nodes, S slots, A actions, D the maximum depth, K leaves.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jzero.pytrees import Params, PyTree
 from jzero.search import layout, walk
 from jzero.search.chance import add_afterstates
+from jzero.search.engines import choose, constant_on_gpu, kernels
 from jzero.search.tree import Tree, vary_like
 from jzero.search.types import NewNodes, Path, Rules
 
@@ -72,41 +73,36 @@ def search_leaves(
         key, tree, done = carry
         key, expand_key = jax.random.split(key)
 
-        def more(carry: tuple) -> jax.Array:
-            k, *_ = carry
-            return (k < leaves) & jnp.any(may_go(done, k))
-
-        def one_descent(carry: tuple) -> tuple:
-            k, tree, in_flight, paths = carry
-            go = may_go(done, k)
-            path, in_flight = walk.follow(tree, rules, *buffers, in_flight, go)
+        def one_descent(k: jax.Array, carry: tuple) -> tuple:
+            tree, in_flight, paths = carry
+            path, in_flight = _follow(tree, rules, buffers, in_flight, done + k, may_go(done, k))
             new_index = start + (done + k) * rules.nodes_each
             if rules.chance is not None:
                 after, slot, before = new_index, 0, path.depth
                 decide_key = jax.random.fold_in(expand_key, k)
                 tree, path = add_afterstates(params, decide_key, tree, rules, path, after)
                 decided = jnp.where(path.depth > before, after, num_nodes)
-                in_flight = cast(jax.Array, in_flight).at[games, decided, slot].add(1.0, mode="drop")
+                in_flight = in_flight.at[games, decided, slot].add(1.0, mode="drop")
                 new_index = after + 1
             is_new = layout.is_untried(path.child)
             # A node that waits for its evaluation is stored like a terminal, so that descents end there.
             tree = walk.open_edges(tree, path, is_new, jnp.ones_like(is_new), new_index)
             leaf = jnp.where(is_new, new_index, layout.node_index(path.child))
             one = _Paths(path, leaf, is_new)
-            return k + 1, tree, in_flight, jax.tree.map(lambda all, x: all.at[k].set(x), paths, one)
+            return tree, in_flight, jax.tree.map(lambda all, x: all.at[k].set(x), paths, one)
 
         nodes, slots = (vary_like(jnp.zeros((leaves, *x.shape), x.dtype), x) for x in buffers)
         empty = Path(nodes, slots, nothing, nothing, nothing, nothing)
         paths = _Paths(empty, nothing, nothing > 0)
         in_flight = jnp.zeros_like(tree.children[..., 0])
-        most, tree, _, paths = jax.lax.while_loop(more, one_descent, (jnp.int32(0), tree, in_flight, paths))
+        # Games stop at different numbers of descents, but none goes on after it stopped.
+        goes = jax.vmap(lambda k: jnp.any(may_go(done, k)))(jnp.arange(leaves, dtype=jnp.int32))
+        most = constant_on_gpu(jnp.sum(goes, dtype=jnp.int32), leaves)
+        tree, _, paths = jax.lax.fori_loop(0, most, one_descent, (tree, in_flight, paths))
         tree = _expand(params, expand_key, tree, rules, paths, most)
 
         def one_backup(k: jax.Array, tree: Tree) -> Tree:
-            path, leaf, is_new = jax.tree.map(lambda x: x[k], paths)
-            again = jnp.where((path.depth > 0) & ~is_new, leaf, num_nodes)
-            nodes = tree.nodes.at[games, again, layout.NODE_VISITS].add(1.0, mode="drop")
-            return walk.backup(dataclasses.replace(tree, nodes=nodes), path, jnp.maximum(leaf, 0))
+            return _backup(tree, rules, *jax.tree.map(lambda x: x[k], paths))
 
         tree = jax.lax.fori_loop(0, most, one_backup, tree)
         return key, tree, done + jnp.sum(paths.path.depth > 0, axis=0, dtype=jnp.int32)
@@ -116,6 +112,73 @@ def search_leaves(
         lambda carry: jnp.any(carry[2] < num_simulations), one_call, (rng_key, tree, done)
     )
     return tree
+
+
+def _follow(
+    tree: Tree,
+    rules: Rules,
+    buffers: tuple[jax.Array, jax.Array],
+    in_flight: jax.Array,
+    simulation: jax.Array,
+    takes_part: jax.Array,
+) -> tuple[Path, jax.Array]:
+    """`walk.follow`, or the kernel; `simulation` i32[B] numbers the games' descents."""
+    choices, depth = rules.choices, buffers[0].shape[0]
+
+    def operations(tree: Tree, in_flight: jax.Array, takes_part: jax.Array, *_: PyTree) -> tuple:
+        return walk.follow(tree, rules, *buffers, in_flight, takes_part)
+
+    if choices is None:
+        return operations(tree, in_flight, takes_part)
+    fixed = choices._replace(arrays=(), rounds=None)
+
+    def kernel(
+        tree: Tree,
+        in_flight: jax.Array,
+        takes_part: jax.Array,
+        simulation: jax.Array,
+        max_depth: jax.Array,
+        arrays: tuple[jax.Array, ...],
+        rounds: jax.Array | None,
+        *,
+        interpret: bool,
+    ) -> tuple[Path, jax.Array]:
+        max_depth = jnp.where(takes_part, max_depth, 0)
+        full = fixed._replace(arrays=arrays, rounds=rounds)
+        path, _, _ = kernels().descend(
+            tree, full, simulation, max_depth, depth, in_flight, interpret=interpret
+        )
+        hop = jnp.arange(depth, dtype=jnp.int32)[:, None]
+        node = jnp.where(hop < path.depth, path.nodes, tree.nodes.shape[1])
+        games = jnp.arange(node.shape[1], dtype=jnp.int32)
+        return path, in_flight.at[games, node, path.slots].add(1.0, mode="drop")
+
+    rounds = choices.rounds
+    if rounds is not None:
+        simulation = jnp.minimum(simulation, rounds.shape[0] - 1)
+    seen = dataclasses.replace(tree, embeddings=())
+    more = simulation, rules.depth_within(depth), choices.arrays, rounds
+    return choose(kernel, operations, seen, in_flight, takes_part, *more)
+
+
+def _backup(tree: Tree, rules: Rules, path: Path, leaf: jax.Array, is_new: jax.Array) -> Tree:
+    """The trees after a backup of each game's evaluated `leaf` i32[B]; `is_new` bool[B]."""
+    leaf = jnp.maximum(leaf, 0)
+
+    def operations(tree: Tree, path: Path, leaf: jax.Array, is_new: jax.Array) -> tuple:
+        games = jnp.arange(leaf.shape[0], dtype=jnp.int32)
+        again = jnp.where((path.depth > 0) & ~is_new, leaf, tree.nodes.shape[1])
+        nodes = tree.nodes.at[games, again, layout.NODE_VISITS].add(1.0, mode="drop")
+        tree = walk.backup(dataclasses.replace(tree, nodes=nodes), path, leaf)
+        return tree.nodes, tree.children, tree.edge_bounds
+
+    def kernel(tree: Tree, path: Path, leaf: jax.Array, _: jax.Array, *, interpret: bool) -> tuple:
+        return kernels().backup(tree, path, leaf, interpret=interpret)
+
+    chosen = None if rules.choices is None else kernel
+    seen = dataclasses.replace(tree, embeddings=())
+    nodes, children, edge_bounds = choose(chosen, operations, seen, path, leaf, is_new)
+    return dataclasses.replace(tree, nodes=nodes, children=children, edge_bounds=edge_bounds)
 
 
 def _expand(
@@ -150,6 +213,7 @@ def _expand(
     while counts[-1] < leaves:
         counts.append(min(2 * counts[-1], leaves))
     branch = sum((most > count).astype(jnp.int32) for count in counts[:-1])
+    branch = constant_on_gpu(jnp.asarray(branch), len(counts) - 1)
     (new, embedding), model_state = jax.lax.switch(
         branch, [lambda state, count=count: among(count, state) for count in counts], tree.model_state
     )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jzero.pytrees import Params, PyTree
 from jzero.search import walk
 from jzero.search.chance import add_afterstates
-from jzero.search.engines import choose
+from jzero.search.engines import choose, kernels
 from jzero.search.tree import Tree
 from jzero.search.types import Choices, Evaluation, Path, Rules
 
@@ -78,10 +78,9 @@ def search(
 
 def _for_kernel(rules: Rules, sim: jax.Array, depth: int) -> tuple:
     """Further arguments of a descent as a kernel, after the tree and the buffers."""
-    max_depth = jnp.int32(depth) if rules.max_depth is None else jnp.clip(rules.max_depth, 1, depth)
     if rules.choices is None:
         return ()
-    return sim, max_depth, rules.choices.arrays, rules.choices.rounds
+    return sim, rules.depth_within(depth), rules.choices.arrays, rules.choices.rounds
 
 
 def _descend(
@@ -98,7 +97,7 @@ def _descend(
 ) -> tuple[Path, jax.Array, PyTree]:
     """`walk.descend` as a kernel; `choices` comes without the arrays that follow."""
     choices = choices._replace(arrays=arrays, rounds=rounds)
-    return _kernels().descend(tree, choices, sim, max_depth, depth, interpret=interpret)
+    return kernels().descend(tree, choices, sim, max_depth, depth, interpret=interpret)
 
 
 def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.Array) -> Tree:
@@ -109,7 +108,7 @@ def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.
         return tree.nodes, tree.children, tree.open_priors, tree.embeddings, tree.edge_bounds
 
     def kernel(*arguments: Any, interpret: bool) -> tuple:
-        return _kernels().finish(*arguments, interpret=interpret)
+        return kernels().finish(*arguments, interpret=interpret)
 
     nodes, children, open_priors, embeddings, edge_bounds = choose(
         None if rules.choices is None else kernel, operations, tree, path, found, jnp.int32(index)
@@ -122,10 +121,3 @@ def _finish(tree: Tree, rules: Rules, path: Path, found: Evaluation, index: jax.
         embeddings=embeddings,
         edge_bounds=edge_bounds,
     )
-
-
-def _kernels() -> PyTree:
-    """The module of the kernels, imported on lowering: a CPU does not need Pallas, which JAX may move or remove."""
-    from jzero.search import kernels
-
-    return kernels

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jzero.search import layout
 from jzero.search.scores import Row
@@ -115,6 +116,10 @@ class Rules(NamedTuple):
     def nodes_each(self) -> int:
         """Nodes that a simulation may add."""
         return 1 if self.chance is None else 2
+
+    def depth_within(self, depth: int) -> jax.Array:
+        """i32[]: the largest number of edges in a path, from 1 to `depth`."""
+        return jnp.int32(depth) if self.max_depth is None else jnp.clip(self.max_depth, 1, depth)
 
 
 class Path(NamedTuple):

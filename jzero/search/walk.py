@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from jzero.pytrees import Embedding, Params, PyTree
 from jzero.search import layout, proofs
-from jzero.search.engines import hop_while
+from jzero.search.engines import constant_on_gpu, hop_while
 from jzero.search.layout import Interval
 from jzero.search.scores import Row, best_open
 from jzero.search.tree import Tree, vary_like
@@ -162,9 +162,7 @@ def _choose(
     most = jnp.max(jnp.where(active, in_use, 0))
     branch = sum((most > width).astype(jnp.int32) for width in widths[:-1])
     # A GPU takes all slots at once: at a switch it would wait for the host.
-    branch = jax.lax.platform_dependent(
-        branch, cuda=lambda branch: 0 * branch + len(widths) - 1, default=lambda branch: branch
-    )
+    branch = constant_on_gpu(jnp.asarray(branch), len(widths) - 1)
     return jax.lax.switch(branch, [lambda width=width: among(width) for width in widths])
 
 

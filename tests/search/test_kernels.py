@@ -52,11 +52,9 @@ QUICK = {
     ),
     "puct, three players": Case(PUCT, 6, 16, players=3),
     "gumbel, reuse, leaves of a state": Case(GUMBEL, 5, 12, reuse=True, wide=True),
-    "gumbel, wide": Case(
-        GUMBEL, 40, 32, {"max_num_considered_actions": 2, "qtransform": mixed(value_scale=0.005)}
-    ),
     "gumbel, chance": Case(GUMBEL, 4, 12, outcomes=3),
     "gumbel, proofs": Case(GUMBEL, 5, 24, share_terminal=0.3, solve=True),
+    "gumbel, leaves": Case(GUMBEL, 6, 16, {"leaves": 3, "max_num_considered_actions": 4}, share_terminal=0.2),
     "puct, proofs at once": Case(PUCT, 2, 2, share_terminal=0.6, solve=True),
 }
 CASES = QUICK | {
@@ -76,12 +74,24 @@ CASES = QUICK | {
     "puct, proofs and reuse": Case(PUCT, 5, 24, share_terminal=0.3, solve=True, reuse=True),
     "puct, forced": Case(PUCT, 7, 24, {"forced": 2.0}),
     "puct, leaves": Case(PUCT, 7, 24, {"leaves": 4}),
+    "puct, leaves and virtual losses": Case(
+        PUCT, 5, 24, {"leaves": 4, "virtual": "loss"}, share_terminal=0.2
+    ),
+    "puct, leaves, three players": Case(PUCT, 5, 24, {"leaves": 3, "virtual": "mean"}, players=3),
+    "puct, leaves and chance": Case(PUCT, 4, 16, {"leaves": 4}, outcomes=3),
+    "puct, leaves and proofs": Case(PUCT, 4, 24, {"leaves": 3}, share_terminal=0.3, solve=True),
+    "gumbel, leaves and proofs": Case(GUMBEL, 5, 24, {"leaves": 8}, share_terminal=0.3, solve=True),
+    "gumbel, leaves and reuse": Case(GUMBEL, 5, 16, {"leaves": 4}, reuse=True),
+    "gumbel, leaves, depth": Case(GUMBEL, 6, 24, {"leaves": 4, "max_depth": 2}, traced=19),
     "puct, own transform": Case(PUCT, 7, 24, {"qtransform": lambda tree, node: tree.qvalues(node)}),
     "gumbel": Case(GUMBEL, 7, 24),
     "gumbel, sure games": Case(GUMBEL, 5, 24, share_terminal=0.0, share_illegal=0.0, invalid=False),
     "gumbel, many ends": Case(GUMBEL, 3, 40, share_terminal=0.4),
     "gumbel, one action": Case(GUMBEL, 1, 8),
     "gumbel, max depth": Case(GUMBEL, 6, 32, {"max_depth": 3}),
+    "gumbel, wide": Case(
+        GUMBEL, 40, 32, {"max_num_considered_actions": 2, "qtransform": mixed(value_scale=0.005)}
+    ),
     "gumbel, few considered": Case(GUMBEL, 9, 24, {"max_num_considered_actions": 2}),
     "gumbel, raw values": Case(
         GUMBEL,
