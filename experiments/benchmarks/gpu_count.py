@@ -106,16 +106,20 @@ def programs() -> list[Program]:
             for game in ("othello", "go_9x9")
         ]
     grid = [(policy, num_actions) for num_actions in (7, 82) for policy in ("gumbel", "puct")]
-    return [_table_search(*cell) for cell in grid] + [_self_play(*game) for game in games]
+    searches = [_table_search(*cell) for cell in grid] + [_table_search("puct", 82, leaves=4)]
+    return searches + [_self_play(*game) for game in games]
 
 
-def _table_search(policy: str, num_actions: int, num_simulations: int = 64) -> Program:
+def _table_search(policy: str, num_actions: int, num_simulations: int = 64, leaves: int = 1) -> Program:
+    """A search of a table; with several leaves a call of the model counts as one simulation."""
+
     def lower_search(device: jax.Device) -> jax.stages.Lowered:
         arguments = (make_tables(num_actions), jax.random.key(0), jnp.zeros(1024, jnp.int32) % STATES)
-        return jax.jit(make_search(search, policy, num_simulations)).lower(*abstract(arguments, device))
+        run = make_search(search, policy, num_simulations, leaves=leaves)
+        return jax.jit(run).lower(*abstract(arguments, device))
 
-    name = f"search, {policy}, A {num_actions}"
-    return Program(name, num_simulations, None, "search_all", lower_search)
+    name = f"search, {policy}, A {num_actions}" + (f", {leaves} leaves" if leaves > 1 else "")
+    return Program(name, num_simulations // leaves, None, "search_all", lower_search)
 
 
 def _self_play(name: str, make_env: Callable[[], Env], settings: TrainConfig) -> Program:

@@ -97,8 +97,8 @@ def recurrent_fn(tables: Any, key: jax.Array, action: jax.Array, state: jax.Arra
     return step, state
 
 
-def make_policy(module: ModuleType, policy: str, num_simulations: int) -> Callable:
-    """`(tables, key, states [B]) -> PolicyOutput`; the same search from either module."""
+def make_policy(module: ModuleType, policy: str, num_simulations: int, **options: Any) -> Callable:
+    """`(tables, key, states [B]) -> PolicyOutput`; the same search from either module without `options`."""
     if policy == "gumbel":
         transform = functools.partial(module.qtransform_completed_by_mix_value, epsilon=1e-8)
         run = functools.partial(module.gumbel_muzero_policy, qtransform=transform)
@@ -106,13 +106,13 @@ def make_policy(module: ModuleType, policy: str, num_simulations: int) -> Callab
         run = functools.partial(module.muzero_policy, dirichlet_fraction=0.0)
 
     return lambda tables, key, states: run(
-        tables, key, root_of(tables, states), recurrent_fn, num_simulations
+        tables, key, root_of(tables, states), recurrent_fn, num_simulations, **options
     )
 
 
-def make_search(module: ModuleType, policy: str, num_simulations: int) -> Callable:
+def make_search(module: ModuleType, policy: str, num_simulations: int, **options: Any) -> Callable:
     """`(tables, key, states [B]) -> (action, policy, root's visits)`."""
-    run = make_policy(module, policy, num_simulations)
+    run = make_policy(module, policy, num_simulations, **options)
 
     def search_all(tables: Any, key: jax.Array, states: jax.Array) -> Any:
         output = run(tables, key, states)

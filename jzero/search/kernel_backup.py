@@ -7,7 +7,7 @@ S slots; L lanes: a row padded to a power of two.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ class Game:
     `bounds` holds the bounds of edges, or nothing without proofs.
     """
 
-    def __init__(self, nodes: Any, children: Any, bounds: list, num_players: int) -> None:
+    def __init__(self, nodes: io.Ref, children: io.Ref, bounds: list, num_players: int) -> None:
         self.number, self.nodes, self.children, self.bounds = pl.program_id(0), nodes, children, bounds
         self.num_players, self.seat = num_players, io.iota(io.lanes(num_players))
         self.seats = None if num_players == 1 else self.seat < num_players
@@ -55,7 +55,7 @@ class Game:
         """Writes a field of a node."""
         io.store(value, self.nodes, self.number, node, number)
 
-    def at_seats(self, ref: Any, *index: Any, first: int = 0) -> jax.Array:
+    def at_seats(self, ref: io.Ref, *index: io.Index, first: int = 0) -> jax.Array:
         """f32[], or f32[L] over players, starting at the field `first`."""
         if self.seats is None:
             return io.load(ref, *index).astype(jnp.float32)
@@ -89,7 +89,12 @@ class Game:
         return Interval(*(jnp.where(is_new, a, b) for a, b in zip(opened, ends, strict=True)))
 
     def back_up(
-        self, path: tuple[Any, Any], length: jax.Array, child: Edge, proof: Proof, has_open: Callable | None
+        self,
+        path: tuple[io.Ref, io.Ref],
+        length: jax.Array,
+        child: Edge,
+        proof: Proof,
+        has_open: Callable | None,
     ) -> None:
         """`walk.backup`, from the child at the end of a path.
 
@@ -137,7 +142,7 @@ class Game:
         jax.lax.fori_loop(0, length, one_hop, (child, child.value, proof))
 
 
-def program(*refs: Any, num_players: int, num_bounds: int) -> None:
+def program(*refs: io.Ref, num_players: int, num_bounds: int) -> None:
     """Backs up the value of an evaluated leaf; see `kernels.backup`.
 
     Args:

@@ -6,7 +6,7 @@ Axes: B games, N nodes, S slots, A actions, F elements of a state; L lanes: a ro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ class RowNode(NamedTuple):
 
 
 def program(
-    *refs: Any,
+    *refs: io.Ref,
     choices: Choices,
     num_bounds: int,
     num_in_flight: int,
@@ -130,7 +130,7 @@ def program(
 
 
 def _read_node(
-    nodes: Any, children: Any, game: jax.Array, index: jax.Array, num_actions: int
+    nodes: io.Ref, children: io.Ref, game: jax.Array, index: jax.Array, num_actions: int
 ) -> tuple[RowNode, jax.Array, jax.Array]:
     """(the node `index` i32[] of a game, its slots in use i32[], its best open action i32[])."""
     num_slots = children.shape[2]

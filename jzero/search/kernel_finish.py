@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jzero.search import layout, scores
 from jzero.search.kernel_backup import Edge, Game
 
 
-def program(*refs: Any, num_states: int, num_players: int, num_bounds: int) -> None:
+def program(*refs: io.Ref, num_states: int, num_players: int, num_bounds: int) -> None:
     """Writes the new node and its edge, then backs up along the path; see `kernels.finish`.
 
     Args:
@@ -105,7 +105,7 @@ def program(*refs: Any, num_states: int, num_players: int, num_bounds: int) -> N
 
 def _openings(
     game: Game,
-    open_priors: Any,
+    open_priors: io.Ref,
     parent: jax.Array,
     opens: jax.Array,
     was_open: jax.Array,

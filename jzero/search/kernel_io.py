@@ -19,6 +19,10 @@ from jzero.search import layout
 from jzero.search.engines import NotServed
 from jzero.search.scores import NARROW
 
+Ref = Any
+"""An array that a kernel reads or writes; Pallas has no static type for it."""
+Index = Any
+"""An integer, or i32[...]."""
 FEWEST_LANES = 1 << NARROW.bit_length()
 """`scores` reduces narrower rows with an operation that Triton lacks."""
 LANES_PER_WARP = 256
@@ -85,22 +89,22 @@ def _capability() -> int:
 # Elements of references. Plain integers become i32, as interpreted kernels need it.
 
 
-def load(ref: Any, *index: Any, mask: jax.Array | None = None, other: PyTree = None) -> jax.Array:
+def load(ref: Ref, *index: Index, mask: jax.Array | None = None, other: PyTree = None) -> jax.Array:
     """Reads `ref` at `index`; `other` where not `mask`."""
     other = None if other is None else jnp.asarray(other).astype(ref.dtype)
     return triton.load(_at(ref, index), mask=mask, other=other)
 
 
-def store(value: Any, ref: Any, *index: Any, mask: jax.Array | None = None) -> None:
+def store(value: jax.Array | float, ref: Ref, *index: Index, mask: jax.Array | None = None) -> None:
     """Writes `value` in the dtype of `ref`, where `mask`."""
     triton.store(_at(ref, index), jnp.asarray(value).astype(ref.dtype), mask=mask)
 
 
-def _at(ref: Any, index: tuple) -> PyTree:
+def _at(ref: Ref, index: tuple) -> PyTree:
     return ref.at[tuple(jnp.int32(i) if isinstance(i, int) else i for i in index)]
 
 
-def copy(source: Any, from_index: tuple, target: Any, to_index: tuple, keep: jax.Array | None = None) -> None:
+def copy(source: Ref, from_index: tuple, target: Ref, to_index: tuple, keep: jax.Array | None = None) -> None:
     """Copies a state [F]; zeros where not `keep` bool[]."""
     size = source.shape[-1]
 
@@ -123,7 +127,7 @@ def numbers(number: jax.Array | int) -> jax.Array:
     return jnp.atleast_1d(jnp.asarray(number, jnp.int32))
 
 
-def number_of(numbers: Any, game: jax.Array) -> jax.Array:
+def number_of(numbers: Ref, game: jax.Array) -> jax.Array:
     """i32[]: a game's entry of `numbers`."""
     return load(numbers, 0 if numbers.shape[0] == 1 else game)
 
@@ -143,12 +147,12 @@ def any_open(open_priors: jax.Array) -> jax.Array:
     return jnp.max(open_priors) > -jnp.inf
 
 
-def root_has_open(open_priors: Any, game: jax.Array) -> jax.Array:
+def root_has_open(open_priors: Ref, game: jax.Array) -> jax.Array:
     """bool[]: whether an action of a game's root is open."""
     return any_open(row_of(open_priors, game, layout.ROOT_INDEX))
 
 
-def row_of(open_priors: Any, game: jax.Array, node: Any) -> jax.Array:
+def row_of(open_priors: Ref, game: jax.Array, node: Index) -> jax.Array:
     """f32[L] the open priors at a node, padded with -inf."""
     lane = iota(lanes(open_priors.shape[2]))
     return load(open_priors, game, node, lane, mask=lane < open_priors.shape[2], other=-math.inf)

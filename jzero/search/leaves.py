@@ -107,11 +107,11 @@ def search_leaves(
         tree = jax.lax.fori_loop(0, most, one_backup, tree)
         return key, tree, done + jnp.sum(paths.path.depth > 0, axis=0, dtype=jnp.int32)
 
-    done = nothing[0]
-    _, tree, _ = jax.lax.while_loop(
-        lambda carry: jnp.any(carry[2] < num_simulations), one_call, (rng_key, tree, done)
-    )
-    return tree
+    first = rng_key, tree, nothing[0]
+    if rounds is None:  # then all games take part in every call
+        calls = -(-num_simulations // leaves)
+        return jax.lax.fori_loop(0, calls, lambda _, carry: one_call(carry), first)[1]
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[2] < num_simulations), one_call, first)[1]
 
 
 def _follow(

@@ -74,6 +74,13 @@ def test_proofs_have_kernels_too():
     assert not found.loops
 
 
+def test_a_call_of_several_leaves_is_not_driven_by_the_host():
+    found = counted("h100", "search, puct, A 82, 4 leaves")["search, puct, A 82, 4 leaves", "simulation"]
+    assert found.operations <= 150
+    assert not found.waits
+    assert not found.loops
+
+
 @pytest.mark.parametrize("card", ["a100", "l4"])
 def test_other_cards_get_the_kernels(card):
     found = counted(card, "search, gumbel, A 7")["search, gumbel, A 7", "simulation"]
