@@ -10,6 +10,7 @@ Axes: B games, N nodes, S slots, A actions, D the maximum depth, K leaves.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from jzero.search import layout, walk
 from jzero.search.chance import add_afterstates
 from jzero.search.engines import choose, constant_on_gpu, kernels
 from jzero.search.tree import Tree, vary_like
-from jzero.search.types import NewNodes, Path, Rules
+from jzero.search.types import Choices, NewNodes, Path, Rules
 
 
 class _Paths(NamedTuple):
@@ -60,6 +61,11 @@ def search_leaves(
     buffers = walk.path_buffers(tree, rules)
     nothing = vary_like(jnp.zeros((leaves, batch_size), jnp.int32), tree.nodes)
     games = jnp.arange(batch_size, dtype=jnp.int32)
+    choices, depth = rules.choices, buffers[0].shape[0]
+    operations, kernel, for_kernel = functools.partial(walk.follow, rules, buffers), None, ()
+    if choices is not None:
+        kernel = functools.partial(_descend, choices._replace(arrays=(), rounds=None), depth)
+        for_kernel = rules.depth_within(depth), choices.arrays, choices.rounds
 
     def may_go(done: jax.Array, k: jax.Array) -> jax.Array:
         go = done + k < num_simulations
@@ -70,12 +76,15 @@ def search_leaves(
         return go & same
 
     def one_call(carry: tuple) -> tuple:
-        key, tree, done = carry
+        key, tree, done, calls = carry
         key, expand_key = jax.random.split(key)
 
         def one_descent(k: jax.Array, carry: tuple) -> tuple:
             tree, in_flight, paths = carry
-            path, in_flight = _follow(tree, rules, buffers, in_flight, done + k, may_go(done, k))
+            # No kernel gathers states here; only a user's transform of Q-values may read them.
+            seen = tree if choices is None else dataclasses.replace(tree, embeddings=())
+            arguments = in_flight, may_go(done, k), done + k, *for_kernel
+            path, in_flight = choose(kernel, operations, seen, *arguments)
             new_index = start + (done + k) * rules.nodes_each
             if rules.chance is not None:
                 after, slot, before = new_index, 0, path.depth
@@ -105,60 +114,39 @@ def search_leaves(
             return _backup(tree, rules, *jax.tree.map(lambda x: x[k], paths))
 
         tree = jax.lax.fori_loop(0, most, one_backup, tree)
-        return key, tree, done + jnp.sum(paths.path.depth > 0, axis=0, dtype=jnp.int32)
+        return key, tree, done + jnp.sum(paths.path.depth > 0, axis=0, dtype=jnp.int32), calls + 1
 
-    first = rng_key, tree, nothing[0]
-    if rounds is None:  # then all games take part in every call
-        calls = -(-num_simulations // leaves)
-        return jax.lax.fori_loop(0, calls, lambda _, carry: one_call(carry), first)[1]
-    return jax.lax.while_loop(lambda carry: jnp.any(carry[2] < num_simulations), one_call, first)[1]
+    def goes_on(carry: tuple) -> jax.Array:
+        *_, done, calls = carry
+        if rounds is None:  # all games take part in every call, so their number is known
+            return calls < -(-num_simulations // leaves)
+        return jnp.any(done < num_simulations)
+
+    return jax.lax.while_loop(goes_on, one_call, (rng_key, tree, nothing[0], jnp.int32(0)))[1]
 
 
-def _follow(
+def _descend(
+    choices: Choices,
+    depth: int,
     tree: Tree,
-    rules: Rules,
-    buffers: tuple[jax.Array, jax.Array],
     in_flight: jax.Array,
-    simulation: jax.Array,
     takes_part: jax.Array,
+    simulation: jax.Array,
+    max_depth: jax.Array,
+    arrays: tuple[jax.Array, ...],
+    rounds: jax.Array | None,
+    *,
+    interpret: bool,
 ) -> tuple[Path, jax.Array]:
-    """`walk.follow`, or the kernel; `simulation` i32[B] numbers the games' descents."""
-    choices, depth = rules.choices, buffers[0].shape[0]
-
-    def operations(tree: Tree, in_flight: jax.Array, takes_part: jax.Array, *_: PyTree) -> tuple:
-        return walk.follow(tree, rules, *buffers, in_flight, takes_part)
-
-    if choices is None:
-        return operations(tree, in_flight, takes_part)
-    fixed = choices._replace(arrays=(), rounds=None)
-
-    def kernel(
-        tree: Tree,
-        in_flight: jax.Array,
-        takes_part: jax.Array,
-        simulation: jax.Array,
-        max_depth: jax.Array,
-        arrays: tuple[jax.Array, ...],
-        rounds: jax.Array | None,
-        *,
-        interpret: bool,
-    ) -> tuple[Path, jax.Array]:
-        max_depth = jnp.where(takes_part, max_depth, 0)
-        full = fixed._replace(arrays=arrays, rounds=rounds)
-        path, _, _ = kernels().descend(
-            tree, full, simulation, max_depth, depth, in_flight, interpret=interpret
-        )
-        hop = jnp.arange(depth, dtype=jnp.int32)[:, None]
-        node = jnp.where(hop < path.depth, path.nodes, tree.nodes.shape[1])
-        games = jnp.arange(node.shape[1], dtype=jnp.int32)
-        return path, in_flight.at[games, node, path.slots].add(1.0, mode="drop")
-
-    rounds = choices.rounds
+    """`walk.follow` as a kernel; `choices` comes without the arrays that follow, `simulation` i32[B] by game."""
     if rounds is not None:
         simulation = jnp.minimum(simulation, rounds.shape[0] - 1)
-    seen = dataclasses.replace(tree, embeddings=())
-    more = simulation, rules.depth_within(depth), choices.arrays, rounds
-    return choose(kernel, operations, seen, in_flight, takes_part, *more)
+    choices, limit = choices._replace(arrays=arrays, rounds=rounds), jnp.where(takes_part, max_depth, 0)
+    path, _, _ = kernels().descend(tree, choices, simulation, limit, depth, in_flight, interpret=interpret)
+    hop = jnp.arange(depth, dtype=jnp.int32)[:, None]
+    node = jnp.where(hop < path.depth, path.nodes, tree.nodes.shape[1])
+    games = jnp.arange(node.shape[1], dtype=jnp.int32)
+    return path, in_flight.at[games, node, path.slots].add(1.0, mode="drop")
 
 
 def _backup(tree: Tree, rules: Rules, path: Path, leaf: jax.Array, is_new: jax.Array) -> Tree:

@@ -54,32 +54,33 @@ def descend(
     Returns:
       the paths; the actions i32[B] of their last edges; the states [B, ...] at which these start.
     """
-    path = follow(tree, rules, *buffers)[0]
+    path = follow(rules, buffers, tree)[0]
     return path, *last_edges(tree, path)
 
 
 def follow(
-    tree: Tree,
     rules: Rules,
-    path_nodes: jax.Array,
-    path_slots: jax.Array,
+    buffers: tuple[jax.Array, jax.Array],
+    tree: Tree,
     in_flight: jax.Array | None = None,
     takes_part: jax.Array | None = None,
+    *_: Any,
 ) -> tuple[Path, jax.Array | None]:
     """Follows the selected edges to an edge without a child, a terminal child, or the maximum depth.
 
     Args:
-      tree: the trees.
       rules: the selection rules.
-      path_nodes: i32[D, B] a buffer.
-      path_slots: i32[D, B] a buffer.
+      buffers: see `path_buffers`.
+      tree: the trees.
       in_flight: f32[B, N, S] descents through each edge not yet backed up, or None.
       takes_part: bool[B] active games; None for all.
+      *_: arguments for the kernel of this step.
 
     Returns:
       the path; `in_flight` with this descent's edges added.
     """
     rows, num_nodes = jnp.arange(tree.nodes.shape[0], dtype=jnp.int32), tree.nodes.shape[1]
+    path_nodes, path_slots = buffers
     cap = path_nodes.shape[0]
     max_depth = jnp.minimum(cap, cap if rules.max_depth is None else rules.max_depth)
 

@@ -34,4 +34,5 @@ def test_a_descent_is_few_calls_below_its_policy(name, monkeypatch):
     for stack in stacks:
         (policy,) = [index for index, function in enumerate(stack) if function in POLICIES]
         below = [*stack[policy + 1 :], step]
-        assert len(below) <= MOST, " > ".join(below)
+        # A call of several leaves is a loop around the descents.
+        assert len(below) <= MOST + name.endswith("leaves"), " > ".join(below)
