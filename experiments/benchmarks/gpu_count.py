@@ -92,7 +92,7 @@ def programs() -> list[Program]:
             for network in norms(tower)
         ),
         ("quoridor 9x9 5x64", Quoridor, replace(train, network=small)),
-        ("gomoku 9x9 with proofs", partial(Gomoku, size=9), gomoku.PRESET.train),
+        ("gomoku 9x9 with proofs", partial(Gomoku, size=9, lines=True), gomoku.PRESET.train),
         ("tic_tac_toe", TicTacToe, tic_tac_toe.PRESET.train),
         ("blob", Blob, blob.PRESET.train),
         ("2048", Game2048, game_2048.ALPHAZERO.train),
