@@ -149,11 +149,11 @@ def test_configs_are_frozen_hashable_and_typed(cls):
     assert typing.get_type_hints(cls).keys() >= {field.name for field in dataclasses.fields(cls)}
 
 
-def test_numbers_of_cells_need_a_tower_and_the_environments_model():
+def test_numbers_of_cells_need_an_mlp_or_a_tower_and_the_environments_model():
     with pytest.raises(
-        ValueError, match=r"policy_head is 'cells', which needs a board's .* dense with 'mlp'"
+        ValueError, match=r"policy_head is 'cells', which 'transformer' cannot have: use dense"
     ):
-        NetworkSettings(kind="mlp", policy_head="cells")
+        NetworkSettings(kind="transformer", width=64, policy_head="cells")
     with pytest.raises(ValueError, match=r"network\.policy_head is 'cells', which is for AlphaZero only"):
         TrainConfig(algorithm="muzero", network=NetworkSettings(kind="resnet", policy_head="cells"))
 
