@@ -105,21 +105,22 @@ class Gomoku:
         with three stones, an open four.
         """
         stones = self._cells(state.stones).astype(jnp.float32)
-        planes = [stones, self._open_lines(stones)] if self.lines else [stones]
-        return jnp.moveaxis(jnp.concatenate(planes), 0, -1)
+        seen = jnp.moveaxis(stones, 0, -1)
+        return jnp.concatenate([seen, self._open_lines(stones)], axis=-1) if self.lines else seen
 
     def _open_lines(self, stones: jax.Array) -> jax.Array:
-        """f32[16, N, N], see `observe`, of stones f32[2, N, N]."""
-        sides, numbers = stones.reshape(2, -1), np.arange(1, LENGTH, dtype=np.float32)[None, :, None]
-        found = jnp.zeros((2, 2, LENGTH - 1, self.size**2), jnp.float32)
+        """f32[N, N, 16], see `observe`, of stones f32[2, N, N]."""
+        sides, numbers = stones.reshape(2, -1), np.arange(1, LENGTH, dtype=np.float32)
+        found = jnp.zeros((self.size**2, 2, 2, LENGTH - 1), jnp.float32)
         for cells in lines(self.size):
             on_line = np.zeros((len(cells), self.size**2), np.float32)
             np.put_along_axis(on_line, cells, 1, axis=1)
-            counts = sides @ on_line.T
-            held = (counts[:, None] == numbers) & (counts[::-1, None] == 0)
-            through = held.astype(jnp.float32) @ on_line
-            found += jnp.stack([through >= 1, through >= 2], axis=1)
-        return found.reshape(-1, self.size, self.size) / len(DIRECTIONS)
+            counts = on_line @ sides.T  # [L, 2]
+            held = (counts[..., None] == numbers) & (counts[:, ::-1, None] == 0)
+            through = on_line.T @ held.reshape(len(cells), -1).astype(jnp.float32)
+            through = through.reshape(-1, 2, 1, LENGTH - 1)
+            found += jnp.concatenate([through >= 1, through >= 2], axis=2)
+        return found.reshape(self.size, self.size, -1) / len(DIRECTIONS)
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:

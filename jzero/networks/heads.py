@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jzero.env import Revealed
-from jzero.networks.products import dense
+from jzero.networks.products import dense, dense_at_cells
 from jzero.networks.supports import from_unit
 from jzero.networks.towers import flatten
 from jzero.pytrees import Observation
@@ -79,7 +79,7 @@ class CellsHead(nn.Module):
         logits = Head(self.outputs, self.width, self.dtype, narrow=self.narrow, name="all")(features)
         planes = board.astype(self.dtype)
         if self.hidden:
-            planes = nn.relu(dense(self.width, self.dtype, self.narrow, name="planes")(planes))
+            planes = nn.relu(dense_at_cells(self.width, self.dtype, self.narrow, name="planes")(planes))
         last = nn.Dense(1, kernel_init=nn.initializers.zeros, name="cells")
         cells = last(planes.astype(jnp.float32)).reshape(rows, height * width)
         return logits + jnp.pad(cells, ((0, 0), (0, others)))

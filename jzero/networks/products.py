@@ -5,6 +5,7 @@ Everything else stays float32, which is faster than bfloat16 on a CPU. Axes: B r
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,27 @@ from jax.experimental.layout import Layout, with_layout_constraint
 def dense(width: int, dtype: Any, narrow: bool, **options: Any) -> nn.Dense:
     """A dense layer that computes in `dtype`; if `narrow`, its product is in bfloat16 and the rest in float32."""
     return nn.Dense(width, dtype=dtype, dot_general=_dot_general if narrow else None, **options)
+
+
+def dense_at_cells(width: int, dtype: Any, narrow: bool, **options: Any) -> nn.Dense:
+    """`dense` at each cell of boards [B, H, W, F].
+
+    On a GPU it is a convolution: XLA's compiler of JAX 0.10 fails on products that it fuses with some observations
+    ("Couldn't find output tile sizes").
+    """
+    return nn.Dense(width, dtype=dtype, dot_general=partial(_at_cells, narrow), **options)
+
+
+def _at_cells(
+    narrow: bool, x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any = None
+) -> jax.Array:
+    del dimension_numbers, precision  # a dense layer's
+    layout = ("NHWC", "HWIO", "NHWC")
+
+    def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(x, kernel[None, None], (1, 1), "VALID", dimension_numbers=layout)
+
+    return jax.lax.platform_dependent(x, kernel, cuda=convolution, default=product if narrow else jnp.matmul)
 
 
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
