@@ -83,7 +83,9 @@ CASES = QUICK | {
     "gumbel, leaves and proofs": Case(GUMBEL, 5, 24, {"leaves": 8}, share_terminal=0.3, solve=True),
     "gumbel, leaves and reuse": Case(GUMBEL, 5, 16, {"leaves": 4}, reuse=True),
     "gumbel, leaves, depth": Case(GUMBEL, 6, 24, {"leaves": 4, "max_depth": 2}, traced=19),
-    "puct, own transform": Case(PUCT, 7, 24, {"qtransform": lambda tree, node: tree.qvalues(node)}),
+    "puct, own transform": Case(
+        PUCT, 7, 24, {"qtransform": lambda tree, node: tree.qvalues(node) * (tree.children_visits[node] > 0)}
+    ),
     "gumbel": Case(GUMBEL, 7, 24),
     "gumbel, sure games": Case(GUMBEL, 5, 24, share_terminal=0.0, share_illegal=0.0, invalid=False),
     "gumbel, many ends": Case(GUMBEL, 3, 40, share_terminal=0.4),
