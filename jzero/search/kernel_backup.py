@@ -162,9 +162,9 @@ def program(*refs: io.Ref, num_players: int, num_bounds: int) -> None:
     again = ((length > 0) & ~is_new).astype(jnp.float32)
     child = child._replace(visits=child.visits + again)
     game.put(leaf, layout.NODE_VISITS, child.visits)
+    at_root = io.root_has_open(open_priors[0], game.number) if open_priors else False
 
     def has_open(node: jax.Array) -> jax.Array:
-        at_root = io.root_has_open(open_priors[0], game.number)
         return jnp.where(node == layout.ROOT_INDEX, at_root, game.field(node, layout.OPEN_PRIOR) > -jnp.inf)
 
     proof = game.proof_of(parent, slot, is_new, child)

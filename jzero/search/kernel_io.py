@@ -21,7 +21,7 @@ from jzero.search.scores import NARROW
 
 Ref = Any
 """An array that a kernel reads or writes; Pallas has no static type for it."""
-Index = Any
+Index = int | jax.Array
 """An integer, or i32[...]."""
 FEWEST_LANES = 1 << NARROW.bit_length()
 """`scores` reduces narrower rows with an operation that Triton lacks."""

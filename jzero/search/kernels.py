@@ -65,7 +65,7 @@ def descend(
     path = [((depth, batch_size), jnp.int32)] * 2
     rows = [((batch_size, *x.shape[2:]), x.dtype) for x in states]
     kernel = functools.partial(
-        kernel_descend.program, choices=choices._replace(arrays=(), rounds=None), num_bounds=len(bounds),
+        kernel_descend.program, choices=choices.fixed, num_bounds=len(bounds),
         num_in_flight=len(flying), num_arrays=len(choices.arrays), num_rounds=len(rounds), num_states=len(states),
         num_actions=tree.num_actions,
     )  # fmt: skip

@@ -64,7 +64,7 @@ def search_leaves(
     choices, depth = rules.choices, buffers[0].shape[0]
     operations, kernel, for_kernel = functools.partial(walk.follow, rules, buffers), None, ()
     if choices is not None:
-        kernel = functools.partial(_descend, choices._replace(arrays=(), rounds=None), depth)
+        kernel = functools.partial(_descend, choices.fixed, depth)
         for_kernel = rules.depth_within(depth), choices.arrays, choices.rounds
 
     def may_go(done: jax.Array, k: jax.Array) -> jax.Array:

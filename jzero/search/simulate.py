@@ -47,7 +47,7 @@ def search(
     operations = functools.partial(walk.descend, rules)
     kernel = None
     if choices is not None:
-        kernel = functools.partial(_descend, choices._replace(arrays=(), rounds=None), depth)
+        kernel = functools.partial(_descend, choices.fixed, depth)
 
     def simulate(sim: jax.Array, carry: tuple) -> tuple:
         key, tree, buffers = carry

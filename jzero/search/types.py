@@ -90,6 +90,11 @@ class Choices(NamedTuple):
     rounds: jax.Array | None = None
     """i32[T, B]: one number per simulation, for the root."""
 
+    @property
+    def fixed(self) -> Choices:
+        """The same without arrays, which a kernel takes as operands."""
+        return self._replace(arrays=(), rounds=None)
+
 
 class Rules(NamedTuple):
     """The rules of a search, independent of its tree."""
